@@ -1,0 +1,30 @@
+"""Plain torch: recurrent layers with dropout on input, output and state, and two networks made of them.
+
+Nothing in here imports Lightning.
+"""
+
+from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks
+from rnn_lightning.nn.init import Init
+from rnn_lightning.nn.layers import GRU, LSTM, RNN
+from rnn_lightning.nn.networks import Cell, Nonlinearity, RecurrentNet, Seq2SeqNet, Seq2VecNet
+from rnn_lightning.nn.path import force_path
+from rnn_lightning.nn.state import State, detach_state, map_state, reset_rows
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Cell",
+    "DropoutMasks",
+    "Init",
+    "LayerMasks",
+    "Nonlinearity",
+    "RecurrentNet",
+    "Seq2SeqNet",
+    "Seq2VecNet",
+    "State",
+    "detach_state",
+    "force_path",
+    "map_state",
+    "reset_rows",
+]

@@ -1,0 +1,74 @@
+"""Initial weights of recurrent layers and of the linear heads on top of them."""
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from rnn_lightning.errors import ArgumentError
+
+Init = Literal["torch", "glorot", "orthogonal", "identity"]
+
+
+def check_init(init: str) -> str:
+    """Returns `init` if it is one of `Init`, else raises `ArgumentError`."""
+    if init not in get_args(Init):
+        raise ArgumentError(f"init={init!r} is unknown: choose one of {', '.join(get_args(Init))}")
+    return init
+
+
+@torch.no_grad()
+def initialize_layers(layers: nn.RNNBase, init: Init) -> None:
+    """Draws the weights of every layer and direction of a stack in place.
+
+    - `"glorot"`: TensorFlow's. Uniform in +-sqrt(6 / (F + H + G H)), the Glorot bound (Glorot & Bengio 2010) of the
+      joint [input; hidden] kernel with all G gates; zero biases, but 1 for the LSTM's forget gate (Jozefowicz et al.
+      2015) and for both gates of the GRU.
+    - `"orthogonal"`: each gate's hidden-to-hidden block orthogonal (Saxe et al. 2014, arXiv:1312.6120), input weights
+      Glorot gate by gate, biases as above.
+    - `"identity"`: each gate's hidden-to-hidden block the identity, input weights N(0, 0.001^2), zero biases: the IRNN
+      of Le, Jaitly & Hinton (2015, arXiv:1504.00941), meant for `RNN` with `nonlinearity="relu"`.
+
+    Args:
+        layers: A stack of RNN, LSTM or GRU layers, with torch.nn's parameter names.
+        init: One of the above; `"torch"` is torch.nn's own `reset_parameters`.
+    """
+    if init == "torch":
+        nn.RNNBase.reset_parameters(layers)
+        return
+    hidden = layers.hidden_size
+    for name, weight in layers.named_parameters():
+        if name.startswith("bias"):
+            nn.init.zeros_(weight)
+            if name.startswith("bias_ih") and init != "identity":  # of torch's two biases, one carries the constant
+                _gate_bias(layers.mode, weight, hidden)
+            continue
+        is_hidden = name.startswith("weight_hh")
+        if init == "glorot":
+            fan_in = hidden + layers.get_parameter(name.replace("_hh_", "_ih_")).shape[1]
+            bound = math.sqrt(6.0 / (fan_in + weight.shape[0]))
+            nn.init.uniform_(weight, -bound, bound)
+            continue
+        for gate in weight.split(hidden):  # (H, F) or (H, H)
+            if init == "orthogonal":
+                (nn.init.orthogonal_ if is_hidden else nn.init.xavier_uniform_)(gate)
+            elif is_hidden:
+                nn.init.eye_(gate)
+            else:
+                nn.init.normal_(gate, std=0.001)
+
+
+def _gate_bias(mode: str, bias: Tensor, hidden: int) -> None:
+    if mode == "LSTM":
+        bias[hidden : 2 * hidden] = 1.0  # forget gate
+    elif mode == "GRU":
+        bias[: 2 * hidden] = 1.0  # reset and update gates
+
+
+@torch.no_grad()
+def initialize_head(head: nn.Linear, init: Init) -> None:
+    """Draws a linear head in place: Glorot uniform with zero bias for `"glorot"`, else torch's own is left as it is."""
+    if init == "glorot":
+        nn.init.xavier_uniform_(head.weight)
+        nn.init.zeros_(head.bias)

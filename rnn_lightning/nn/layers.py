@@ -1,0 +1,129 @@
+"""`RNN`, `LSTM`, `GRU`: torch.nn's layers of these names, with dropout on input, output and state."""
+
+import torch
+from torch import nn
+
+from rnn_lightning.nn.init import Init
+from rnn_lightning.nn.stack import RecurrentLayers
+
+
+class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
+    """h_t = nonlinearity(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), as `torch.nn.RNN` (Elman 1990).
+
+    Arguments, state_dict keys and shapes are torch.nn's; without dropout so are outputs, states and gradients.
+
+    Args:
+        input_size: Features of the input.
+        hidden_size: Hidden units H of each layer.
+        num_layers: Layers L.
+        nonlinearity: `"tanh"` or `"relu"`.
+        bias: Whether the layers have biases.
+        batch_first: Whether batches are (B, T, features); True here, False in torch.nn.
+        dropout: torch.nn's own: probability of dropping, fresh at each step, between layers only.
+        bidirectional: Whether a second direction reads each sequence from its end.
+        input_dropout: Probability of dropping on each layer's input.
+        output_dropout: Probability of dropping on each layer's output.
+        state_dropout: Probability of dropping on the hidden state that a step hands to the next.
+        variational: One mask per sequence, the same at every step (Gal & Ghahramani 2016), instead of fresh masks.
+        init: `"torch"`, `"glorot"`, `"orthogonal"` or `"identity"`; see `rnn_lightning.nn.init.initialize_layers`.
+        device: Where the weights lie.
+        dtype: Type of the weights.
+
+    Raises:
+        ArgumentError: A dropout outside [0, 1) or an unknown `init`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = True,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        state_dropout: float = 0.0,
+        variational: bool = False,
+        init: Init = "torch",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            nonlinearity,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+        self._add_options(input_dropout, output_dropout, state_dropout, variational, init)
+
+
+class LSTM(RecurrentLayers, nn.LSTM):  # type: ignore[misc]
+    """`torch.nn.LSTM` (Hochreiter & Schmidhuber 1997; Gers et al. 2000) with the options of `RNN`.
+
+    State dropout acts on h, never on the memory c. Arguments are those of `torch.nn.LSTM` (without `proj_size`, with
+    `batch_first` True), then those of `RNN` from `input_dropout` on; errors are those of `RNN`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = True,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        state_dropout: float = 0.0,
+        variational: bool = False,
+        init: Init = "torch",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype
+        )
+        self._add_options(input_dropout, output_dropout, state_dropout, variational, init)
+
+
+class GRU(RecurrentLayers, nn.GRU):  # type: ignore[misc]
+    """`torch.nn.GRU` (Cho et al. 2014, arXiv:1406.1078) with the options of `RNN`.
+
+    State dropout reaches the share z h_(t-1) that a step keeps, too. Arguments are those of `torch.nn.GRU` (with
+    `batch_first` True), then those of `RNN` from `input_dropout` on; errors are those of `RNN`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = True,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        state_dropout: float = 0.0,
+        variational: bool = False,
+        init: Init = "torch",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype
+        )
+        self._add_options(input_dropout, output_dropout, state_dropout, variational, init)

@@ -1,0 +1,106 @@
+"""One layer in one direction, step by step, written as the papers have it: the reference for every faster path.
+
+Sources: Elman (1990) for the RNN; Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000) for the
+LSTM; Cho et al. (2014, arXiv:1406.1078) for the GRU, in torch.nn's variant (the reset gate acts after the matrix
+product). Gates stand in torch's order: i, f, g, o for the LSTM, r, z, n for the GRU.
+
+Legend: B batch, T time steps, F input features, H hidden units, G gates (RNN 1, LSTM 4, GRU 3).
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Step = Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
+
+
+def _rnn_tanh(x: Tensor, h: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (torch.tanh(x + h),)
+
+
+def _rnn_relu(x: Tensor, h: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (torch.relu(x + h),)
+
+
+def _lstm(x: Tensor, h: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    i, f, g, o = (x + h).chunk(4, dim=1)
+    c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def _gru(x: Tensor, h: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    x_r, x_z, x_n = x.chunk(3, dim=1)
+    h_r, h_z, h_n = h.chunk(3, dim=1)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h_n)
+    return ((1 - z) * n + z * state[0],)
+
+
+STEPS: dict[str, Step] = {"RNN_TANH": _rnn_tanh, "RNN_RELU": _rnn_relu, "LSTM": _lstm, "GRU": _gru}
+"""By torch's `mode`: (input's share of the gates, state's share of the gates, state) -> new state, all (B, ...)."""
+
+
+def recurrence(
+    mode: str,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    weights: Sequence[Tensor],
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Runs one layer in one direction over all time steps.
+
+    Args:
+        mode: `"RNN_TANH"`, `"RNN_RELU"`, `"LSTM"` or `"GRU"`, as torch.nn names them.
+        x: (T, B, F).
+        state: (h,) or (h, c), each (B, H).
+        weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,).
+        mask: (T or 1, B, H), multiplies the hidden state that a step hands to the next one; the step's output and the
+            LSTM's c are untouched.
+        lengths: (B,); past a row's length its output is zero and its state stays as it is.
+        reverse: Whether time runs from a row's last step to its first.
+
+    Returns:
+        The outputs (T, B, H), and the state as the next step would receive it.
+    """
+    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:  # autocast leaves float64 as it is
+        # Autocast casts the weights again at every step; cast once, and run the loop outside it.
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, state, weights = x.to(dtype), tuple(s.to(dtype) for s in state), [w.to(dtype) for w in weights]
+        mask = mask if mask is None else mask.to(dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            return _loop(STEPS[mode], x, state, weights, mask, lengths, reverse)
+    return _loop(STEPS[mode], x, state, weights, mask, lengths, reverse)
+
+
+def _loop(
+    step: Step,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    weights: Sequence[Tensor],
+    mask: Tensor | None,
+    lengths: Tensor | None,
+    reverse: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    w_ih, w_hh, *biases = weights
+    b_ih, b_hh = biases or (None, None)
+    steps = x.shape[0]
+    if lengths is not None:  # what stands past a row's end, were it NaN, must not reach the weights' gradients
+        past = torch.arange(steps, device=x.device)[:, None] >= lengths  # (T, B)
+        x = x.masked_fill(past[..., None], 0.0)
+    gates = F.linear(x, w_ih, b_ih).unbind(0)  # T times (B, G * H)
+    outputs = list(gates)  # each is overwritten by its step's output
+    for t in reversed(range(steps)) if reverse else range(steps):
+        new = step(gates[t], F.linear(state[0], w_hh, b_hh), state)
+        output = new[0]  # (B, H)
+        if mask is not None:
+            new = (new[0] * mask[t if len(mask) > 1 else 0], *new[1:])
+        if lengths is not None:
+            alive = (lengths > t)[:, None]  # (B, 1)
+            new = tuple(torch.where(alive, n, s) for n, s in zip(new, state, strict=True))
+            output = torch.where(alive, output, torch.zeros_like(output))
+        outputs[t], state = output, new
+    return torch.stack(outputs), state

@@ -1,0 +1,50 @@
+"""Stops a run whose loss became NaN or infinite."""
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.errors import NonFiniteLossError
+
+
+class LossGuard:
+    """Looks at every loss before its backward pass, and says at which step it was not finite.
+
+    On a CPU it raises at once, before the loss can reach the weights. On an accelerator, where looking would wait for
+    the device at every step, it keeps the first bad step there and looks every `interval` steps.
+
+    Args:
+        interval: Steps between two looks on an accelerator.
+    """
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+        self._first_bad: Tensor | None = None
+
+    def check(self, loss: Tensor, step: int) -> None:
+        """Checks the loss of optimizer step `step`, counted from 0.
+
+        Raises:
+            NonFiniteLossError: The loss of this step, or on an accelerator of one shortly before, is not finite.
+        """
+        finite = torch.isfinite(loss.detach())
+        if loss.device.type == "cpu":
+            if not finite:
+                self._raise(step, loss.item())
+            return
+        if self._first_bad is None:
+            self._first_bad = torch.full((), -1, device=loss.device)
+        self._first_bad = torch.where((self._first_bad < 0) & ~finite, step, self._first_bad)
+        if step % self.interval == 0:
+            self.look()
+
+    def look(self) -> None:
+        """Raises if a bad step was kept on the accelerator."""
+        if self._first_bad is not None and self._first_bad >= 0:
+            self._raise(int(self._first_bad), float("nan"))
+
+    @staticmethod
+    def _raise(step: int, value: float) -> None:
+        raise NonFiniteLossError(
+            f"train/loss is {value} at optimizer step {step}: lower the learning rate, clip the gradients "
+            "(trainer.gradient_clip_val, with truncated BPTT tbptt.gradient_clip_val), or look for NaN in the data"
+        )

@@ -1,0 +1,32 @@
+"""Settings of the Trainer and the data that do not go with a module's, refused before any work is done."""
+
+from typing import TYPE_CHECKING
+
+from rnn_lightning.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
+
+
+def check_trainer(module: "TruncatedBPTTModule") -> None:
+    """Raises `ArgumentError` where the module cannot be run as its Trainer is set."""
+    trainer = module.trainer
+    if module.carry_state:
+        # The data module is the Trainer's; loaders that were handed over alone say nothing of their order.
+        data = getattr(trainer, "datamodule", None)
+        if data is not None and not getattr(data, "contiguous", False):
+            raise ArgumentError(
+                f"carry_state=true needs data whose rows go on from batch to batch, {type(data).__name__} is not "
+                "contiguous: set carry_state=false, or give a data module with contiguous = True"
+            )
+    if module.tbptt is not None and str(trainer.state.fn) == "fit":
+        if trainer.gradient_clip_val:
+            raise ArgumentError(
+                f"trainer.gradient_clip_val={trainer.gradient_clip_val} does not go with tbptt: "
+                f"set tbptt.gradient_clip_val={trainer.gradient_clip_val} of the model instead"
+            )
+        if trainer.accumulate_grad_batches != 1:
+            raise ArgumentError(
+                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} does not go with tbptt: "
+                f"set tbptt.step_every={trainer.accumulate_grad_batches} of the model instead"
+            )

@@ -1,0 +1,73 @@
+"""`TruncatedBPTT`: the settings of truncated backpropagation through time."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from rnn_lightning.errors import ArgumentError
+
+ClipAlgorithm = Literal["norm", "value"]
+
+
+@dataclass(frozen=True)
+class TruncatedBPTT:
+    """How far gradients flow back in time, and how often the weights change (Williams & Peng 1990, BPTT(k2; k1)).
+
+    Attributes:
+        k1: Time steps forward between two backward passes: the length of a chunk.
+        k2: Time steps that the gradient flows back, at least k1; k1 if not given. For k2 > k1 each pass restarts
+            k2 - k1 steps before its chunk from the stored detached state, with current weights and the same masks.
+        step_every: When the optimizer steps: `"chunk"`, after each chunk; `"batch"`, once a batch, on the gradient
+            summed over its chunks; an integer n, once in n batches.
+        gradient_clip_val: Bound of the gradient before each optimizer step; None for no clipping. (Lightning refuses
+            `Trainer(gradient_clip_val=...)` under manual optimisation, so it stands here.)
+        gradient_clip_algorithm: `"norm"` scales the whole gradient to this 2-norm at most, `"value"` clips each entry.
+
+    Raises:
+        ArgumentError: k1 < 1, k2 < k1, or another value out of range.
+    """
+
+    k1: int
+    k2: int | None = None
+    step_every: Literal["chunk", "batch"] | int = "chunk"
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: ClipAlgorithm = "norm"
+
+    def __post_init__(self) -> None:
+        """Checks the values; an open k2 becomes k1."""
+        if not _is_int(self.k1) or self.k1 < 1:
+            raise ArgumentError(
+                f"tbptt.k1={self.k1!r}: give the chunk's length in time steps, an integer of at least 1"
+            )
+        if self.k2 is None:
+            object.__setattr__(self, "k2", self.k1)
+        if not _is_int(self.k2) or self.back < self.k1:
+            raise ArgumentError(
+                f"tbptt.k2={self.k2!r} is less than tbptt.k1={self.k1}: the gradient must flow back over the whole chunk, "
+                f"give k2 >= {self.k1} or leave it out"
+            )
+        if self.step_every not in ("chunk", "batch") and not (_is_int(self.step_every) and int(self.step_every) >= 1):
+            raise ArgumentError(f'tbptt.step_every={self.step_every!r}: give "chunk", "batch" or a number of batches')
+        if self.gradient_clip_val is not None and not self.gradient_clip_val > 0:
+            raise ArgumentError(
+                f"tbptt.gradient_clip_val={self.gradient_clip_val!r}: give a bound > 0, or null for none"
+            )
+        if self.gradient_clip_algorithm not in get_args(ClipAlgorithm):
+            raise ArgumentError(
+                f'tbptt.gradient_clip_algorithm={self.gradient_clip_algorithm!r}: give "norm" or "value"'
+            )
+
+    @property
+    def back(self) -> int:
+        """How many steps the gradient flows back: k2 as an integer."""
+        return self.k1 if self.k2 is None else self.k2
+
+    @property
+    def batches_per_step(self) -> int:
+        """How many batches share one optimizer step; 0 if every chunk has its own."""
+        if self.step_every == "chunk":
+            return 0
+        return 1 if self.step_every == "batch" else int(self.step_every)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,212 @@
+"""The command line: fit, validate, test and predict by LightningCLI, with recipes by name and sizes from the data."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from rnn_lightning import __version__
+from rnn_lightning.arguments import Arguments
+from rnn_lightning.callbacks import BestAndLast, PredictionWriter
+from rnn_lightning.errors import ArgumentError, NonFiniteLossError
+from rnn_lightning.models.checkpoint import read_checkpoint
+from rnn_lightning.recipes import RecipeOrFile
+from rnn_lightning.runs import RUNS, find_checkpoint, run_folder
+
+LINKED = ("input_size", "output_size")
+"""Arguments of the model that follow from the data."""
+
+
+class Parser(LightningArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Prints `error: ...` and exits with 2."""
+        fail(message)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes `config.yaml` into the run's folder; a run without a logger has none."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Writes the file once."""
+        if trainer.logger is not None:
+            super().setup(trainer, pl_module, stage)
+
+
+class CLI(LightningCLI):
+    """LightningCLI with recipes, sizes linked from data to model, run folders, and checkpoints found by name.
+
+    What is typed holds over the checkpoint, which fixes the network, and that over the recipe, which says how to train.
+    """
+
+    checkpoint: Path | None = None
+    """The checkpoint that `--ckpt_path` means."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser whose `--config` takes a file or a recipe's name."""
+        parser = Parser(**kwargs)
+        parser.add_argument("-c", "--config", action=RecipeOrFile, help="A YAML file, or the name of a shipped recipe.")
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Sizes follow from the data; runs are logged to TensorBoard."""
+        for size in LINKED:
+            parser.link_arguments(
+                "data", f"model.init_args.{size}", compute_fn=_size_of_data(size), apply_on="instantiate"
+            )
+        logger = {"save_dir": RUNS, "name": None, "default_hp_metric": False}
+        parser.set_defaults({"trainer.logger": {"class_path": "TensorBoardLogger", "init_args": logger}})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses the arguments, with those of a checkpoint's network between the recipe's and the typed ones."""
+        if args is not None and not isinstance(args, list):
+            super().parse_arguments(parser, args)
+            return
+        arguments = Arguments(sys.argv[1:] if args is None else args).with_config_of_run()
+        super().parse_arguments(parser, arguments)
+        config = self.config[self.config.subcommand]
+        if config.get("ckpt_path") is None:
+            return
+        self.checkpoint = find_checkpoint(str(config.ckpt_path), _recipe(config))
+        saved = read_checkpoint(self.checkpoint)
+        wanted, found = config.model.class_path.rpartition(".")[2], saved.get("model")
+        if found not in (None, wanted):
+            raise ArgumentError(
+                f"{self.checkpoint} holds a {found}, the configuration asks for a {wanted}: "
+                "give the checkpoint of the same recipe"
+            )
+        network = {k: v for k, v in saved.get("hyper_parameters", {}).items() if k not in LINKED}
+        super().parse_arguments(parser, arguments.with_network(network))
+        # Lightning would let the checkpoint win over what was typed; it finds the path again in what follows.
+        self.config[self.config.subcommand].ckpt_path = None
+
+    def before_instantiate_classes(self) -> None:
+        """Names the run, and asks for a checkpoint where one is needed."""
+        subcommand = self.config.subcommand
+        config = self.config[subcommand]
+        if self.checkpoint is not None:
+            config.ckpt_path = str(self.checkpoint)
+        weights = config.model.get("init_args", {}).get("weights")
+        if subcommand != "fit" and self.checkpoint is None and weights is None:
+            raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
+        logger = config.trainer.logger
+        if subcommand != "fit":
+            config.trainer.logger = False  # results of an evaluation are printed, they open no new run
+        elif hasattr(logger, "get") and logger.get("init_args", {}).get("name", "") is None:
+            logger.init_args.name = _recipe(config)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the callbacks that every run has."""
+        config = self._get(self.config_init, "trainer")
+        callbacks = list(config.callbacks or [])
+        if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks.append(TQDMProgressBar(refresh_rate=20))  # drawing at every batch costs a small network 10 %
+        if self.subcommand == "fit" and config.enable_checkpointing is not False:
+            callbacks.append(BestAndLast())
+        if self.subcommand == "predict":
+            callbacks.append(PredictionWriter(run_folder(self.checkpoint) if self.checkpoint else RUNS))
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    def after_fit(self) -> None:
+        """Tests the best checkpoint, and says how to look at the run."""
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        if self.trainer.fast_dev_run or self.trainer.interrupted:
+            return
+        if best:
+            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best)
+        if self.trainer.is_global_zero and self.trainer.log_dir:
+            print(f"Checkpoints: {Path(self.trainer.log_dir, 'checkpoints')}")
+            print(f"Look at it:  tensorboard --logdir {Path(self.trainer.log_dir).parent}")
+
+    def after_predict(self) -> None:
+        """Says where the predictions are."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, PredictionWriter):
+                print(f"Predictions: {callback.path}")
+
+
+def main(args: Any = None) -> None:
+    """Runs the command line.
+
+    Args:
+        args: Arguments as a list, or a configuration as a dict; those of the process if None.
+    """
+    _quiet()
+    try:
+        CLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+            parser_class=Parser,
+            parser_kwargs={"version": __version__},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
+            args=args,
+        )
+    except Exception as error:
+        reason = _own_reason(error)
+        if reason is None:
+            raise
+        fail(str(reason))
+
+
+def fail(message: str) -> NoReturn:
+    """Prints one line, `error: ...`, and exits with 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _own_reason(error: BaseException | None) -> BaseException | None:
+    """The innermost error that speaks to the user; jsonargparse wraps what a constructor raises."""
+    own = None
+    while error is not None:
+        if isinstance(error, (ArgumentError, NonFiniteLossError, MisconfigurationException)):
+            own = error
+        error = error.__cause__ or error.__context__
+    return own
+
+
+def _recipe(config: Any) -> str:
+    """The recipe's name: that of the first `--config`, or for a run's saved one the name saved in it."""
+    logger = config.trainer.logger
+    saved = logger.get("init_args", {}).get("name") if hasattr(logger, "get") else None
+    paths = config.get("config") or []
+    return saved or (Path(str(paths[0])).stem if paths else "unnamed")
+
+
+def _size_of_data(size: str) -> Any:
+    def compute(data: LightningDataModule) -> int:
+        value = getattr(data, size, None)
+        if value is None:
+            raise ArgumentError(
+                f"{type(data).__name__} has no {size}, which the model needs: set self.{size} in its __init__"
+            )
+        return value
+
+    return compute
+
+
+def _quiet() -> None:
+    """Drops what Lightning and torch say on every run that no user can act on."""
+
+    class NoAdverts(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            return "Tip:" not in record.getMessage()
+
+    for name in ("connectors.logger_connector.logger_connector", "connectors.callback_connector"):
+        logging.getLogger(f"lightning.pytorch.trainer.{name}").addFilter(NoAdverts())
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(NoAdverts())
+    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")

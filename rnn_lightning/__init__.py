@@ -4,7 +4,7 @@ Importing the package imports neither Lightning nor torch: take what you need fr
 `rnn_lightning.models`, `rnn_lightning.data` (Lightning) or `rnn_lightning.hub`.
 """
 
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, NonFiniteLossError
 
-__all__ = ["ArgumentError", "__version__"]
+__all__ = ["ArgumentError", "NonFiniteLossError", "__version__"]
 __version__ = "0.1.0"

@@ -11,7 +11,11 @@ from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from rnn_lightning import __version__
+from rnn_lightning import (
+    __version__,
+    data,  # noqa: F401  # what is imported here goes by its short name in YAML: SyntheticSine, Seq2Seq
+    models,  # noqa: F401
+)
 from rnn_lightning.arguments import Arguments
 from rnn_lightning.callbacks import BestAndLast, PredictionWriter
 from rnn_lightning.errors import ArgumentError, NonFiniteLossError
@@ -117,7 +121,7 @@ class CLI(LightningCLI):
     def after_fit(self) -> None:
         """Tests the best checkpoint, and says how to look at the run."""
         best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
-        if self.trainer.fast_dev_run or self.trainer.interrupted:
+        if self._get(self.config_init, "trainer").fast_dev_run or self.trainer.interrupted:
             return
         if best:
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best)
@@ -186,11 +190,11 @@ def _recipe(config: Any) -> str:
 
 
 def _size_of_data(size: str) -> Any:
-    def compute(data: LightningDataModule) -> int:
-        value = getattr(data, size, None)
+    def compute(source: LightningDataModule) -> int:
+        value = getattr(source, size, None)
         if value is None:
             raise ArgumentError(
-                f"{type(data).__name__} has no {size}, which the model needs: set self.{size} in its __init__"
+                f"{type(source).__name__} has no {size}, which the model needs: set self.{size} in its __init__"
             )
         return value
 
@@ -199,14 +203,14 @@ def _size_of_data(size: str) -> Any:
 
 def _quiet() -> None:
     """Drops what Lightning and torch say on every run that no user can act on."""
-
-    class NoAdverts(logging.Filter):
-        def filter(self, record: logging.LogRecord) -> bool:
-            return "Tip:" not in record.getMessage()
-
-    for name in ("connectors.logger_connector.logger_connector", "connectors.callback_connector"):
-        logging.getLogger(f"lightning.pytorch.trainer.{name}").addFilter(NoAdverts())
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(NoAdverts())
+    for library in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{library}.utilities.rank_zero").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks of fit, in test
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(noise in message for noise in ("Tip:", "available: False", "Seed set to"))

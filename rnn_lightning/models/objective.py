@@ -6,9 +6,9 @@ Legend: B batch, T time steps, O outputs.
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MeanAbsoluteError, MeanMetric
+from torchmetrics import MeanAbsoluteError, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from rnn_lightning.errors import ArgumentError
@@ -86,9 +86,8 @@ class Objective:
         scores = (y_hat.argmax(-1) == y).float() if self.classifies else (y_hat - y).abs().mean(-1)
         return scores.sum() if valid is None else (scores * valid).sum()
 
-    def metrics(self) -> nn.ModuleDict:
-        """Fresh torchmetrics objects for one stage of evaluation: `loss`, and `acc` or `mae`."""
+    def score(self) -> Metric:
+        """A fresh metric object for a stage of evaluation; it takes outputs (N, O) and targets as `prepare` gives them."""
         if self.classifies:
-            accuracy = MulticlassAccuracy(max(self.output_size, 2), average="micro", validate_args=False)
-            return nn.ModuleDict({"loss": MeanMetric(), "acc": accuracy})
-        return nn.ModuleDict({"loss": MeanMetric(), "mae": MeanAbsoluteError()})
+            return MulticlassAccuracy(max(self.output_size, 2), average="micro", validate_args=False)
+        return MeanAbsoluteError()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.batch import Batch, as_batch
@@ -101,7 +101,8 @@ class SequenceModule(TruncatedBPTTModule):
             init,
         )
         self.objective = Objective(task or self.default_task, output_size)
-        self.metrics = nn.ModuleDict({stage: self.objective.metrics() for stage in ("val", "test")})
+        for stage in ("val", "test"):
+            self._metrics(stage)[self.objective.metric] = self.objective.score()
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self._score: Tensor | float = 0.0  # sum of the metric over the training epoch so far
         self._scored: Tensor | float = 0.0  # its number of targets
@@ -131,7 +132,7 @@ class SequenceModule(TruncatedBPTTModule):
         y = self.objective.prepare(y_hat, chunk["y"], valid)
         loss_sum = self.objective.loss_sum(y_hat, y, valid)
         targets = y_hat[..., 0].numel() if valid is None else valid.sum()
-        self._observe(y_hat, y, valid, loss_sum, targets)
+        self._observe(y_hat, y, valid, targets)
         return loss_sum, targets, state
 
     def advance(self, chunk: Batch, state: State | None) -> State:
@@ -148,31 +149,17 @@ class SequenceModule(TruncatedBPTTModule):
 
     # Metrics.
 
-    def _observe(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, loss_sum: Tensor, targets: Tensor | int) -> None:
+    def _observe(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, targets: Tensor | int) -> None:
         if self.training:
             # Plain sums, as a metric object that is updated at every step costs more than a small network's step.
             self._score = self._score + self.objective.score_sum(y_hat.detach(), y, valid)
             self._scored = self._scored + targets
             return
-        metrics: Any = self.metrics[self.stage]
         if valid is not None:
             y_hat, y = y_hat[valid], y[valid]  # (N, O) and (N,) or (N, O)
-        if y.numel() == 0:
-            return
-        metrics["loss"].update(loss_sum / targets, weight=targets)
-        if self.objective.classifies:
-            metrics["acc"].update(y_hat.flatten(0, -2), y.flatten())
-        else:
-            metrics["mae"].update(y_hat.contiguous(), y.contiguous())
-
-    def evaluate(self, batch: Any, stage: str) -> None:
-        """Goes through a batch chunk by chunk, and logs the stage's loss and metric for its epoch."""
-        self.stage = stage
-        for _ in self.passes(self.prepare_batch(batch), stage):
-            pass
-        metrics: Any = self.metrics[stage]
-        for name, metric in metrics.items():
-            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=stage == "val")
+        if y.numel() > 0:
+            score = self._metrics(self.stage)[self.objective.metric]
+            score.update(y_hat.flatten(0, -2), y.flatten() if self.objective.classifies else y.flatten(0, -2))
 
     def predict_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """The outputs for a batch, chunk by chunk.

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import Tensor
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.batch import Batch, as_batch, cut
@@ -54,6 +55,8 @@ class TruncatedBPTTModule(LightningModule):
         self.automatic_optimization = tbptt is None
         self.guard = LossGuard()
         self.stage = "train"  # of the batch in hand: "train", "val", "test" or "predict"
+        # Metric objects sum over batches and ranks by themselves; a mean of the ranks' means would be off.
+        self.metrics = nn.ModuleDict({stage: nn.ModuleDict({"loss": MeanMetric()}) for stage in ("val", "test")})
         self._carried = CarriedStates()
         self._expected: float | None = None  # targets that losses are divided by while a step is accumulated
         self._targets = 0.0  # valid targets of that step so far
@@ -177,23 +180,25 @@ class TruncatedBPTTModule(LightningModule):
         self.evaluate(batch, "test")
 
     def evaluate(self, batch: Any, stage: str) -> None:
-        """Goes through a batch without a graph and logs `<stage>/loss`, weighted by valid targets."""
-        total, count = torch.zeros((), device=self.device), 0
+        """Goes through a batch without a graph, and logs the stage's metrics over all valid targets of its epoch."""
+        self.stage, metrics = stage, self._metrics(stage)
         for loss_sum, targets, _ in self.passes(self.prepare_batch(batch), stage):
-            total, count = total + loss_sum, count + int(targets)
-        self.log(f"{stage}/loss", total / max(count, 1), prog_bar=True, batch_size=count, sync_dist=True)
+            if targets > 0:
+                metrics["loss"].update(loss_sum / targets, weight=targets)
+        for name, metric in metrics.items():
+            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=stage == "val")
 
     def on_train_epoch_start(self) -> None:
         """The sequences of an epoch begin anew."""
         self._carried.clear("train")
 
     def on_validation_epoch_start(self) -> None:
-        """The sequences of a validation begin anew."""
-        self._carried.clear("val")
+        """The sequences and metrics of a validation begin anew."""
+        self._begin_evaluation("val")
 
     def on_test_epoch_start(self) -> None:
-        """The sequences of a test begin anew."""
-        self._carried.clear("test")
+        """The sequences and metrics of a test begin anew."""
+        self._begin_evaluation("test")
 
     def on_predict_epoch_start(self) -> None:
         """The sequences to predict begin anew."""
@@ -233,6 +238,14 @@ class TruncatedBPTTModule(LightningModule):
         """Refuses settings of the Trainer that do not go with the module's, before anything is done or written."""
         check_trainer(self)
         return []
+
+    def _begin_evaluation(self, stage: str) -> None:
+        self._carried.clear(stage)
+        for metric in self._metrics(stage).values():
+            metric.reset()  # a reset under inference mode leaves tensors that cannot be updated outside it
+
+    def _metrics(self, stage: str) -> Any:
+        return self.metrics[stage]
 
     # Manual optimisation.
 

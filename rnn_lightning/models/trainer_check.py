@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from lightning.pytorch.trainer.states import TrainerFn
+
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
                 f"carry_state=true needs data whose rows go on from batch to batch, {type(data).__name__} is not "
                 "contiguous: set carry_state=false, or give a data module with contiguous = True"
             )
-    if module.tbptt is not None and str(trainer.state.fn) == "fit":
+    if module.tbptt is not None and trainer.state.fn == TrainerFn.FITTING:
         if trainer.gradient_clip_val:
             raise ArgumentError(
                 f"trainer.gradient_clip_val={trainer.gradient_clip_val} does not go with tbptt: "

@@ -1,0 +1,68 @@
+"""Random numbers as a pure function of a counter: no generator, no state, the same on every machine.
+
+Number i of a stream is a hash of (key, i). Whoever knows i has the number, whatever was drawn before it, in whichever
+process, in batches of whatever size. Resuming in the middle, several workers and several devices then need no care.
+
+The hash is splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants
+as in S. Vigna's public-domain splitmix64.c. torch has no unsigned 64-bit arithmetic, so the 64 bits are held in int64.
+"""
+
+import torch
+from torch import Tensor
+
+_GAMMA = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, odd: i * GAMMA visits all 64-bit numbers
+_MIX1 = 0xBF58476D1CE4E5B9
+_MIX2 = 0x94D049BB133111EB
+_ALL = 0xFFFFFFFFFFFFFFFF
+
+
+def _signed(word: int) -> int:
+    """The int64 that has the same 64 bits as `word`."""
+    word &= _ALL
+    return word - (1 << 64) if word >> 63 else word
+
+
+def _shift_right(bits: Tensor, n: int) -> Tensor:
+    """Logical shift: torch's own fills up with the sign bit."""
+    return (bits >> n) & ((1 << (64 - n)) - 1)
+
+
+def splitmix64(counter: Tensor, key: int = 0) -> Tensor:
+    """Hashes each counter to 64 bits.
+
+    Args:
+        counter: int64, any shape.
+        key: names the stream; `derive_key` makes one from small numbers.
+
+    Returns:
+        int64 of the same shape, all 64 bits random. For one key, different counters give different results.
+    """
+    bits = counter * _signed(_GAMMA) + _signed(key + _GAMMA)
+    bits = (bits ^ _shift_right(bits, 30)) * _signed(_MIX1)
+    bits = (bits ^ _shift_right(bits, 27)) * _signed(_MIX2)
+    return bits ^ _shift_right(bits, 31)
+
+
+def uniform(counter: Tensor, key: int) -> Tensor:
+    """Uniform numbers in [0, 1), one for each counter.
+
+    Args:
+        counter: int64, any shape.
+        key: names the stream.
+
+    Returns:
+        float64 of the same shape: the top 53 bits of the hash, which is all that a float64 can hold.
+    """
+    return _shift_right(splitmix64(counter, key), 11).to(torch.float64) * 2.0**-53
+
+
+def derive_key(*words: int) -> int:
+    """One 64-bit key from several integers, such as (stream, seed): another word or another order is another key.
+
+    Returns:
+        An int in [0, 2^64).
+    """
+    key = 0
+    for word in words:
+        key = int(splitmix64(torch.tensor(_signed(key ^ (word & _ALL))))) & _ALL
+    return key

@@ -1,0 +1,117 @@
+"""`SequenceDataModule`: what every source of sequences has in common."""
+
+import os
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import Dataset
+
+from rnn_lightning.data.loading import (
+    Batch,
+    EpochSampler,
+    EvaluationSampler,
+    ResumableLoader,
+    identity,
+)
+from rnn_lightning.errors import ArgumentError
+
+
+def check_int(name: str, value: Any, at_least: int) -> None:
+    """Raises ArgumentError unless `value` is an int (not a bool) and not below `at_least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ArgumentError(f"{name} must be a whole number, {at_least} or more, got {value!r}: change {name}")
+
+
+class SequenceDataModule(LightningDataModule):
+    """Base of the data modules: sizes, seed, and one kind of loader for all stages, with or without a Trainer.
+
+    A subclass sets `input_size` and `output_size` in `__init__`, calls `save_hyperparameters()` there with plain values
+    only, and in `setup` fills `self.datasets` under "train", "val", "test", "predict". A dataset maps a list of indices
+    to a whole batch by `__getitems__` (see `TensorBatches`); a batch is a dict with `x` (B, T, input_size) and `y`.
+    No argument may have the name of one of a model's: Lightning logs both in one table.
+
+    Args:
+        batch_size: sequences in a training batch, of each process.
+        eval_batch_size: sequences in a batch of the other stages; None for `batch_size`.
+        num_workers: processes that load data; 0 loads in the training process, mostly the fastest here.
+        seed: of the training order or draws; None for the seed of the run (`seed_everything`), or 0 if it has none.
+
+    Attributes:
+        input_size: features of a time step.
+        output_size: outputs that a model needs for `y`: classes, or numbers.
+        contiguous: whether row i of a batch goes on in row i of the next, as `carry_state` needs.
+        fresh: whether training samples never come again; then the training dataset is asked for ever new indices.
+        datasets: stage to dataset, from `setup` on.
+
+    Raises:
+        ArgumentError: for a number that is out of its range.
+    """
+
+    input_size: int
+    output_size: int
+    contiguous: bool = False
+    fresh: bool = False
+
+    def __init__(self, batch_size: int, eval_batch_size: int | None, num_workers: int, seed: int | None) -> None:
+        super().__init__()
+        check_int("batch_size", batch_size, at_least=1)
+        check_int("num_workers", num_workers, at_least=0)
+        if eval_batch_size is not None:
+            check_int("eval_batch_size", eval_batch_size, at_least=1)
+        if seed is not None:
+            check_int("seed", seed, at_least=0)
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.datasets: dict[str, Dataset[Batch]] = {}
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes that share the data; 1 without a Trainer."""
+        return 1 if self.trainer is None else self.trainer.world_size
+
+    @property
+    def rank(self) -> int:
+        """Which of them this one is; 0 without a Trainer."""
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+    def resolve_seed(self) -> int:
+        """The seed that holds now. Read late: `seed_everything` may be called after the data module is made."""
+        return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Training batches; the last one may be short. Without a Trainer, each pass is a new epoch."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> ResumableLoader:
+        """Validation batches, in order, each sample once."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> ResumableLoader:
+        """Test batches, in order, each sample once."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> ResumableLoader:
+        """Batches to predict, in order, each sample once; they have the true `y` as well."""
+        return self._loader("predict")
+
+    def _loader(self, split: str) -> ResumableLoader:
+        if split not in self.datasets:
+            raise ArgumentError(f"no {split} data yet: call setup() of {type(self).__name__} first")
+        dataset = self.datasets[split]
+        train = split == "train"
+        return ResumableLoader(
+            dataset,
+            batch_size=self.batch_size if train else self.eval_batch_size,
+            sampler=EpochSampler(dataset, self.world_size, self.rank, self.resolve_seed(), self.fresh)
+            if train
+            else EvaluationSampler(dataset, self.world_size, self.rank),
+            collate_fn=identity,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # its own: making an iterator draws a number, and must not move the stream that dropout draws from
+            generator=torch.Generator(),
+        )

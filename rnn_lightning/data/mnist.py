@@ -1,0 +1,134 @@
+"""`SequenceMNIST`: handwritten digits read as sequences, row by row or pixel by pixel."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.data.counter_hash import derive_key, splitmix64
+from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.loading import TensorBatches
+from rnn_lightning.data.mnist_files import Part, download_missing, read_part, read_sizes
+from rnn_lightning.errors import ArgumentError
+
+Layout = Literal["rows", "pixels", "permuted"]
+
+_SHAPE, _CLASSES = (60_000, 28, 28), 10  # of the training images
+_PERMUTATION_KEY = derive_key(784)
+
+
+def pixel_permutation(n_pixels: int = 784) -> Tensor:
+    """The one order in which `layout="permuted"` reads the pixels; the same for every seed, user and version.
+
+    It sorts the pixels by their hash under a fixed key: integer arithmetic alone, so that no library's random number
+    generator can change it.
+
+    Args:
+        n_pixels: pixels of an image.
+
+    Returns:
+        (n_pixels,) int64: step t shows pixel `permutation[t]`, counted row by row.
+    """
+    return torch.argsort(splitmix64(torch.arange(n_pixels), _PERMUTATION_KEY))
+
+
+def to_sequences(images: Tensor, layout: Layout) -> Tensor:
+    """Reads images as sequences.
+
+    Args:
+        images: (N, rows, columns).
+        layout: "rows": a row is a step. "pixels": a pixel is a step, row by row. "permuted": so, but in the order of
+            `pixel_permutation`, which takes the neighbourhoods away.
+
+    Returns:
+        (N, rows, columns) for "rows", else (N, rows * columns, 1).
+    """
+    if layout == "rows":
+        return images
+    pixels = images.flatten(1)
+    if layout == "permuted":
+        pixels = pixels.index_select(1, pixel_permutation(pixels.shape[1]))
+    return pixels[..., None]
+
+
+class SequenceMNIST(SequenceDataModule):
+    """MNIST's digits as sequences, to be classified.
+
+    The first `val_size` of the 60,000 training images are the validation set, the rest is trained on; the official
+    10,000 test images are the test set, and what `predict` gets. The four files are read, gzipped or not, from
+    `data_dir` or `data_dir`/MNIST/raw; those missing are downloaded to the latter. Every file is checked by SHA-256.
+
+    A batch has `x` (B, T, I) float32 in [0, 1] and `y` (B,) int64, the digit.
+
+    Args:
+        data_dir: folder of the files.
+        layout: rows: 28 steps of 28 pixels. pixels: 784 steps of 1 pixel. permuted: pixels in one fixed random order.
+        batch_size: images in a training batch, of each process.
+        val_size: how many of the training images validate.
+        eval_batch_size: images in a batch of the other stages; None for `batch_size`.
+        num_workers: processes that load data; 0 loads in the training process, the fastest here.
+        verify: whether the files must be MNIST's own. Set to false for another set in the same format and under the
+            same file names, which must be there already; image size and number of classes are then read from them.
+        seed: of the training order; None for the seed of the run (`seed_everything`), or 0 if it has none.
+
+    Raises:
+        ArgumentError: for a value out of its range, `data_dir` that is a file, or with `verify=False` files that are
+            missing. From `prepare_data`: if a file cannot be downloaded. From `setup`: if one is damaged.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path = "data",
+        layout: Layout = "rows",
+        batch_size: int = 150,
+        val_size: int = 5000,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        verify: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        if layout not in get_args(Layout):
+            raise ArgumentError(f"layout must be one of {', '.join(get_args(Layout))}, got {layout!r}: change layout")
+        data_dir = str(data_dir)  # a Path among the hyper-parameters would need unpickling from checkpoints
+        folder = Path(data_dir).expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise ArgumentError(f"data_dir {data_dir} is a file: give the folder of the four files")
+        check_int("val_size", val_size, at_least=1)
+        shape, classes = (_SHAPE, _CLASSES) if verify else read_sizes(folder)
+        if val_size >= shape[0]:
+            raise ArgumentError(f"val_size must be below the {shape[0]} training images, got {val_size}: lower it")
+        self.save_hyperparameters()
+        self.folder, self.layout, self.val_size, self.verify = folder, layout, val_size, verify
+        self.input_size = shape[2] if layout == "rows" else 1
+        self.output_size = classes
+
+    def prepare_data(self) -> None:
+        """Downloads what is missing. Lightning calls this in one process of each machine."""
+        if self.verify:
+            download_missing(self.folder)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads and checks the files of this stage, each once.
+
+        Args:
+            stage: "fit", "validate", "test", "predict", or None for all.
+
+        Raises:
+            ArgumentError: if a file is missing, damaged or not the expected one.
+        """
+        if self.trainer is None:  # a Trainer has called it already
+            self.prepare_data()
+        if stage in ("fit", "validate", None) and "train" not in self.datasets:
+            x, y = self._read("train")
+            n = self.val_size
+            self.datasets["val"] = TensorBatches({"x": x[:n], "y": y[:n]})
+            self.datasets["train"] = TensorBatches({"x": x[n:], "y": y[n:]})
+        if stage in ("test", "predict", None) and "test" not in self.datasets:
+            x, y = self._read("t10k")
+            self.datasets["test"] = self.datasets["predict"] = TensorBatches({"x": x, "y": y})
+
+    def _read(self, part: Part) -> tuple[Tensor, Tensor]:
+        images, labels = read_part(self.folder, part, self.verify)
+        return to_sequences(images, self.layout), labels

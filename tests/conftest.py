@@ -1,0 +1,66 @@
+"""What tests in all rooms share: small files in MNIST's format, the real ones where there are any, a clean state."""
+
+import gzip
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REAL_MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+
+
+@pytest.fixture(autouse=True)
+def _clean_state():
+    """Figures need no screen, and one test's `seed_everything` does not reach the next."""
+    if "matplotlib" in sys.modules:
+        sys.modules["matplotlib"].use("agg")
+    before = os.environ.pop("PL_GLOBAL_SEED", None)
+    yield
+    os.environ.pop("PL_GLOBAL_SEED", None)
+    if before is not None:
+        os.environ["PL_GLOBAL_SEED"] = before
+
+
+def idx_bytes(array):
+    """An IDX file of unsigned bytes."""
+    array = np.asarray(array, dtype=np.uint8)
+    return bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def fake_mnist(folder, train=600, test=200, rows=28, columns=28, classes=10, packed=False, seed=0):
+    """Writes four small files in MNIST's format: each class is a fixed random picture under noise, easy to learn."""
+    rng = np.random.default_rng(seed)
+    templates = rng.integers(0, 2, (classes, rows, columns)) * 160
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, count in (("train", train), ("t10k", test)):
+        labels = np.arange(count) % classes
+        rng.shuffle(labels)
+        images = templates[labels] + rng.integers(0, 90, (count, rows, columns))
+        for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+            data = idx_bytes(array)
+            (folder / (name + ".gz" * packed)).write_bytes(gzip.compress(data, 1) if packed else data)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_mnist():
+    """The function that writes such files: `make_mnist(folder, train=600, test=200, rows=28, ...)`."""
+    return fake_mnist
+
+
+@pytest.fixture(scope="session")
+def fake_mnist_dir(tmp_path_factory):
+    """A folder with 600 training and 200 test images, 28 x 28, 10 classes; to be read with `verify=False`."""
+    return fake_mnist(tmp_path_factory.mktemp("mnist"))
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """The folder of the real files: RNN_LIGHTNING_MNIST, else ../shared/data/mnist beside the repository."""
+    folder = Path(os.environ.get("RNN_LIGHTNING_MNIST", REAL_MNIST))
+    if not folder.is_dir():
+        pytest.skip("no MNIST files; set RNN_LIGHTNING_MNIST to their folder")
+    return folder

@@ -1,0 +1,112 @@
+import gzip
+import hashlib
+import http.server
+import threading
+from urllib.error import URLError
+
+import pytest
+
+from rnn_lightning.data import download as module
+from rnn_lightning.data.download import download
+from rnn_lightning.errors import ArgumentError
+
+CONTENT = bytes(range(256)) * 700
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+PACKED = gzip.compress(CONTENT)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Each folder is a mirror with its own fault."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        folder = self.path.split("/")[1]
+        if folder == "missing":
+            self.send_error(404)
+            return
+        body = {
+            "good": PACKED,
+            "other": gzip.compress(b"another file"),
+            "page": b"<html>log in to the network</html>",
+            "short": PACKED[:-20],
+            "broken": PACKED[:500],
+        }[folder]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(PACKED) if folder == "broken" else len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked = []
+        server.mirrors = lambda *folders: [f"http://127.0.0.1:{server.server_port}/{folder}/" for folder in folders]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def fetch(folder, mirrors):
+    return download("digits", folder, mirrors, SHA256, "put it there by hand")
+
+
+def test_the_unpacked_file_is_placed_alone(server, tmp_path):
+    path = fetch(tmp_path / "new" / "folder", server.mirrors("good"))
+    assert path == tmp_path / "new" / "folder" / "digits"
+    assert path.read_bytes() == CONTENT
+    assert [file.name for file in path.parent.iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize("fault", ["missing", "other", "page", "short", "broken"])
+def test_the_next_mirror_is_tried_after_a_fault(server, tmp_path, fault):
+    assert fetch(tmp_path, server.mirrors(fault, "good", "good")).read_bytes() == CONTENT
+    assert server.asked == [f"/{fault}/digits.gz", "/good/digits.gz"]
+
+
+def test_no_good_mirror_is_one_line_and_leaves_nothing(server, tmp_path):
+    with pytest.raises(ArgumentError, match=r"digits.*404|Not Found.*SHA-256.*by hand") as caught:
+        fetch(tmp_path, server.mirrors("missing", "other"))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_network_is_one_line(monkeypatch, tmp_path):
+    def unreachable(url, timeout):
+        assert timeout > 0
+        raise URLError(OSError(-2, "Name or service\nnot known"))
+
+    monkeypatch.setattr(module, "urlopen", unreachable)
+    with pytest.raises(ArgumentError, match=r"mirrors could be reached .*a\.org: .*not known; b\.org: .*by hand") as e:
+        fetch(tmp_path, ["https://a.org/x/", "https://b.org/y/"])
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "ctrl-c"])
+@pytest.mark.parametrize("old", [None, b"old"], ids=["new", "replaced"])
+def test_an_interrupted_write_leaves_what_was_there(server, monkeypatch, tmp_path, error, old):
+    if old:
+        (tmp_path / "digits").write_bytes(old)
+
+    def interrupted(source, target):
+        assert source.read_bytes() == CONTENT  # all of it is written before it gets its name
+        assert source.parent == target.parent  # else replacing is no single step
+        raise error
+
+    monkeypatch.setattr(module.os, "replace", interrupted)
+    expected = ArgumentError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected):
+        fetch(tmp_path, server.mirrors("good"))
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ArgumentError, match=r"cannot write .*by hand"):
+        fetch(tmp_path / "file" / "folder", server.mirrors("good"))

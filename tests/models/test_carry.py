@@ -1,0 +1,124 @@
+"""A state that goes on from batch to batch."""
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+from torch.utils.data import DataLoader
+
+from rnn_lightning import ArgumentError
+from rnn_lightning.data import SyntheticSine
+from rnn_lightning.models import Seq2Seq, TruncatedBPTT
+
+
+def seq2seq(cell="lstm", **arguments):
+    torch.manual_seed(1)
+    lr = arguments.pop("lr", 0.05)
+    return Seq2Seq(
+        1, 1, cell=cell, hidden_size=4, num_layers=2, optimizer=lambda p: torch.optim.SGD(p, lr), **arguments
+    ).double()
+
+
+def stream(rows=3, steps=24, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(rows, steps, 1, generator=generator, dtype=torch.float64) for _ in range(2)]
+
+
+def pieces(x, y, length, **more):
+    return [{"x": a, "y": b, **more} for a, b in zip(x.split(length, 1), y.split(length, 1), strict=True)]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_stream_of_batches_is_truncated_bptt_over_the_whole(cell, fit):
+    x, y = stream()
+    streamed, chunked = seq2seq(cell, carry_state=True), seq2seq(cell, tbptt=TruncatedBPTT(6))
+    fit(streamed, pieces(x, y, 6), epochs=2, precision="64-true")
+    fit(chunked, [{"x": x, "y": y}], epochs=2, precision="64-true")
+    for a, b in zip(streamed.parameters(), chunked.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    alone = seq2seq(cell)
+    fit(alone, pieces(x, y, 6), epochs=2, precision="64-true")
+    assert not torch.equal(alone.net.head.weight, streamed.net.head.weight)
+
+
+def test_chunks_within_a_stream(fit):
+    x, y = stream()
+    streamed, chunked = (seq2seq(carry_state=carry, tbptt=TruncatedBPTT(4)) for carry in (True, False))
+    fit(streamed, pieces(x, y, 8), precision="64-true")
+    fit(chunked, [{"x": x, "y": y}], precision="64-true")
+    for a, b in zip(streamed.parameters(), chunked.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_validation_carries_a_state_of_its_own_and_begins_anew(fit):
+    x, y = stream()
+    module = seq2seq(carry_state=True, lr=0.0)
+    trainer = fit(module, pieces(*stream(seed=1), 6), pieces(x, y, 6), epochs=2, precision="64-true")
+    whole = (module.eval()(x)[0] - y).square().mean().item()
+    assert trainer.callback_metrics["val/loss"].item() == pytest.approx(whole, rel=1e-6)
+
+
+def test_a_reset_row_begins_with_a_zero_state(fit):
+    x, y = stream()
+    reset = torch.tensor([False, True, False])
+    batches = pieces(x, y, 12)
+    batches[1]["reset"] = reset
+    module = seq2seq(carry_state=True, lr=0.0)
+    loss = fit(module, batches, batches, precision="64-true").callback_metrics["val/loss"].item()
+    module.eval()
+    first, state = module(x[:, :12])
+    state = tuple(torch.where(reset[:, None], torch.zeros_like(s), s) for s in state)
+    second, _ = module(x[:, 12:], state)
+    assert loss == pytest.approx((torch.cat((first, second), 1) - y).square().mean().item(), rel=1e-6)
+
+
+def test_variational_masks_stay_with_their_sequence():
+    module = seq2seq(carry_state=True, state_dropout=0.5, variational=True).train()
+    x, y = stream()
+    first, second = pieces(x, y, 12)
+    list(module.passes(first, "train"))
+    masks = module._carried.get("train", second)[1]
+    list(module.passes({**second, "reset": torch.tensor([False, True, False])}, "train"))
+    after = module._carried.get("train", second)[1]
+    for old, new in zip(masks.layers, after.layers, strict=True):
+        assert torch.equal(old.state[..., [0, 2], :], new.state[..., [0, 2], :])
+    assert not all(
+        torch.equal(a.state[..., 1, :], b.state[..., 1, :]) for a, b in zip(masks.layers, after.layers, strict=True)
+    )
+
+
+def test_another_number_of_rows_is_an_error(fit):
+    batches = pieces(*stream(), 12) + pieces(*stream(rows=2), 12)
+    with pytest.raises(ArgumentError, match=r"2 rows, the one before had 3"):
+        fit(seq2seq(carry_state=True), batches, precision="64-true")
+
+
+@pytest.mark.parametrize("dropout", [{}, {"state_dropout": 0.3, "variational": True}])
+def test_the_carried_state_is_in_the_checkpoint(dropout, fit, tmp_path):
+    module = seq2seq(carry_state=True, **dropout)
+    trainer = fit(module, pieces(*stream(), 12), precision="64-true")
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    loaded = Seq2Seq.load_from_checkpoint(tmp_path / "a.ckpt", carry_state=True)
+    batch = {"x": torch.zeros(3, 2, 1)}
+    (state, masks), (again, masks_again) = (m._carried.get("train", batch) for m in (module, loaded))
+    assert all(torch.equal(a, b) for a, b in zip(state, again, strict=True))
+    assert (masks is None) == (masks_again is None) == (not dropout)
+    if masks is not None:
+        assert torch.equal(masks.layers[1].state, masks_again.layers[1].state)
+
+
+def test_data_that_is_not_contiguous_is_refused():
+    with pytest.raises(ArgumentError, match="SyntheticSine is not contiguous"):
+        Trainer(logger=False, enable_checkpointing=False).fit(seq2seq(carry_state=True), SyntheticSine())
+
+
+def test_contiguous_data_is_taken():
+    class Stream(LightningDataModule):
+        contiguous = True
+
+        def train_dataloader(self):
+            return DataLoader(pieces(*stream(), 12), batch_size=None)
+
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False, precision="64-true", **quiet)
+    trainer.fit(seq2seq(carry_state=True), Stream())
+    assert trainer.global_step == 2

@@ -121,13 +121,14 @@ class CLI(LightningCLI):
     def after_fit(self) -> None:
         """Tests the best checkpoint, and says how to look at the run."""
         best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        folder = self.trainer.log_dir  # asked for on every rank, as they agree on it
         if self._get(self.config_init, "trainer").fast_dev_run or self.trainer.interrupted:
             return
         if best:
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best)
-        if self.trainer.is_global_zero and self.trainer.log_dir:
-            print(f"Checkpoints: {Path(self.trainer.log_dir, 'checkpoints')}")
-            print(f"Look at it:  tensorboard --logdir {Path(self.trainer.log_dir).parent}")
+        if self.trainer.is_global_zero and folder and self.trainer.logger:
+            print(f"Checkpoints: {Path(folder, 'checkpoints')}")
+            print(f"Look at it:  tensorboard --logdir {Path(folder).parent}")
 
     def after_predict(self) -> None:
         """Says where the predictions are."""
@@ -203,8 +204,8 @@ def _size_of_data(size: str) -> Any:
 
 def _quiet() -> None:
     """Drops what Lightning and torch say on every run that no user can act on."""
-    for library in ("pytorch", "fabric"):
-        logging.getLogger(f"lightning.{library}.utilities.rank_zero").addFilter(_is_news)
+    for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed"):
+        logging.getLogger(f"lightning.{name}").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")

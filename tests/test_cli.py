@@ -1,0 +1,263 @@
+"""The command line, through `main([...])` as a user types it."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rnn_lightning import __version__
+from rnn_lightning.cli import main
+from rnn_lightning.recipes import recipes
+
+SINE = ["--data.eval_windows=60", "--data.steps_per_epoch=4", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def fail(capsys):
+    """Runs a command that must fail, and returns the one line it prints."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert end.value.code == 2
+        assert lines[-1].startswith("error: ")
+        assert len(lines) == 1, lines
+        return lines[-1]
+
+    return run
+
+
+@pytest.fixture
+def fitted():
+    """A short run of `sine_seq2seq` in the current folder."""
+    main(["fit", "--config", "sine_seq2seq", *SINE, *QUIET])
+    return Path("runs/sine_seq2seq/version_0")
+
+
+def small_mnist(folder):
+    return [f"--data.data_dir={folder}", "--data.verify=false", "--data.val_size=100", "--data.batch_size=50"]
+
+
+@pytest.mark.parametrize("recipe", list(recipes()))
+def test_every_recipe_fits(recipe, fake_mnist_dir):
+    data = small_mnist(fake_mnist_dir) if recipe.startswith("mnist") else ["--data.eval_windows=60"]
+    main(["fit", "--config", recipe, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu", *data, *QUIET])
+
+
+@pytest.mark.parametrize("recipe", list(recipes()))
+def test_every_recipe_opens_with_its_command_and_what_to_expect(recipe):
+    header = [line for line in recipes()[recipe].read_text().splitlines() if line.startswith("#")]
+    assert any(f"python -m rnn_lightning fit --config {recipe}" in line for line in header)
+    assert any("Expect" in line for line in header)
+
+
+def test_fit_ends_with_a_held_out_metric_and_how_to_look_at_it(fitted, capsys):
+    main(["fit", "--config", "sine_seq2seq", *SINE, *QUIET])
+    out = capsys.readouterr().out
+    assert "test/loss" in out
+    assert "tensorboard --logdir runs/sine_seq2seq" in out.strip().splitlines()[-1]
+    assert sorted(p.name for p in fitted.parent.iterdir()) == ["version_0", "version_1"]
+
+
+def test_a_run_keeps_config_checkpoints_and_scalars(fitted):
+    assert sorted(p.name for p in (fitted / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    config = yaml.safe_load((fitted / "config.yaml").read_text())
+    assert config["data"]["init_args"]["steps_per_epoch"] == 4
+    saved = torch.load(fitted / "checkpoints/best.ckpt", weights_only=True)
+    assert saved["hyper_parameters"]["input_size"] == saved["hyper_parameters"]["output_size"] == 1
+    events = EventAccumulator(str(fitted))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    assert {"val/loss", "val/mae", "train/mae", "epoch"} <= set(tags)
+
+
+def test_test_after_fit_in_all_the_ways_a_checkpoint_is_named(fitted, capsys):
+    def loss(*arguments):
+        capsys.readouterr()
+        main(["test", *arguments, "--data.eval_windows=60", "--trainer.accelerator=cpu", *QUIET])
+        return next(line for line in capsys.readouterr().out.splitlines() if "test/loss" in line).split()[-1]
+
+    last = fitted / "checkpoints/last.ckpt"
+    found = {
+        loss("--config", "sine_seq2seq", "--ckpt_path", "last"),
+        loss("--config", "sine_seq2seq", f"--ckpt_path={last}"),
+        loss("--ckpt_path", str(last)),
+        loss("--config", str(fitted / "config.yaml"), "--ckpt_path=last"),
+    }
+    assert len(found) == 1
+    assert len(list(fitted.parent.iterdir())) == 1  # evaluating opens no run
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "predict"])
+def test_validate_and_predict(subcommand, fitted):
+    main([subcommand, "--config", "sine_seq2seq", "--ckpt_path=best", "--trainer.accelerator=cpu", *QUIET])
+    if subcommand == "predict":
+        with open(fitted / "predictions.csv") as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0]) == ["sequence", "step", "x_0", "y", "prediction"]
+        assert len(rows) == 20
+        assert [p.name for p in fitted.glob("*.part")] == []
+
+
+def test_the_checkpoint_fixes_the_network_and_what_is_typed_wins(fitted, capsys, fail):
+    main(["fit", "--config=sine_seq2seq", "--model.hidden_size=9", *SINE, *QUIET])
+    small = "runs/sine_seq2seq/version_1/checkpoints/last.ckpt"
+    test = ["test", "--config=sine_seq2seq", f"--ckpt_path={small}", "--data.eval_windows=60", *QUIET]
+    main(test)  # the recipe says 100, the checkpoint 9
+    assert "does not fit" in fail(*test, "--model.hidden_size=8") or "hidden_size=9" in fail(
+        *test, "--model.hidden_size=8"
+    )
+
+
+def test_a_fit_goes_on_from_its_last_checkpoint(fitted):
+    main(["fit", "--config=sine_seq2seq", "--ckpt_path=last", *SINE, "--trainer.max_epochs=3", *QUIET])
+    saved = torch.load("runs/sine_seq2seq/version_1/checkpoints/last.ckpt", weights_only=True)
+    assert (saved["epoch"], saved["global_step"]) == (2, 12)
+
+
+def test_a_run_that_ends_within_an_epoch_keeps_its_last_state():
+    main(["fit", "--config=sine_seq2seq", *SINE, *QUIET, "--trainer.max_steps=2"])
+    saved = torch.load("runs/sine_seq2seq/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 2
+
+
+def test_a_run_without_a_logger_writes_no_config_here():
+    main(["fit", "--config=sine_seq2seq", *SINE, *QUIET, "--trainer.logger=false"])
+    main(["fit", "--config=sine_seq2seq", *SINE, *QUIET, "--trainer.logger=false"])
+    assert not Path("config.yaml").exists()
+
+
+def test_a_file_wins_over_a_recipe_of_its_name(capsys):
+    text = recipes()["sine_seq2seq"].read_text().replace("hidden_size: 100", "hidden_size: 3")
+    Path("sine_seq2seq").write_text(text)
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "sine_seq2seq", "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["hidden_size"] == 3
+
+
+def test_a_second_config_overrides_the_first_and_the_printed_one_can_be_fed_back(capsys):
+    Path("more.yaml").write_text("trainer: {max_epochs: 3}\n")
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config", "sine_tbptt", "--config", "more.yaml", "--model.tbptt.k1=10", "--print_config"])
+    assert end.value.code == 0
+    Path("all.yaml").write_text(capsys.readouterr().out)
+    config = yaml.safe_load(Path("all.yaml").read_text())
+    assert config["trainer"]["max_epochs"] == 3
+    assert config["model"]["init_args"]["tbptt"]["k1"] == 10
+    main(["fit", "--config", "all.yaml", "--trainer.fast_dev_run=1", "--data.eval_windows=50", *QUIET])
+
+
+def test_version_and_help(capsys):
+    for arguments, words in (
+        (["--version"], __version__),
+        (["fit", "--model.help", "Seq2Seq"], "Probability of dropping on the hidden state"),
+        (["fit", "--data.help", "SyntheticSine"], "--data.n_steps"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+        assert words in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config=sine_sequence"], "the recipes are mnist_gru, "),
+        (["--config=sine_tbptt", "--model.tbptt.k1=0"], "tbptt.k1=0"),
+        (["--config=sine_tbptt", "--model.tbptt.k1=9", "--model.tbptt.k2=5"], "tbptt.k2=5"),
+        (["--config=sine_seq2seq", "--model.state_dropout=1"], "state_dropout=1"),
+        (["--config=sine_seq2seq", "--model.hiddn=3"], "hiddn"),
+        (["--config=sine_seq2seq", "--model.cell=tcn"], "'rnn', 'lstm', 'gru'"),
+        (["--config=sine_tbptt", "--model.bidirectional=true"], "bidirectional"),
+        (["--config=sine_seq2seq", "--model.carry_state=true"], "carry_state"),
+        (["--config=sine_tbptt", "--trainer.gradient_clip_val=1"], "tbptt.gradient_clip_val=1"),
+        (["--config=sine_seq2seq", "--data.n_steps=2000"], "n_steps=2000"),
+        (["--config=sine_seq2seq", "--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
+        (["--config=sine_seq2seq", "--ckpt_path=best"], "no run in runs/sine_seq2seq"),
+        (["--config=mnist_rnn", "--data.layout=columns"], "layout"),
+        (["--config=mnist_rnn", "--data=SyntheticSine", "--model.lr_interval=hour"], "lr_interval"),
+        ([], "required"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing_behind(arguments, words, fail):
+    assert words in fail("fit", *arguments, "--trainer.accelerator=cpu")
+    assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
+def test_evaluating_needs_a_checkpoint(subcommand, fail):
+    assert "--ckpt_path" in fail(subcommand, "--config=sine_seq2seq")
+
+
+def test_another_models_checkpoint_is_refused(fitted, fake_mnist_dir, fail):
+    arguments = ["--config=mnist_rnn", f"--ckpt_path={fitted}/checkpoints/best.ckpt", *small_mnist(fake_mnist_dir)]
+    assert "holds a Seq2Seq" in fail("test", *arguments)
+    cut_off = fitted / "checkpoints/cut.ckpt"
+    cut_off.write_bytes((fitted / "checkpoints/best.ckpt").read_bytes()[:3000])
+    assert "no readable checkpoint" in fail("test", "--config=sine_seq2seq", f"--ckpt_path={cut_off}")
+
+
+def test_a_missing_or_damaged_mnist_file_is_one_line(make_mnist, tmp_path, fail):
+    folder = make_mnist(tmp_path / "mnist")
+    arguments = ["fit", "--config=mnist_rnn", *small_mnist(folder), "--trainer.accelerator=cpu"]
+    images = folder / "train-images-idx3-ubyte"
+    content = images.read_bytes()
+    images.write_bytes(content[:-1])
+    assert "train-images-idx3-ubyte" in fail(*arguments)
+    assert images.read_bytes() == content[:-1]
+    images.unlink()
+    assert "train-images-idx3-ubyte" in fail(*arguments)
+
+
+def test_a_loss_that_is_not_finite_says_at_which_step(fail):
+    line = fail("fit", "--config=sine_seq2seq", *SINE, *QUIET, "--model.optimizer.lr=1e30")
+    assert "optimizer step 1:" in line
+
+
+def test_data_without_sizes_gets_the_message_to_set_them(fail, monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from lightning.pytorch import LightningDataModule\nclass Mine(LightningDataModule):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "Mine has no input_size, which the model needs: set self.input_size" in fail("fit", "--config=sine_seq2seq", "--data=mine.Mine")
+
+
+def run_module(*arguments, **environment):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, "-m", "rnn_lightning", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("recipe", ["mnist_rnn", "sine_tbptt"])
+def test_two_processes_fit_and_evaluate(recipe, make_mnist, tmp_path):
+    """Over gloo; 201 test images are an odd number, which no rank may fill up with a duplicate."""
+    data = ["--data.eval_windows=61", "--data.steps_per_epoch=3"]
+    if recipe == "mnist_rnn":
+        data = small_mnist(make_mnist(tmp_path / "mnist", train=301, test=201))
+    settings = ["--trainer.accelerator=cpu", "--trainer.max_epochs=1", *data, *QUIET]
+    done = run_module("fit", "--config", recipe, "--trainer.devices=2", "--trainer.strategy=ddp", *settings)
+    assert done.returncode == 0, done.stderr
+    assert "test/loss" in done.stdout
+
+    def metrics(*more):
+        shown = run_module("test", "--config", recipe, "--ckpt_path=last", *settings[:1], *data, *QUIET, *more)
+        assert shown.returncode == 0, shown.stderr
+        return [float(line.split()[-1]) for line in shown.stdout.splitlines() if "test/" in line]
+
+    alone, together = metrics(), metrics("--trainer.devices=2", "--trainer.strategy=ddp")
+    assert len(alone) == 2
+    assert together == pytest.approx(alone, rel=1e-6)

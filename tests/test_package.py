@@ -1,0 +1,53 @@
+"""What importing the package loads, and that its rooms import only those below them."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "rnn_lightning"
+BELOW = {
+    "nn": {"errors", "nn"},
+    "data": {"errors", "nn", "data"},
+    "models": {"errors", "nn", "models"},
+    "callbacks": {"errors", "nn", "data", "models", "callbacks", "runs"},
+}
+
+
+def imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("room", BELOW)
+def test_a_room_imports_only_rooms_below_it(room):
+    for file in (PACKAGE / room).glob("*.py"):
+        for name in imports(file):
+            parts = name.split(".")
+            if parts[0] == "rnn_lightning" and len(parts) > 1:
+                assert parts[1] in BELOW[room], f"{file.name} imports {name}"
+            if room == "nn":
+                assert parts[0] not in ("lightning", "torchmetrics", "jsonargparse"), f"{file.name} imports {name}"
+
+
+def test_importing_the_package_loads_neither_torch_nor_lightning():
+    code = "import sys, rnn_lightning; assert not {'torch', 'lightning'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_no_argument_is_one_of_both_a_model_and_a_data_module():
+    import inspect
+
+    from rnn_lightning import data, models
+
+    names = {kind: set() for kind in ("model", "data")}
+    for cls in (models.Seq2Seq, models.Seq2Vec):
+        names["model"] |= set(inspect.signature(cls).parameters)
+    for cls in (data.SequenceMNIST, data.SyntheticSine):
+        names["data"] |= set(inspect.signature(cls).parameters)
+    assert not names["model"] & names["data"]

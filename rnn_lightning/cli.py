@@ -137,15 +137,16 @@ class CLI(LightningCLI):
                 print(f"Predictions: {callback.path}")
 
 
-def main(args: Any = None) -> None:
+def main(args: Any = None, cli: type[CLI] = CLI) -> None:
     """Runs the command line.
 
     Args:
         args: Arguments as a list, or a configuration as a dict; those of the process if None.
+        cli: `CLI`, or a class of yours that does more before or after a subcommand.
     """
     _quiet()
     try:
-        CLI(
+        cli(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,

@@ -233,7 +233,9 @@ def test_data_without_sizes_gets_the_message_to_set_them(fail, monkeypatch, tmp_
         "from lightning.pytorch import LightningDataModule\nclass Mine(LightningDataModule):\n    pass\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert "Mine has no input_size, which the model needs: set self.input_size" in fail("fit", "--config=sine_seq2seq", "--data=mine.Mine")
+    assert "Mine has no input_size, which the model needs: set self.input_size" in fail(
+        "fit", "--config=sine_seq2seq", "--data=mine.Mine"
+    )
 
 
 def run_module(*arguments, **environment):

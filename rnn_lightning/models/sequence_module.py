@@ -150,10 +150,11 @@ class SequenceModule(TruncatedBPTTModule):
     # Metrics.
 
     def _observe(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, targets: Tensor | int) -> None:
-        if self.training:
+        if self.stage == "train":
             # Plain sums, as a metric object that is updated at every step costs more than a small network's step.
             self._score = self._score + self.objective.score_sum(y_hat.detach(), y, valid)
             self._scored = self._scored + targets
+        if self.stage not in self.metrics:
             return
         if valid is not None:
             y_hat, y = y_hat[valid], y[valid]  # (N, O) and (N,) or (N, O)

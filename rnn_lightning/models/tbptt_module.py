@@ -54,7 +54,7 @@ class TruncatedBPTTModule(LightningModule):
         self.carry_state, self.lr_interval = carry_state, lr_interval
         self.automatic_optimization = tbptt is None
         self.guard = LossGuard()
-        self.stage = "train"  # of the batch in hand: "train", "val", "test" or "predict"
+        self.stage = "train"  # of the chunk in hand: "train", "val", "test", "predict"; "waiting" for other ranks
         # Metric objects sum over batches and ranks by themselves; a mean of the ranks' means would be off.
         self.metrics = nn.ModuleDict({stage: nn.ModuleDict({"loss": MeanMetric()}) for stage in ("val", "test")})
         self._carried = CarriedStates()
@@ -164,11 +164,11 @@ class TruncatedBPTTModule(LightningModule):
         batch = self.prepare_batch(batch)
         if self.tbptt is None:
             ((loss_sum, targets, _),) = self.passes(batch, "train")
-            loss = loss_sum / targets
-            self.guard.check(loss, self.trainer.global_step)
+            loss, _ = self._mean_over_ranks(loss_sum, float(targets))
+            mean = loss_sum.detach() / targets
         else:
-            loss = self._train_in_chunks(batch, batch_idx, self.tbptt)
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch["x"]))
+            loss = mean = self._train_in_chunks(batch, batch_idx, self.tbptt)
+        self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["x"]))
         return {"loss": loss}
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -259,6 +259,7 @@ class TruncatedBPTTModule(LightningModule):
             left -= 1
             loss_sum, targets, _ = next(passes, (None, 0, None))
             if loss_sum is None:  # other ranks have longer sequences: take part in their reductions with weight 0
+                self.stage = "waiting"
                 loss_sum = self.chunk_step(cut(batch, 0, 1, self.time_keys), None)[0] * 0.0
             total, count = total + loss_sum.detach(), count + float(targets)
             if group == 0:
@@ -272,13 +273,21 @@ class TruncatedBPTTModule(LightningModule):
 
     def _step_on(self, loss_sum: Tensor, targets: float) -> None:
         """An optimizer step on the mean loss over the valid targets of one chunk, on all ranks."""
-        everywhere = self._reduce(targets, "sum")
-        # DDP takes the mean of the ranks' gradients; wanted is their sum over all targets.
-        loss = loss_sum * (self.trainer.world_size / everywhere) if everywhere else loss_sum * 0.0
-        self.guard.check(loss, self.trainer.global_step)
+        loss, everywhere = self._mean_over_ranks(loss_sum, targets)
         self._optimizer().zero_grad()
         self.manual_backward(loss)
         self._step(everywhere)
+
+    def _mean_over_ranks(self, loss_sum: Tensor, targets: float) -> tuple[Tensor, float]:
+        """A loss whose gradient, after DDP's mean over the ranks, is that of the mean over the targets of all ranks.
+
+        Returns:
+            The loss, and the number of all targets.
+        """
+        everywhere = self._reduce(targets, "sum")
+        loss = loss_sum * (self.trainer.world_size / everywhere) if everywhere else loss_sum * 0.0
+        self.guard.check(loss, self.trainer.global_step)
+        return loss, everywhere
 
     def _accumulate(self, loss_sum: Tensor, targets: float, batch: Batch, step: bool) -> None:
         """Adds a chunk's gradient to that of the optimizer step in hand, and takes the step if `step`.

@@ -1,0 +1,119 @@
+"""Dropout masks: their shapes, values and statistics."""
+
+import dataclasses
+import itertools
+import math
+
+import pytest
+import torch
+
+from rnn_lightning import ArgumentError
+from rnn_lightning.nn import DropoutMasks
+from rnn_lightning.nn.dropout import check_probability, draw_mask
+
+from .helpers import DEVICES, make
+
+P = {"input_dropout": 0.1, "output_dropout": 0.5, "state_dropout": 0.9}
+
+
+def all_masks(masks):
+    """The masks of all layers with their probability of dropping."""
+    return [(mask, p) for layer in masks.layers for mask, p in zip(layer, P.values(), strict=True)]
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("variational", [False, True])
+def test_shapes(variational, bidirectional):
+    layers = make("lstm", 5, 3, 2, bidirectional=bidirectional, variational=variational, **P)
+    masks, time, directions = layers.sample_masks(4, 7), 1 if variational else 7, 2 if bidirectional else 1
+    assert masks.variational == variational
+    for layer, features in zip(masks.layers, (5, 3 * directions), strict=True):
+        assert layer.input.shape == (time, 4, features)
+        assert layer.output.shape == (time, 4, 3 * directions)
+        assert layer.state.shape == (time, directions, 4, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_masks_are_of_the_weights_type(dtype):
+    masks = make("gru", 5, 3, dtype=dtype, variational=True, **P).sample_masks(4)
+    assert {mask.dtype for mask, _ in all_masks(masks)} == {dtype}
+
+
+def test_no_dropout_has_no_masks():
+    assert make("gru", 5, 3, variational=True).sample_masks(4) is None
+    assert make("gru", 5, 3).sample_masks(4) is None
+    masks = make("gru", 5, 3, state_dropout=0.5).sample_masks(4, 2)
+    assert masks.layers[0].input is None
+    assert masks.layers[0].output is None
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
+def test_keep_rate_scale_and_mean(variational, device):
+    """Within 5 standard deviations: kept with 1 - p, each kept entry 1 / (1 - p), so that the mean is 1."""
+    layers = make("lstm", 50, 40, 2, bidirectional=True, variational=variational, device=device, **P)
+    for mask, p in all_masks(layers.sample_masks(200 if variational else 20, 10)):
+        kept, n = mask[mask > 0], mask.numel()
+        assert n >= 8000
+        torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - p)))
+        assert (mask >= 0).all()
+        assert abs(len(kept) / n - (1 - p)) < 5 * math.sqrt(p * (1 - p) / n)
+        assert abs(float(mask.mean()) - 1) < 5 * math.sqrt(p / (1 - p) / n)
+
+
+@pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
+def test_layers_kinds_directions_rows_steps_and_units_are_independent(variational):
+    """Every pair of masks, and every mask with itself shifted along any dimension, is uncorrelated within 5 sigma."""
+    layers = make("lstm", 40, 40, 3, variational=variational, **dict.fromkeys(P, 0.5))
+    both = make("lstm", 40, 40, 1, bidirectional=True, variational=variational, **dict.fromkeys(P, 0.5))
+    batch, steps = (200, None) if variational else (20, 10)
+    masks = [mask for layer in layers.sample_masks(batch, steps).layers for mask in layer]
+    two_ways = both.sample_masks(batch, steps).layers[0].state
+    pairs = list(itertools.combinations([mask.flatten() for mask in masks], 2))
+    pairs.append((two_ways[:, 0].flatten(), two_ways[:, 1].flatten()))
+    for mask in masks:
+        for dim, size in enumerate(mask.shape):
+            if size > 1:
+                pairs.append((mask.narrow(dim, 1, size - 1).flatten(), mask.narrow(dim, 0, size - 1).flatten()))
+    for one, other in pairs:
+        correlation = ((one - 1) * (other - 1)).mean()  # entries 0 or 2: mean 1, variance 1
+        assert abs(float(correlation)) < 5 / math.sqrt(one.numel())
+
+
+def test_a_seed_draws_the_same_masks():
+    layers = make("gru", 5, 3, 2, **P)
+    draws = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws.append(torch.cat([mask.flatten() for mask, _ in all_masks(layers.sample_masks(4, 7))]))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_masks_cannot_be_changed_in_place():
+    masks = make("gru", 5, 3, **P).sample_masks(4, 7)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        masks.variational = True
+
+
+def test_one_piece_joins_to_itself():
+    masks = make("gru", 5, 3, **P).sample_masks(4, 7)
+    assert DropoutMasks.cat([masks]) is masks
+
+
+def test_drawing_a_mask():
+    like = torch.zeros(1, dtype=torch.bfloat16)
+    assert draw_mask((2, 3), 0.0, like) is None
+    mask = draw_mask((2, 3), 0.5, like)
+    assert (mask.shape, mask.dtype) == ((2, 3), torch.bfloat16)
+    assert not mask.requires_grad
+
+
+def test_probabilities():
+    assert check_probability("p", 0) == 0.0
+    assert isinstance(check_probability("p", 0), float)
+    assert check_probability("p", 0.999) == 0.999
+    for wrong in (1, 1.0, -1e-9, float("nan"), float("inf"), False, "0.1", None, torch.tensor(0.1)):
+        with pytest.raises(ArgumentError, match=r"^input_dropout=.* is not in \[0, 1\)") as caught:
+            check_probability("input_dropout", wrong)
+        assert "\n" not in str(caught.value)

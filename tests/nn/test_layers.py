@@ -1,0 +1,213 @@
+"""`RNN`, `LSTM`, `GRU` against torch.nn's layers of these names."""
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from rnn_lightning import ArgumentError
+from rnn_lightning.nn import force_path, map_state
+from rnn_lightning.nn.stack import RecurrentLayers
+
+from .helpers import CELLS, DEVICES, PATHS, assert_same, make, no_masks, outcome, random_state, twins
+
+B, T, F, H = 3, 4, 2, 3
+FORMS = ("plain", "lengths", "packed", "packed unsorted", "unbatched", "time first")
+LENGTHS = {"lengths": (2, 4, 1), "packed": (4, 2, 1), "packed unsorted": (2, 4, 1)}
+
+
+def runner(layers, form, masks=None):
+    """`run(x, hx)` for x (B, T, F) and hx of all rows in one of `FORMS`; `LENGTHS` go through torch's packing."""
+    options = {} if masks is None else {"masks": masks}
+
+    def run(x, hx):
+        if form == "plain":
+            return layers(x, hx, **options)
+        if form == "time first":
+            return layers(x.transpose(0, 1), hx, **options)
+        if form == "unbatched":
+            return layers(x[0], map_state(lambda s: s[:, 0], hx), **options)
+        lengths = torch.tensor(LENGTHS[form])
+        if form == "lengths" and isinstance(layers, RecurrentLayers):
+            return layers(x, hx, lengths.to(x.device), **options)
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=form == "packed")
+        output, state = layers(packed, hx, **options)
+        assert isinstance(output, PackedSequence)
+        assert torch.equal(output.batch_sizes, packed.batch_sizes)
+        for actual, given in zip(output[2:], packed[2:], strict=True):  # sorted_indices, unsorted_indices
+            assert (actual is None and given is None) or torch.equal(actual, given)
+        return (pad_packed_sequence(output, True, total_length=T)[0] if form == "lengths" else output.data), state
+
+    return run
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_equals_torch(cell, num_layers, bidirectional, form, device):
+    for bias in (True, False):
+        ours, theirs = twins(
+            cell,
+            F,
+            H,
+            num_layers,
+            bias=bias,
+            bidirectional=bidirectional,
+            batch_first=form != "time first",
+            device=device,
+        )
+        x = torch.randn(B, T, F, dtype=torch.float64, device=device)
+        for hx in (None, random_state(ours, B)):
+            expected = outcome(runner(theirs, form), theirs, x, hx)
+            for path in PATHS:
+                with force_path(path):
+                    assert_same(outcome(runner(ours, form), ours, x, hx), expected)
+            # Layer by layer on torch's kernels, as dropout on input or output has them run.
+            assert_same(outcome(runner(ours, form, no_masks(ours)), ours, x, hx), expected)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_state_dict_is_torchs(cell, bias, bidirectional):
+    options = {"bias": bias, "bidirectional": bidirectional}
+    dropouts = {"input_dropout": 0.1, "output_dropout": 0.2, "state_dropout": 0.3, "variational": True}
+    ours, theirs = make(cell, F, H, 3, **options, **dropouts), make(cell, F, H, 3, package=torch.nn, **options)
+    shapes = {name: weight.shape for name, weight in theirs.state_dict().items()}
+    assert list(ours.state_dict()) == list(shapes)  # the order, too
+    assert {name: weight.shape for name, weight in ours.state_dict().items()} == shapes
+    for target, source in ((ours, theirs), (make(cell, F, H, 3, package=torch.nn, **options), ours)):
+        target.load_state_dict(source.state_dict())
+        for name, weight in source.state_dict().items():
+            assert torch.equal(target.state_dict()[name], weight)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_seed_draws_torchs_initial_weights(cell):
+    torch.manual_seed(7)
+    ours = make(cell, F, H, 2, bidirectional=True, state_dropout=0.5)
+    after_ours = torch.rand(1)
+    torch.manual_seed(7)
+    theirs = make(cell, F, H, 2, package=torch.nn, bidirectional=True)
+    after_theirs = torch.rand(1)
+    for name, weight in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], weight), name
+    assert torch.equal(after_ours, after_theirs)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_defaults(cell):
+    layers = make(cell, F, H, dtype=None)
+    assert layers.weight_ih_l0.dtype == torch.float32
+    assert type(layers)(F, H).batch_first
+    assert (layers.input_dropout, layers.output_dropout, layers.state_dropout) == (0.0, 0.0, 0.0)
+    assert not layers.variational
+    assert layers.init == "torch"
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, float("nan"), True, "0.5", None])
+@pytest.mark.parametrize("name", ["input_dropout", "output_dropout", "state_dropout"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_dropout_outside_0_to_1_is_refused(cell, name, p):
+    with pytest.raises(ArgumentError, match=f"^{name}=") as caught:
+        make(cell, F, H, **{name: p})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_an_unknown_init_is_refused(cell):
+    with pytest.raises(ArgumentError, match=r"^init='xavier'.*glorot") as caught:
+        make(cell, F, H, init="xavier")
+    assert "\n" not in str(caught.value)
+
+
+def test_projections_are_refused():
+    with pytest.raises(TypeError, match="proj_size"):
+        make("lstm", F, H, proj_size=2)
+
+
+def test_repr_shows_the_extras():
+    layers = make(
+        "lstm", 2, 3, 2, input_dropout=0.1, output_dropout=0.2, state_dropout=0.3, variational=True, init="glorot"
+    )
+    assert repr(layers) == (
+        "LSTM(2, 3, num_layers=2, batch_first=True, input_dropout=0.1, output_dropout=0.2, state_dropout=0.3, "
+        "variational=True, init='glorot')"
+    )
+    assert repr(make("gru", 2, 3)) == repr(make("gru", 2, 3, package=torch.nn))
+
+
+@pytest.mark.parametrize("how", ["deepcopy", "pickle", "torch.save"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_copy_is_the_same_layer(cell, how):
+    layers = make(
+        cell, F, H, 2, bidirectional=True, input_dropout=0.3, state_dropout=0.5, variational=True, init="glorot"
+    )
+    if how == "deepcopy":
+        twin = copy.deepcopy(layers)
+    elif how == "pickle":
+        twin = pickle.loads(pickle.dumps(layers))
+    else:
+        file = io.BytesIO()
+        torch.save(layers, file)
+        twin = torch.load(io.BytesIO(file.getvalue()), weights_only=False)
+    assert repr(twin) == repr(layers)
+    x, hx = torch.randn(B, T, F, dtype=torch.float64), random_state(layers, B)
+    results = []
+    for module in (layers, twin):
+        torch.manual_seed(5)  # the same masks
+        results.append(outcome(module, module, x, hx))
+    assert_same(results[1], results[0])
+    with torch.no_grad():  # and a copy has weights of its own
+        twin.weight_hh_l0.zero_()
+    assert layers.weight_hh_l0.abs().min() > 0
+    assert not torch.equal(twin.eval()(x, hx)[0], layers.eval()(x, hx)[0])
+
+
+@pytest.mark.parametrize("state_dropout", [0.0, 0.5], ids=["no state dropout", "state dropout"])
+@pytest.mark.parametrize("input_dropout", [0.0, 0.5], ids=["no input dropout", "input dropout"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_bfloat16_autocast_is_close_to_float32(cell, input_dropout, state_dropout):
+    layers = make(cell, F, 8, 2, dtype=None, input_dropout=input_dropout, state_dropout=state_dropout, variational=True)
+    x, masks = torch.randn(B, T, F), layers.sample_masks(B)
+    runs = []
+    for autocast in (False, True):
+        layers.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y, state = layers(x, None, torch.tensor([4, 2, 0]), masks)
+            y_next, state = layers(x, state, None, masks)  # what one chunk hands to the next
+            (y.float().sum() + y_next.float().sum()).backward()
+        h = state[0] if isinstance(state, tuple) else state
+        runs.append(([y, y_next, h], [w.grad for w in layers.parameters()]))
+    # bfloat16 has 8 bits, and a relu near 0 may fall to either side.
+    for limit, lows, fulls in zip((0.03, 0.15), runs[1], runs[0], strict=True):
+        for low, full in zip(lows, fulls, strict=True):
+            assert (low.float() - full).norm() < limit * full.norm()
+    assert all(gradient.dtype == torch.float32 for gradient in runs[1][1])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_autocast_leaves_float64_as_it_is(cell):
+    layers = make(cell, F, H, state_dropout=0.5, variational=True)
+    x, masks = torch.randn(B, T, F, dtype=torch.float64), layers.sample_masks(B)
+    expected = layers(x, masks=masks)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = layers(x, masks=masks)
+    assert y.dtype == torch.float64
+    assert torch.equal(y, expected)
+
+
+def test_importing_the_layers_imports_no_lightning():
+    code = (
+        "import sys, rnn_lightning; assert 'torch' not in sys.modules; import rnn_lightning.nn\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('lightning', 'pytorch_lightning', 'torchmetrics')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

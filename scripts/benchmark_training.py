@@ -54,7 +54,8 @@ def ours(data_dir: str, epochs: int) -> float:
 def _tensors(data: SequenceMNIST, stage: str) -> tuple[torch.Tensor, torch.Tensor]:
     samples = data.datasets[stage]
     assert isinstance(samples, TensorBatches)
-    return samples.tensors["x"], samples.tensors["y"]
+    everything = samples.__getitems__(list(range(len(samples))))
+    return everything["x"], everything["y"]
 
 
 def bare(data_dir: str, epochs: int) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnn_lightning.data.counter_hash import derive_key, splitmix64
 from rnn_lightning.data.datamodule import SequenceDataModule, check_int
-from rnn_lightning.data.loading import TensorBatches
+from rnn_lightning.data.loading import Batch, TensorBatches
 from rnn_lightning.data.mnist_files import Part, download_missing, read_part, read_sizes
 from rnn_lightning.errors import ArgumentError
 
@@ -50,6 +50,17 @@ def to_sequences(images: Tensor, layout: Layout) -> Tensor:
     if layout == "permuted":
         pixels = pixels.index_select(1, pixel_permutation(pixels.shape[1]))
     return pixels[..., None]
+
+
+class DigitBatches(TensorBatches):
+    """Images held as bytes: a quarter of the memory, and float32 in [0, 1] only in the batches."""
+
+    def __getitem__(self, index: int) -> Batch:
+        return {name: rows[0] for name, rows in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        batch = super().__getitems__(indices)
+        return {**batch, "x": batch["x"].to(torch.float32).div_(255)}
 
 
 class SequenceMNIST(SequenceDataModule):
@@ -123,11 +134,11 @@ class SequenceMNIST(SequenceDataModule):
         if stage in ("fit", "validate", None) and "train" not in self.datasets:
             x, y = self._read("train")
             n = self.val_size
-            self.datasets["val"] = TensorBatches({"x": x[:n], "y": y[:n]})
-            self.datasets["train"] = TensorBatches({"x": x[n:], "y": y[n:]})
+            self.datasets["val"] = DigitBatches({"x": x[:n], "y": y[:n]})
+            self.datasets["train"] = DigitBatches({"x": x[n:], "y": y[n:]})
         if stage in ("test", "predict", None) and "test" not in self.datasets:
             x, y = self._read("t10k")
-            self.datasets["test"] = self.datasets["predict"] = TensorBatches({"x": x, "y": y})
+            self.datasets["test"] = self.datasets["predict"] = DigitBatches({"x": x, "y": y})
 
     def _read(self, part: Part) -> tuple[Tensor, Tensor]:
         images, labels = read_part(self.folder, part, self.verify)

@@ -92,7 +92,7 @@ def read_part(data_dir: Path, part: Part, verify: bool) -> tuple[Tensor, Tensor]
         verify: whether the unpacked bytes must have MNIST's SHA-256.
 
     Returns:
-        Images (N, rows, columns) float32 in [0, 1], and labels (N,) int64.
+        Images (N, rows, columns) uint8, and labels (N,) int64.
 
     Raises:
         ArgumentError: if a file is missing, damaged or not the expected one, or the counts differ.
@@ -106,5 +106,5 @@ def read_part(data_dir: Path, part: Part, verify: bool) -> tuple[Tensor, Tensor]
         raise ArgumentError(
             f"{len(images)} {part} images but {len(labels)} labels in data_dir {data_dir}: put files of one set there"
         )
-    # astype copies: torch wants memory that may be written
-    return torch.from_numpy(images.astype(np.float32)).div_(255), torch.from_numpy(labels.astype(np.int64))
+    # Copies: torch wants memory that may be written.
+    return torch.from_numpy(images.copy()), torch.from_numpy(labels.astype(np.int64))

@@ -67,6 +67,7 @@ def test_split_is_first_validate_rest_train_and_each_image_once(fake_mnist_dir):
     data = fake(fake_mnist_dir)
     data.setup()
     images, labels = mnist_files.read_part(fake_mnist_dir, "train", verify=False)
+    images = images.to(torch.float32) / 255
     val, train = joined(data.val_dataloader()), joined(data.train_dataloader())
     assert torch.equal(val["x"], images[:100])
     assert torch.equal(val["y"], labels[:100])
@@ -200,6 +201,7 @@ def test_real_mnist_is_verified_and_officially_split(mnist_dir):
     val, test = data.datasets["val"].tensors, data.datasets["test"].tensors
     assert val["y"][:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert test["y"][:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
-    assert data.datasets["train"].tensors["x"].max() == 1
-    mean = 5 / 60 * val["x"].mean() + 55 / 60 * data.datasets["train"].tensors["x"].mean()
+    x, train = next(iter(data.train_dataloader()))["x"], data.datasets["train"].tensors["x"]
+    assert (x.dtype, x.min().item(), x.max().item()) == (torch.float32, 0.0, 1.0)
+    mean = (5 / 60 * val["x"].double().mean() + 55 / 60 * train.double().mean()) / 255
     assert mean == pytest.approx(0.1307, abs=5e-5)  # the value that is quoted everywhere

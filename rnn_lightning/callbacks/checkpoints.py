@@ -1,11 +1,13 @@
-"""Which checkpoints a run keeps: the best by validation, and the last."""
+"""Which checkpoints a run keeps: the best by validation, the last, and one from time to time in between."""
 
+import time
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from rnn_lightning.errors import ArgumentError
 from rnn_lightning.runs import BEST, LAST
 
 
@@ -21,7 +23,6 @@ class BestAndLast(ModelCheckpoint):
             auto_insert_metric_name=False,  # "val/loss" has a slash
             enable_version_counter=False,
         )
-
         self._saved_step = -1
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -35,3 +36,59 @@ class BestAndLast(ModelCheckpoint):
             path = Path(self.dirpath, f"{LAST}.ckpt")
             trainer.save_checkpoint(path)
             self.last_model_path = str(path)
+
+
+class PeriodicCheckpoint(Callback):
+    """Saves `last.ckpt` within an epoch, every so many optimizer steps or seconds, also under truncated BPTT.
+
+    Lightning's `ModelCheckpoint(train_time_interval=...)` never fires under manual optimisation, and its
+    `every_n_train_steps` only where n and the steps of a batch have a common multiple. This one saves at the end of the
+    batch in which the time came, or of the group of batches that share a step (`tbptt.step_every`), so that a resumed run
+    equals an undisturbed one.
+
+    Args:
+        every_n_steps: Optimizer steps between two checkpoints; None for no such rule.
+        every_n_seconds: Seconds between two checkpoints; None for no such rule.
+        dirpath: Where `last.ckpt` goes; the run's `checkpoints/` if not given.
+
+    Raises:
+        ArgumentError: Neither rule is given, or one is not above 0.
+    """
+
+    def __init__(
+        self, every_n_steps: int | None = None, every_n_seconds: float | None = None, dirpath: str | None = None
+    ) -> None:
+        if every_n_steps is None and every_n_seconds is None:
+            raise ArgumentError("PeriodicCheckpoint needs every_n_steps or every_n_seconds: give one of them")
+        for name, value in (("every_n_steps", every_n_steps), ("every_n_seconds", every_n_seconds)):
+            if value is not None and not value > 0:
+                raise ArgumentError(f"PeriodicCheckpoint: {name}={value!r}, give a number above 0")
+        self.every_n_steps, self.every_n_seconds, self.dirpath = every_n_steps, every_n_seconds, dirpath
+        self._step, self._time = 0, 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Counts from here."""
+        self._step, self._time = trainer.global_step, time.monotonic()
+        if self.dirpath is None:
+            folder = trainer.log_dir if trainer.logger is not None else trainer.default_root_dir
+            self.dirpath = str(Path(folder or ".", "checkpoints"))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves if it is time."""
+        if getattr(pl_module, "accumulating", False) or not self._is_time(trainer):
+            return
+        assert self.dirpath is not None, "known from on_train_start"
+        self._step, self._time = trainer.global_step, time.monotonic()
+        trainer.save_checkpoint(Path(self.dirpath, f"{LAST}.ckpt"))
+
+    def _is_time(self, trainer: Trainer) -> bool:
+        # A multiple of n lies between the last checkpoint and now.
+        n = self.every_n_steps
+        if n is not None and trainer.global_step // n > self._step // n:
+            return True
+        if self.every_n_seconds is None:
+            return False
+        # The processes' clocks differ, and all must save together.
+        return bool(trainer.strategy.broadcast(time.monotonic() - self._time >= self.every_n_seconds))

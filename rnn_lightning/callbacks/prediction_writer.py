@@ -51,7 +51,7 @@ class PredictionWriter(BasePredictionWriter):
         if batch_idx == 0 and dataloader_idx == 0:
             writer.writerow(_header(prediction))
         rows = len(prediction["prediction"])
-        numbers = range(self._sequence, self._sequence + rows) if batch_indices is None else batch_indices
+        numbers = batch_indices or range(self._sequence, self._sequence + rows)
         writer.writerows(_lines(prediction, numbers))
         self._sequence += rows
 

@@ -1,6 +1,7 @@
 """`SyntheticSine`: windows of one made-up series, to be predicted one step ahead. Needs no file and no network."""
 
 import math
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,7 +10,10 @@ from torch.utils.data import Dataset
 from rnn_lightning.data.counter_hash import derive_key, uniform
 from rnn_lightning.data.datamodule import SequenceDataModule, check_int
 from rnn_lightning.data.loading import Batch, TensorBatches
+from rnn_lightning.data.sine_stream import SineStream
 from rnn_lightning.errors import ArgumentError
+
+SineLayout = Literal["windows", "stream"]
 
 PREDICT_START = 12.2  # where the window begins that `predict` shows
 
@@ -88,14 +92,19 @@ class SyntheticSine(SequenceDataModule):
     function of (seed, epoch, step, rank): a resumed run sees what an undisturbed one sees. Validation and test are
     fixed sets, the same for every seed. `predict` is the one window that starts at t = 12.2.
 
-    A batch has `x` and `y`, both (B, n_steps, 1) float32.
+    With `layout="stream"` the rows go on from batch to batch instead, for a model with `carry_state`: `batch_size` readers,
+    spread evenly over the series from t_min to t_max, read it in order, `n_steps` at a time, and begin again at its end.
+    Validation and test read the same series at points that lie a half and a quarter `resolution` beside, once through.
+
+    A batch has `x` and `y`, both (B, n_steps, 1) float32; in the stream also `reset` (B,) bool, true where a row begins.
 
     Args:
         t_min: where the series begins.
         t_max: where it ends; no window reaches beyond, its last target included.
         resolution: time from point to point.
-        n_steps: points in a window.
-        batch_size: windows in a training batch, of each process.
+        n_steps: points in a window, or in a batch of the stream.
+        layout: windows: single windows at random places. stream: readers that go through the series in order.
+        batch_size: windows in a training batch, or readers of the stream, of each process.
         steps_per_epoch: training batches in an epoch, for each process. The data have no natural epoch.
         eval_windows: windows in the validation set, and in the test set.
         eval_batch_size: windows in a batch of the other stages; None for `batch_size`.
@@ -106,7 +115,7 @@ class SyntheticSine(SequenceDataModule):
         ArgumentError: for a number out of its range, or if the window does not fit between t_min and t_max.
     """
 
-    fresh = True
+    fresh = True  # of the stream's indices too: they count on from epoch to epoch
 
     def __init__(
         self,
@@ -114,6 +123,7 @@ class SyntheticSine(SequenceDataModule):
         t_max: float = 30.0,
         resolution: float = 0.1,
         n_steps: int = 20,
+        layout: SineLayout = "windows",
         batch_size: int = 50,
         steps_per_epoch: int = 100,
         eval_windows: int = 10_000,
@@ -136,6 +146,18 @@ class SyntheticSine(SequenceDataModule):
                 f"n_steps={n_steps} of resolution={resolution} do not fit between t_min={t_min} and t_max={t_max}: "
                 f"raise t_max above {t_min + n_steps * resolution:g}, or lower n_steps or resolution"
             )
+        if layout not in get_args(SineLayout):
+            raise ArgumentError(
+                f"layout must be one of {', '.join(get_args(SineLayout))}, got {layout!r}: change layout"
+            )
+        self.contiguous = layout == "stream"
+        self.n_points = math.floor((t_max - t_min) / resolution + 1e-9)
+        if self.contiguous and (self.n_points - 1) // n_steps < max(self.batch_size, self.eval_batch_size):
+            raise ArgumentError(
+                f"the series from t_min={t_min} to t_max={t_max} has {(self.n_points - 1) // n_steps} stretches of "
+                f"n_steps={n_steps}, fewer than the {max(self.batch_size, self.eval_batch_size)} readers of a batch: "
+                "raise t_max, or lower batch_size, n_steps or resolution"
+            )
         self.save_hyperparameters()
         self.input_size = 1
         self.output_size = 1
@@ -144,16 +166,25 @@ class SyntheticSine(SequenceDataModule):
         self.steps_per_epoch, self.eval_windows = steps_per_epoch, eval_windows
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes all datasets, whatever the stage: they hold no data."""
+        """Makes all datasets, whatever the stage: they are quickly made."""
+        start = torch.tensor([PREDICT_START], dtype=torch.float64)
+        self.datasets = {"predict": TensorBatches(sine_windows(start, self.n_steps, self.resolution))}
+        if self.contiguous:
+            readers = self.batch_size * self.world_size
+            self.datasets["train"] = self._stream(readers, beside=0.0, batches=self.steps_per_epoch)
+            for split, beside in (("val", 0.5), ("test", 0.25)):
+                self.datasets[split] = self._stream(self.eval_batch_size * self.world_size, beside)
+            return
         per_epoch = self.steps_per_epoch * self.batch_size * self.world_size
-        self.datasets = {
-            "train": self._random_windows(per_epoch, derive_key(_TRAIN, self.resolve_seed())),
-            "val": self._random_windows(self.eval_windows, derive_key(_VAL)),
-            "test": self._random_windows(self.eval_windows, derive_key(_TEST)),
-            "predict": TensorBatches(
-                sine_windows(torch.tensor([PREDICT_START], dtype=torch.float64), self.n_steps, self.resolution)
-            ),
-        }
+        self.datasets["train"] = self._random_windows(per_epoch, derive_key(_TRAIN, self.resolve_seed()))
+        self.datasets["val"] = self._random_windows(self.eval_windows, derive_key(_VAL))
+        self.datasets["test"] = self._random_windows(self.eval_windows, derive_key(_TEST))
+
+    def _stream(self, readers: int, beside: float, batches: int | None = None) -> SineStream:
+        t = self.start_min + (torch.arange(self.n_points, dtype=torch.float64) + beside) * self.resolution
+        if batches is None:  # once through: the distance from one reader's beginning to the next one's
+            batches = -(-((self.n_points - 1) // self.n_steps) // readers)
+        return SineStream(time_series(t).to(torch.float32), self.n_steps, readers, batches)
 
     def _random_windows(self, n_windows: int, key: int) -> RandomSineWindows:
         return RandomSineWindows(n_windows, key, self.start_min, self.start_max, self.n_steps, self.resolution)

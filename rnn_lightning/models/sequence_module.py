@@ -203,6 +203,15 @@ class SequenceModule(TruncatedBPTTModule):
         scheduler = scheduler_config(self.lr_scheduler(optimizer), self.lr_interval, self.automatic_optimization)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
+    def rank_state(self) -> dict[str, Any]:
+        """Adds the training metric of the epoch so far."""
+        return {**super().rank_state(), "score": float(self._score), "scored": float(self._scored)}
+
+    def load_rank_state(self, state: dict[str, Any]) -> None:
+        """Takes up what `rank_state` gave."""
+        super().load_rank_state(state)
+        self._score, self._scored = state["score"], state["scored"]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the model's class to the checkpoint."""
         super().on_save_checkpoint(checkpoint)

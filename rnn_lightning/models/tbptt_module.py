@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -17,6 +18,7 @@ from rnn_lightning.models.batch import Batch, as_batch, cut
 from rnn_lightning.models.carry import CarriedStates, renew_masks
 from rnn_lightning.models.chunks import MaskTape, Window, whole, windows
 from rnn_lightning.models.loss_guard import LossGuard
+from rnn_lightning.models.resume import gather, generator_states, set_generator_states
 from rnn_lightning.models.schedulers import LRInterval, step_plateaus, step_schedulers
 from rnn_lightning.models.trainer_check import check_trainer
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
@@ -58,6 +60,7 @@ class TruncatedBPTTModule(LightningModule):
         # Metric objects sum over batches and ranks by themselves; a mean of the ranks' means would be off.
         self.metrics = nn.ModuleDict({stage: nn.ModuleDict({"loss": MeanMetric()}) for stage in ("val", "test")})
         self._carried = CarriedStates()
+        self._generators: dict[str, Tensor] | None = None  # from a checkpoint, until training goes on
         self._expected: float | None = None  # targets that losses are divided by while a step is accumulated
         self._targets = 0.0  # valid targets of that step so far
 
@@ -101,6 +104,11 @@ class TruncatedBPTTModule(LightningModule):
     def expected_targets(self, batch: Batch) -> int:
         """The number of targets of a batch in which all are valid; a scale, it need not be exact."""
         return batch["x"].shape[0] * batch["x"].shape[1]
+
+    @property
+    def accumulating(self) -> bool:
+        """Whether gradients wait for an optimizer step; they are not in checkpoints, so this is no time to save one."""
+        return self._expected is not None
 
     # The walk through a batch.
 
@@ -234,14 +242,41 @@ class TruncatedBPTTModule(LightningModule):
                 gradient_clip_algorithm=self.tbptt.gradient_clip_algorithm,
             )
 
+    def rank_state(self) -> dict[str, Any]:
+        """What each process adds to a checkpoint: generators, and the state carried from batch to batch."""
+        return {"generators": generator_states(self.device), "carried": self._carried.state_dict()}
+
+    def load_rank_state(self, state: dict[str, Any]) -> None:
+        """Takes up what `rank_state` gave; the generators wait for the first batch of training."""
+        self._generators = state["generators"]
+        self._carried.load_state_dict(state["carried"])
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Saves the state that is carried from batch to batch."""
-        if self.carry_state:
-            checkpoint["carried_state"] = self._carried.state_dict()
+        """Saves what each process needs to go on as if it had never stopped."""
+        checkpoint["ranks"] = gather(self.rank_state(), self.trainer.world_size)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes up the state that was carried from batch to batch."""
-        self._carried.load_state_dict(checkpoint.get("carried_state", {}))
+        """Takes up what this process has saved."""
+        ranks, fitted = checkpoint.get("ranks", []), self._trainer
+        world_size, rank = (1, 0) if fitted is None else (fitted.world_size, fitted.global_rank)
+        if len(ranks) == world_size:
+            self.load_rank_state(ranks[rank])
+        elif ranks and self.carry_state and fitted is not None and fitted.state.fn == TrainerFn.FITTING:
+            raise ArgumentError(
+                f"the checkpoint holds the carried states of {len(ranks)} processes, this run has {world_size}: "
+                f"resume with trainer.devices={len(ranks)}, or start from its weights (model.weights)"
+            )
+
+    def on_fit_start(self) -> None:
+        """Lets the processes draw different dropout masks; they are all seeded alike."""
+        if self.trainer.global_rank > 0:
+            torch.manual_seed(torch.initial_seed() + self.trainer.global_rank)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """After a resume, puts the generators where the checkpoint was taken."""
+        if self._generators is not None:
+            set_generator_states(self._generators, self.device)
+            self._generators = None
 
     def configure_callbacks(self) -> list[Any]:
         """Refuses settings of the Trainer that do not go with the module's, before anything is done or written."""

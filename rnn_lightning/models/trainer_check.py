@@ -2,12 +2,20 @@
 
 from typing import TYPE_CHECKING
 
+from lightning.pytorch.callbacks import LearningRateFinder, StochasticWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
     from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
+
+_REFUSED = {
+    LearningRateFinder: "it counts one optimizer step a batch and steps a scheduler of its own, which manual "
+    "optimisation does not; find the rate with tbptt=null on sequences of k2 steps",
+    StochasticWeightAveraging: "its schedule is never stepped under manual optimisation; "
+    "use lightning.pytorch.callbacks.WeightAveraging, or tbptt=null",
+}
 
 
 def check_trainer(module: "TruncatedBPTTModule") -> None:
@@ -22,6 +30,10 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
                 "contiguous: set carry_state=false, or give a data module with contiguous = True"
             )
     if module.tbptt is not None and trainer.state.fn == TrainerFn.FITTING:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            for refused, instead in _REFUSED.items():
+                if isinstance(callback, refused):
+                    raise ArgumentError(f"{refused.__name__} does not go with tbptt: {instead}")
         if trainer.gradient_clip_val:
             raise ArgumentError(
                 f"trainer.gradient_clip_val={trainer.gradient_clip_val} does not go with tbptt: "

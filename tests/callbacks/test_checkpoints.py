@@ -1,0 +1,62 @@
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch.utils.data import DataLoader
+
+from rnn_lightning import ArgumentError
+from rnn_lightning.callbacks import PeriodicCheckpoint
+from rnn_lightning.models import Seq2Seq, TruncatedBPTT
+
+
+class Saved(Callback):
+    """Notes the step and batch of each checkpoint."""
+
+    def __init__(self):
+        self.at = []
+
+    def on_save_checkpoint(self, trainer, module, checkpoint):
+        self.at.append((trainer.global_step, module.accumulating))
+
+
+def run(tmp_path, tbptt, **rule):
+    saved = Saved()
+    module = Seq2Seq(1, 1, hidden_size=3, tbptt=tbptt)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[PeriodicCheckpoint(dirpath=str(tmp_path / "kept"), **rule), saved],
+    )
+    data = [(torch.randn(2, 9, 1), torch.randn(2, 9, 1)) for _ in range(8)]
+    trainer.fit(module, DataLoader(data, batch_size=None))
+    return saved.at
+
+
+@pytest.mark.parametrize(
+    ("tbptt", "steps", "at"),
+    [
+        (None, 3, [3, 6]),
+        (TruncatedBPTT(3), 4, [6, 9, 12, 18, 21, 24]),  # 3 steps a batch: at the end of the batch that passes 4, 8, ...
+        (TruncatedBPTT(3), 100, []),
+        (TruncatedBPTT(3, step_every=3), 2, [2]),
+    ],
+)
+def test_by_steps_at_the_end_of_the_batch_in_which_they_came(tmp_path, tbptt, steps, at):
+    found = run(tmp_path, tbptt, every_n_steps=steps)
+    assert [step for step, _ in found] == at
+    assert (tmp_path / "kept/last.ckpt").is_file() == bool(at)
+
+
+def test_by_time_under_manual_optimisation_but_not_while_gradients_wait(tmp_path):
+    found = run(tmp_path, TruncatedBPTT(3, step_every=3), every_n_seconds=1e-9)
+    assert [step for step, _ in found] == [1, 2, 3]
+    assert not any(accumulating for _, accumulating in found)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"every_n_steps": 0}, {"every_n_seconds": -1.0}])
+def test_a_rule_must_be_given(arguments):
+    with pytest.raises(ArgumentError, match="every_n"):
+        PeriodicCheckpoint(**arguments)

@@ -1,0 +1,92 @@
+"""Kill -9 in mid-epoch, resume, and end with the weights of an undisturbed run, to the bit."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+KILLER = '''
+import os, signal
+from lightning.pytorch import Callback
+
+
+class Killer(Callback):
+    """Kills its process at the end of a batch, as nothing else could: without a word."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.batches -= 1
+        if self.batches == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+'''
+SETTINGS = [
+    "--trainer.max_epochs=3",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--data.steps_per_epoch=6",
+]
+RECIPES = {
+    "sine_seq2seq": ["--data.eval_windows=20", "--model.output_dropout=0.2"],
+    "sine_tbptt": ["--data.eval_windows=20", "--model.state_dropout=0.2", "--model.input_dropout=0.1"],
+    "sine_tbptt accumulated": ["--data.eval_windows=20", "--model.state_dropout=0.2", "--model.tbptt.step_every=2"],
+    "sine_stream": ["--model.state_dropout=0.2", "--model.variational=true", "--data.num_workers=1"],
+}
+
+
+def fit(folder, name, *arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", "rnn_lightning", "fit", "--config", name.partition(" ")[0]]
+    command += [*SETTINGS, *RECIPES[name], *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def weights(folder, version):
+    path = folder / f"runs/{next(Path(folder / 'runs').iterdir()).name}/version_{version}/checkpoints/last.ckpt"
+    return torch.load(path, weights_only=True)
+
+
+def check(folder, name, *devices):
+    (folder / "killer.py").write_text(KILLER)
+    whole = fit(folder, name, *devices)
+    assert whole.returncode == 0, whole.stderr
+    periodic = ["--trainer.callbacks+=PeriodicCheckpoint", "--trainer.callbacks.every_n_steps=1"]
+    # In the second epoch: one whole epoch, and four or five batches more.
+    killed = fit(
+        folder, name, *devices, *periodic, "--trainer.callbacks+=killer.Killer", "--trainer.callbacks.batches=11"
+    )
+    assert killed.returncode == -signal.SIGKILL or devices, killed.stderr
+    before = weights(folder, 1)
+    assert 0 < before["global_step"] < weights(folder, 0)["global_step"]
+    assert before["epoch"] == 1
+    resumed = fit(folder, name, *devices, "--ckpt_path=last")
+    assert resumed.returncode == 0, resumed.stderr
+    first, second = weights(folder, 0), weights(folder, 2)
+    assert first["global_step"] == second["global_step"]
+    for key, value in first["state_dict"].items():
+        assert torch.equal(value, second["state_dict"][key]), f"{key} differs"
+    if not devices:
+        assert first["ranks"][0]["scored"] == second["ranks"][0]["scored"]
+
+
+@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream"])
+def test_a_killed_run_resumes_to_the_bit(name, tmp_path):
+    check(tmp_path, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sine_seq2seq", "sine_tbptt accumulated"])
+def test_more_killed_runs_resume_to_the_bit(name, tmp_path):
+    check(tmp_path, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream"])
+def test_two_killed_processes_resume_to_the_bit(name, tmp_path):
+    check(tmp_path, name, "--trainer.devices=2", "--trainer.strategy=ddp")

@@ -188,8 +188,9 @@ class SequenceModule(TruncatedBPTTModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the metric over the epoch's batches, as they were met in training."""
-        if self._scored:
-            self.log(f"train/{self.objective.metric}", self._score / self._scored, sync_dist=True)
+        score, scored = self._reduce(float(self._score), "sum"), self._reduce(float(self._scored), "sum")
+        if scored:
+            self.log(f"train/{self.objective.metric}", score / scored, sync_dist=True)
         self._score, self._scored = 0.0, 0.0
         super().on_train_epoch_end()
 

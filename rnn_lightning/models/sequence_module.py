@@ -188,7 +188,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the metric over the epoch's batches, as they were met in training."""
-        score, scored = self._reduce(float(self._score), "sum"), self._reduce(float(self._scored), "sum")
+        score, scored = self.steps.reduce(float(self._score), "sum"), self.steps.reduce(float(self._scored), "sum")
         if scored:
             self.log(f"train/{self.objective.metric}", score / scored, sync_dist=True)
         self._score, self._scored = 0.0, 0.0

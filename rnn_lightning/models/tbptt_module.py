@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -17,8 +14,8 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.batch import Batch, as_batch, cut
 from rnn_lightning.models.carry import CarriedStates, renew_masks
 from rnn_lightning.models.chunks import MaskTape, Window, whole, windows
-from rnn_lightning.models.loss_guard import LossGuard
-from rnn_lightning.models.resume import gather, generator_states, set_generator_states
+from rnn_lightning.models.optimizer_steps import OptimizerSteps
+from rnn_lightning.models.resume import ResumableModule
 from rnn_lightning.models.schedulers import LRInterval, step_plateaus, step_schedulers
 from rnn_lightning.models.trainer_check import check_trainer
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
@@ -28,7 +25,7 @@ ChunkStep: TypeAlias = Callable[[Batch, Any], tuple[Tensor, Tensor | int, Any]]
 """(chunk, state) -> (sum of losses, number of valid targets, state at the chunk's end)."""
 
 
-class TruncatedBPTTModule(LightningModule):
+class TruncatedBPTTModule(ResumableModule):
     """A LightningModule that is trained, validated and tested chunk by chunk. You write `chunk_step`; it does the rest.
 
     With `tbptt` the training runs by manual optimisation: forward over k1 steps, backward over at most k2, an optimizer
@@ -55,14 +52,11 @@ class TruncatedBPTTModule(LightningModule):
         self.tbptt = TruncatedBPTT(**tbptt) if isinstance(tbptt, dict) else tbptt
         self.carry_state, self.lr_interval = carry_state, lr_interval
         self.automatic_optimization = tbptt is None
-        self.guard = LossGuard()
+        self.steps = OptimizerSteps(self)
         self.stage = "train"  # of the chunk in hand: "train", "val", "test", "predict"; "waiting" for other ranks
         # Metric objects sum over batches and ranks by themselves; a mean of the ranks' means would be off.
         self.metrics = nn.ModuleDict({stage: nn.ModuleDict({"loss": MeanMetric()}) for stage in ("val", "test")})
         self._carried = CarriedStates()
-        self._generators: dict[str, Tensor] | None = None  # from a checkpoint, until training goes on
-        self._expected: float | None = None  # targets that losses are divided by while a step is accumulated
-        self._targets = 0.0  # valid targets of that step so far
 
     # What a subclass gives.
 
@@ -108,7 +102,7 @@ class TruncatedBPTTModule(LightningModule):
     @property
     def accumulating(self) -> bool:
         """Whether gradients wait for an optimizer step; they are not in checkpoints, so this is no time to save one."""
-        return self._expected is not None
+        return self.steps.accumulating
 
     # The walk through a batch.
 
@@ -172,7 +166,7 @@ class TruncatedBPTTModule(LightningModule):
         batch = self.prepare_batch(batch)
         if self.tbptt is None:
             ((loss_sum, targets, _),) = self.passes(batch, "train")
-            loss, _ = self._mean_over_ranks(loss_sum, float(targets))
+            loss, _ = self.steps.mean_over_ranks(loss_sum, float(targets))
             mean = loss_sum.detach() / targets
         else:
             loss = mean = self._train_in_chunks(batch, batch_idx, self.tbptt)
@@ -223,7 +217,7 @@ class TruncatedBPTTModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Looks for a loss that was not finite, and steps the schedulers of interval "epoch"."""
-        self.guard.look()
+        self.steps.guard.look()
         if not self.automatic_optimization:
             step_schedulers(self, "epoch")
             step_plateaus(self, after="train")
@@ -243,40 +237,13 @@ class TruncatedBPTTModule(LightningModule):
             )
 
     def rank_state(self) -> dict[str, Any]:
-        """What each process adds to a checkpoint: generators, and the state carried from batch to batch."""
-        return {"generators": generator_states(self.device), "carried": self._carried.state_dict()}
+        """Adds the state that is carried from batch to batch."""
+        return {**super().rank_state(), "carried": self._carried.state_dict()}
 
     def load_rank_state(self, state: dict[str, Any]) -> None:
-        """Takes up what `rank_state` gave; the generators wait for the first batch of training."""
-        self._generators = state["generators"]
+        """Takes up what `rank_state` gave."""
+        super().load_rank_state(state)
         self._carried.load_state_dict(state["carried"])
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Saves what each process needs to go on as if it had never stopped."""
-        checkpoint["ranks"] = gather(self.rank_state(), self.trainer.world_size)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes up what this process has saved."""
-        ranks, fitted = checkpoint.get("ranks", []), self._trainer
-        world_size, rank = (1, 0) if fitted is None else (fitted.world_size, fitted.global_rank)
-        if len(ranks) == world_size:
-            self.load_rank_state(ranks[rank])
-        elif ranks and self.carry_state and fitted is not None and fitted.state.fn == TrainerFn.FITTING:
-            raise ArgumentError(
-                f"the checkpoint holds the carried states of {len(ranks)} processes, this run has {world_size}: "
-                f"resume with trainer.devices={len(ranks)}, or start from its weights (model.weights)"
-            )
-
-    def on_fit_start(self) -> None:
-        """Lets the processes draw different dropout masks; they are all seeded alike."""
-        if self.trainer.global_rank > 0:
-            torch.manual_seed(torch.initial_seed() + self.trainer.global_rank)
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """After a resume, puts the generators where the checkpoint was taken."""
-        if self._generators is not None:
-            set_generator_states(self._generators, self.device)
-            self._generators = None
 
     def configure_callbacks(self) -> list[Any]:
         """Refuses settings of the Trainer that do not go with the module's, before anything is done or written."""
@@ -297,7 +264,7 @@ class TruncatedBPTTModule(LightningModule):
         """Backward passes and optimizer steps over a batch; returns its mean loss over the valid targets."""
         group = tbptt.batches_per_step
         last_of_group = group > 0 and ((batch_idx + 1) % group == 0 or self.trainer.is_last_batch)
-        passes, left = self.passes(batch, "train"), self._reduce(len(self.plan(batch)), "max")
+        passes, left = self.passes(batch, "train"), self.steps.reduce(len(self.plan(batch)), "max")
         total, count = torch.zeros((), device=self.device), 0.0
         while left > 0 and not self._max_steps_reached():
             left -= 1
@@ -307,74 +274,14 @@ class TruncatedBPTTModule(LightningModule):
                 loss_sum = self.chunk_step(cut(batch, 0, 1, self.time_keys), None)[0] * 0.0
             total, count = total + loss_sum.detach(), count + float(targets)
             if group == 0:
-                self._step_on(loss_sum, float(targets))
+                self.steps.step_on(loss_sum, float(targets))
             else:
-                self._accumulate(loss_sum, float(targets), batch, step=last_of_group and left == 0)
+                last = last_of_group and left == 0
+                self.steps.accumulate(loss_sum, float(targets), self.expected_targets(batch), last)
         for _ in passes:  # lets the generator come to its end, where it carries the state on
             pass
         step_schedulers(self, "batch")
         return total / max(count, 1.0)
 
-    def _step_on(self, loss_sum: Tensor, targets: float) -> None:
-        """An optimizer step on the mean loss over the valid targets of one chunk, on all ranks."""
-        loss, everywhere = self._mean_over_ranks(loss_sum, targets)
-        self._optimizer().zero_grad()
-        self.manual_backward(loss)
-        self._step(everywhere)
-
-    def _mean_over_ranks(self, loss_sum: Tensor, targets: float) -> tuple[Tensor, float]:
-        """A loss whose gradient, after DDP's mean over the ranks, is that of the mean over the targets of all ranks.
-
-        Returns:
-            The loss, and the number of all targets.
-        """
-        everywhere = self._reduce(targets, "sum")
-        loss = loss_sum * (self.trainer.world_size / everywhere) if everywhere else loss_sum * 0.0
-        self.guard.check(loss, self.trainer.global_step)
-        return loss, everywhere
-
-    def _accumulate(self, loss_sum: Tensor, targets: float, batch: Batch, step: bool) -> None:
-        """Adds a chunk's gradient to that of the optimizer step in hand, and takes the step if `step`.
-
-        How many targets share the step is known only at its end. Until then losses are divided by the number that one
-        batch is expected to have, and the gradient is put right before the step.
-        """
-        if self._expected is None:
-            self._optimizer().zero_grad()
-            self._expected, self._targets = self._reduce(self.expected_targets(batch), "max"), 0.0
-        loss = loss_sum / self._expected
-        self.guard.check(loss, self.trainer.global_step)
-        with self._optimizer().toggle_model(sync_grad=step):  # ranks reduce their gradients once a step
-            self.manual_backward(loss)
-        self._targets += targets
-        if step:
-            everywhere = self._reduce(self._targets, "sum")
-            scale = self._expected * self.trainer.world_size / max(everywhere, 1.0)
-            if scale != 1.0:
-                for parameter in self.parameters():
-                    if parameter.grad is not None:
-                        parameter.grad.mul_(scale)
-            self._expected = None
-            self._step(everywhere)
-
-    def _step(self, targets: float) -> None:
-        if targets == 0:  # no valid target anywhere: momentum alone must not move the weights
-            return
-        self._optimizer().step()
-        torch.clear_autocast_cache()  # it may hold low-precision copies of the weights as they were before the step
-        step_schedulers(self, "step")
-
-    def _optimizer(self) -> LightningOptimizer:
-        optimizer = self.optimizers()
-        if not isinstance(optimizer, LightningOptimizer):
-            raise ArgumentError("truncated BPTT trains with one optimizer: return one from configure_optimizers")
-        return optimizer
-
     def _max_steps_reached(self) -> bool:
         return 0 <= self.trainer.max_steps <= self.trainer.global_step
-
-    def _reduce(self, value: float, op: str) -> float:
-        """A number, reduced over all ranks."""
-        if self.trainer.world_size == 1:
-            return float(value)
-        return float(self.trainer.strategy.reduce(torch.tensor(float(value), device=self.device), reduce_op=op))

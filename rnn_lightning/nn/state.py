@@ -35,6 +35,8 @@ def where_rows(rows: Tensor, first: Any, second: Any) -> Any:
     """Row by row, the state `first` where `rows` (B,) is true, else `second`; both of one structure."""
     if isinstance(first, Tensor):
         return torch.where(rows.to(first.device)[:, None], first, second)
+    if isinstance(first, dict):
+        return {key: where_rows(rows, value, second[key]) for key, value in first.items()}
     return type(first)(where_rows(rows, a, b) for a, b in zip(first, second, strict=True))
 
 

@@ -1,16 +1,32 @@
 """The command line's arguments as a list, and what is put between the recipe and what was typed."""
 
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rnn_lightning.runs import run_folder
+
+_CONFIG = re.compile(r"-c|--co(n(f(ig?)?)?)?")  # argparse takes abbreviations, too
 
 
 class Arguments(list[str]):
     """Arguments as they were typed, subcommand first."""
+
+    def configs_first(self) -> "Arguments":
+        """With all `--config FILE` right after the subcommand, so that what is typed holds wherever it stands."""
+        configs, others = [], []
+        rest = iter(self[1:])
+        for argument in rest:
+            option, equals, value = argument.partition("=")
+            if _CONFIG.fullmatch(option):
+                configs += ["--config", value if equals else next(rest, "")]
+            elif re.match(r"-c[^=]", argument):  # -cFILE
+                configs += ["--config", argument[2:]]
+            else:
+                others.append(argument)
+        return Arguments([*self[:1], *configs, *others]) if self and not self[0].startswith("-") else self
 
     def with_config_of_run(self) -> "Arguments":
         """With the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
@@ -38,13 +54,11 @@ class Arguments(list[str]):
         """The place after the last `--config FILE`, or 0 if there is none."""
         place = 0
         for i, argument in enumerate(self):
-            if argument in ("-c", "--config"):
+            if argument == "--config":
                 place = i + 2
-            elif argument.startswith(("-c=", "--config=")):
-                place = i + 1
         return place
 
 
 def _plain(value: Any) -> str:
-    """A number, name, bool or None as YAML has it on one line."""
-    return yaml.safe_dump(value, default_flow_style=True).partition("\n")[0]
+    """A value as YAML has it on one line: JSON is YAML, and a name needs no quotes."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)

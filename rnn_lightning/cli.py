@@ -1,5 +1,7 @@
 """The command line: fit, validate, test and predict by LightningCLI, with recipes by name and sizes from the data."""
 
+import importlib
+import inspect
 import logging
 import sys
 import warnings
@@ -32,6 +34,8 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints `error: ...` and exits with 2."""
+        if "not accepted before subcommand" in message:
+            message += ": put the subcommand first, as in `fit --config RECIPE`"
         fail(message)
 
 
@@ -39,9 +43,19 @@ class SaveConfig(SaveConfigCallback):
     """Writes `config.yaml` into the run's folder; a run without a logger has none."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes the file once."""
-        if trainer.logger is not None:
-            super().setup(trainer, pl_module, stage)
+        """Writes the file once, beside and then renamed."""
+        if self.already_saved or trainer.logger is None:
+            return
+        folder = trainer.log_dir  # asked for on every rank, as they agree on it
+        if trainer.is_global_zero and folder is not None:
+            path = Path(folder, self.config_filename)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{path.name}.part")
+            config = self.config.clone()
+            config.ckpt_path = None  # it was where this run began; a test by this file is of this run
+            self.parser.save(config, part, skip_none=False, overwrite=True, multifile=self.multifile)
+            part.replace(path)
+        self.already_saved = True
 
 
 class CLI(LightningCLI):
@@ -52,6 +66,8 @@ class CLI(LightningCLI):
 
     checkpoint: Path | None = None
     """The checkpoint that `--ckpt_path` means."""
+    started = False
+    """Whether everything is made and the subcommand runs."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser whose `--config` takes a file or a recipe's name."""
@@ -70,24 +86,30 @@ class CLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments, with those of a checkpoint's network between the recipe's and the typed ones."""
-        if args is not None and not isinstance(args, list):
-            super().parse_arguments(parser, args)
-            return
-        arguments = Arguments(sys.argv[1:] if args is None else args).with_config_of_run()
-        super().parse_arguments(parser, arguments)
+        arguments = None
+        if args is None or isinstance(args, list):
+            args = arguments = Arguments(sys.argv[1:] if args is None else args).configs_first().with_config_of_run()
+        super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
         if config.get("ckpt_path") is None:
             return
-        self.checkpoint = find_checkpoint(str(config.ckpt_path), _recipe(config))
+        self.checkpoint = find_checkpoint(str(config.ckpt_path), _recipe(config), _root(config))
         saved = read_checkpoint(self.checkpoint)
+        if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
+            raise ArgumentError(
+                f"{self.checkpoint} is no checkpoint of a run: give one that a fit has written, or weights alone as "
+                "--model.weights"
+            )
         wanted, found = config.model.class_path.rpartition(".")[2], saved.get("model")
         if found not in (None, wanted):
             raise ArgumentError(
                 f"{self.checkpoint} holds a {found}, the configuration asks for a {wanted}: "
                 "give the checkpoint of the same recipe"
             )
-        network = {k: v for k, v in saved.get("hyper_parameters", {}).items() if k not in LINKED}
-        super().parse_arguments(parser, arguments.with_network(network))
+        if arguments is not None:  # in a configuration as a dict, everything counts as typed
+            accepted = _arguments_of(config.model.class_path) - set(LINKED)
+            network = {k: v for k, v in saved.get("hyper_parameters", {}).items() if k in accepted}
+            super().parse_arguments(parser, arguments.with_network(network))
         # Lightning would let the checkpoint win over what was typed; it finds the path again in what follows.
         self.config[self.config.subcommand].ckpt_path = None
 
@@ -108,7 +130,7 @@ class CLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the callbacks that every run has."""
-        config = self._get(self.config_init, "trainer")
+        config = self.config_init[self.subcommand].trainer
         callbacks = list(config.callbacks or [])
         if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(TQDMProgressBar(refresh_rate=20))  # drawing at every batch costs a small network 10 %
@@ -118,16 +140,21 @@ class CLI(LightningCLI):
             callbacks.append(PredictionWriter(run_folder(self.checkpoint) if self.checkpoint else RUNS))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
+    def after_instantiate_classes(self) -> None:
+        """What fails from here on is not the configuration's fault alone."""
+        type(self).started = True
+
     def after_fit(self) -> None:
         """Tests the best checkpoint, and says how to look at the run."""
-        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        best = next((c.best_model_path for c in self.trainer.callbacks if isinstance(c, BestAndLast)), "")  # type: ignore[attr-defined]
         folder = self.trainer.log_dir  # asked for on every rank, as they agree on it
-        if self._get(self.config_init, "trainer").fast_dev_run or self.trainer.interrupted:
+        if self.config_init[self.subcommand].trainer.fast_dev_run or self.trainer.interrupted:
             return
         if best:
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best)
         if self.trainer.is_global_zero and folder and self.trainer.logger:
-            print(f"Checkpoints: {Path(folder, 'checkpoints')}")
+            if Path(folder, "checkpoints").is_dir():
+                print(f"Checkpoints: {Path(folder, 'checkpoints')}")
             print(f"Look at it:  tensorboard --logdir {Path(folder).parent}")
 
     def after_predict(self) -> None:
@@ -145,6 +172,7 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
         cli: `CLI`, or a class of yours that does more before or after a subcommand.
     """
     _quiet()
+    cli.started = False
     try:
         cli(
             LightningModule,
@@ -155,16 +183,19 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={"version": __version__},
+            parser_kwargs={"version": __version__, "prog": "rnn_lightning"},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
             args=args,
         )
     except Exception as error:
-        reason = _own_reason(error)
+        own = _own_reason(error)
+        reason = None if own is None else str(own)
+        if reason is None and not cli.started:  # nothing has run yet: what is wrong is in the configuration
+            reason = f"{type(error).__name__}: {error}"
         if reason is None:
             raise
-        fail(str(reason))
+        fail(reason)
 
 
 def fail(message: str) -> NoReturn:
@@ -177,7 +208,7 @@ def _own_reason(error: BaseException | None) -> BaseException | None:
     """The innermost error that speaks to the user; jsonargparse wraps what a constructor raises."""
     own = None
     while error is not None:
-        if isinstance(error, (ArgumentError, NonFiniteLossError, MisconfigurationException)):
+        if isinstance(error, (ArgumentError, NonFiniteLossError, MisconfigurationException, OSError)):
             own = error
         error = error.__cause__ or error.__context__
     return own
@@ -189,6 +220,18 @@ def _recipe(config: Any) -> str:
     saved = logger.get("init_args", {}).get("name") if hasattr(logger, "get") else None
     paths = config.get("config") or []
     return saved or (Path(str(paths[0])).stem if paths else "unnamed")
+
+
+def _root(config: Any) -> str:
+    """The folder of all runs: where the logger writes."""
+    logger = config.trainer.logger
+    return (logger.get("init_args", {}).get("save_dir") if hasattr(logger, "get") else None) or RUNS
+
+
+def _arguments_of(class_path: str) -> set[str]:
+    """The names of a model's own arguments; a subclass may have fewer than its checkpoint."""
+    module, _, name = class_path.rpartition(".")
+    return set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
 
 
 def _size_of_data(size: str) -> Any:

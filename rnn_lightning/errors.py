@@ -1,4 +1,4 @@
-"""The one exception that a wrong argument raises anywhere in the package."""
+"""What the package raises: for a wrong argument, and for a loss that is not finite."""
 
 
 class ArgumentError(ValueError):
@@ -9,4 +9,7 @@ class ArgumentError(ValueError):
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss became NaN or infinite; the message says at which step, and no weight was changed by it."""
+    """The loss became NaN or infinite; the message says at which step.
+
+    On a CPU it is raised before the loss reaches the weights, on an accelerator some steps later.
+    """

@@ -263,3 +263,92 @@ def test_two_processes_fit_and_evaluate(recipe, make_mnist, tmp_path):
     alone, together = metrics(), metrics("--trainer.devices=2", "--trainer.strategy=ddp")
     assert len(alone) == 2
     assert together == pytest.approx(alone, rel=1e-6)
+
+
+def test_fast_dev_run_writes_nothing():
+    main(["fit", "--config=sine_seq2seq", "--trainer.fast_dev_run=true", "--data.eval_windows=50", *QUIET])
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_resumed_runs_config_does_not_name_the_checkpoint_it_came_from(fitted, fail):
+    main(["fit", "--config=sine_seq2seq", "--ckpt_path=last", *SINE, "--trainer.max_epochs=3", *QUIET])
+    assert "--ckpt_path" in fail("test", "--config=runs/sine_seq2seq/version_1/config.yaml", *QUIET)
+
+
+def test_best_and_last_lie_where_the_logger_writes(fail):
+    elsewhere = "--trainer.logger.save_dir=elsewhere"
+    main(["fit", "--config=sine_seq2seq", elsewhere, *SINE, *QUIET])
+    assert "no run in runs/sine_seq2seq" in fail("test", "--config=sine_seq2seq", "--ckpt_path=best")
+    main(["test", "--config=sine_seq2seq", elsewhere, "--ckpt_path=best", "--data.eval_windows=50", *QUIET])
+
+
+def test_what_is_typed_holds_wherever_it_stands(capsys):
+    for arguments in (["--model.hidden_size=7", "--config=sine_seq2seq"], ["-csine_seq2seq", "--model.hidden_size=7"]):
+        with pytest.raises(SystemExit):
+            main(["fit", *arguments, "--print_config"])
+        assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["hidden_size"] == 7
+
+
+def test_another_nonlinearity_or_optimizer_is_refused(fitted, fail):
+    relu = f"--ckpt_path={fitted}/checkpoints/last.ckpt"
+    assert "nonlinearity='relu'" in fail("test", "--config=sine_seq2seq", relu, "--model.nonlinearity=tanh", *QUIET)
+    assert "with Adam" in fail("fit", "--config=sine_seq2seq", relu, "--model.optimizer=SGD", *SINE, *QUIET)
+
+
+def test_a_file_that_is_no_runs_checkpoint(fitted, fail):
+    torch.save({"a": torch.zeros(1)}, "a.pt")
+    assert "no checkpoint of a run" in fail("test", "--config=sine_seq2seq", "--ckpt_path=a.pt")
+    torch.save({"a": 1}, "b.pt")
+    assert "no state dict" in fail("fit", "--config=sine_seq2seq", "--model.weights=b.pt")
+
+
+def test_a_configuration_as_a_dict(fitted, capsys):
+    config = yaml.safe_load((fitted / "config.yaml").read_text())
+    config |= {"ckpt_path": str(fitted / "checkpoints/last.ckpt"), "verbose": True}
+    config["trainer"] |= {"enable_progress_bar": False, "enable_model_summary": False}
+    main({"subcommand": "test", "test": config})
+    assert "test/loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model.optimizer.lr=-1"], "optimizer cannot be made"),
+        (["--trainer.accelerator=foo"], "foo"),
+        (["--trainer.strategy=foo"], "foo"),
+        (["--seed_everything=-1"], "-1"),
+        (["--model.lr_scheduler=StepLR"], "step_size"),
+    ],
+)
+def test_what_lightning_and_torch_refuse_is_one_line_too(arguments, words, fail):
+    assert words in fail("fit", "--config=sine_seq2seq", *arguments, *QUIET)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(fail):
+    Path("runs").write_text("a file")
+    assert "runs" in fail("fit", "--config=sine_seq2seq", *SINE, *QUIET)
+
+
+def test_a_schedule_that_ends_before_the_run_is_one_line(fail):
+    line = fail("fit", "--config=sine_deep", "--data.eval_windows=50", "--trainer.max_epochs=16", *QUIET)
+    assert "lr_scheduler.total_steps=1500" in line
+
+
+def test_weights_that_are_useless_after_the_last_step_are_not_kept_as_best(fail):
+    few = ["--data.steps_per_epoch=1", "--data.eval_windows=50", "--trainer.max_epochs=1"]
+    line = fail("fit", "--config=sine_seq2seq", "--model.optimizer.lr=1e30", *few, *QUIET)
+    assert "val/loss" in line
+    assert not list(Path("runs").rglob("best.ckpt"))
+
+
+def test_the_users_own_checkpoints_do_not_disturb_ours():
+    mine = ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=3"]
+    main(["fit", "--config=sine_seq2seq", *SINE, *QUIET, *mine, "--trainer.max_steps=6"])
+    saved = torch.load("runs/sine_seq2seq/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 6
+
+
+def test_a_mnist_model_of_the_wrong_kind_is_one_line(fake_mnist_dir, fail):
+    arguments = ["fit", "--config=mnist_rnn", *small_mnist(fake_mnist_dir), "--trainer.accelerator=cpu", *QUIET]
+    assert "use Seq2Vec" in fail(*arguments, "--model=Seq2Seq", "--model.task=classification")

@@ -41,7 +41,7 @@ def test_a_model_of_ones_own(ready):
     assert len(text.strip().splitlines()) <= 20
     exec(text, ready)
     module = ready["Mine"]()
-    batch = {"x": torch.randn(4, 60, 8), "y": torch.randn(4, 60, 1)}
+    batch = {"x": torch.randn(4, 60, 1), "y": torch.randn(4, 60, 1)}
     trainer = Trainer(max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     trainer.fit(module, DataLoader([batch] * 3, batch_size=None), DataLoader([batch], batch_size=None))
     assert trainer.global_step == 2 * 3 * 3

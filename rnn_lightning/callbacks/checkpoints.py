@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.checkpoint import read_checkpoint
 from rnn_lightning.runs import BEST, LAST
 
 
@@ -23,19 +24,22 @@ class BestAndLast(ModelCheckpoint):
             auto_insert_metric_name=False,  # "val/loss" has a slash
             enable_version_counter=False,
         )
-        self._saved_step = -1
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Notes the step of the newest checkpoint."""
-        self._saved_step = trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves the last state if the run ended after the newest checkpoint."""
+        """Saves the last state if the run ended after the newest `last.ckpt`."""
+        if self.dirpath is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         super().on_train_end(trainer, pl_module)
-        if self.dirpath is not None and trainer.global_step > self._saved_step:
-            path = Path(self.dirpath, f"{LAST}.ckpt")
+        path = Path(self.dirpath, f"{LAST}.ckpt")
+        # One rank looks, and all save together.
+        if trainer.strategy.broadcast(trainer.is_global_zero and _step_of(path) < trainer.global_step):
             trainer.save_checkpoint(path)
             self.last_model_path = str(path)
+
+
+def _step_of(path: Path) -> int:
+    """The optimizer step at which a checkpoint was saved; -1 if there is none."""
+    return int(read_checkpoint(path)["global_step"]) if path.is_file() else -1
 
 
 class PeriodicCheckpoint(Callback):

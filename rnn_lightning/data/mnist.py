@@ -136,7 +136,7 @@ class SequenceMNIST(SequenceDataModule):
             n = self.val_size
             self.datasets["val"] = DigitBatches({"x": x[:n], "y": y[:n]})
             self.datasets["train"] = DigitBatches({"x": x[n:], "y": y[n:]})
-        if stage in ("test", "predict", None) and "test" not in self.datasets:
+        if "test" not in self.datasets:  # also for a fit: a damaged file is found before the training, not after
             x, y = self._read("t10k")
             self.datasets["test"] = self.datasets["predict"] = DigitBatches({"x": x, "y": y})
 

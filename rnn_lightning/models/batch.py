@@ -16,8 +16,6 @@ Batch: TypeAlias = dict[str, Any]
 target counts, `reset` (B,) bool, true where row i begins a new sequence. A chunk of a batch is a batch, too; while
 training it also has `masks`, its dropout masks."""
 
-KEYS = ("x", "y", "lengths", "mask", "reset")
-
 
 def as_batch(batch: Any, input_size: int | None = None, needs_y: bool = True) -> Batch:
     """Checks a batch from a data loader and returns it as a dict; a pair (or more) is taken as x and y.
@@ -38,9 +36,14 @@ def as_batch(batch: Any, input_size: int | None = None, needs_y: bool = True) ->
         batch = dict(zip(("x", "y"), batch, strict=False))
     if "x" not in batch or (needs_y and "y" not in batch):
         raise ArgumentError(f"the batch has {sorted(batch)}: it needs x" + (" and y" if needs_y else ""))
+    for key in ("x", "y", "lengths", "mask", "reset"):
+        if batch.get(key) is not None and not isinstance(batch[key], Tensor):
+            raise ArgumentError(f"{key} of the batch is {_describe(batch[key])}: give a tensor (and sequences padded)")
+    if needs_y and batch["y"] is None:
+        raise ArgumentError("y of the batch is None: give the targets")
     x = batch["x"]
-    if x.dim() != 3 or 0 in x.shape:
-        raise ArgumentError(f"x has shape {tuple(x.shape)}: give (batch, time steps, features), none of them 0")
+    if x is None or x.dim() != 3 or 0 in x.shape or not x.is_floating_point():
+        raise ArgumentError(f"x is {_describe(x)}: give floats of shape (batch, time steps, features), none of them 0")
     if input_size is not None and x.shape[2] != input_size:
         raise ArgumentError(
             f"x has {x.shape[2]} features a step, the model's input_size is {input_size}: make them equal"
@@ -48,7 +51,7 @@ def as_batch(batch: Any, input_size: int | None = None, needs_y: bool = True) ->
     rows, steps = x.shape[:2]
     lengths, mask, reset = batch.get("lengths"), batch.get("mask"), batch.get("reset")
     if lengths is not None:
-        if lengths.shape != (rows,) or lengths.is_floating_point():
+        if lengths.shape != (rows,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
             raise ArgumentError(f"lengths is {_describe(lengths)}: give one integer a row, shape ({rows},)")
         if not 1 <= int(lengths.min()) <= int(lengths.max()) <= steps:
             raise ArgumentError(
@@ -56,6 +59,8 @@ def as_batch(batch: Any, input_size: int | None = None, needs_y: bool = True) ->
             )
     if mask is not None and (mask.shape != (rows, steps) or mask.dtype != torch.bool):
         raise ArgumentError(f"mask is {_describe(mask)}: give bool of shape ({rows}, {steps})")
+    if needs_y and len(batch["y"]) != rows:
+        raise ArgumentError(f"y has {len(batch['y'])} rows, x has {rows}: give one target, or sequence of them, a row")
     if reset is not None and (reset.shape != (rows,) or reset.dtype != torch.bool):
         raise ArgumentError(f"reset is {_describe(reset)}: give bool of shape ({rows},)")
     return dict(batch)

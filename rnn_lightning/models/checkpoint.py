@@ -10,6 +10,18 @@ from torch import Tensor, nn
 
 from rnn_lightning.errors import ArgumentError
 
+NETWORK = (
+    "input_size",
+    "output_size",
+    "cell",
+    "nonlinearity",
+    "hidden_size",
+    "num_layers",
+    "bias",
+    "bidirectional",
+)
+"""Arguments that two networks must share if one is to run on the other's weights."""
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Loads a checkpoint or a state dict to the CPU; code that a file may name is never run (`weights_only=True`).
@@ -24,10 +36,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise ArgumentError(
-            f"{str(path)!r} is no readable checkpoint ({reason}): it may be cut off, or hold more than "
-            "tensors and plain values"
+            f"{str(path)!r} is no readable checkpoint: it is cut off, or holds more than tensors and plain values"
         ) from error
     if not isinstance(checkpoint, dict):
         raise ArgumentError(f"{str(path)!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")
@@ -42,10 +52,8 @@ def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> Non
     saved, wanted = checkpoint.get("hyper_parameters", {}), module.hparams
     differing = [
         f"{key}={saved[key]!r} (the model has {wanted[key]!r})"
-        for key in wanted
-        if key in saved
-        and saved[key] != wanted[key]
-        and key in ("input_size", "output_size", "cell", "hidden_size", "num_layers", "bias", "bidirectional")
+        for key in NETWORK
+        if key in saved and key in wanted and saved[key] != wanted[key]
     ]
     if differing:
         raise ArgumentError(f"the checkpoint is of another network, with {', '.join(differing)}: make them equal")
@@ -75,5 +83,9 @@ def load_weights(net: nn.Module, path: str | Path) -> None:
     if "state_dict" in weights:
         prefix = "net."
         weights = {k.removeprefix(prefix): v for k, v in weights["state_dict"].items() if k.startswith(prefix)}
+    if not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ArgumentError(
+            f"weights={str(path)!r} holds no state dict: give a checkpoint, or a file of tensors by name"
+        )
     check_shapes(net, weights, f"weights={str(path)!r}")
     net.load_state_dict(weights)

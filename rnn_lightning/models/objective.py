@@ -66,6 +66,13 @@ class Objective:
             y = y.to(y_hat.dtype)
         if valid is not None:
             y = y.masked_fill(~(valid if self.classifies else valid[..., None]), 0)
+        if self.classifies and y.device.type == "cpu":  # an accelerator would have to be waited for
+            low, high = int(y.min()), int(y.max())
+            if low < 0 or high >= self.output_size:
+                raise ArgumentError(
+                    f"y has classes from {low} to {high}, the model's output_size is {self.output_size}: "
+                    f"classes are 0 to {self.output_size - 1}"
+                )
         return y
 
     def loss_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from rnn_lightning.errors import ArgumentError
+
 LRInterval = Literal["epoch", "batch", "step"]
 
 
@@ -19,12 +21,27 @@ def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> d
         interval: When it steps. Automatic optimisation knows "epoch" and "step".
         automatic: Whether optimisation is automatic; else Lightning warns of what it does not use.
     """
-    config: dict[str, Any] = {"scheduler": scheduler}
-    if automatic:
-        config["interval"] = "epoch" if interval == "epoch" else "step"
-        if isinstance(scheduler, ReduceLROnPlateau):
-            config |= {"monitor": _monitor(scheduler), "interval": "epoch"}
+    config: dict[str, Any] = {"scheduler": scheduler, "interval": "epoch" if interval == "epoch" else "step"}
+    if isinstance(scheduler, ReduceLROnPlateau):
+        config["interval"] = "epoch"
+        if automatic:
+            config["monitor"] = _monitor(scheduler)
+        elif _monitor(scheduler).partition("/")[0] not in ("train", "val"):
+            raise ArgumentError(
+                f"lr_scheduler.monitor={_monitor(scheduler)!r}: give a metric such as val/loss or train/loss"
+            )
     return config
+
+
+def check_total_steps(module: LightningModule) -> None:
+    """Raises `ArgumentError` if a scheduler of a fixed number of steps, such as OneCycleLR, has fewer than the run."""
+    for scheduler in _schedulers(module):
+        total, steps = getattr(scheduler, "total_steps", None), module.trainer.estimated_stepping_batches
+        if total is not None and steps > total:
+            raise ArgumentError(
+                f"lr_scheduler.total_steps={total} is less than this run's {steps:g} steps: set it to {steps:g}, or train "
+                "for fewer epochs"
+            )
 
 
 def step_schedulers(module: LightningModule, interval: LRInterval) -> None:
@@ -39,9 +56,12 @@ def step_plateaus(module: LightningModule, after: str) -> None:
     """Steps `ReduceLROnPlateau` by its monitored metric, after the epoch of the stage that the metric belongs to."""
     for scheduler in _schedulers(module):
         if isinstance(scheduler, ReduceLROnPlateau) and _monitor(scheduler).partition("/")[0] == after:
-            metric = module.trainer.callback_metrics.get(_monitor(scheduler))
-            if metric is not None:
-                scheduler.step(metric)
+            metrics = module.trainer.callback_metrics
+            if _monitor(scheduler) not in metrics:
+                raise ArgumentError(
+                    f"lr_scheduler.monitor={_monitor(scheduler)!r}: there are {', '.join(sorted(metrics))}"
+                )
+            scheduler.step(metrics[_monitor(scheduler)])
 
 
 def _schedulers(module: LightningModule) -> list[Any]:

@@ -1,7 +1,10 @@
 """`Seq2Seq`: one output for each time step."""
 
+from typing import Any
+
 from torch import Tensor
 
+from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.batch import Batch, valid_steps
 from rnn_lightning.models.objective import Task
 from rnn_lightning.models.sequence_module import SequenceModule
@@ -17,6 +20,17 @@ class Seq2Seq(SequenceModule):
 
     network = Seq2SeqNet
     default_task: Task = "regression"
+
+    def prepare_batch(self, batch: Any) -> Batch:
+        """Checks what the data loader gave against the network."""
+        batch = super().prepare_batch(batch)
+        x, y = batch["x"], batch.get("y")
+        if y is not None and (y.dim() < 2 or y.shape[1] != x.shape[1]):
+            raise ArgumentError(
+                f"y has shape {tuple(y.shape)}: Seq2Seq takes one target for each of the {x.shape[1]} steps of x, "
+                "(B, T) or (B, T, O); for one target a sequence use Seq2Vec"
+            )
+        return batch
 
     def valid(self, chunk: Batch) -> Tensor | None:
         """(B, T) bool, true where the target counts; None if all do."""

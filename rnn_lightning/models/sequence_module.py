@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
@@ -104,6 +105,7 @@ class SequenceModule(TruncatedBPTTModule):
         for stage in ("val", "test"):
             self._metrics(stage)[self.objective.metric] = self.objective.score()
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.optimizer_name = _optimizer_name(optimizer)
         self._score: Tensor | float = 0.0  # sum of the metric over the training epoch so far
         self._scored: Tensor | float = 0.0  # its number of targets
         if weights is not None:
@@ -216,9 +218,25 @@ class SequenceModule(TruncatedBPTTModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the model's class to the checkpoint."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["model"] = type(self).__name__
+        checkpoint |= {"model": type(self).__name__, "optimizer": self.optimizer_name}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model."""
         check_checkpoint(self, checkpoint)
+        fits = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        if fits and checkpoint.get("optimizer", self.optimizer_name) != self.optimizer_name:
+            raise ArgumentError(
+                f"the checkpoint is of a run with {checkpoint['optimizer']}, this one has {self.optimizer_name}: resume "
+                "with the same optimizer, or begin a new run from its weights (model.weights)"
+            )
         super().on_load_checkpoint(checkpoint)
+
+
+def _optimizer_name(optimizer: Any) -> str:
+    """The class that `optimizer` makes, tried on a parameter that nobody needs: what is wrong with it shows at once."""
+    try:
+        return type(optimizer([torch.nn.Parameter(torch.zeros(()))])).__name__
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"
+        ) from error

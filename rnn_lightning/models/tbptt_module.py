@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, NonFiniteLossError
 from rnn_lightning.models.batch import Batch, as_batch, cut
 from rnn_lightning.models.carry import CarriedStates, renew_masks
 from rnn_lightning.models.chunks import MaskTape, Window, whole, windows
 from rnn_lightning.models.optimizer_steps import OptimizerSteps
 from rnn_lightning.models.resume import ResumableModule
-from rnn_lightning.models.schedulers import LRInterval, step_plateaus, step_schedulers
+from rnn_lightning.models.schedulers import LRInterval, check_total_steps, step_plateaus, step_schedulers
 from rnn_lightning.models.trainer_check import check_trainer
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
@@ -49,7 +50,9 @@ class TruncatedBPTTModule(ResumableModule):
         super().__init__()
         if lr_interval not in ("epoch", "batch", "step"):
             raise ArgumentError(f'lr_interval={lr_interval!r} is unknown: choose "epoch", "batch" or "step"')
-        self.tbptt = TruncatedBPTT(**tbptt) if isinstance(tbptt, dict) else tbptt
+        if tbptt is not None and not isinstance(tbptt, TruncatedBPTT):
+            raise ArgumentError(f"tbptt={tbptt!r}: give TruncatedBPTT(k1=...), in YAML `tbptt: {{k1: ...}}`, or None")
+        self.tbptt = tbptt
         self.carry_state, self.lr_interval = carry_state, lr_interval
         self.automatic_optimization = tbptt is None
         self.steps = OptimizerSteps(self)
@@ -161,13 +164,15 @@ class TruncatedBPTTModule(ResumableModule):
 
     # Lightning's hooks.
 
-    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor] | None:
         """One batch: one loss for automatic optimisation, or under `tbptt` backward passes and optimizer steps."""
         batch = self.prepare_batch(batch)
         if self.tbptt is None:
             ((loss_sum, targets, _),) = self.passes(batch, "train")
-            loss, _ = self.steps.mean_over_ranks(loss_sum, float(targets))
-            mean = loss_sum.detach() / targets
+            loss, everywhere = self.steps.mean_over_ranks(loss_sum, float(targets))
+            if everywhere == 0 and self.trainer.world_size == 1:
+                return None  # Lightning takes no step on a batch without any valid target
+            mean = loss_sum.detach() / max(float(targets), 1.0)
         else:
             loss = mean = self._train_in_chunks(batch, batch_idx, self.tbptt)
         if self._is_logged(batch_idx):
@@ -199,6 +204,11 @@ class TruncatedBPTTModule(ResumableModule):
         for name, metric in metrics.items():
             self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=stage == "val")
 
+    def on_train_start(self) -> None:
+        """Refuses a scheduler that would end before the run."""
+        if self.automatic_optimization and self.lr_interval != "epoch":
+            check_total_steps(self)
+
     def on_train_epoch_start(self) -> None:
         """The sequences of an epoch begin anew."""
         self._carried.clear("train")
@@ -223,7 +233,13 @@ class TruncatedBPTTModule(ResumableModule):
             step_plateaus(self, after="train")
 
     def on_validation_epoch_end(self) -> None:
-        """Steps `ReduceLROnPlateau`, which Lightning leaves alone under manual optimisation."""
+        """Stops where the weights have become useless, and steps `ReduceLROnPlateau` under manual optimisation."""
+        loss = self._metrics("val")["loss"]
+        if self.trainer.state.fn == TrainerFn.FITTING and loss.update_called and not loss.compute().isfinite():
+            raise NonFiniteLossError(
+                f"val/loss is {loss.compute().item()} at optimizer step {self.trainer.global_step}: lower the learning "
+                "rate, clip the gradients, or look for NaN in the data"
+            )
         if not self.automatic_optimization and not self.trainer.sanity_checking:
             step_plateaus(self, after="val")
 

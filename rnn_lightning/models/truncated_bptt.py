@@ -49,7 +49,7 @@ class TruncatedBPTT:
             raise ArgumentError(f'tbptt.step_every={self.step_every!r}: give "chunk", "batch" or a number of batches')
         if self.gradient_clip_val is not None and not self.gradient_clip_val > 0:
             raise ArgumentError(
-                f"tbptt.gradient_clip_val={self.gradient_clip_val!r}: give a bound > 0, or null for none"
+                f"tbptt.gradient_clip_val={self.gradient_clip_val!r}: give a bound > 0, or leave it out"
             )
         if self.gradient_clip_algorithm not in get_args(ClipAlgorithm):
             raise ArgumentError(

@@ -65,3 +65,20 @@ def test_valid_steps_joins_lengths_and_mask():
     for row, length in enumerate(lengths):
         expected[row, :length] = mask[row, :length]
     assert torch.equal(valid_steps({"x": X, "lengths": lengths, "mask": mask}), expected)
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        ({"x": X, "y": None}, "y of the batch is None"),
+        ({"x": torch.nn.utils.rnn.pack_sequence([X[0]]), "y": Y}, "x of the batch"),
+        ({"x": X, "y": Y, "lengths": [5, 5, 5]}, "lengths of the batch"),
+        ({"x": X, "y": Y, "lengths": torch.ones(3, dtype=torch.bool)}, "lengths"),
+        ({"x": X, "y": Y[:2]}, "2 rows, x has 3"),
+        ({"x": X.long(), "y": Y}, "floats"),
+    ],
+)
+def test_wrong_types_are_one_line(batch, words):
+    with pytest.raises(ArgumentError, match=words) as error:
+        as_batch(batch)
+    assert "\n" not in str(error.value)

@@ -196,3 +196,35 @@ def test_bidirectional_networks_train_on_whole_sequences(fit):
     for model, y in ((Seq2Seq, torch.randn(2, 5, 1)), (Seq2Vec, torch.tensor([0, 0]))):
         trainer = fit(model(1, 1, bidirectional=True, num_layers=2), [(torch.randn(2, 5, 1), y)])
         assert trainer.global_step == 1
+
+
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(3)])
+@pytest.mark.parametrize("steps", [4, 6])
+def test_targets_of_another_length_are_refused(tbptt, steps, fit):
+    with pytest.raises(ArgumentError, match="each of the 5 steps"):
+        fit(Seq2Seq(1, 1, tbptt=tbptt), [(torch.randn(2, 5, 1), torch.randn(2, steps, 1))])
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_class_that_does_not_exist_is_refused(label, fit):
+    with pytest.raises(ArgumentError, match="classes are 0 to 2"):
+        fit(Seq2Vec(1, 3), [(torch.randn(2, 5, 1), torch.tensor([0, label]))])
+
+
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(5)])
+def test_a_batch_without_a_valid_target_moves_no_weight(tbptt, fit):
+    batch = {"x": torch.randn(2, 5, 1), "y": torch.randn(2, 5, 1)}
+    masked = {**batch, "mask": torch.zeros(2, 5, dtype=torch.bool)}
+    weights = []
+    for batches in ([batch], [batch, masked]):  # after a step, Adam's momentum would go on by itself
+        torch.manual_seed(0)
+        module = Seq2Seq(1, 1, tbptt=tbptt)
+        fit(module, batches)
+        weights.append(list(module.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+@pytest.mark.parametrize("tbptt", [5, {"k1": 5}])
+def test_tbptt_is_a_truncated_bptt(tbptt):
+    with pytest.raises(ArgumentError, match="TruncatedBPTT"):
+        Seq2Seq(1, 1, tbptt=tbptt)

@@ -291,3 +291,13 @@ def test_two_optimizers_are_refused(fit):
 def test_an_unknown_interval_is_refused():
     with pytest.raises(ArgumentError, match="lr_interval"):
         seq2seq(lr_interval="minute")
+
+
+@pytest.mark.parametrize("monitor", ["nothing", "val/nothing"])
+def test_a_monitor_that_does_not_exist_is_refused(monitor, fit):
+    def plateau(optimizer):
+        return ReduceLROnPlateau(optimizer, monitor=monitor)
+
+    module = seq2seq(tbptt=TruncatedBPTT(3), lr_scheduler=plateau).float()
+    with pytest.raises(ArgumentError, match=r"lr_scheduler\.monitor"):
+        fit(module, [batch32()], [batch32()])

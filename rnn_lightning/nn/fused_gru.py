@@ -1,0 +1,177 @@
+"""The whole-sequence GRU: forward and backward over all steps of one layer in one direction.
+
+Cho et al. (2014, arXiv:1406.1078) in torch.nn's variant, with p_t = m_(t-1) h_(t-1) the masked state:
+
+    r, z = sigmoid(W_i x_t + b_i + W_h p_t + b_h)      n = tanh(W_in x_t + b_in + r (W_hn p_t + b_hn))
+    h_t = (1 - z) n + z p_t
+
+A step's gates lie as [n, r, z, k], k = 2 (W_hn p_t + b_hn): the input's share fills the first three, the state's the
+last three, so both are one GEMM. tanh(a) is 2 sigmoid(2 a) - 1, the 2 folded into the weights of n.
+
+Going back, the gradients of all four are dh_t times coefficients that do not depend on it; the coefficients of a whole
+block are computed at once, and a step is left with four operations.
+
+Legend: B batch, T time steps, S steps of a block, F input features, H hidden units.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
+from rnn_lightning.nn.fused_steps import Steps, input_weights, with_ones
+
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+
+
+def _turn(w: Tensor) -> Tensor:
+    """Rows in torch's order r, z, n -> n, r, z."""
+    hidden = len(w) // 3
+    return torch.cat((w[2 * hidden :], w[: 2 * hidden]))
+
+
+def _turn_back(w: Tensor) -> Tensor:
+    """Rows n, r, z -> torch's order r, z, n."""
+    hidden = len(w) // 3
+    return torch.cat((w[hidden:], w[:hidden]))
+
+
+class FusedGRU(torch.autograd.Function):
+    """`apply(steps, x, mask, h, w_ih, w_hh, b_ih, b_hh)` -> the outputs (T, B, H) and the final state (B, H).
+
+    x (T, B, F), mask (T or 1, B, H) or None, h (B, H), weights as torch.nn's, both biases or neither.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        steps: Steps,
+        x: Tensor,
+        mask: Tensor | None,
+        h: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None = None,
+        b_hh: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        count, batch, hidden = steps.count, steps.batch, w_hh.shape[1]
+        keep = any(ctx.needs_input_grad)
+        x_1 = with_ones(x, b_ih is not None)
+        bias = None
+        if b_ih is not None and b_hh is not None:
+            bias = _turn(b_ih).clone()
+            bias[hidden:] += b_hh[: 2 * hidden]
+        w_x = input_weights(_turn(w_ih), bias).clone(memory_format=torch.contiguous_format)
+        w_x[:, :hidden] *= 2.0
+        w_h = w_hh.t().contiguous()
+        w_h[:, 2 * hidden :] *= 2.0
+        y = steps.buffer(x, hidden)  # (T, B, H)
+        handed = y if mask is None else steps.buffer(x, hidden)
+        blocks = steps.blocks(4 * y[0].numel())
+        longest = max(stop - start for start, stop in blocks)
+        all_gates = x.new_empty(count if keep else longest, batch, 4 * hidden)
+        step, minus_one = StepProduct(w_h, steps.batch), x.new_tensor(-1.0)
+        masks = None if mask is None else mask.expand_as(y)
+        for start, stop in blocks:
+            gates = all_gates[start:stop] if keep else all_gates[: stop - start]  # (S, B, 4 H)
+            flat = gates.flatten(0, 1)
+            product(x_1[start * batch : stop * batch], w_x, out=flat[:, : 3 * hidden])
+            if b_hh is None:
+                flat[:, 3 * hidden :].zero_()
+            else:
+                flat[:, 3 * hidden :] = b_hh[2 * hidden :] * 2.0
+            runs = zip(
+                steps.before(handed, h, start, stop),
+                steps.views(y[start:stop], start),
+                steps.views(gates[..., hidden:], start),
+                steps.views(gates[..., hidden : 3 * hidden], start),
+                *(steps.views(part, start) for part in gates.split(hidden, dim=2)),
+                strict=True,
+            )
+            after = None if masks is None else steps.views(handed[start:stop], start)
+            scale = None if masks is None else steps.views(masks[start:stop], start)
+            for k, (previous, out, state_part, r_z, n, r, z, from_state) in enumerate(runs):
+                step.add(previous, state_part)
+                r_z.sigmoid_()
+                n.addcmul_(r, from_state).sigmoid_()
+                torch.add(minus_one, n, alpha=2, out=n)
+                torch.lerp(n, previous, z, out=out)
+                if after is not None and scale is not None:
+                    torch.mul(out, scale[k], out=after[k])
+        if keep:
+            ctx.set_materialize_grads(False)
+            ctx.steps, ctx.features = steps, x.shape[2]
+            ctx.save_for_backward(x_1, handed, all_gates, mask, h, w_ih, w_hh)
+        return y, steps.final(handed, h)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
+        x_1, handed, all_gates, mask, h, w_ih, w_hh = ctx.saved_tensors
+        steps, features, hidden = ctx.steps, ctx.features, w_hh.shape[1]
+        _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
+        batch = steps.batch
+        carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
+        dh = torch.empty_like(carry)
+        masks = None if mask is None else mask.expand_as(handed)
+        grad_x = x_1.new_empty(*handed.shape[:2], features) if need_x else None
+        step = StepProduct(w_hh, steps.batch)
+        grad_w_x = grad_w_hh = grad_b_n = None
+        w_in = _turn(w_ih) if need_x else None
+        one = h.new_tensor(1.0)
+        blocks = steps.blocks(4 * handed[0].numel())[::-1]
+        buffer = h.new_empty(max(stop - start for start, stop in blocks), batch, 4 * hidden)
+        for start, stop in blocks:
+            da, gates = buffer[: stop - start], all_gates[start:stop]
+            n, r, z, from_state = gates.split(hidden, dim=2)
+            d_n, d_r, d_z, d_state = da.split(hidden, dim=2)  # first the coefficients of dh, then the gradients
+            _tanh_backward(torch.sub(one, z, out=d_n), n, grad_input=d_n)
+            torch.mul(d_n, r, out=d_state)
+            _sigmoid_backward(torch.mul(d_n, from_state, out=d_r).mul_(0.5), r, grad_input=d_r)
+            for first, last, states in steps.pieces(handed, h, start, stop):
+                part = slice(first - start, last - start)
+                torch.sub(states, n[part], out=d_z[part])
+            _sigmoid_backward(d_z, z, grad_input=d_z)
+            runs = zip(
+                *(
+                    steps.views(part, start)[::-1]
+                    for part in (da.unflatten(2, (4, hidden)), da[..., hidden:], gates[..., 2 * hidden : 3 * hidden])
+                ),
+                strict=True,
+            )
+            above = None if grad_y is None else steps.views(grad_y[start:stop], start)[::-1]
+            scale = None if masks is None else steps.views(masks[start:stop], start)[::-1]
+            for k, (d, d_h, z_t) in enumerate(runs):
+                c, g = (carry, dh) if steps.sizes is None else (carry[: len(d)], dh[: len(d)])
+                if above is None:
+                    g = c if scale is None else torch.mul(c, scale[k], out=g)
+                elif scale is None:
+                    torch.add(c, above[k], out=g)
+                else:
+                    torch.addcmul(above[k], c, scale[k], out=g)
+                d.mul_(g[:, None])
+                step.add(d_h, torch.mul(g, z_t, out=c))
+            steps.clear(da, start)
+            flat, rows = da.flatten(0, 1), slice(start * batch, stop * batch)
+            if need_w_ih or need_b_ih or need_b_hh:
+                grad_w_x = accumulate(grad_w_x, flat[:, : 3 * hidden], x_1[rows])
+            if need_b_hh:
+                part_b = flat[:, 3 * hidden :].sum(0)
+                grad_b_n = part_b if grad_b_n is None else grad_b_n + part_b
+            if need_w_hh:
+                for first, last, states in steps.pieces(handed, h, start, stop):
+                    part = da[first - start : last - start, :, hidden:].flatten(0, 1)
+                    grad_w_hh = accumulate(grad_w_hh, part, states.flatten(0, 1))
+            if grad_x is not None and w_in is not None:
+                product(flat[:, : 3 * hidden], w_in, out=grad_x.flatten(0, 1)[rows])
+        grad_w_ih = grad_b_ih = grad_b_hh = None
+        if grad_w_x is not None:
+            turned = _turn_back(grad_w_x)
+            grad_w_ih = turned[:, :features] if need_w_ih else None
+            grad_b_ih = turned[:, features] if need_b_ih else None
+            if grad_b_n is not None:
+                grad_b_hh = torch.cat((turned[: 2 * hidden, features], grad_b_n))
+        return None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh

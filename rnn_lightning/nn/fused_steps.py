@@ -1,0 +1,108 @@
+"""What the whole-sequence recurrences share: the order of the steps, their blocks, and the products around the loop.
+
+Time is cut into blocks that fit a core's cache. In each block the input's share of all gates is one GEMM, then the
+steps run in place, and going back one GEMM gives the block's share of each weight gradient. So nothing of the size of
+the whole sequence is read twice from memory, and the backward pass has no such buffer of its own.
+
+Legend: B batch, T time steps, S steps of a block, F input features, H hidden units, G gates.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**19
+"""Elements of a block's gates, S * B * G * H: 2 MB in float32, about the cache of two cores."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The time steps of one layer in one direction.
+
+    Attributes:
+        count: T.
+        batch: B.
+        reverse: Whether time runs from the last step to the first; not together with `sizes`.
+        sizes: The number of rows that have a step t, for each t; rows are sorted by length, the longest first.
+            None where all rows have all steps.
+    """
+
+    count: int
+    batch: int
+    reverse: bool = False
+    sizes: tuple[int, ...] | None = None
+
+    def blocks(self, width: int) -> list[tuple[int, int]]:
+        """First and last step (exclusive) of each block, in the order they run, for `width` elements a step."""
+        size = min(self.count, max(1, BLOCK // max(1, width)))
+        starts = range(0, self.count, size)
+        blocks = [(start, min(self.count, start + size)) for start in starts]
+        return blocks[::-1] if self.reverse else blocks
+
+    def buffer(self, like: Tensor, width: int) -> Tensor:
+        """(T, B, width) to be filled step by step; what no step fills is zero."""
+        shape = (self.count, self.batch, width)
+        return like.new_empty(shape) if self.sizes is None else like.new_zeros(shape)
+
+    def views(self, part: Tensor, start: int) -> list[Tensor]:
+        """The running rows of each step, in running order; part (S, B, ...) begins at step `start`."""
+        views = list(part.unbind(0))
+        if self.sizes is not None:
+            views = [view[:n] for view, n in zip(views, self.sizes[start:], strict=False)]
+        return views[::-1] if self.reverse else views
+
+    def before(self, handed: Tensor, initial: Tensor, start: int, stop: int) -> list[Tensor]:
+        """`views` of what each step of the block reads: handed (T, B, H) holds what each step hands on."""
+        if self.reverse:
+            views = self.views(handed[start + 1 : stop + 1], start)
+            return [initial, *views] if stop == self.count else views
+        first = initial if start == 0 else handed[start - 1]
+        parts = [first, *handed[start : stop - 1].unbind(0)]
+        if self.sizes is None:
+            return parts
+        return [part[:n] for part, n in zip(parts, self.sizes[start:stop], strict=True)]
+
+    def pieces(self, handed: Tensor, initial: Tensor, start: int, stop: int) -> Iterator[tuple[int, int, Tensor]]:
+        """What the block's steps read, as at most two stretches: (first step, last step exclusive, (s, B, H))."""
+        if self.reverse:
+            last = min(stop, self.count - 1)
+            if stop == self.count:
+                yield self.count - 1, self.count, initial[None]
+            if last > start:
+                yield start, last, handed[start + 1 : last + 1]
+            return
+        if start == 0:
+            yield 0, 1, initial[None]
+        first = max(start, 1)
+        if stop > first:
+            yield first, stop, handed[first - 1 : stop - 1]
+
+    def clear(self, part: Tensor, start: int) -> None:
+        """Zeroes the rows of part (S, B, ...) that have no step."""
+        if self.sizes is not None:
+            for view, n in zip(part.unbind(0), self.sizes[start:], strict=False):
+                view[n:].zero_()
+
+    def final(self, handed: Tensor, initial: Tensor) -> Tensor:
+        """(B, H), what each row's last step hands on; the initial state of rows without a step."""
+        if self.sizes is None:
+            return handed[0 if self.reverse else -1].clone()
+        final, stop = initial.clone(), 0
+        for view, n in zip(reversed(handed.unbind(0)), reversed(self.sizes), strict=True):
+            if n > stop:  # these rows have no later step
+                final[stop:n] = view[stop:n]
+                stop = n
+        return final
+
+
+def with_ones(x: Tensor, bias: bool) -> Tensor:
+    """x (T, B, F) -> (T * B, F), or (T * B, F + 1) with a last column of ones: the bias is one more weight."""
+    x = x.flatten(0, 1) if not bias else torch.cat((x, x.new_ones(1, 1, 1).expand(*x.shape[:2], 1)), dim=2).flatten(0, 1)
+    return x.contiguous()
+
+
+def input_weights(w_ih: Tensor, bias: Tensor | None) -> Tensor:
+    """(G * H, F) -> the transpose, to multiply what `with_ones` gives: (F, G * H) or (F + 1, G * H)."""
+    return (w_ih if bias is None else torch.cat((w_ih, bias[:, None]), dim=1)).t()

@@ -42,15 +42,23 @@ def fused_recurrence(
             x, state, weights = x.float(), tuple(s.float() for s in state), [w.float() for w in weights]
             mask = mask if mask is None else mask.float()
         if lengths is None:
-            output, final = _run(mode, x, state, weights, mask, Steps(x.shape[0], x.shape[1], reverse))
+            output, final = _run(mode, x, state, weights, mask, reverse=reverse)
         else:
             output, final = _run_lengths(mode, x, state, weights, mask, lengths, reverse)
         return output.to(dtype), tuple(s.to(dtype) for s in final)
 
 
 def _run(
-    mode: str, x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor], mask: Tensor | None, steps: Steps
+    mode: str,
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    weights: Sequence[Tensor],
+    mask: Tensor | None,
+    reverse: bool = False,
+    sizes: tuple[int, ...] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *state, *weights))
+    steps = Steps(x.shape[0], x.shape[1], reverse, sizes, keep)
     state = tuple(s.contiguous() for s in state)
     biases = weights if len(weights) == 4 else (*weights, None, None)
     if mode == "LSTM":
@@ -85,13 +93,12 @@ def _run_lengths(
     sizes = tuple((~past).sum(1).tolist())
     # What stands past a row's end, were it NaN, must not reach the weights' gradients.
     x = x.flatten(0, 1).index_select(0, place).view_as(x).masked_fill(past[..., None], 0.0)
-    if mask is not None:
-        if len(mask) == 1:
-            mask = mask.index_select(1, order)
-        else:
-            mask = mask.flatten(0, 1).index_select(0, place).view_as(mask)
+    if mask is not None and len(mask) == 1:
+        mask = mask.index_select(1, order)
+    elif mask is not None:
+        mask = mask.flatten(0, 1).index_select(0, place).view_as(mask)
     state = tuple(s.index_select(0, order) for s in state)
-    output, final = _run(mode, x, state, weights, mask, Steps(count, batch, sizes=sizes))
+    output, final = _run(mode, x, state, weights, mask, sizes=sizes)
     output = output.masked_fill(past[..., None], 0.0).flatten(0, 1).index_select(0, back).view_as(output)
     unsort = torch.empty_like(order).scatter_(0, order, torch.arange(batch, device=x.device))
     return output, tuple(s.index_select(0, unsort) for s in final)

@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, with_ones
+from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -57,8 +56,8 @@ class FusedGRU(torch.autograd.Function):
         b_ih: Tensor | None = None,
         b_hh: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """All steps forward; the gates are kept for the backward pass where there may be one."""
         count, batch, hidden = steps.count, steps.batch, w_hh.shape[1]
-        keep = any(ctx.needs_input_grad)
         x_1 = with_ones(x, b_ih is not None)
         bias = None
         if b_ih is not None and b_hh is not None:
@@ -72,11 +71,11 @@ class FusedGRU(torch.autograd.Function):
         handed = y if mask is None else steps.buffer(x, hidden)
         blocks = steps.blocks(4 * y[0].numel())
         longest = max(stop - start for start, stop in blocks)
-        all_gates = x.new_empty(count if keep else longest, batch, 4 * hidden)
+        all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
         step, minus_one = StepProduct(w_h, steps.batch), x.new_tensor(-1.0)
         masks = None if mask is None else mask.expand_as(y)
         for start, stop in blocks:
-            gates = all_gates[start:stop] if keep else all_gates[: stop - start]  # (S, B, 4 H)
+            gates = all_gates[start:stop] if steps.keep else all_gates[: stop - start]  # (S, B, 4 H)
             flat = gates.flatten(0, 1)
             product(x_1[start * batch : stop * batch], w_x, out=flat[:, : 3 * hidden])
             if b_hh is None:
@@ -101,15 +100,16 @@ class FusedGRU(torch.autograd.Function):
                 torch.lerp(n, previous, z, out=out)
                 if after is not None and scale is not None:
                     torch.mul(out, scale[k], out=after[k])
-        if keep:
+        if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.features = steps, x.shape[2]
             ctx.save_for_backward(x_1, handed, all_gates, mask, h, w_ih, w_hh)
         return y, steps.final(handed, h)
 
     @staticmethod
-    @once_differentiable
+    @plain_backward
     def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
+        """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
         x_1, handed, all_gates, mask, h, w_ih, w_hh = ctx.saved_tensors
         steps, features, hidden = ctx.steps, ctx.features, w_hh.shape[1]
         _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad

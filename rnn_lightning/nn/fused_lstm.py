@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, with_ones
+from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
@@ -43,8 +42,8 @@ class FusedLSTM(torch.autograd.Function):
         b_ih: Tensor | None = None,
         b_hh: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """All steps forward; the gates are kept for the backward pass where there may be one."""
         count, batch, hidden = steps.count, steps.batch, w_hh.shape[1]
-        keep = any(ctx.needs_input_grad)
         x_1 = with_ones(x, b_ih is not None)
         bias = None if b_ih is None or b_hh is None else b_ih + b_hh
         w_x = input_weights(w_ih, bias).clone(memory_format=torch.contiguous_format)  # (F or F + 1, 4 H)
@@ -57,11 +56,11 @@ class FusedLSTM(torch.autograd.Function):
         all_c = steps.buffer(x, hidden)
         blocks = steps.blocks(4 * batch * hidden)
         longest = max(stop - start for start, stop in blocks)
-        all_gates = x.new_empty(count if keep else longest, batch, 4 * hidden)
-        all_q = x.new_empty(count if keep else longest, batch, hidden)
+        all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
+        all_q = x.new_empty(count if steps.keep else longest, batch, hidden)
         masks = None if mask is None else mask.expand_as(y)
         for start, stop in blocks:
-            kept = slice(start, stop) if keep else slice(0, stop - start)
+            kept = slice(start, stop) if steps.keep else slice(0, stop - start)
             gates = all_gates[kept]  # (S, B, 4 H)
             product(x_1[start * batch : stop * batch], w_x, out=gates.flatten(0, 1))
             runs = zip(
@@ -83,17 +82,18 @@ class FusedLSTM(torch.autograd.Function):
                 torch.addcmul(o, o, q, value=-2.0, out=out)
                 if after is not None and scale is not None:
                     torch.mul(out, scale[k], out=after[k])
-        if keep:
+        if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.features = steps, x.shape[2]
             ctx.save_for_backward(x_1, handed, all_c, all_q, all_gates, mask, h, c, w_ih, w_hh)
         return y, steps.final(handed, h), steps.final(all_c, c)
 
     @staticmethod
-    @once_differentiable
+    @plain_backward
     def backward(
         ctx: Any, grad_y: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:
+        """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
         x_1, handed, all_c, all_q, all_gates, mask, h, c, w_ih, w_hh = ctx.saved_tensors
         steps, features, batch, hidden = ctx.steps, ctx.features, ctx.steps.batch, w_hh.shape[1]
         _, need_x, _, need_h, need_c, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
@@ -110,7 +110,12 @@ class FusedLSTM(torch.autograd.Function):
         longest = max(stop - start for start, stop in blocks)
         buffer, into_c = h.new_empty(longest, batch, 4 * hidden), h.new_empty(longest, batch, hidden)
         for start, stop in blocks:
-            da, gates, q, to_c = buffer[: stop - start], all_gates[start:stop], all_q[start:stop], into_c[: stop - start]
+            da, gates, q, to_c = (
+                buffer[: stop - start],
+                all_gates[start:stop],
+                all_q[start:stop],
+                into_c[: stop - start],
+            )
             i, _, g, o = gates.split(hidden, dim=2)
             d_i, d_f, d_g, d_o = da.split(hidden, dim=2)  # first the coefficients of dc and dh, then the gradients
             torch.add(_one(h), g, alpha=-2, out=d_i)

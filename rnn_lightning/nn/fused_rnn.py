@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, with_ones
+from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
@@ -39,6 +38,7 @@ class FusedRNN(torch.autograd.Function):
         b_ih: Tensor | None = None,
         b_hh: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """All steps forward; the gates are kept for the backward pass where there may be one."""
         x_1 = with_ones(x, b_ih is not None)
         bias = None if b_ih is None or b_hh is None else b_ih + b_hh
         w_x, w_h = input_weights(w_ih, bias), w_hh.t()
@@ -69,15 +69,16 @@ class FusedRNN(torch.autograd.Function):
                     step.add(previous, out).sigmoid_()
                     torch.add(minus_one, out, alpha=2, out=out)
                     torch.mul(out, m, out=next_)
-        if any(ctx.needs_input_grad):
+        if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.relu, ctx.features = steps, relu, x.shape[2]
             ctx.save_for_backward(x_1, y, handed if mask is not None else None, mask, h, w_ih, w_hh)
         return y, steps.final(handed, h)
 
     @staticmethod
-    @once_differentiable
+    @plain_backward
     def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
+        """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
         x_1, y, handed, mask, h, w_ih, w_hh = ctx.saved_tensors
         handed, steps = y if handed is None else handed, ctx.steps
         _, _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
@@ -121,6 +122,6 @@ class FusedRNN(torch.autograd.Function):
                     grad_w_hh = accumulate(grad_w_hh, part.flatten(0, 1), states.flatten(0, 1))
             if grad_x is not None:
                 product(flat, w_ih, out=grad_x.flatten(0, 1)[rows])
-        grad_w_ih = grad_w_x[:, : ctx.features] if need_w_ih else None
-        grad_b = grad_w_x[:, ctx.features] if need_b_ih or need_b_hh else None
+        grad_w_ih = grad_w_x[:, : ctx.features] if grad_w_x is not None and need_w_ih else None
+        grad_b = grad_w_x[:, ctx.features] if grad_w_x is not None and (need_b_ih or need_b_hh) else None
         return None, None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b, grad_b

@@ -7,8 +7,10 @@ the whole sequence is read twice from memory, and the backward pass has no such 
 Legend: B batch, T time steps, S steps of a block, F input features, H hidden units, G gates.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,12 +29,14 @@ class Steps:
         reverse: Whether time runs from the last step to the first; not together with `sizes`.
         sizes: The number of rows that have a step t, for each t; rows are sorted by length, the longest first.
             None where all rows have all steps.
+        keep: Whether a backward pass may follow, for which a forward pass keeps its gates.
     """
 
     count: int
     batch: int
     reverse: bool = False
     sizes: tuple[int, ...] | None = None
+    keep: bool = True
 
     def blocks(self, width: int) -> list[tuple[int, int]]:
         """First and last step (exclusive) of each block, in the order they run, for `width` elements a step."""
@@ -98,11 +102,28 @@ class Steps:
 
 
 def with_ones(x: Tensor, bias: bool) -> Tensor:
-    """x (T, B, F) -> (T * B, F), or (T * B, F + 1) with a last column of ones: the bias is one more weight."""
-    x = x.flatten(0, 1) if not bias else torch.cat((x, x.new_ones(1, 1, 1).expand(*x.shape[:2], 1)), dim=2).flatten(0, 1)
-    return x.contiguous()
+    """(T, B, F) -> (T * B, F), or (T * B, F + 1) with a last column of ones: the bias is one more weight."""
+    if bias:
+        x = torch.cat((x, x.new_ones(1, 1, 1).expand(*x.shape[:2], 1)), dim=2)
+    return x.flatten(0, 1).contiguous()
 
 
 def input_weights(w_ih: Tensor, bias: Tensor | None) -> Tensor:
     """(G * H, F) -> the transpose, to multiply what `with_ones` gives: (F, G * H) or (F + 1, G * H)."""
     return (w_ih if bias is None else torch.cat((w_ih, bias[:, None]), dim=1)).t()
+
+
+def plain_backward(backward: Callable[..., Any]) -> Any:
+    """For a `Function.backward` that works in place: no graph of itself, no autocast (it may run inside one)."""
+
+    @wraps(backward)
+    def run(ctx: Any, *grads: Tensor | None) -> Any:
+        if torch.is_grad_enabled():  # torch's once_differentiable would let most second derivatives pass as zero
+            raise RuntimeError(
+                "create_graph=True: the whole-sequence recurrence has no second derivatives, "
+                'run the forward pass in force_path("reference")'
+            )
+        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+            return backward(ctx, *grads)
+
+    return run

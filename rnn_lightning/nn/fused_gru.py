@@ -68,12 +68,12 @@ class FusedGRU(torch.autograd.Function):
         w_h = w_hh.t().contiguous()
         w_h[:, 2 * hidden :] *= 2.0
         y = steps.buffer(x, hidden)  # (T, B, H)
-        handed = y if mask is None else steps.buffer(x, hidden)
         blocks = steps.blocks(4 * y[0].numel())
         longest = max(stop - start for start, stop in blocks)
         all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
         step, minus_one = StepProduct(w_h, steps.batch), x.new_tensor(-1.0)
         masks = None if mask is None else mask.expand_as(y)
+        held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in blocks:
             gates = all_gates[start:stop] if steps.keep else all_gates[: stop - start]  # (S, B, 4 H)
             flat = gates.flatten(0, 1)
@@ -83,46 +83,48 @@ class FusedGRU(torch.autograd.Function):
             else:
                 flat[:, 3 * hidden :] = b_hh[2 * hidden :] * 2.0
             runs = zip(
-                steps.before(handed, h, start, stop),
                 steps.views(y[start:stop], start),
                 steps.views(gates[..., hidden:], start),
                 steps.views(gates[..., hidden : 3 * hidden], start),
                 *(steps.views(part, start) for part in gates.split(hidden, dim=2)),
                 strict=True,
             )
-            after = None if masks is None else steps.views(handed[start:stop], start)
             scale = None if masks is None else steps.views(masks[start:stop], start)
-            for k, (previous, out, state_part, r_z, n, r, z, from_state) in enumerate(runs):
-                step.add(previous, state_part)
+            for k, (out, state_part, r_z, n, r, z, from_state) in enumerate(runs):
+                if steps.sizes is not None:
+                    held, spare = held[: len(out)], spare[: len(out)]
+                step.add(held, state_part)
                 r_z.sigmoid_()
                 n.addcmul_(r, from_state).sigmoid_()
                 torch.add(minus_one, n, alpha=2, out=n)
-                torch.lerp(n, previous, z, out=out)
-                if after is not None and scale is not None:
-                    torch.mul(out, scale[k], out=after[k])
+                torch.lerp(n, held, z, out=out)
+                held = out
+                if scale is not None:
+                    held = torch.mul(out, scale[k], out=spare)
+                    spare, other = other, spare
         if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.features = steps, x.shape[2]
-            ctx.save_for_backward(x_1, handed, all_gates, mask, h, w_ih, w_hh)
-        return y, steps.final(handed, h)
+            ctx.save_for_backward(x_1, y, all_gates, mask, h, w_ih, w_hh)
+        return y, steps.final(y, h, masks)
 
     @staticmethod
     @plain_backward
     def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
         """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
-        x_1, handed, all_gates, mask, h, w_ih, w_hh = ctx.saved_tensors
+        x_1, y, all_gates, mask, h, w_ih, w_hh = ctx.saved_tensors
         steps, features, hidden = ctx.steps, ctx.features, w_hh.shape[1]
         _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         batch = steps.batch
         carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
         dh = torch.empty_like(carry)
-        masks = None if mask is None else mask.expand_as(handed)
-        grad_x = x_1.new_empty(*handed.shape[:2], features) if need_x else None
-        step = StepProduct(w_hh, steps.batch)
+        masks = None if mask is None else mask.expand_as(y)
+        grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
+        step, left = StepProduct(w_hh, steps.batch), steps.count
         grad_w_x = grad_w_hh = grad_b_n = None
         w_in = _turn(w_ih) if need_x else None
         one = h.new_tensor(1.0)
-        blocks = steps.blocks(4 * handed[0].numel())[::-1]
+        blocks = steps.blocks(4 * y[0].numel())[::-1]
         buffer = h.new_empty(max(stop - start for start, stop in blocks), batch, 4 * hidden)
         for start, stop in blocks:
             da, gates = buffer[: stop - start], all_gates[start:stop]
@@ -131,8 +133,8 @@ class FusedGRU(torch.autograd.Function):
             _tanh_backward(torch.sub(one, z, out=d_n), n, grad_input=d_n)
             torch.mul(d_n, r, out=d_state)
             _sigmoid_backward(torch.mul(d_n, from_state, out=d_r).mul_(0.5), r, grad_input=d_r)
-            for first, last, states in steps.pieces(handed, h, start, stop):
-                part = slice(first - start, last - start)
+            pieces = steps.pieces(y, h, start, stop, masks)
+            for part, states in pieces:
                 torch.sub(states, n[part], out=d_z[part])
             _sigmoid_backward(d_z, z, grad_input=d_z)
             runs = zip(
@@ -153,7 +155,9 @@ class FusedGRU(torch.autograd.Function):
                 else:
                     torch.addcmul(above[k], c, scale[k], out=g)
                 d.mul_(g[:, None])
-                step.add(d_h, torch.mul(g, z_t, out=c))
+                left -= 1
+                if left or need_h:
+                    step.add(d_h, torch.mul(g, z_t, out=c))
             steps.clear(da, start)
             flat, rows = da.flatten(0, 1), slice(start * batch, stop * batch)
             if need_w_ih or need_b_ih or need_b_hh:
@@ -162,9 +166,8 @@ class FusedGRU(torch.autograd.Function):
                 part_b = flat[:, 3 * hidden :].sum(0)
                 grad_b_n = part_b if grad_b_n is None else grad_b_n + part_b
             if need_w_hh:
-                for first, last, states in steps.pieces(handed, h, start, stop):
-                    part = da[first - start : last - start, :, hidden:].flatten(0, 1)
-                    grad_w_hh = accumulate(grad_w_hh, part, states.flatten(0, 1))
+                for part, states in pieces:
+                    grad_w_hh = accumulate(grad_w_hh, da[part, :, hidden:].flatten(0, 1), states.flatten(0, 1))
             if grad_x is not None and w_in is not None:
                 product(flat[:, : 3 * hidden], w_in, out=grad_x.flatten(0, 1)[rows])
         grad_w_ih = grad_b_ih = grad_b_hh = None

@@ -52,20 +52,19 @@ class FusedLSTM(torch.autograd.Function):
             w[:, 2 * hidden : 3 * hidden] *= -2.0
         step = StepProduct(w_h, batch)
         y = steps.buffer(x, hidden)  # (T, B, H)
-        handed = y if mask is None else steps.buffer(x, hidden)
         all_c = steps.buffer(x, hidden)
         blocks = steps.blocks(4 * batch * hidden)
         longest = max(stop - start for start, stop in blocks)
         all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
         all_q = x.new_empty(count if steps.keep else longest, batch, hidden)
         masks = None if mask is None else mask.expand_as(y)
+        held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
+        memory = c
         for start, stop in blocks:
             kept = slice(start, stop) if steps.keep else slice(0, stop - start)
             gates = all_gates[kept]  # (S, B, 4 H)
             product(x_1[start * batch : stop * batch], w_x, out=gates.flatten(0, 1))
             runs = zip(
-                steps.before(handed, h, start, stop),
-                steps.before(all_c, c, start, stop),
                 steps.views(y[start:stop], start),
                 steps.views(all_c[start:stop], start),
                 steps.views(all_q[kept], start),
@@ -73,20 +72,23 @@ class FusedLSTM(torch.autograd.Function):
                 *(steps.views(part, start) for part in gates.split(hidden, dim=2)),
                 strict=True,
             )
-            after = None if masks is None else steps.views(handed[start:stop], start)
             scale = None if masks is None else steps.views(masks[start:stop], start)
-            for k, (previous, c_previous, out, c_t, q, all_four, i, f, g, o) in enumerate(runs):
-                step.add(previous, all_four).sigmoid_()
-                torch.addcmul(i, f, c_previous, out=c_t).addcmul_(i, g, value=-2.0)
+            for k, (out, c_t, q, all_four, i, f, g, o) in enumerate(runs):
+                if steps.sizes is not None:
+                    held, spare, memory = held[: len(out)], spare[: len(out)], memory[: len(out)]
+                step.add(held, all_four).sigmoid_()
+                memory = torch.addcmul(i, f, memory, out=c_t).addcmul_(i, g, value=-2.0)
                 torch.mul(c_t, -2.0, out=q).sigmoid_()
                 torch.addcmul(o, o, q, value=-2.0, out=out)
-                if after is not None and scale is not None:
-                    torch.mul(out, scale[k], out=after[k])
+                held = out
+                if scale is not None:
+                    held = torch.mul(out, scale[k], out=spare)
+                    spare, other = other, spare
         if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.features = steps, x.shape[2]
-            ctx.save_for_backward(x_1, handed, all_c, all_q, all_gates, mask, h, c, w_ih, w_hh)
-        return y, steps.final(handed, h), steps.final(all_c, c)
+            ctx.save_for_backward(x_1, y, all_c, all_q, all_gates, mask, h, c, w_ih, w_hh)
+        return y, steps.final(y, h, masks), steps.final(all_c, c)
 
     @staticmethod
     @plain_backward
@@ -94,7 +96,7 @@ class FusedLSTM(torch.autograd.Function):
         ctx: Any, grad_y: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
-        x_1, handed, all_c, all_q, all_gates, mask, h, c, w_ih, w_hh = ctx.saved_tensors
+        x_1, y, all_c, all_q, all_gates, mask, h, c, w_ih, w_hh = ctx.saved_tensors
         steps, features, batch, hidden = ctx.steps, ctx.features, ctx.steps.batch, w_hh.shape[1]
         _, need_x, _, need_h, need_c, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         carry_h, carry_c = (
@@ -102,9 +104,9 @@ class FusedLSTM(torch.autograd.Function):
             for grad in (grad_h, grad_c)
         )
         dh = torch.empty_like(carry_h)
-        masks = None if mask is None else mask.expand_as(handed)
-        grad_x = x_1.new_empty(*handed.shape[:2], features) if need_x else None
-        step = StepProduct(w_hh, steps.batch)
+        masks = None if mask is None else mask.expand_as(y)
+        grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
+        step, left = StepProduct(w_hh, steps.batch), steps.count
         grad_w_x = grad_w_hh = None
         blocks = steps.blocks(4 * batch * hidden)[::-1]
         longest = max(stop - start for start, stop in blocks)
@@ -119,8 +121,8 @@ class FusedLSTM(torch.autograd.Function):
             i, _, g, o = gates.split(hidden, dim=2)
             d_i, d_f, d_g, d_o = da.split(hidden, dim=2)  # first the coefficients of dc and dh, then the gradients
             torch.add(_one(h), g, alpha=-2, out=d_i)
-            for first, last, memory in steps.pieces(all_c, c, start, stop):
-                d_f[first - start : last - start] = memory
+            for part, memory in steps.pieces(all_c, c, start, stop):
+                d_f[part] = memory
             torch.mul(i, 4.0, out=d_g)  # 1 - tanh^2 = 4 s (1 - s)
             torch.add(_one(h), q, alpha=-2, out=d_o)
             _sigmoid_backward(da, gates, grad_input=da)
@@ -152,15 +154,16 @@ class FusedLSTM(torch.autograd.Function):
                 d_out.mul_(g_h)
                 d_ifg.mul_(c_c[:, None])
                 c_c.mul_(f)
-                step.write(d, c_h)
+                left -= 1
+                if left or need_h:
+                    step.write(d, c_h)
             steps.clear(da, start)
             flat, rows = da.flatten(0, 1), slice(start * batch, stop * batch)
             if need_w_ih or need_b_ih or need_b_hh:
                 grad_w_x = accumulate(grad_w_x, flat, x_1[rows])
             if need_w_hh:
-                for first, last, states in steps.pieces(handed, h, start, stop):
-                    part = da[first - start : last - start].flatten(0, 1)
-                    grad_w_hh = accumulate(grad_w_hh, part, states.flatten(0, 1))
+                for part, states in steps.pieces(y, h, start, stop, masks):
+                    grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
             if grad_x is not None:
                 product(flat, w_ih, out=grad_x.flatten(0, 1)[rows])
         grad_w_ih = grad_w_x[:, :features] if grad_w_x is not None and need_w_ih else None

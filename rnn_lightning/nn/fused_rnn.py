@@ -44,48 +44,42 @@ class FusedRNN(torch.autograd.Function):
         w_x, w_h = input_weights(w_ih, bias), w_hh.t()
         w_x, w_h = (w_x, w_h.contiguous()) if relu else (w_x * 2.0, (w_h * 2.0).contiguous())
         y = steps.buffer(x, len(w_hh))  # (T, B, H)
-        handed = y if mask is None else steps.buffer(x, len(w_hh))
         step, minus_one = StepProduct(w_h, steps.batch), x.new_tensor(-1.0)
         masks = None if mask is None else mask.expand_as(y)
+        held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in steps.blocks(y[0].numel()):
             rows = slice(start * steps.batch, stop * steps.batch)
             product(x_1[rows], w_x, out=y.flatten(0, 1)[rows])
-            before = steps.before(handed, h, start, stop)
-            outputs = steps.views(y[start:stop], start)
-            if relu:
-                after = outputs if masks is None else steps.views(handed[start:stop], start)
-                scale = outputs if masks is None else steps.views(masks[start:stop], start)
-                for out, previous, next_, m in zip(outputs, before, after, scale, strict=True):
-                    step.add(previous, out).relu_()
-                    if masks is not None:
-                        torch.mul(out, m, out=next_)
-            elif masks is None:
-                for out, previous in zip(outputs, before, strict=True):
-                    step.add(previous, out).sigmoid_()
+            scale = None if masks is None else steps.views(masks[start:stop], start)
+            for k, out in enumerate(steps.views(y[start:stop], start)):
+                if steps.sizes is not None:
+                    held, spare = held[: len(out)], spare[: len(out)]
+                if relu:
+                    step.add(held, out).relu_()
+                else:
+                    step.add(held, out).sigmoid_()
                     torch.add(minus_one, out, alpha=2, out=out)
-            else:
-                after, scale = steps.views(handed[start:stop], start), steps.views(masks[start:stop], start)
-                for out, previous, next_, m in zip(outputs, before, after, scale, strict=True):
-                    step.add(previous, out).sigmoid_()
-                    torch.add(minus_one, out, alpha=2, out=out)
-                    torch.mul(out, m, out=next_)
+                held = out
+                if scale is not None:
+                    held = torch.mul(out, scale[k], out=spare)
+                    spare, other = other, spare
         if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.relu, ctx.features = steps, relu, x.shape[2]
-            ctx.save_for_backward(x_1, y, handed if mask is not None else None, mask, h, w_ih, w_hh)
-        return y, steps.final(handed, h)
+            ctx.save_for_backward(x_1, y, mask, h, w_ih, w_hh)
+        return y, steps.final(y, h, masks)
 
     @staticmethod
     @plain_backward
     def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
         """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
-        x_1, y, handed, mask, h, w_ih, w_hh = ctx.saved_tensors
-        handed, steps = y if handed is None else handed, ctx.steps
+        x_1, y, mask, h, w_ih, w_hh = ctx.saved_tensors
+        steps = ctx.steps
         _, _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
         masks = None if mask is None else mask.expand_as(y)
         grad_x = x_1.new_empty(*y.shape[:2], ctx.features) if need_x else None
-        step = StepProduct(w_hh, steps.batch)
+        step, left = StepProduct(w_hh, steps.batch), steps.count
         grad_w_x = grad_w_hh = None
         blocks = steps.blocks(y[0].numel())[::-1]
         buffer = y.new_empty(max(stop - start for start, stop in blocks), *y.shape[1:])
@@ -111,15 +105,16 @@ class FusedRNN(torch.autograd.Function):
                     _relu_backward(source, out, 0.0, grad_input=d)
                 else:
                     _tanh_backward(source, out, grad_input=d)
-                step.write(d, c)
+                left -= 1
+                if left or need_h:
+                    step.write(d, c)
             steps.clear(da, start)
             flat, rows = da.flatten(0, 1), slice(start * steps.batch, stop * steps.batch)
             if need_w_ih or need_b_ih or need_b_hh:
                 grad_w_x = accumulate(grad_w_x, flat, x_1[rows])
             if need_w_hh:
-                for first, last, states in steps.pieces(handed, h, start, stop):
-                    part = da[first - start : last - start]
-                    grad_w_hh = accumulate(grad_w_hh, part.flatten(0, 1), states.flatten(0, 1))
+                for part, states in steps.pieces(y, h, start, stop, masks):
+                    grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
             if grad_x is not None:
                 product(flat, w_ih, out=grad_x.flatten(0, 1)[rows])
         grad_w_ih = grad_w_x[:, : ctx.features] if grad_w_x is not None and need_w_ih else None

@@ -7,7 +7,7 @@ the whole sequence is read twice from memory, and the backward pass has no such 
 Legend: B batch, T time steps, S steps of a block, F input features, H hidden units, G gates.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -57,31 +57,22 @@ class Steps:
             views = [view[:n] for view, n in zip(views, self.sizes[start:], strict=False)]
         return views[::-1] if self.reverse else views
 
-    def before(self, handed: Tensor, initial: Tensor, start: int, stop: int) -> list[Tensor]:
-        """`views` of what each step of the block reads: handed (T, B, H) holds what each step hands on."""
-        if self.reverse:
-            views = self.views(handed[start + 1 : stop + 1], start)
-            return [initial, *views] if stop == self.count else views
-        first = initial if start == 0 else handed[start - 1]
-        parts = [first, *handed[start : stop - 1].unbind(0)]
-        if self.sizes is None:
-            return parts
-        return [part[:n] for part, n in zip(parts, self.sizes[start:stop], strict=True)]
+    def pieces(
+        self, handed: Tensor, initial: Tensor, start: int, stop: int, masks: Tensor | None = None
+    ) -> list[tuple[slice, Tensor]]:
+        """What the block's steps read, as at most two stretches: which steps of the block, and (s, B, H).
 
-    def pieces(self, handed: Tensor, initial: Tensor, start: int, stop: int) -> Iterator[tuple[int, int, Tensor]]:
-        """What the block's steps read, as at most two stretches: (first step, last step exclusive, (s, B, H))."""
-        if self.reverse:
-            last = min(stop, self.count - 1)
-            if stop == self.count:
-                yield self.count - 1, self.count, initial[None]
-            if last > start:
-                yield start, last, handed[start + 1 : last + 1]
-            return
-        if start == 0:
-            yield 0, 1, initial[None]
-        first = max(start, 1)
-        if stop > first:
-            yield first, stop, handed[first - 1 : stop - 1]
+        With masks (T, B, H), `handed` holds what they act on: one product makes again what would have to be stored.
+        """
+        first = self.count - 1 if self.reverse else 0
+        pieces = [(slice(first - start, first - start + 1), initial[None])] if start <= first < stop else []
+        shift = 1 if self.reverse else -1
+        begin, end = (start, min(stop, first)) if self.reverse else (max(start, 1), stop)
+        if begin < end:
+            source = slice(begin + shift, end + shift)
+            states = handed[source] if masks is None else handed[source] * masks[source]
+            pieces.append((slice(begin - start, end - start), states))
+        return pieces
 
     def clear(self, part: Tensor, start: int) -> None:
         """Zeroes the rows of part (S, B, ...) that have no step."""
@@ -89,15 +80,18 @@ class Steps:
             for view, n in zip(part.unbind(0), self.sizes[start:], strict=False):
                 view[n:].zero_()
 
-    def final(self, handed: Tensor, initial: Tensor) -> Tensor:
+    def final(self, handed: Tensor, initial: Tensor, masks: Tensor | None = None) -> Tensor:
         """(B, H), what each row's last step hands on; the initial state of rows without a step."""
         if self.sizes is None:
-            return handed[0 if self.reverse else -1].clone()
-        final, stop = initial.clone(), 0
-        for view, n in zip(reversed(handed.unbind(0)), reversed(self.sizes), strict=True):
-            if n > stop:  # these rows have no later step
-                final[stop:n] = view[stop:n]
-                stop = n
+            last = 0 if self.reverse else -1
+            return handed[last].clone() if masks is None else handed[last] * masks[last]
+        final, begin = initial.clone(), 0
+        for t in reversed(range(self.count)):
+            end = self.sizes[t]
+            if end > begin:  # these rows have no later step
+                rows = handed[t, begin:end]
+                final[begin:end] = rows if masks is None else rows * masks[t, begin:end]
+                begin = end
         return final
 
 

@@ -32,12 +32,6 @@ def _turn(w: Tensor) -> Tensor:
     return torch.cat((w[2 * hidden :], w[: 2 * hidden]))
 
 
-def _turn_back(w: Tensor) -> Tensor:
-    """Rows n, r, z -> torch's order r, z, n."""
-    hidden = len(w) // 3
-    return torch.cat((w[hidden:], w[:hidden]))
-
-
 class FusedGRU(torch.autograd.Function):
     """`apply(steps, x, mask, h, w_ih, w_hh, b_ih, b_hh)` -> the outputs (T, B, H) and the final state (B, H).
 
@@ -97,7 +91,7 @@ class FusedGRU(torch.autograd.Function):
                 r_z.sigmoid_()
                 n.addcmul_(r, from_state).sigmoid_()
                 torch.add(minus_one, n, alpha=2, out=n)
-                torch.lerp(n, held, z, out=out)
+                torch.addcmul(n, z, torch.sub(held, n, out=out), out=out)  # far cheaper than torch.lerp
                 held = out
                 if scale is not None:
                     held = torch.mul(out, scale[k], out=spare)
@@ -121,15 +115,15 @@ class FusedGRU(torch.autograd.Function):
         masks = None if mask is None else mask.expand_as(y)
         grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch), steps.count
-        grad_w_x = grad_w_hh = grad_b_n = None
-        w_in = _turn(w_ih) if need_x else None
+        grad_w_n = grad_w_rz = grad_w_hh = grad_b_n = None
         one = h.new_tensor(1.0)
         blocks = steps.blocks(4 * y[0].numel())[::-1]
-        buffer = h.new_empty(max(stop - start for start, stop in blocks), batch, 4 * hidden)
+        longest = max(stop - start for start, stop in blocks)
+        buffer, buffer_n = h.new_empty(longest, batch, 3 * hidden), h.new_empty(longest, batch, hidden)
         for start, stop in blocks:
-            da, gates = buffer[: stop - start], all_gates[start:stop]
+            da, d_n, gates = buffer[: stop - start], buffer_n[: stop - start], all_gates[start:stop]
             n, r, z, from_state = gates.split(hidden, dim=2)
-            d_n, d_r, d_z, d_state = da.split(hidden, dim=2)  # first the coefficients of dh, then the gradients
+            d_r, d_z, d_state = da.split(hidden, dim=2)  # first the coefficients of dh, then the gradients
             _tanh_backward(torch.sub(one, z, out=d_n), n, grad_input=d_n)
             torch.mul(d_n, r, out=d_state)
             _sigmoid_backward(torch.mul(d_n, from_state, out=d_r).mul_(0.5), r, grad_input=d_r)
@@ -137,44 +131,43 @@ class FusedGRU(torch.autograd.Function):
             for part, states in pieces:
                 torch.sub(states, n[part], out=d_z[part])
             _sigmoid_backward(d_z, z, grad_input=d_z)
-            runs = zip(
-                *(
-                    steps.views(part, start)[::-1]
-                    for part in (da.unflatten(2, (4, hidden)), da[..., hidden:], gates[..., 2 * hidden : 3 * hidden])
-                ),
-                strict=True,
-            )
+            parts = (da, da.unflatten(2, (3, hidden)), d_n, z)
+            runs = zip(*(steps.views(part, start)[::-1] for part in parts), strict=True)
             above = None if grad_y is None else steps.views(grad_y[start:stop], start)[::-1]
             scale = None if masks is None else steps.views(masks[start:stop], start)[::-1]
-            for k, (d, d_h, z_t) in enumerate(runs):
-                c, g = (carry, dh) if steps.sizes is None else (carry[: len(d)], dh[: len(d)])
+            for k, (d_h, d_gates, d_new, z_t) in enumerate(runs):
+                c, g = (carry, dh) if steps.sizes is None else (carry[: len(d_h)], dh[: len(d_h)])
                 if above is None:
                     g = c if scale is None else torch.mul(c, scale[k], out=g)
                 elif scale is None:
                     torch.add(c, above[k], out=g)
                 else:
                     torch.addcmul(above[k], c, scale[k], out=g)
-                d.mul_(g[:, None])
+                d_gates.mul_(g[:, None])
+                d_new.mul_(g)
                 left -= 1
                 if left or need_h:
                     step.add(d_h, torch.mul(g, z_t, out=c))
             steps.clear(da, start)
-            flat, rows = da.flatten(0, 1), slice(start * batch, stop * batch)
+            steps.clear(d_n, start)
+            flat, flat_n, rows = da.flatten(0, 1), d_n.flatten(0, 1), slice(start * batch, stop * batch)
             if need_w_ih or need_b_ih or need_b_hh:
-                grad_w_x = accumulate(grad_w_x, flat[:, : 3 * hidden], x_1[rows])
+                grad_w_n = accumulate(grad_w_n, x_1[rows], flat_n)
+                grad_w_rz = accumulate(grad_w_rz, x_1[rows], flat[:, : 2 * hidden])
             if need_b_hh:
-                part_b = flat[:, 3 * hidden :].sum(0)
+                part_b = flat[:, 2 * hidden :].sum(0)
                 grad_b_n = part_b if grad_b_n is None else grad_b_n + part_b
             if need_w_hh:
                 for part, states in pieces:
-                    grad_w_hh = accumulate(grad_w_hh, da[part, :, hidden:].flatten(0, 1), states.flatten(0, 1))
-            if grad_x is not None and w_in is not None:
-                product(flat[:, : 3 * hidden], w_in, out=grad_x.flatten(0, 1)[rows])
+                    grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
+            if grad_x is not None:
+                part_x = product(flat[:, : 2 * hidden], w_ih[: 2 * hidden], out=grad_x.flatten(0, 1)[rows])
+                part_x.add_(product(flat_n, w_ih[2 * hidden :]))
         grad_w_ih = grad_b_ih = grad_b_hh = None
-        if grad_w_x is not None:
-            turned = _turn_back(grad_w_x)
-            grad_w_ih = turned[:, :features] if need_w_ih else None
-            grad_b_ih = turned[:, features] if need_b_ih else None
+        if grad_w_n is not None and grad_w_rz is not None:
+            grad_w_x = torch.cat((grad_w_rz, grad_w_n), dim=1).t()  # (3 H, F or F + 1)
+            grad_w_ih = grad_w_x[:, :features] if need_w_ih else None
+            grad_b_ih = grad_w_x[:, features] if need_b_ih else None
             if grad_b_n is not None:
-                grad_b_hh = torch.cat((turned[: 2 * hidden, features], grad_b_n))
+                grad_b_hh = torch.cat((grad_w_x[: 2 * hidden, features], grad_b_n))
         return None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh

@@ -160,14 +160,14 @@ class FusedLSTM(torch.autograd.Function):
             steps.clear(da, start)
             flat, rows = da.flatten(0, 1), slice(start * batch, stop * batch)
             if need_w_ih or need_b_ih or need_b_hh:
-                grad_w_x = accumulate(grad_w_x, flat, x_1[rows])
+                grad_w_x = accumulate(grad_w_x, x_1[rows], flat)
             if need_w_hh:
                 for part, states in steps.pieces(y, h, start, stop, masks):
                     grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
             if grad_x is not None:
                 product(flat, w_ih, out=grad_x.flatten(0, 1)[rows])
-        grad_w_ih = grad_w_x[:, :features] if grad_w_x is not None and need_w_ih else None
-        grad_b = grad_w_x[:, features] if grad_w_x is not None and (need_b_ih or need_b_hh) else None
+        grad_w_ih = grad_w_x[:features].t() if grad_w_x is not None and need_w_ih else None
+        grad_b = grad_w_x[features] if grad_w_x is not None and (need_b_ih or need_b_hh) else None
         return (
             None,
             grad_x,

@@ -65,7 +65,7 @@ class FusedGRU(torch.autograd.Function):
         blocks = steps.blocks(4 * y[0].numel())
         longest = max(stop - start for start, stop in blocks)
         all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
-        step, minus_one = StepProduct(w_h, steps.batch), x.new_tensor(-1.0)
+        step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
         masks = None if mask is None else mask.expand_as(y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in blocks:
@@ -114,7 +114,7 @@ class FusedGRU(torch.autograd.Function):
         dh = torch.empty_like(carry)
         masks = None if mask is None else mask.expand_as(y)
         grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
-        step, left = StepProduct(w_hh, steps.batch), steps.count
+        step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
         grad_w_n = grad_w_rz = grad_w_hh = grad_b_n = None
         one = h.new_tensor(1.0)
         blocks = steps.blocks(4 * y[0].numel())[::-1]

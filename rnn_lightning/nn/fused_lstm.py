@@ -50,7 +50,7 @@ class FusedLSTM(torch.autograd.Function):
         w_h = w_hh.t().contiguous()
         for w in (w_x, w_h):
             w[:, 2 * hidden : 3 * hidden] *= -2.0
-        step = StepProduct(w_h, batch)
+        step = StepProduct(w_h, batch, steps.count)
         y = steps.buffer(x, hidden)  # (T, B, H)
         all_c = steps.buffer(x, hidden)
         blocks = steps.blocks(4 * batch * hidden)
@@ -106,7 +106,7 @@ class FusedLSTM(torch.autograd.Function):
         dh = torch.empty_like(carry_h)
         masks = None if mask is None else mask.expand_as(y)
         grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
-        step, left = StepProduct(w_hh, steps.batch), steps.count
+        step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
         grad_w_x = grad_w_hh = None
         blocks = steps.blocks(4 * batch * hidden)[::-1]
         longest = max(stop - start for start, stop in blocks)

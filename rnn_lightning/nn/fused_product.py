@@ -16,6 +16,11 @@ from torch import Tensor
 SMALLEST = 3_000_000
 """M * K * N from which oneDNN is faster, measured with one and two threads."""
 
+NARROW = 128
+"""From this width on, oneDNN's copies of factors and results are worth it."""
+MANY = 64
+"""The number of steps from which oneDNN's own layout of a matrix (some 200 us to make) is worth it."""
+
 
 def _find_linear() -> Any:
     try:
@@ -40,7 +45,8 @@ def use_onednn(like: Tensor, size: int) -> bool:
 
 def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
     """Left (M, K) times right (K, N)."""
-    if use_onednn(left, left.numel() * right.shape[1]):
+    # With few terms to a sum, the copy into `out` costs what oneDNN gains.
+    if use_onednn(left, left.numel() * right.shape[1]) and (out is None or left.shape[1] >= NARROW):
         result = _linear(left, right.t(), None, "none", [], "")
         return result if out is None else out.copy_(result)
     return torch.mm(left, right) if out is None else torch.mm(left, right, out=out)
@@ -51,11 +57,11 @@ def accumulate(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
 
     Both libraries are many times slower where the narrower of the two stands on the right.
     """
-    if total is None:
-        return product(left.t(), right)
-    if use_onednn(left, left.numel() * right.shape[1]):
-        return total.add_(product(left.t(), right))
-    return total.addmm_(left.t(), right)
+    # oneDNN copies both factors to turn them; narrow ones do not pay for that.
+    if use_onednn(left, left.numel() * right.shape[1]) and min(left.shape[1], right.shape[1]) >= NARROW:
+        part = _linear(left.t(), right.t(), None, "none", [], "")
+        return part if total is None else total.add_(part)
+    return torch.mm(left.t(), right) if total is None else total.addmm_(left.t(), right)
 
 
 class StepProduct:
@@ -64,12 +70,15 @@ class StepProduct:
     Args:
         right: (K, N), the same at every step.
         rows: M, how many rows a step has at most.
+        steps: How many steps there are.
     """
 
-    def __init__(self, right: Tensor, rows: int) -> None:
+    def __init__(self, right: Tensor, rows: int, steps: int) -> None:
         self.right, self.packed = right, None
         if use_onednn(right, rows * right.numel()):
-            self.packed = _pack(right.t().contiguous(), rows)  # in oneDNN's own blocked layout, once for all steps
+            self.packed = right.t()
+            if steps >= MANY:
+                self.packed = _pack(self.packed.contiguous(), rows)
 
     def add(self, left: Tensor, out: Tensor) -> Tensor:
         """Out (M, N) += left (M, K) times the matrix."""

@@ -44,7 +44,7 @@ class FusedRNN(torch.autograd.Function):
         w_x, w_h = input_weights(w_ih, bias), w_hh.t()
         w_x, w_h = (w_x, w_h.contiguous()) if relu else (w_x * 2.0, (w_h * 2.0).contiguous())
         y = steps.buffer(x, len(w_hh))  # (T, B, H)
-        step, minus_one = StepProduct(w_h, steps.batch), x.new_tensor(-1.0)
+        step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
         masks = None if mask is None else mask.expand_as(y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in steps.blocks(y[0].numel()):
@@ -79,7 +79,7 @@ class FusedRNN(torch.autograd.Function):
         carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
         masks = None if mask is None else mask.expand_as(y)
         grad_x = x_1.new_empty(*y.shape[:2], ctx.features) if need_x else None
-        step, left = StepProduct(w_hh, steps.batch), steps.count
+        step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
         grad_w_x = grad_w_hh = None
         blocks = steps.blocks(y[0].numel())[::-1]
         buffer = y.new_empty(max(stop - start for start, stop in blocks), *y.shape[1:])

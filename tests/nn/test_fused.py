@@ -69,7 +69,8 @@ def test_gradients_equal_finite_differences(mode, lengths):
 @pytest.mark.parametrize("mode", MODES)
 def test_float32_is_as_exact_as_the_reference(mode, reverse, monkeypatch):
     """Against float64, with oneDNN at every product of this size; a layout that oneDNN misread would be far off."""
-    monkeypatch.setattr(products, "SMALLEST", 1000)
+    for limit in ("SMALLEST", "NARROW", "MANY"):
+        monkeypatch.setattr(products, limit, 1)
     exact = problem(mode, sizes=(20, 32, 16, 48))
     mask = (torch.rand(20, 32, 48) > 0.5).double() * 2
     rounded = [leaf.detach().float().requires_grad_() for leaf in exact]
@@ -85,7 +86,8 @@ def test_float32_is_as_exact_as_the_reference(mode, reverse, monkeypatch):
 @pytest.mark.parametrize("mode", MODES)
 def test_without_onednn_the_numbers_are_the_same(mode, monkeypatch):
     leaves = problem(mode, sizes=(4, 32, 16, 48), dtype=torch.float32)
-    monkeypatch.setattr(products, "SMALLEST", 1000)
+    for limit in ("SMALLEST", "NARROW", "MANY"):
+        monkeypatch.setattr(products, limit, 1)
     with_it = outcome(fused_recurrence, mode, leaves)
     monkeypatch.setattr(products, "_linear", None)
     for one, other in zip(with_it, outcome(fused_recurrence, mode, leaves), strict=True):

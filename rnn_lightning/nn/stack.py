@@ -152,7 +152,8 @@ class RecurrentLayers(nn.RNNBase):
         lengths = _check_lengths(lengths, batch, steps)
         if masks is None and self.training:
             masks = self.sample_masks(batch, steps)
-        if masks is None and choose_path(self.mode, input, ragged=lengths is not None) == "torch":
+        work = batch * self.get_parameter("weight_hh_l0").numel()
+        if masks is None and choose_path(self.mode, input, None, lengths is not None, work) == "torch":
             return self._forward_torch(input, hx, lengths)
         hx = self._initial(batch, hx)
         self.check_forward_args(input, hx, None)  # type: ignore[arg-type]  # torch's own checks of the shapes
@@ -239,7 +240,8 @@ class RecurrentLayers(nn.RNNBase):
             if mask.input is not None:
                 x = x * mask.input
             rows = slice(layer * directions, (layer + 1) * directions)
-            path = choose_path(self.mode, x, mask.state, lengths is not None)
+            work = x.shape[1] * self.get_parameter("weight_hh_l0").numel()
+            path = choose_path(self.mode, x, mask.state, lengths is not None, work)
             run = self._torch_layer if path == "torch" else self._own_layer
             x, final = run(layer, x, tuple(s[rows] for s in initial), lengths, mask.state, path)
             finals.append(final)

@@ -28,6 +28,14 @@ def test_auto_takes_torch_for_reduced_precision_without_state_dropout():
         assert choose_path("GRU", X, MASK) == "fused"
 
 
+def test_auto_takes_torch_for_a_small_gru_without_gradients():
+    assert choose_path("GRU", X, step_size=100) == "fused"
+    with torch.no_grad():
+        assert choose_path("GRU", X, step_size=100) == "torch"
+        assert choose_path("GRU", X, step_size=10**8) == choose_path("RNN_TANH", X, step_size=100) == "fused"
+        assert choose_path("GRU", X, MASK, step_size=100) == "fused"
+
+
 def test_auto_takes_what_knows_the_device():
     meta = X.to("meta")
     assert choose_path("RNN_TANH", meta) == "torch"

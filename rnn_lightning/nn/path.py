@@ -5,9 +5,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, get_args
 
-from rnn_lightning.errors import ArgumentError
+import torch
+from torch import Tensor
 
-Path = Literal["auto", "torch", "reference"]
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn.fused_product import SMALLEST
+
+Path = Literal["auto", "torch", "fused", "reference"]
 
 _path: ContextVar[Path] = ContextVar("rnn_lightning_path", default="auto")
 
@@ -16,8 +20,9 @@ _path: ContextVar[Path] = ContextVar("rnn_lightning_path", default="auto")
 def force_path(path: Path) -> Iterator[None]:
     """Runs every recurrent layer inside the `with` block on one path.
 
-    - `"auto"`: torch's built-in kernels (oneDNN, cuDNN) where no state dropout is active, else the reference.
+    - `"auto"`: whichever is fastest, see `choose_path`.
     - `"torch"`: torch's kernels always; active state dropout, which they lack, is an `ArgumentError`.
+    - `"fused"`: the whole-sequence recurrence always. Gradients can be taken once, and masks have none.
     - `"reference"`: the step-by-step recurrence always.
     """
     if path not in get_args(Path):
@@ -29,9 +34,41 @@ def force_path(path: Path) -> Iterator[None]:
         _path.reset(token)
 
 
-def use_reference(state_dropout: bool) -> bool:
-    """Whether a layer must run step by step, given whether state dropout is active on it."""
+def choose_path(
+    mode: str, x: Tensor, state_mask: Tensor | None = None, ragged: bool = False, step_size: int | None = None
+) -> Literal["torch", "fused", "reference"]:
+    """The path of a layer.
+
+    Unless one is forced:
+
+    - Traced, exported or compiled: torch's kernels, else (with state dropout) the reference; exporters know both.
+    - On a GPU: torch's kernels (cuDNN), else the reference.
+    - On a CPU: the whole-sequence recurrence, but for an LSTM without state dropout on rows of equal length in float32
+      torch's kernel (oneDNN), in reduced precision without state dropout torch's kernels, and for a small GRU without
+      gradients torch's kernel, which is 5 % faster there. Measured by
+      `scripts/benchmark_recurrence.py`.
+
+    Args:
+        mode: As torch.nn names the cell, `"LSTM"` for instance.
+        x: The input; its device and dtype matter.
+        state_mask: The mask of state dropout, if there is one.
+        ragged: Whether the rows have lengths.
+        step_size: The multiplications of a step's product with the state, B * G * H * H, where known.
+    """
     path = _path.get()
-    if path == "torch" and state_dropout:
-        raise ArgumentError('force_path("torch") has no state dropout: set state_dropout=0 or force "reference"')
-    return state_dropout or path == "reference"
+    if path == "torch" and state_mask is not None:
+        raise ArgumentError('force_path("torch") has no state dropout: set state_dropout=0, or force "fused" or "auto"')
+    if path != "auto":
+        return path
+    slow: Literal["torch", "reference"] = "torch" if state_mask is None else "reference"
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+        return slow
+    if x.device.type != "cpu" or (state_mask is not None and state_mask.requires_grad):
+        return slow
+    if state_mask is None and (torch.is_autocast_enabled("cpu") or x.dtype not in (torch.float32, torch.float64)):
+        return "torch"
+    if mode == "LSTM" and state_mask is None and not ragged and x.dtype == torch.float32:
+        return "torch"
+    if mode == "GRU" and slow == "torch" and not ragged and not torch.is_grad_enabled():
+        return "fused" if step_size is None or step_size >= SMALLEST else "torch"
+    return "fused"

@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, check_probability, draw_mask
+from rnn_lightning.nn.fused import fused_recurrence
 from rnn_lightning.nn.init import Init, check_init, initialize_layers
-from rnn_lightning.nn.path import use_reference
+from rnn_lightning.nn.path import choose_path
 from rnn_lightning.nn.recurrence import recurrence
 from rnn_lightning.nn.state import State, map_state, where_rows
 
@@ -151,7 +152,8 @@ class RecurrentLayers(nn.RNNBase):
         lengths = _check_lengths(lengths, batch, steps)
         if masks is None and self.training:
             masks = self.sample_masks(batch, steps)
-        if masks is None and not use_reference(state_dropout=False):
+        work = batch * self.get_parameter("weight_hh_l0").numel()
+        if masks is None and choose_path(self.mode, input, None, lengths is not None, work) == "torch":
             return self._forward_torch(input, hx, lengths)
         hx = self._initial(batch, hx)
         self.check_forward_args(input, hx, None)  # type: ignore[arg-type]  # torch's own checks of the shapes
@@ -196,7 +198,7 @@ class RecurrentLayers(nn.RNNBase):
         if lengths is not None:
             raise ArgumentError("lengths given with packed input, which has its own: leave lengths out")
         dropping = self.training and (self.input_dropout or self.output_dropout or self.state_dropout)
-        if masks is None and not dropping and not use_reference(state_dropout=False):
+        if masks is None and not dropping and choose_path(self.mode, input.data, ragged=True) == "torch":
             return super().forward(input, hx)
         padded, lengths = pad_packed_sequence(input, self.batch_first)
         output, state = self._forward_batched(padded, hx, lengths, masks)
@@ -238,8 +240,10 @@ class RecurrentLayers(nn.RNNBase):
             if mask.input is not None:
                 x = x * mask.input
             rows = slice(layer * directions, (layer + 1) * directions)
-            run = self._reference_layer if use_reference(mask.state is not None) else self._torch_layer
-            x, final = run(layer, x, tuple(s[rows] for s in initial), lengths, mask.state)
+            work = x.shape[1] * self.get_parameter("weight_hh_l0").numel()
+            path = choose_path(self.mode, x, mask.state, lengths is not None, work)
+            run = self._torch_layer if path == "torch" else self._own_layer
+            x, final = run(layer, x, tuple(s[rows] for s in initial), lengths, mask.state, path)
             finals.append(final)
             if mask.output is not None:
                 x = x * mask.output
@@ -248,14 +252,21 @@ class RecurrentLayers(nn.RNNBase):
         states = [torch.cat(parts) for parts in zip(*finals, strict=True)]  # (L * D, B, H) each
         return x, (states[0], states[1]) if self.mode == "LSTM" else states[0]
 
-    def _reference_layer(
-        self, layer: int, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor | None, mask: Tensor | None
+    def _own_layer(
+        self,
+        layer: int,
+        x: Tensor,
+        state: tuple[Tensor, ...],
+        lengths: Tensor | None,
+        mask: Tensor | None,
+        path: str,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One layer, step by step. x (T, B, F), state (D, B, H) each, mask (T or 1, D, B, H)."""
+        """One layer, as a whole or step by step. x (T, B, F), state (D, B, H) each, mask (T or 1, D, B, H)."""
         outputs, finals = [], []
         lengths = lengths if lengths is None else lengths.to(x.device)
+        run = fused_recurrence if path == "fused" else recurrence
         for direction in range(len(state[0])):
-            output, final = recurrence(
+            output, final = run(
                 self.mode,
                 x,
                 tuple(s[direction] for s in state),
@@ -266,12 +277,20 @@ class RecurrentLayers(nn.RNNBase):
             )
             outputs.append(output)
             finals.append(final)
+        if len(outputs) == 1:  # one direction has nothing to join, and its output need not be copied
+            return outputs[0], tuple(part[None] for part in finals[0])
         return torch.cat(outputs, dim=2), tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     def _torch_layer(
-        self, layer: int, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor | None, mask: Tensor | None
+        self,
+        layer: int,
+        x: Tensor,
+        state: tuple[Tensor, ...],
+        lengths: Tensor | None,
+        mask: Tensor | None,
+        path: str,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One layer on torch's kernel; shapes as in `_reference_layer`, there is no mask."""
+        """One layer on torch's kernel; shapes as in `_own_layer`, there is no mask."""
         directions = len(state[0])
         weights = [w for d in range(directions) for w in self.all_weights[layer * directions + d]]
         kernel, steps = _KERNELS[self.mode], x.shape[0]

@@ -117,3 +117,28 @@ def test_probabilities():
         with pytest.raises(ArgumentError, match=r"^input_dropout=.* is not in \[0, 1\)") as caught:
             check_probability("input_dropout", wrong)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("p", [0.004, 0.1, 0.3, 0.5, 0.77, 0.995])
+def test_every_lane_of_a_random_word_keeps_with_the_same_probability(p):
+    """Four entries share 64 random bits: each within 5 sigma, and no two of them correlated."""
+    mask = draw_mask((4 * 250_000,), p, torch.zeros(1))
+    kept = (mask > 0).double().view(-1, 4)
+    rows, sigma = len(kept), math.sqrt(p * (1 - p))
+    assert float((kept.mean(0) - (1 - p)).abs().max()) < 5 * sigma / math.sqrt(rows)
+    correlations = ((kept - (1 - p)).T @ (kept - (1 - p)) / rows / sigma**2).triu(1)
+    assert float(correlations.abs().max()) < 5 / math.sqrt(rows)
+
+
+def test_every_value_of_a_lane_occurs():
+    """No bit is constant: with all 65,536 values equally likely, rounding p to 2^-16 is the only error."""
+    lanes = torch.empty(1_000_000, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    counts = torch.bincount(lanes.to(torch.int64) + 2**15, minlength=2**16).double()
+    chi_squared = float(((counts - counts.mean()) ** 2 / counts.mean()).sum())
+    assert abs(chi_squared - 2**16) < 6 * math.sqrt(2 * 2**16)
+
+
+@pytest.mark.parametrize("p", [1e-12, 1e-3, 0.999])
+def test_rare_outcomes_keep_their_probability(p):
+    mask = draw_mask((1000, 1000), p, torch.zeros(1))
+    assert abs(float((mask == 0).double().mean()) - p) < 5e-3 * math.sqrt(p * (1 - p))

@@ -1,0 +1,173 @@
+"""The whole-sequence GRU: forward and backward over all steps of one layer in one direction.
+
+Cho et al. (2014, arXiv:1406.1078) in torch.nn's variant, with p_t = m_(t-1) h_(t-1) the masked state:
+
+    r, z = sigmoid(W_i x_t + b_i + W_h p_t + b_h)      n = tanh(W_in x_t + b_in + r (W_hn p_t + b_hn))
+    h_t = (1 - z) n + z p_t
+
+A step's gates lie as [n, r, z, k], k = 2 (W_hn p_t + b_hn): the input's share fills the first three, the state's the
+last three, so both are one GEMM. tanh(a) is 2 sigmoid(2 a) - 1, the 2 folded into the weights of n.
+
+Going back, the gradients of all four are dh_t times coefficients that do not depend on it; the coefficients of a whole
+block are computed at once, and a step is left with four operations.
+
+Legend: B batch, T time steps, S steps of a block, F input features, H hidden units.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
+from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
+
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+
+
+def _turn(w: Tensor) -> Tensor:
+    """Rows in torch's order r, z, n -> n, r, z."""
+    hidden = len(w) // 3
+    return torch.cat((w[2 * hidden :], w[: 2 * hidden]))
+
+
+class FusedGRU(torch.autograd.Function):
+    """`apply(steps, x, mask, h, w_ih, w_hh, b_ih, b_hh)` -> the outputs (T, B, H) and the final state (B, H).
+
+    x (T, B, F), mask (T or 1, B, H) or None, h (B, H), weights as torch.nn's, both biases or neither.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        steps: Steps,
+        x: Tensor,
+        mask: Tensor | None,
+        h: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None = None,
+        b_hh: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """All steps forward; the gates are kept for the backward pass where there may be one."""
+        count, batch, hidden = steps.count, steps.batch, w_hh.shape[1]
+        x_1 = with_ones(x, b_ih is not None)
+        bias = None
+        if b_ih is not None and b_hh is not None:
+            bias = _turn(b_ih).clone()
+            bias[hidden:] += b_hh[: 2 * hidden]
+        w_x = input_weights(_turn(w_ih), bias).clone(memory_format=torch.contiguous_format)
+        w_x[:, :hidden] *= 2.0
+        w_h = w_hh.t().contiguous()
+        w_h[:, 2 * hidden :] *= 2.0
+        y = steps.buffer(x, hidden)  # (T, B, H)
+        blocks = steps.blocks(4 * y[0].numel())
+        longest = max(stop - start for start, stop in blocks)
+        all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
+        step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
+        masks = None if mask is None else mask.expand_as(y)
+        held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
+        for start, stop in blocks:
+            gates = all_gates[start:stop] if steps.keep else all_gates[: stop - start]  # (S, B, 4 H)
+            flat = gates.flatten(0, 1)
+            product(x_1[start * batch : stop * batch], w_x, out=flat[:, : 3 * hidden])
+            if b_hh is None:
+                flat[:, 3 * hidden :].zero_()
+            else:
+                flat[:, 3 * hidden :] = b_hh[2 * hidden :] * 2.0
+            runs = zip(
+                steps.views(y[start:stop], start),
+                steps.views(gates[..., hidden:], start),
+                steps.views(gates[..., hidden : 3 * hidden], start),
+                *(steps.views(part, start) for part in gates.split(hidden, dim=2)),
+                strict=True,
+            )
+            scale = None if masks is None else steps.views(masks[start:stop], start)
+            for k, (out, state_part, r_z, n, r, z, from_state) in enumerate(runs):
+                if steps.sizes is not None:
+                    held, spare = held[: len(out)], spare[: len(out)]
+                step.add(held, state_part)
+                r_z.sigmoid_()
+                n.addcmul_(r, from_state).sigmoid_()
+                torch.add(minus_one, n, alpha=2, out=n)
+                torch.addcmul(n, z, torch.sub(held, n, out=out), out=out)  # far cheaper than torch.lerp
+                held = out
+                if scale is not None:
+                    held = torch.mul(out, scale[k], out=spare)
+                    spare, other = other, spare
+        if steps.keep:
+            ctx.set_materialize_grads(False)
+            ctx.steps, ctx.features = steps, x.shape[2]
+            ctx.save_for_backward(x_1, y, all_gates, mask, h, w_ih, w_hh)
+        return y, steps.final(y, h, masks)
+
+    @staticmethod
+    @plain_backward
+    def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
+        """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
+        x_1, y, all_gates, mask, h, w_ih, w_hh = ctx.saved_tensors
+        steps, features, hidden = ctx.steps, ctx.features, w_hh.shape[1]
+        _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
+        batch = steps.batch
+        carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
+        dh = torch.empty_like(carry)
+        masks = None if mask is None else mask.expand_as(y)
+        grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
+        step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
+        grad_w_n = grad_w_rz = grad_w_hh = grad_b_n = None
+        one = h.new_tensor(1.0)
+        blocks = steps.blocks(4 * y[0].numel())[::-1]
+        longest = max(stop - start for start, stop in blocks)
+        buffer, buffer_n = h.new_empty(longest, batch, 3 * hidden), h.new_empty(longest, batch, hidden)
+        for start, stop in blocks:
+            da, d_n, gates = buffer[: stop - start], buffer_n[: stop - start], all_gates[start:stop]
+            n, r, z, from_state = gates.split(hidden, dim=2)
+            d_r, d_z, d_state = da.split(hidden, dim=2)  # first the coefficients of dh, then the gradients
+            _tanh_backward(torch.sub(one, z, out=d_n), n, grad_input=d_n)
+            torch.mul(d_n, r, out=d_state)
+            _sigmoid_backward(torch.mul(d_n, from_state, out=d_r).mul_(0.5), r, grad_input=d_r)
+            pieces = steps.pieces(y, h, start, stop, masks)
+            for part, states in pieces:
+                torch.sub(states, n[part], out=d_z[part])
+            _sigmoid_backward(d_z, z, grad_input=d_z)
+            parts = (da, da.unflatten(2, (3, hidden)), d_n, z)
+            runs = zip(*(steps.views(part, start)[::-1] for part in parts), strict=True)
+            above = None if grad_y is None else steps.views(grad_y[start:stop], start)[::-1]
+            scale = None if masks is None else steps.views(masks[start:stop], start)[::-1]
+            for k, (d_h, d_gates, d_new, z_t) in enumerate(runs):
+                c, g = (carry, dh) if steps.sizes is None else (carry[: len(d_h)], dh[: len(d_h)])
+                if above is None:
+                    g = c if scale is None else torch.mul(c, scale[k], out=g)
+                elif scale is None:
+                    torch.add(c, above[k], out=g)
+                else:
+                    torch.addcmul(above[k], c, scale[k], out=g)
+                d_gates.mul_(g[:, None])
+                d_new.mul_(g)
+                left -= 1
+                if left or need_h:
+                    step.add(d_h, torch.mul(g, z_t, out=c))
+            steps.clear(da, start)
+            steps.clear(d_n, start)
+            flat, flat_n, rows = da.flatten(0, 1), d_n.flatten(0, 1), slice(start * batch, stop * batch)
+            if need_w_ih or need_b_ih or need_b_hh:
+                grad_w_n = accumulate(grad_w_n, x_1[rows], flat_n)
+                grad_w_rz = accumulate(grad_w_rz, x_1[rows], flat[:, : 2 * hidden])
+            if need_b_hh:
+                part_b = flat[:, 2 * hidden :].sum(0)
+                grad_b_n = part_b if grad_b_n is None else grad_b_n + part_b
+            if need_w_hh:
+                for part, states in pieces:
+                    grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
+            if grad_x is not None:
+                part_x = product(flat[:, : 2 * hidden], w_ih[: 2 * hidden], out=grad_x.flatten(0, 1)[rows])
+                part_x.add_(product(flat_n, w_ih[2 * hidden :]))
+        grad_w_ih = grad_b_ih = grad_b_hh = None
+        if grad_w_n is not None and grad_w_rz is not None:
+            grad_w_x = torch.cat((grad_w_rz, grad_w_n), dim=1).t()  # (3 H, F or F + 1)
+            grad_w_ih = grad_w_x[:, :features] if need_w_ih else None
+            grad_b_ih = grad_w_x[:, features] if need_b_ih else None
+            if grad_b_n is not None:
+                grad_b_hh = torch.cat((grad_w_x[: 2 * hidden, features], grad_b_n))
+        return None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh

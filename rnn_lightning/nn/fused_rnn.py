@@ -1,0 +1,122 @@
+"""The whole-sequence RNN: forward and backward over all steps of one layer in one direction.
+
+h_t = f(W_ih x_t + b_ih + W_hh m_(t-1) h_(t-1) + b_hh), f tanh or relu, m the state mask (Elman 1990).
+tanh(a) is computed as 2 sigmoid(2 a) - 1, which takes an eighth of the time of torch.tanh on a CPU and is as exact;
+the 2 inside is folded into the weights.
+
+Legend: B batch, T time steps, S steps of a block, F input features, H hidden units.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
+from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
+
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+_relu_backward = torch.ops.aten.threshold_backward.grad_input
+
+
+class FusedRNN(torch.autograd.Function):
+    """`apply(steps, relu, x, mask, h, w_ih, w_hh, b_ih, b_hh)` -> the outputs (T, B, H) and the final state (B, H).
+
+    x (T, B, F), mask (T or 1, B, H) or None, h (B, H), weights as torch.nn's, both biases or neither.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        steps: Steps,
+        relu: bool,
+        x: Tensor,
+        mask: Tensor | None,
+        h: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None = None,
+        b_hh: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """All steps forward; the gates are kept for the backward pass where there may be one."""
+        x_1 = with_ones(x, b_ih is not None)
+        bias = None if b_ih is None or b_hh is None else b_ih + b_hh
+        w_x, w_h = input_weights(w_ih, bias), w_hh.t()
+        w_x, w_h = (w_x, w_h.contiguous()) if relu else (w_x * 2.0, (w_h * 2.0).contiguous())
+        y = steps.buffer(x, len(w_hh))  # (T, B, H)
+        step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
+        masks = None if mask is None else mask.expand_as(y)
+        held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
+        for start, stop in steps.blocks(y[0].numel()):
+            rows = slice(start * steps.batch, stop * steps.batch)
+            product(x_1[rows], w_x, out=y.flatten(0, 1)[rows])
+            scale = None if masks is None else steps.views(masks[start:stop], start)
+            for k, out in enumerate(steps.views(y[start:stop], start)):
+                if steps.sizes is not None:
+                    held, spare = held[: len(out)], spare[: len(out)]
+                if relu:
+                    step.add(held, out).relu_()
+                else:
+                    step.add(held, out).sigmoid_()
+                    torch.add(minus_one, out, alpha=2, out=out)
+                held = out
+                if scale is not None:
+                    held = torch.mul(out, scale[k], out=spare)
+                    spare, other = other, spare
+        if steps.keep:
+            ctx.set_materialize_grads(False)
+            ctx.steps, ctx.relu, ctx.features = steps, relu, x.shape[2]
+            ctx.save_for_backward(x_1, y, mask, h, w_ih, w_hh)
+        return y, steps.final(y, h, masks)
+
+    @staticmethod
+    @plain_backward
+    def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
+        """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
+        x_1, y, mask, h, w_ih, w_hh = ctx.saved_tensors
+        steps = ctx.steps
+        _, _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
+        carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
+        masks = None if mask is None else mask.expand_as(y)
+        grad_x = x_1.new_empty(*y.shape[:2], ctx.features) if need_x else None
+        step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
+        grad_w_x = grad_w_hh = None
+        blocks = steps.blocks(y[0].numel())[::-1]
+        buffer = y.new_empty(max(stop - start for start, stop in blocks), *y.shape[1:])
+        for start, stop in blocks:
+            da = buffer[: stop - start]  # (S, B, H)
+            inner = steps.views(da, start)[::-1]
+            outputs = steps.views(y[start:stop], start)[::-1]
+            above = None if grad_y is None else steps.views(grad_y[start:stop], start)[::-1]
+            scale = None if masks is None else steps.views(masks[start:stop], start)[::-1]
+            for k, (d, out) in enumerate(zip(inner, outputs, strict=True)):
+                c = carry if steps.sizes is None else carry[: len(d)]
+                source = d
+                if above is None:
+                    if scale is None:
+                        source = c
+                    else:
+                        torch.mul(c, scale[k], out=d)
+                elif scale is None:
+                    torch.add(c, above[k], out=d)
+                else:
+                    torch.addcmul(above[k], c, scale[k], out=d)
+                if ctx.relu:
+                    _relu_backward(source, out, 0.0, grad_input=d)
+                else:
+                    _tanh_backward(source, out, grad_input=d)
+                left -= 1
+                if left or need_h:
+                    step.write(d, c)
+            steps.clear(da, start)
+            flat, rows = da.flatten(0, 1), slice(start * steps.batch, stop * steps.batch)
+            if need_w_ih or need_b_ih or need_b_hh:
+                grad_w_x = accumulate(grad_w_x, x_1[rows], flat)
+            if need_w_hh:
+                for part, states in steps.pieces(y, h, start, stop, masks):
+                    grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
+            if grad_x is not None:
+                product(flat, w_ih, out=grad_x.flatten(0, 1)[rows])
+        grad_w_ih = grad_w_x[: ctx.features].t() if grad_w_x is not None and need_w_ih else None
+        grad_b = grad_w_x[ctx.features] if grad_w_x is not None and (need_b_ih or need_b_hh) else None
+        return None, None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b, grad_b

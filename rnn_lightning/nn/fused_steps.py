@@ -1,0 +1,123 @@
+"""What the whole-sequence recurrences share: the order of the steps, their blocks, and the products around the loop.
+
+Time is cut into blocks that fit a core's cache. In each block the input's share of all gates is one GEMM, then the
+steps run in place, and going back one GEMM gives the block's share of each weight gradient. So nothing of the size of
+the whole sequence is read twice from memory, and the backward pass has no such buffer of its own.
+
+Legend: B batch, T time steps, S steps of a block, F input features, H hidden units, G gates.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**19
+"""Elements of a block's gates, S * B * G * H: 2 MB in float32, about the cache of two cores."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The time steps of one layer in one direction.
+
+    Attributes:
+        count: T.
+        batch: B.
+        reverse: Whether time runs from the last step to the first; not together with `sizes`.
+        sizes: The number of rows that have a step t, for each t; rows are sorted by length, the longest first.
+            None where all rows have all steps.
+        keep: Whether a backward pass may follow, for which a forward pass keeps its gates.
+    """
+
+    count: int
+    batch: int
+    reverse: bool = False
+    sizes: tuple[int, ...] | None = None
+    keep: bool = True
+
+    def blocks(self, width: int) -> list[tuple[int, int]]:
+        """First and last step (exclusive) of each block, in the order they run, for `width` elements a step."""
+        size = min(self.count, max(1, BLOCK // max(1, width)))
+        starts = range(0, self.count, size)
+        blocks = [(start, min(self.count, start + size)) for start in starts]
+        return blocks[::-1] if self.reverse else blocks
+
+    def buffer(self, like: Tensor, width: int) -> Tensor:
+        """(T, B, width) to be filled step by step; what no step fills is zero."""
+        shape = (self.count, self.batch, width)
+        return like.new_empty(shape) if self.sizes is None else like.new_zeros(shape)
+
+    def views(self, part: Tensor, start: int) -> list[Tensor]:
+        """The running rows of each step, in running order; part (S, B, ...) begins at step `start`."""
+        views = list(part.unbind(0))
+        if self.sizes is not None:
+            views = [view[:n] for view, n in zip(views, self.sizes[start:], strict=False)]
+        return views[::-1] if self.reverse else views
+
+    def pieces(
+        self, handed: Tensor, initial: Tensor, start: int, stop: int, masks: Tensor | None = None
+    ) -> list[tuple[slice, Tensor]]:
+        """What the block's steps read, as at most two stretches: which steps of the block, and (s, B, H).
+
+        With masks (T, B, H), `handed` holds what they act on: one product makes again what would have to be stored.
+        """
+        first = self.count - 1 if self.reverse else 0
+        pieces = [(slice(first - start, first - start + 1), initial[None])] if start <= first < stop else []
+        shift = 1 if self.reverse else -1
+        begin, end = (start, min(stop, first)) if self.reverse else (max(start, 1), stop)
+        if begin < end:
+            source = slice(begin + shift, end + shift)
+            states = handed[source] if masks is None else handed[source] * masks[source]
+            pieces.append((slice(begin - start, end - start), states))
+        return pieces
+
+    def clear(self, part: Tensor, start: int) -> None:
+        """Zeroes the rows of part (S, B, ...) that have no step."""
+        if self.sizes is not None:
+            for view, n in zip(part.unbind(0), self.sizes[start:], strict=False):
+                view[n:].zero_()
+
+    def final(self, handed: Tensor, initial: Tensor, masks: Tensor | None = None) -> Tensor:
+        """(B, H), what each row's last step hands on; the initial state of rows without a step."""
+        if self.sizes is None:
+            last = 0 if self.reverse else -1
+            return handed[last].clone() if masks is None else handed[last] * masks[last]
+        final, begin = initial.clone(), 0
+        for t in reversed(range(self.count)):
+            end = self.sizes[t]
+            if end > begin:  # these rows have no later step
+                rows = handed[t, begin:end]
+                final[begin:end] = rows if masks is None else rows * masks[t, begin:end]
+                begin = end
+        return final
+
+
+def with_ones(x: Tensor, bias: bool) -> Tensor:
+    """(T, B, F) -> (T * B, F), or (T * B, F + 1) with a last column of ones: the bias is one more weight."""
+    if bias:
+        x = torch.cat((x, x.new_ones(1, 1, 1).expand(*x.shape[:2], 1)), dim=2)
+    return x.flatten(0, 1).contiguous()
+
+
+def input_weights(w_ih: Tensor, bias: Tensor | None) -> Tensor:
+    """(G * H, F) -> the transpose, to multiply what `with_ones` gives: (F, G * H) or (F + 1, G * H)."""
+    return (w_ih if bias is None else torch.cat((w_ih, bias[:, None]), dim=1)).t()
+
+
+def plain_backward(backward: Callable[..., Any]) -> Any:
+    """For a `Function.backward` that works in place: no graph of itself, no autocast (it may run inside one)."""
+
+    @wraps(backward)
+    def run(ctx: Any, *grads: Tensor | None) -> Any:
+        if torch.is_grad_enabled():  # torch's once_differentiable would let most second derivatives pass as zero
+            raise RuntimeError(
+                "create_graph=True: the whole-sequence recurrence has no second derivatives, "
+                'run the forward pass in force_path("reference")'
+            )
+        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+            return backward(ctx, *grads)
+
+    return run

@@ -23,10 +23,16 @@ MANY = 64
 
 
 def _find_linear() -> Any:
+    """The linear layer of oneDNN and its packing of a weight, or None where this torch has not what we know."""
     try:
-        return torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._reorder_linear_weight.default
-    except AttributeError:  # a torch without oneDNN, or one that has renamed it
+        linear, pack = torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._reorder_linear_weight.default
+        left, right = torch.ones(2, 3), torch.arange(12.0).view(4, 3)
+        for weight in (right, pack(right.contiguous(), 2)):
+            if not torch.equal(linear(left, weight, None, "none", [], ""), left @ right.t()):
+                return None, None
+    except Exception:  # a private operation may be missing, or take other arguments, in another torch
         return None, None
+    return linear, pack
 
 
 _linear, _pack = _find_linear()

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from measure import machine, save
+from measure import alternate, machine, save, table
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -91,6 +91,18 @@ def case(mode: str, steps: int) -> dict[str, float]:
     return {"bytes": peak() - before, "microseconds a step": 1e6 * min(seconds[1:]) / steps}
 
 
+def overhead(rounds: int) -> dict[str, list[float]]:
+    """Seconds of a batch of 10,000 steps, ours and the plain loop in turn in this process."""
+    batch = {"x": torch.randn(ROWS, 10_000, 1), "y": torch.randn(ROWS, 10_000, 1)}
+    return alternate(
+        {
+            "plain loop": lambda: plain_loop(make_model("plain loop"), [batch] * 2)[1],
+            "tbptt": lambda: fit(make_model("tbptt"), [batch] * 2)[1],
+        },
+        rounds,
+    )
+
+
 def main() -> None:
     """Runs all cases, each in a process of its own, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,10 +110,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full_up_to", type=int, default=10_000, help="longest sequence for full BPTT")
     parser.add_argument("--json", help="also write the results there")
+    parser.add_argument("--overhead", action="store_true", help="only the overhead over the plain loop, 9 alternations")
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case is not None:
         print(json.dumps(case(options.case[0], int(options.case[1]))))
+        return
+    if options.overhead:
+        print(table(overhead(9), "plain loop"))
         return
     results: dict[str, list[dict[str, float]]] = {}
     for _ in range(options.rounds):

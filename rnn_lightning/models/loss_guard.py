@@ -1,5 +1,7 @@
 """Stops a run whose loss became NaN or infinite."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -26,11 +28,11 @@ class LossGuard:
         Raises:
             NonFiniteLossError: The loss of this step, or on an accelerator of one shortly before, is not finite.
         """
-        finite = torch.isfinite(loss.detach())
         if loss.device.type == "cpu":
-            if not finite:
-                self._raise(step, loss.item())
+            if not math.isfinite(value := loss.item()):
+                self._raise(step, value)
             return
+        finite = torch.isfinite(loss.detach())
         if self._first_bad is None:
             self._first_bad = torch.full((), -1, device=loss.device)
         self._first_bad = torch.where((self._first_bad < 0) & ~finite, step, self._first_bad)

@@ -49,10 +49,11 @@ class OptimizerSteps:
 
     def step_on(self, loss_sum: Tensor, targets: float) -> None:
         """An optimizer step on the losses of one pass."""
+        optimizer = self._optimizer()
         loss, everywhere = self.mean_over_ranks(loss_sum, targets)
-        self._optimizer().zero_grad()
+        optimizer.zero_grad()
         self.module.manual_backward(loss)
-        self._step(everywhere)
+        self._step(optimizer, everywhere)
 
     def accumulate(self, loss_sum: Tensor, targets: float, expected: int, last: bool) -> None:
         """Adds the gradient of a pass to those of the optimizer step in hand, and takes the step after the last.
@@ -79,7 +80,7 @@ class OptimizerSteps:
             everywhere = self.reduce(self._targets, "sum")
             self._scale_gradients(self._expected * self.module.trainer.world_size / max(everywhere, 1.0))
             self._expected = None
-            self._step(everywhere)
+            self._step(optimizer, everywhere)
 
     def reduce(self, value: float, op: str) -> float:
         """A number, reduced over all ranks by "sum" or "max"."""
@@ -95,10 +96,10 @@ class OptimizerSteps:
                 if parameter.grad is not None:
                     parameter.grad.mul_(scale)
 
-    def _step(self, targets: float) -> None:
+    def _step(self, optimizer: LightningOptimizer, targets: float) -> None:
         if targets == 0:  # no valid target anywhere: momentum alone must not move the weights
             return
-        self._optimizer().step()
+        optimizer.step()
         torch.clear_autocast_cache()  # it may hold low-precision copies of the weights as they were before the step
         step_schedulers(self.module, "step")
 

@@ -3,6 +3,7 @@
 Legend: B batch (rows), T time steps, I input features, O outputs.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ class SequenceModule(TruncatedBPTTModule):
         for stage in ("val", "test"):
             self._metrics(stage)[self.objective.metric] = self.objective.score()
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
-        self.optimizer_name = _optimizer_name(optimizer)
+        self.optimizer_name = _optimizer_name(optimizer, self.parameters())
         self._score: Tensor | float = 0.0  # sum of the metric over the training epoch so far
         self._scored: Tensor | float = 0.0  # its number of targets
         if weights is not None:
@@ -232,10 +233,10 @@ class SequenceModule(TruncatedBPTTModule):
         super().on_load_checkpoint(checkpoint)
 
 
-def _optimizer_name(optimizer: Any) -> str:
-    """The class that `optimizer` makes, tried on a parameter that nobody needs: what is wrong with it shows at once."""
+def _optimizer_name(optimizer: OptimizerCallable, parameters: Iterator[torch.nn.Parameter]) -> str:
+    """The class that `optimizer` makes; it is tried at once, so that wrong arguments show before any work is done."""
     try:
-        return type(optimizer([torch.nn.Parameter(torch.zeros(()))])).__name__
+        return type(optimizer(parameters)).__name__
     except (TypeError, ValueError) as error:
         raise ArgumentError(
             f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"

@@ -166,6 +166,7 @@ class TruncatedBPTTModule(ResumableModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor] | None:
         """One batch: one loss for automatic optimisation, or under `tbptt` backward passes and optimizer steps."""
+        self.stage = "train"
         batch = self.prepare_batch(batch)
         if self.tbptt is None:
             ((loss_sum, targets, _),) = self.passes(batch, "train")
@@ -235,9 +236,13 @@ class TruncatedBPTTModule(ResumableModule):
     def on_validation_epoch_end(self) -> None:
         """Stops where the weights have become useless, and steps `ReduceLROnPlateau` under manual optimisation."""
         loss = self._metrics("val")["loss"]
-        if self.trainer.state.fn == TrainerFn.FITTING and loss.update_called and not loss.compute().isfinite():
+        if (
+            self.trainer.state.fn == TrainerFn.FITTING
+            and loss.update_called
+            and not (mean := loss.compute()).isfinite()
+        ):
             raise NonFiniteLossError(
-                f"val/loss is {loss.compute().item()} at optimizer step {self.trainer.global_step}: lower the learning "
+                f"val/loss is {mean.item()} at optimizer step {self.trainer.global_step}: lower the learning "
                 "rate, clip the gradients, or look for NaN in the data"
             )
         if not self.automatic_optimization and not self.trainer.sanity_checking:

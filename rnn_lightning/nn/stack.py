@@ -234,16 +234,19 @@ class RecurrentLayers(nn.RNNBase):
         """Layer by layer. x (T, B, F), hx (L * D, B, H) or a pair -> (T, B, D * H) and the state."""
         directions = 2 if self.bidirectional else 1
         initial = hx if isinstance(hx, tuple) else (hx,)
+        work = x.shape[1] * self.get_parameter("weight_hh_l0").numel()
         finals = []
         for layer in range(self.num_layers):
             mask = masks.layers[layer] if masks is not None else LayerMasks(None, None, None)
             if mask.input is not None:
                 x = x * mask.input
             rows = slice(layer * directions, (layer + 1) * directions)
-            work = x.shape[1] * self.get_parameter("weight_hh_l0").numel()
+            state = tuple(s[rows] for s in initial)
             path = choose_path(self.mode, x, mask.state, lengths is not None, work)
-            run = self._torch_layer if path == "torch" else self._own_layer
-            x, final = run(layer, x, tuple(s[rows] for s in initial), lengths, mask.state, path)
+            if path == "torch":
+                x, final = self._torch_layer(layer, x, state, lengths)
+            else:
+                x, final = self._own_layer(layer, x, state, lengths, mask.state, path)
             finals.append(final)
             if mask.output is not None:
                 x = x * mask.output
@@ -282,15 +285,9 @@ class RecurrentLayers(nn.RNNBase):
         return torch.cat(outputs, dim=2), tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     def _torch_layer(
-        self,
-        layer: int,
-        x: Tensor,
-        state: tuple[Tensor, ...],
-        lengths: Tensor | None,
-        mask: Tensor | None,
-        path: str,
+        self, layer: int, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One layer on torch's kernel; shapes as in `_own_layer`, there is no mask."""
+        """One layer on torch's kernel, without state dropout; shapes as in `_own_layer`."""
         directions = len(state[0])
         weights = [w for d in range(directions) for w in self.all_weights[layer * directions + d]]
         kernel, steps = _KERNELS[self.mode], x.shape[0]

@@ -228,3 +228,12 @@ def test_a_batch_without_a_valid_target_moves_no_weight(tbptt, fit):
 def test_tbptt_is_a_truncated_bptt(tbptt):
     with pytest.raises(ArgumentError, match="TruncatedBPTT"):
         Seq2Seq(1, 1, tbptt=tbptt)
+
+
+def test_an_optimizer_may_treat_the_parameters_apart(fit):
+    def split(parameters):
+        *layers, weight, bias = parameters
+        return torch.optim.SGD([{"params": layers}, {"params": [weight, bias], "lr": 0.5}], lr=0.1)
+
+    trainer = fit(Seq2Seq(1, 1, optimizer=split), [(torch.randn(2, 5, 1), torch.randn(2, 5, 1))])
+    assert [group["lr"] for group in trainer.optimizers[0].param_groups] == [0.1, 0.5]

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -196,6 +197,8 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
         if reason is None:
             raise
         fail(reason)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
 
 
 def fail(message: str) -> NoReturn:

@@ -66,7 +66,7 @@ class FusedGRU(torch.autograd.Function):
         longest = max(stop - start for start, stop in blocks)
         all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
         step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in blocks:
             gates = all_gates[start:stop] if steps.keep else all_gates[: stop - start]  # (S, B, 4 H)
@@ -112,7 +112,7 @@ class FusedGRU(torch.autograd.Function):
         batch = steps.batch
         carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
         dh = torch.empty_like(carry)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
         grad_w_n = grad_w_rz = grad_w_hh = grad_b_n = None

@@ -57,7 +57,7 @@ class FusedLSTM(torch.autograd.Function):
         longest = max(stop - start for start, stop in blocks)
         all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
         all_q = x.new_empty(count if steps.keep else longest, batch, hidden)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         memory = c
         for start, stop in blocks:
@@ -104,7 +104,7 @@ class FusedLSTM(torch.autograd.Function):
             for grad in (grad_h, grad_c)
         )
         dh = torch.empty_like(carry_h)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
         grad_w_x = grad_w_hh = None

@@ -19,6 +19,13 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
+def _slope(grad: Tensor, outputs: Tensor, relu: bool, out: Tensor) -> Tensor:
+    """Grad times the nonlinearity's derivative where it gave `outputs`."""
+    if relu:
+        return _relu_backward(grad, outputs, 0.0, grad_input=out)
+    return _tanh_backward(grad, outputs, grad_input=out)
+
+
 class FusedRNN(torch.autograd.Function):
     """`apply(steps, relu, x, mask, h, w_ih, w_hh, b_ih, b_hh)` -> the outputs (T, B, H) and the final state (B, H).
 
@@ -45,7 +52,7 @@ class FusedRNN(torch.autograd.Function):
         w_x, w_h = (w_x, w_h.contiguous()) if relu else (w_x * 2.0, (w_h * 2.0).contiguous())
         y = steps.buffer(x, len(w_hh))  # (T, B, H)
         step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in steps.blocks(y[0].numel()):
             rows = slice(start * steps.batch, stop * steps.batch)
@@ -77,34 +84,25 @@ class FusedRNN(torch.autograd.Function):
         steps = ctx.steps
         _, _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         grad_x = x_1.new_empty(*y.shape[:2], ctx.features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
         grad_w_x = grad_w_hh = None
         blocks = steps.blocks(y[0].numel())[::-1]
-        buffer = y.new_empty(max(stop - start for start, stop in blocks), *y.shape[1:])
+        longest = max(stop - start for start, stop in blocks)
+        buffer, buffer_slope = y.new_empty(longest, *y.shape[1:]), y.new_empty(longest, *y.shape[1:])
+        one = y.new_ones(())
         for start, stop in blocks:
-            da = buffer[: stop - start]  # (S, B, H)
-            inner = steps.views(da, start)[::-1]
-            outputs = steps.views(y[start:stop], start)[::-1]
-            above = None if grad_y is None else steps.views(grad_y[start:stop], start)[::-1]
-            scale = None if masks is None else steps.views(masks[start:stop], start)[::-1]
-            for k, (d, out) in enumerate(zip(inner, outputs, strict=True)):
+            da, slope, outputs = buffer[: stop - start], buffer_slope[: stop - start], y[start:stop]  # (S, B, H)
+            _slope(one.expand_as(outputs) if masks is None else masks[start:stop], outputs, ctx.relu, out=slope)
+            if grad_y is not None:
+                _slope(grad_y[start:stop], outputs, ctx.relu, out=da)
+            for d, s in zip(steps.views(da, start)[::-1], steps.views(slope, start)[::-1], strict=True):
                 c = carry if steps.sizes is None else carry[: len(d)]
-                source = d
-                if above is None:
-                    if scale is None:
-                        source = c
-                    else:
-                        torch.mul(c, scale[k], out=d)
-                elif scale is None:
-                    torch.add(c, above[k], out=d)
+                if grad_y is None:
+                    torch.mul(c, s, out=d)
                 else:
-                    torch.addcmul(above[k], c, scale[k], out=d)
-                if ctx.relu:
-                    _relu_backward(source, out, 0.0, grad_input=d)
-                else:
-                    _tanh_backward(source, out, grad_input=d)
+                    d.addcmul_(c, s)
                 left -= 1
                 if left or need_h:
                     step.write(d, c)

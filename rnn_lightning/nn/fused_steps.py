@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnn_lightning.nn.dropout import scaled
+
 BLOCK = 2**19
 """Elements of a block's gates, S * B * G * H: 2 MB in float32, about the cache of two cores."""
 
@@ -29,6 +31,7 @@ class Steps:
         reverse: Whether time runs from the last step to the first; not together with `sizes`.
         sizes: The number of rows that have a step t, for each t; rows are sorted by length, the longest first.
             None where all rows have all steps.
+        p: The probability with which the state mask drops.
         keep: Whether a backward pass may follow, for which a forward pass keeps its gates.
     """
 
@@ -36,6 +39,7 @@ class Steps:
     batch: int
     reverse: bool = False
     sizes: tuple[int, ...] | None = None
+    p: float = 0.0
     keep: bool = True
 
     def blocks(self, width: int) -> list[tuple[int, int]]:
@@ -50,6 +54,10 @@ class Steps:
         shape = (self.count, self.batch, width)
         return like.new_empty(shape) if self.sizes is None else like.new_zeros(shape)
 
+    def masks(self, mask: Tensor | None, like: Tensor) -> "StepMasks | None":
+        """What each step multiplies its state with; mask (T or 1, B, H), like (T, B, H)."""
+        return None if mask is None else StepMasks(mask, self.p, like)
+
     def views(self, part: Tensor, start: int) -> list[Tensor]:
         """The running rows of each step, in running order; part (S, B, ...) begins at step `start`."""
         views = list(part.unbind(0))
@@ -58,11 +66,11 @@ class Steps:
         return views[::-1] if self.reverse else views
 
     def pieces(
-        self, handed: Tensor, initial: Tensor, start: int, stop: int, masks: Tensor | None = None
+        self, handed: Tensor, initial: Tensor, start: int, stop: int, masks: "StepMasks | None" = None
     ) -> list[tuple[slice, Tensor]]:
         """What the block's steps read, as at most two stretches: which steps of the block, and (s, B, H).
 
-        With masks (T, B, H), `handed` holds what they act on: one product makes again what would have to be stored.
+        With masks, `handed` holds what they act on: one product makes again what would have to be stored.
         """
         first = self.count - 1 if self.reverse else 0
         pieces = [(slice(first - start, first - start + 1), initial[None])] if start <= first < stop else []
@@ -80,19 +88,34 @@ class Steps:
             for view, n in zip(part.unbind(0), self.sizes[start:], strict=False):
                 view[n:].zero_()
 
-    def final(self, handed: Tensor, initial: Tensor, masks: Tensor | None = None) -> Tensor:
+    def final(self, handed: Tensor, initial: Tensor, masks: "StepMasks | None" = None) -> Tensor:
         """(B, H), what each row's last step hands on; the initial state of rows without a step."""
         if self.sizes is None:
-            last = 0 if self.reverse else -1
-            return handed[last].clone() if masks is None else handed[last] * masks[last]
+            last = 0 if self.reverse else self.count - 1
+            return handed[last].clone() if masks is None else handed[last] * masks[last : last + 1][0]
         final, begin = initial.clone(), 0
         for t in reversed(range(self.count)):
             end = self.sizes[t]
             if end > begin:  # these rows have no later step
                 rows = handed[t, begin:end]
-                final[begin:end] = rows if masks is None else rows * masks[t, begin:end]
+                final[begin:end] = rows if masks is None else rows * masks[t : t + 1][0, begin:end]
                 begin = end
         return final
+
+
+class StepMasks:
+    """The masks of all steps, scaled; those of fresh masks are made for a stretch of time when it is asked for.
+
+    So they are never in memory for all steps but as 16 bits an entry.
+    """
+
+    def __init__(self, mask: Tensor, p: float, like: Tensor) -> None:
+        self.mask, self.p, self.dtype = mask, p, like.dtype
+        self.same = scaled(mask, p, like.dtype).expand_as(like) if len(mask) == 1 else None
+
+    def __getitem__(self, steps: slice) -> Tensor:
+        """(S, B, H)."""
+        return scaled(self.mask[steps], self.p, self.dtype) if self.same is None else self.same[steps]
 
 
 def with_ones(x: Tensor, bias: bool) -> Tensor:

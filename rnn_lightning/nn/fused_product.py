@@ -16,7 +16,7 @@ from torch import Tensor
 SMALLEST = 3_000_000
 """M * K * N from which oneDNN is faster, measured with one and two threads."""
 
-NARROW = 128
+NARROW = 96
 """From this width on, oneDNN's copies of factors and results are worth it."""
 MANY = 8
 """The number of steps from which oneDNN's own layout of a matrix (some 80 us to make) is worth it."""

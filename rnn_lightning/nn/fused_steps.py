@@ -20,6 +20,9 @@ from rnn_lightning.nn.dropout import scaled
 BLOCK = 2**19
 """Elements of a block's gates, S * B * G * H: 2 MB in float32, about the cache of two cores."""
 
+MEMORY = 2**23
+"""Elements of all steps' gates, T * B * G * H, that are kept for the backward pass: 32 MB in float32."""
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -101,6 +104,27 @@ class Steps:
                 final[begin:end] = rows if masks is None else rows * masks[t : t + 1][0, begin:end]
                 begin = end
         return final
+
+
+class Kept:
+    """The gates (T, B, width) of a forward pass: all of them where a backward pass reads them, else one block's.
+
+    More than `MEMORY` elements are not kept but made again, block by block, from the states: that takes one more large
+    GEMM, less than the system takes to hand out so much fresh memory, and a fifth of the memory.
+
+    Attributes:
+        everything: What is kept for the backward pass, or None.
+    """
+
+    def __init__(self, steps: Steps, blocks: list[tuple[int, int]], width: int, like: Tensor) -> None:
+        whole = steps.keep and steps.count * steps.batch * width <= MEMORY
+        count = steps.count if whole else max(stop - start for start, stop in blocks)
+        self.buffer = like.new_empty(count, steps.batch, width)
+        self.everything = self.buffer if whole else None
+
+    def __getitem__(self, block: slice) -> Tensor:
+        """(S, B, width), to be filled."""
+        return self.buffer[: block.stop - block.start] if self.everything is None else self.buffer[block]
 
 
 class StepMasks:

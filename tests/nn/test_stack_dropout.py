@@ -65,7 +65,10 @@ def per_step(layers, masks, lengths=None):
                 h_final.append(torch.stack([h for h, _ in finals]))
                 c_final.append(torch.stack([c for _, c in finals]))
             mask = masks.layers[layer].output
-            rows = [[torch.cat(o) * at(mask, layers.output_dropout, t, row) for t, o in enumerate(outputs[row])] for row in range(batch)]
+            rows = [
+                [torch.cat(o) * at(mask, layers.output_dropout, t, row) for t, o in enumerate(outputs[row])]
+                for row in range(batch)
+            ]
         zero = x.new_zeros(layers.hidden_size * directions)
         output = torch.stack([torch.stack([*row, *[zero] * (steps - len(row))]) for row in rows])
         h, c = torch.stack(h_final), torch.stack(c_final)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, with_ones
+from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, scratch, with_ones
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -135,8 +135,9 @@ class FusedGRU(torch.autograd.Function):
         one = h.new_tensor(1.0)
         blocks = steps.blocks(4 * y[0].numel())[::-1]
         longest = max(stop - start for start, stop in blocks)
-        buffer, buffer_n = h.new_empty(longest, batch, 3 * hidden), h.new_empty(longest, batch, hidden)
-        again = None if all_gates is not None else h.new_empty(longest, batch, 4 * hidden)
+        buffer = scratch("gradients", h, longest, batch, 3 * hidden)
+        buffer_n = scratch("slope", h, longest, batch, hidden)
+        again = None if all_gates is not None else scratch("gates", h, longest, batch, 4 * hidden)
         for start, stop in blocks:
             pieces = steps.pieces(y, h, start, stop, masks)
             if again is None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, with_ones
+from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, scratch, with_ones
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
@@ -107,8 +107,9 @@ class FusedLSTM(torch.autograd.Function):
         grad_w_x = grad_w_hh = None
         blocks = steps.blocks(4 * batch * hidden)[::-1]
         longest = max(stop - start for start, stop in blocks)
-        buffer, into_c = h.new_empty(longest, batch, 4 * hidden), h.new_empty(2, longest, batch, hidden)
-        again = None if all_gates is not None else h.new_empty(longest, batch, 4 * hidden)
+        buffer = scratch("gradients", h, longest, batch, 4 * hidden)
+        into_c = scratch("slope", h, 2, longest, batch, hidden)
+        again = None if all_gates is not None else scratch("gates", h, longest, batch, 4 * hidden)
         for start, stop in blocks:
             da, (q, to_c), pieces = (
                 buffer[: stop - start],

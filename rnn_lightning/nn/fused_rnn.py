@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
+from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, scratch, with_ones
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
@@ -90,7 +90,10 @@ class FusedRNN(torch.autograd.Function):
         grad_w_x = grad_w_hh = None
         blocks = steps.blocks(y[0].numel())[::-1]
         longest = max(stop - start for start, stop in blocks)
-        buffer, buffer_slope = y.new_empty(longest, *y.shape[1:]), y.new_empty(longest, *y.shape[1:])
+        buffer, buffer_slope = (
+            scratch("gradients", y, longest, *y.shape[1:]),
+            scratch("slope", y, longest, *y.shape[1:]),
+        )
         one = y.new_ones(())
         for start, stop in blocks:
             da, slope, outputs = buffer[: stop - start], buffer_slope[: stop - start], y[start:stop]  # (S, B, H)

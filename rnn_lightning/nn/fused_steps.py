@@ -7,6 +7,8 @@ the whole sequence is read twice from memory, and the backward pass has no such 
 Legend: B batch, T time steps, S steps of a block, F input features, H hidden units, G gates.
 """
 
+import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -22,6 +24,31 @@ BLOCK = 2**19
 
 MEMORY = 2**23
 """Elements of all steps' gates, T * B * G * H, that are kept for the backward pass: 32 MB in float32."""
+
+
+class _Scratch(threading.local):
+    """A thread's buffers for what lives no longer than one pass over a layer.
+
+    The system hands out fresh memory page by page, at about 1 us for 4 KB: as long as the work that is done on it.
+    What is kept is a few blocks (`BLOCK`), whatever the length of the sequences.
+    """
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def __call__(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """A buffer to be filled, with the type of `like`; valid until the same name is asked for again."""
+        count = math.prod(shape)
+        if count > 2 * BLOCK or like.device.type != "cpu":
+            return like.new_empty(shape)
+        buffer = self.buffers.get((name, like.dtype))
+        if buffer is None or len(buffer) < count:
+            with torch.inference_mode(False):  # it may be written outside of inference mode later
+                buffer = self.buffers[name, like.dtype] = torch.empty(count, dtype=like.dtype)
+        return buffer[:count].view(shape)
+
+
+scratch = _Scratch()
 
 
 @dataclass(frozen=True)
@@ -81,7 +108,9 @@ class Steps:
         begin, end = (start, min(stop, first)) if self.reverse else (max(start, 1), stop)
         if begin < end:
             source = slice(begin + shift, end + shift)
-            states = handed[source] if masks is None else handed[source] * masks[source]
+            states = handed[source]
+            if masks is not None:
+                states = torch.mul(states, masks[source], out=scratch("states", states, *states.shape))
             pieces.append((slice(begin - start, end - start), states))
         return pieces
 
@@ -118,9 +147,10 @@ class Kept:
 
     def __init__(self, steps: Steps, blocks: list[tuple[int, int]], width: int, like: Tensor) -> None:
         whole = steps.keep and steps.count * steps.batch * width <= MEMORY
-        count = steps.count if whole else max(stop - start for start, stop in blocks)
-        self.buffer = like.new_empty(count, steps.batch, width)
-        self.everything = self.buffer if whole else None
+        longest = max(stop - start for start, stop in blocks)
+        shape = steps.batch, width
+        self.everything = like.new_empty(steps.count, *shape) if whole else None
+        self.buffer = scratch("gates", like, longest, *shape) if self.everything is None else self.everything
 
     def __getitem__(self, block: slice) -> Tensor:
         """(S, B, width), to be filled."""
@@ -134,12 +164,16 @@ class StepMasks:
     """
 
     def __init__(self, mask: Tensor, p: float, like: Tensor) -> None:
-        self.mask, self.p, self.dtype = mask, p, like.dtype
+        self.mask, self.like, self.scale = mask, like, 1.0 / (1.0 - p)
         self.same = scaled(mask, p, like.dtype).expand_as(like) if len(mask) == 1 else None
 
     def __getitem__(self, steps: slice) -> Tensor:
-        """(S, B, H)."""
-        return scaled(self.mask[steps], self.p, self.dtype) if self.same is None else self.same[steps]
+        """(S, B, H), valid until the next stretch is asked for."""
+        if self.same is not None:
+            return self.same[steps]
+        mask = self.mask[steps]
+        out = scratch("masks", self.like, *mask.shape)
+        return out.copy_(mask).mul_(self.scale)
 
 
 def with_ones(x: Tensor, bias: bool) -> Tensor:

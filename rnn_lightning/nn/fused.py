@@ -16,7 +16,7 @@ from torch import Tensor
 from rnn_lightning.nn.fused_gru import FusedGRU
 from rnn_lightning.nn.fused_lstm import FusedLSTM
 from rnn_lightning.nn.fused_rnn import FusedRNN
-from rnn_lightning.nn.fused_steps import Steps
+from rnn_lightning.nn.fused_steps import Steps, without_autocast
 
 
 def fused_recurrence(
@@ -38,7 +38,7 @@ def fused_recurrence(
     dtype = x.dtype
     if torch.is_autocast_enabled(x.device.type) and dtype != torch.float64:  # autocast leaves float64 as it is
         dtype = torch.get_autocast_dtype(x.device.type)
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         if dtype in (torch.bfloat16, torch.float16) or x.dtype != dtype:
             x, state, weights = x.float(), tuple(s.float() for s in state), [w.float() for w in weights]
         if lengths is None:

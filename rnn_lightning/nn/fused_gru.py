@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, scratch, with_ones
+from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, scratch, transposed, with_ones
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -80,7 +80,7 @@ class FusedGRU(torch.autograd.Function):
             bias[hidden:] += b_hh[: 2 * hidden]
         w_x = input_weights(_turn(w_ih), bias).clone(memory_format=torch.contiguous_format)
         w_x[:, :hidden] *= 2.0
-        w_h = w_hh.t().contiguous()
+        w_h = transposed(w_hh)
         w_h[:, 2 * hidden :] *= 2.0
         b_n = None if b_hh is None else b_hh[2 * hidden :] * 2.0
         y = steps.buffer(x, hidden)  # (T, B, H)

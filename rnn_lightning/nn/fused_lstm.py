@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, scratch, with_ones
+from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, scratch, transposed, with_ones
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
@@ -47,7 +47,7 @@ class FusedLSTM(torch.autograd.Function):
         x_1 = with_ones(x, b_ih is not None)
         bias = None if b_ih is None or b_hh is None else b_ih + b_hh
         w_x = input_weights(w_ih, bias).clone(memory_format=torch.contiguous_format)  # (F or F + 1, 4 H)
-        w_h = w_hh.t().contiguous()
+        w_h = transposed(w_hh)
         for w in (w_x, w_h):
             w[:, 2 * hidden : 3 * hidden] *= -2.0
         step = StepProduct(w_h, batch, steps.count)

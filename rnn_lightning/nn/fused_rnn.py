@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, scratch, with_ones
+from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, scratch, transposed, with_ones
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
@@ -48,8 +48,9 @@ class FusedRNN(torch.autograd.Function):
         """All steps forward; the gates are kept for the backward pass where there may be one."""
         x_1 = with_ones(x, b_ih is not None)
         bias = None if b_ih is None or b_hh is None else b_ih + b_hh
-        w_x, w_h = input_weights(w_ih, bias), w_hh.t()
-        w_x, w_h = (w_x, w_h.contiguous()) if relu else (w_x * 2.0, (w_h * 2.0).contiguous())
+        w_x, w_h = input_weights(w_ih, bias), transposed(w_hh)
+        if not relu:
+            w_x, w_h = w_x * 2.0, w_h.mul_(2.0)
         y = steps.buffer(x, len(w_hh))  # (T, B, H)
         step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
         masks = steps.masks(mask, y)

@@ -10,6 +10,7 @@ Legend: B batch, T time steps, S steps of a block, F input features, H hidden un
 import math
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -188,6 +189,17 @@ def input_weights(w_ih: Tensor, bias: Tensor | None) -> Tensor:
     return (w_ih if bias is None else torch.cat((w_ih, bias[:, None]), dim=1)).t()
 
 
+def transposed(w: Tensor) -> Tensor:
+    """(N, K) -> a new (K, N), free to be scaled; `contiguous` would hand out a single column itself."""
+    return w.t().clone(memory_format=torch.contiguous_format)
+
+
+def without_autocast(like: Tensor) -> AbstractContextManager[Any]:
+    """A context without autocast on the tensor's device; to enter torch's own costs as much as a step."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
 def plain_backward(backward: Callable[..., Any]) -> Any:
     """For a `Function.backward` that works in place: no graph of itself, no autocast (it may run inside one)."""
 
@@ -198,7 +210,7 @@ def plain_backward(backward: Callable[..., Any]) -> Any:
                 "create_graph=True: the whole-sequence recurrence has no second derivatives, "
                 'run the forward pass in force_path("reference")'
             )
-        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+        with without_autocast(ctx.saved_tensors[0]):
             return backward(ctx, *grads)
 
     return run

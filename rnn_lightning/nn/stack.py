@@ -38,6 +38,8 @@ class RecurrentLayers(nn.RNNBase):
     outputs, states and gradients.
     """
 
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
     input_dropout: float
     output_dropout: float
     state_dropout: float
@@ -97,7 +99,7 @@ class RecurrentLayers(nn.RNNBase):
             raise ArgumentError("sample_masks: fresh masks differ at every step, give steps (or set variational=True)")
         time = 1 if self.variational or steps is None else steps
         directions = 2 if self.bidirectional else 1
-        device = self.get_parameter("weight_ih_l0").device
+        device = self.weight_ih_l0.device
         layers = []
         for layer in range(self.num_layers):
             features = self.hidden_size * directions if layer else self.input_size
@@ -152,7 +154,7 @@ class RecurrentLayers(nn.RNNBase):
         lengths = _check_lengths(lengths, batch, steps)
         if masks is None and self.training:
             masks = self.sample_masks(batch, steps)
-        work = batch * self.get_parameter("weight_hh_l0").numel()
+        work = batch * self.weight_hh_l0.numel()
         if masks is None and choose_path(self.mode, input, None, lengths is not None, work) == "torch":
             return self._forward_torch(input, hx, lengths)
         hx = self._initial(batch, hx)
@@ -189,7 +191,7 @@ class RecurrentLayers(nn.RNNBase):
         if hx is not None:
             return hx
         directions = 2 if self.bidirectional else 1
-        zeros = self.get_parameter("weight_hh_l0").new_zeros(self.num_layers * directions, batch, self.hidden_size)
+        zeros = self.weight_hh_l0.new_zeros(self.num_layers * directions, batch, self.hidden_size)
         return (zeros, zeros) if self.mode == "LSTM" else zeros
 
     def _forward_packed(
@@ -234,7 +236,7 @@ class RecurrentLayers(nn.RNNBase):
         """Layer by layer. x (T, B, F), hx (L * D, B, H) or a pair -> (T, B, D * H) and the state."""
         directions = 2 if self.bidirectional else 1
         initial = hx if isinstance(hx, tuple) else (hx,)
-        work = x.shape[1] * self.get_parameter("weight_hh_l0").numel()
+        work = x.shape[1] * self.weight_hh_l0.numel()
         finals = []
         for layer in range(self.num_layers):
             mask = masks.layers[layer] if masks is not None else LayerMasks(None, None, None)
@@ -252,7 +254,9 @@ class RecurrentLayers(nn.RNNBase):
                 x = drop(x, mask.output, self.output_dropout)
             if layer < self.num_layers - 1:
                 x = nn.functional.dropout(x, self.dropout, self.training)
-        states = [torch.cat(parts) for parts in zip(*finals, strict=True)]  # (L * D, B, H) each
+        states = finals[0]
+        if len(finals) > 1:
+            states = tuple(torch.cat(parts) for parts in zip(*finals, strict=True))  # (L * D, B, H) each
         return x, (states[0], states[1]) if self.mode == "LSTM" else states[0]
 
     def _own_layer(

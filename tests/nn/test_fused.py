@@ -97,6 +97,18 @@ def test_without_onednn_the_numbers_are_the_same(mode, monkeypatch):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("sizes", list(itertools.product((1, 3), (1, 2), (1, 2), (1, 2))), ids=str)
+@pytest.mark.parametrize("mode", MODES)
+def test_single_steps_rows_features_and_units(mode, sizes):
+    """Where a matrix is a row, its transpose is the same memory: what is scaled must be a copy."""
+    leaves = problem(mode, sizes=sizes)
+    before = [leaf.detach().clone() for leaf in leaves]
+    for one, other in zip(outcome(fused_recurrence, mode, leaves), outcome(recurrence, mode, leaves), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+    for leaf, value in zip(leaves, before, strict=True):
+        assert torch.equal(leaf, value)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_two_runs_are_bit_for_bit_the_same(mode):
     leaves = problem(mode, sizes=(6, 64, 16, 64), dtype=torch.float32)

@@ -20,7 +20,15 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Kept, Steps, input_weights, plain_backward, scratch, transposed, with_ones
+from rnn_lightning.nn.fused_steps import (
+    InputGradients,
+    Kept,
+    Steps,
+    input_factors,
+    plain_backward,
+    scratch,
+    transposed,
+)
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -32,10 +40,10 @@ def _turn(w: Tensor) -> Tensor:
     return torch.cat((w[2 * hidden :], w[: 2 * hidden]))
 
 
-def _read(x_1: Tensor, w_x: Tensor, b_n: Tensor | None, gates: Tensor) -> None:
+def _read(x_1: Tensor, w_x: Tensor, bias: Tensor | None, b_n: Tensor | None, gates: Tensor) -> None:
     """Fills the gates (R, 4 H) with what does not depend on the state: the input's share, and the bias of k."""
     hidden = gates.shape[1] // 4
-    product(x_1, w_x, out=gates[:, : 3 * hidden])
+    product(x_1, w_x, gates[:, : 3 * hidden], bias)
     if b_n is None:
         gates[:, 3 * hidden :].zero_()
     else:
@@ -73,13 +81,14 @@ class FusedGRU(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         """All steps forward; the gates are kept for the backward pass where there may be one."""
         batch, hidden = steps.batch, w_hh.shape[1]
-        x_1 = with_ones(x, b_ih is not None)
         bias = None
         if b_ih is not None and b_hh is not None:
             bias = _turn(b_ih).clone()
             bias[hidden:] += b_hh[: 2 * hidden]
-        w_x = input_weights(_turn(w_ih), bias).clone(memory_format=torch.contiguous_format)
-        w_x[:, :hidden] *= 2.0
+            bias[:hidden] *= 2.0
+        w_in = _turn(w_ih)
+        w_in[:hidden] *= 2.0
+        x_1, w_x, bias = input_factors(x, w_in, bias)
         w_h = transposed(w_hh)
         w_h[:, 2 * hidden :] *= 2.0
         b_n = None if b_hh is None else b_hh[2 * hidden :] * 2.0
@@ -91,7 +100,7 @@ class FusedGRU(torch.autograd.Function):
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in blocks:
             gates = kept[start:stop]  # (S, B, 4 H)
-            _read(x_1[start * batch : stop * batch], w_x, b_n, gates.flatten(0, 1))
+            _read(x_1[start * batch : stop * batch], w_x, bias, b_n, gates.flatten(0, 1))
             runs = zip(
                 steps.views(y[start:stop], start),
                 steps.views(gates[..., hidden:], start),
@@ -115,14 +124,14 @@ class FusedGRU(torch.autograd.Function):
         if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.features = steps, x.shape[2]
-            ctx.save_for_backward(x_1, y, kept.everything, mask, h, w_ih, w_hh, w_x, w_h, b_n)
+            ctx.save_for_backward(x_1, y, kept.everything, mask, h, w_ih, w_hh, w_x, w_h, bias, b_n)
         return y, steps.final(y, h, masks)
 
     @staticmethod
     @plain_backward
     def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
         """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
-        x_1, y, all_gates, mask, h, w_ih, w_hh, w_x, w_h, b_n = ctx.saved_tensors
+        x_1, y, all_gates, mask, h, w_ih, w_hh, w_x, w_h, bias, b_n = ctx.saved_tensors
         steps, features, hidden = ctx.steps, ctx.features, w_hh.shape[1]
         _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         batch = steps.batch
@@ -131,7 +140,9 @@ class FusedGRU(torch.autograd.Function):
         masks = steps.masks(mask, y)
         grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
-        grad_w_n = grad_w_rz = grad_w_hh = grad_b_n = None
+        need_b = need_b_ih or need_b_hh
+        grad_n, grad_rz = (InputGradients(x_1, features, need_b) for _ in range(2))
+        grad_w_hh = grad_b_n = None
         one = h.new_tensor(1.0)
         blocks = steps.blocks(4 * y[0].numel())[::-1]
         longest = max(stop - start for start, stop in blocks)
@@ -144,7 +155,7 @@ class FusedGRU(torch.autograd.Function):
                 gates = all_gates[start:stop]
             else:
                 gates = again[: stop - start]
-                _read(x_1[start * batch : stop * batch], w_x, b_n, gates.flatten(0, 1))
+                _read(x_1[start * batch : stop * batch], w_x, bias, b_n, gates.flatten(0, 1))
                 _all_gates(gates, pieces, w_h)
             da, d_n = buffer[: stop - start], buffer_n[: stop - start]
             n, r, z, from_state = gates.split(hidden, dim=2)
@@ -175,9 +186,9 @@ class FusedGRU(torch.autograd.Function):
             steps.clear(da, start)
             steps.clear(d_n, start)
             flat, flat_n, rows = da.flatten(0, 1), d_n.flatten(0, 1), slice(start * batch, stop * batch)
-            if need_w_ih or need_b_ih or need_b_hh:
-                grad_w_n = accumulate(grad_w_n, x_1[rows], flat_n)
-                grad_w_rz = accumulate(grad_w_rz, x_1[rows], flat[:, : 2 * hidden])
+            if need_w_ih or need_b:
+                grad_n.add(rows, flat_n)
+                grad_rz.add(rows, flat[:, : 2 * hidden])
             if need_b_hh:
                 part_b = flat[:, 2 * hidden :].sum(0)
                 grad_b_n = part_b if grad_b_n is None else grad_b_n + part_b
@@ -187,11 +198,7 @@ class FusedGRU(torch.autograd.Function):
             if grad_x is not None:
                 part_x = product(flat[:, : 2 * hidden], w_ih[: 2 * hidden], out=grad_x.flatten(0, 1)[rows])
                 part_x.add_(product(flat_n, w_ih[2 * hidden :]))
-        grad_w_ih = grad_b_ih = grad_b_hh = None
-        if grad_w_n is not None and grad_w_rz is not None:
-            grad_w_x = torch.cat((grad_w_rz, grad_w_n), dim=1).t()  # (3 H, F or F + 1)
-            grad_w_ih = grad_w_x[:, :features] if need_w_ih else None
-            grad_b_ih = grad_w_x[:, features] if need_b_ih else None
-            if grad_b_n is not None:
-                grad_b_hh = torch.cat((grad_w_x[: 2 * hidden, features], grad_b_n))
+        grad_w_ih = torch.cat((grad_rz.weight, grad_n.weight)) if need_w_ih else None
+        grad_b_ih = torch.cat((grad_rz.bias, grad_n.bias)) if need_b_ih else None
+        grad_b_hh = torch.cat((grad_rz.bias, grad_b_n)) if grad_b_n is not None else None
         return None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh

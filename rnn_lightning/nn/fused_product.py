@@ -49,13 +49,15 @@ def use_onednn(like: Tensor, size: int) -> bool:
     )
 
 
-def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
-    """Left (M, K) times right (K, N)."""
+def product(left: Tensor, right: Tensor, out: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """Left (M, K) times right (K, N), and the bias (N,) added to each row."""
     # With few terms to a sum, the copy into `out` costs what oneDNN gains.
     if use_onednn(left, left.numel() * right.shape[1]) and (out is None or left.shape[1] >= NARROW):
-        result = _linear(left, right.t(), None, "none", [], "")
+        result = _linear(left, right.t(), bias, "none", [], "")
         return result if out is None else out.copy_(result)
-    return torch.mm(left, right) if out is None else torch.mm(left, right, out=out)
+    if bias is not None:
+        return torch.addmm(bias, left, right, out=out)
+    return torch.mm(left, right, out=out)
 
 
 def accumulate(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:

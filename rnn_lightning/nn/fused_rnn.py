@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, scratch, transposed, with_ones
+from rnn_lightning.nn.fused_steps import InputGradients, Steps, input_factors, plain_backward, scratch, transposed
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
@@ -46,18 +46,17 @@ class FusedRNN(torch.autograd.Function):
         b_hh: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All steps forward; the gates are kept for the backward pass where there may be one."""
-        x_1 = with_ones(x, b_ih is not None)
-        bias = None if b_ih is None or b_hh is None else b_ih + b_hh
-        w_x, w_h = input_weights(w_ih, bias), transposed(w_hh)
-        if not relu:
-            w_x, w_h = w_x * 2.0, w_h.mul_(2.0)
+        factor = 1.0 if relu else 2.0
+        bias = None if b_ih is None or b_hh is None else (b_ih + b_hh).mul_(factor)
+        x_1, w_x, bias = input_factors(x, w_ih * factor, bias)
+        w_h = transposed(w_hh).mul_(factor)
         y = steps.buffer(x, len(w_hh))  # (T, B, H)
         step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
         masks = steps.masks(mask, y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in steps.blocks(y[0].numel()):
             rows = slice(start * steps.batch, stop * steps.batch)
-            product(x_1[rows], w_x, out=y.flatten(0, 1)[rows])
+            product(x_1[rows], w_x, y.flatten(0, 1)[rows], bias)
             scale = None if masks is None else steps.views(masks[start:stop], start)
             for k, out in enumerate(steps.views(y[start:stop], start)):
                 if steps.sizes is not None:
@@ -88,7 +87,7 @@ class FusedRNN(torch.autograd.Function):
         masks = steps.masks(mask, y)
         grad_x = x_1.new_empty(*y.shape[:2], ctx.features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
-        grad_w_x = grad_w_hh = None
+        grad_in, grad_w_hh = InputGradients(x_1, ctx.features, need_b_ih or need_b_hh), None
         blocks = steps.blocks(y[0].numel())[::-1]
         longest = max(stop - start for start, stop in blocks)
         buffer, buffer_slope = (
@@ -113,12 +112,12 @@ class FusedRNN(torch.autograd.Function):
             steps.clear(da, start)
             flat, rows = da.flatten(0, 1), slice(start * steps.batch, stop * steps.batch)
             if need_w_ih or need_b_ih or need_b_hh:
-                grad_w_x = accumulate(grad_w_x, x_1[rows], flat)
+                grad_in.add(rows, flat)
             if need_w_hh:
                 for part, states in steps.pieces(y, h, start, stop, masks):
                     grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
             if grad_x is not None:
                 product(flat, w_ih, out=grad_x.flatten(0, 1)[rows])
-        grad_w_ih = grad_w_x[: ctx.features].t() if grad_w_x is not None and need_w_ih else None
-        grad_b = grad_w_x[ctx.features] if grad_w_x is not None and (need_b_ih or need_b_hh) else None
+        grad_w_ih = grad_in.weight if need_w_ih else None
+        grad_b = grad_in.bias if need_b_ih or need_b_hh else None
         return None, None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b, grad_b

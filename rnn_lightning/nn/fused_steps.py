@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.dropout import scaled
+from rnn_lightning.nn.fused_product import NARROW, accumulate
 
 BLOCK = 2**19
 """Elements of a block's gates, S * B * G * H: 2 MB in float32, about the cache of two cores."""
@@ -177,16 +178,48 @@ class StepMasks:
         return out.copy_(mask).mul_(self.scale)
 
 
-def with_ones(x: Tensor, bias: bool) -> Tensor:
-    """(T, B, F) -> (T * B, F), or (T * B, F + 1) with a last column of ones: the bias is one more weight."""
-    if bias:
+def input_factors(x: Tensor, w_ih: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The factors of the input's share of the gates, x (T, B, F) times w_ih (G * H, F) plus the bias.
+
+    Where the input is narrow, its rows get a last column of ones, and the bias is one more weight: that takes less than
+    to add it, and one GEMM gives both gradients.
+
+    Returns:
+        For `product`: (T * B, F) or (T * B, F + 1); (F, G * H) or (F + 1, G * H); the bias that is still to be added.
+    """
+    if bias is not None and x.shape[2] < NARROW:
         x = torch.cat((x, x.new_ones(1, 1, 1).expand(*x.shape[:2], 1)), dim=2)
-    return x.flatten(0, 1).contiguous()
+        w_ih, bias = torch.cat((w_ih, bias[:, None]), dim=1), None
+    return x.flatten(0, 1).contiguous(), w_ih.t(), bias
 
 
-def input_weights(w_ih: Tensor, bias: Tensor | None) -> Tensor:
-    """(G * H, F) -> the transpose, to multiply what `with_ones` gives: (F, G * H) or (F + 1, G * H)."""
-    return (w_ih if bias is None else torch.cat((w_ih, bias[:, None]), dim=1)).t()
+class InputGradients:
+    """Sums the gradients of w_ih and of the bias over the blocks; `x_1` as `input_factors` gives it."""
+
+    def __init__(self, x_1: Tensor, features: int, need_bias: bool) -> None:
+        self.x_1, self.features = x_1, features
+        self.sum_bias = need_bias and x_1.shape[1] == features
+        self.total: Tensor | None = None
+        self.total_bias: Tensor | None = None
+
+    def add(self, rows: slice, gradients: Tensor) -> None:
+        """Adds what the gradients of these rows' gates, (R, G * H), give."""
+        self.total = accumulate(self.total, self.x_1[rows], gradients)
+        if self.sum_bias:
+            part = gradients.sum(0)
+            self.total_bias = part if self.total_bias is None else self.total_bias.add_(part)
+
+    @property
+    def weight(self) -> Tensor:
+        """(G * H, F)."""
+        assert self.total is not None
+        return self.total[: self.features].t()
+
+    @property
+    def bias(self) -> Tensor:
+        """(G * H,)."""
+        assert self.total is not None
+        return self.total[self.features] if self.total_bias is None else self.total_bias
 
 
 def transposed(w: Tensor) -> Tensor:

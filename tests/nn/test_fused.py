@@ -37,13 +37,14 @@ def outcome(run, mode, leaves, *args, use="both"):
     return [y, *final, *torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True)]
 
 
-@pytest.mark.parametrize("memory", [2**23, 0], ids=["kept", "made again"])
+@pytest.mark.parametrize(("memory", "narrow"), [(2**23, 96), (0, 1)], ids=["kept", "made again"])
 @pytest.mark.parametrize("block", [2**19, 100, 1])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("mode", MODES)
-def test_equals_the_reference(mode, reverse, block, memory, monkeypatch):
-    """Also where the gates are not kept for the backward pass but made again."""
+def test_equals_the_reference(mode, reverse, block, memory, narrow, monkeypatch):
+    """Also where the gates are not kept for the backward pass but made again, and the bias is no weight of the input."""
     monkeypatch.setattr(fused_steps, "MEMORY", memory)
+    monkeypatch.setattr(fused_steps, "NARROW", narrow)
     monkeypatch.setattr(fused_steps, "BLOCK", block)
     cases = itertools.product((True, False), (None, 1, T), (None, (5, 1, 3), (0, 4, 2), (3, 3, 0), (0, 0, 0)))
     for (bias, rows, lengths), use in itertools.product(cases, ("both", "output", "state")):

@@ -213,7 +213,7 @@ class Stacked(nn.Module):
 
 def keras_contestant(x: torch.Tensor, y: torch.Tensor) -> dict[str, Callable[[], float]]:
     """Keras 3's layers with `dropout` and `recurrent_dropout`, where it is installed."""
-    if importlib.util.find_spec("keras") is None:
+    if "KERAS_BACKEND" not in os.environ or importlib.util.find_spec("keras") is None:
         return {}
     keras: Any = importlib.import_module("keras")
 

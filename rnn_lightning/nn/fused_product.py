@@ -18,8 +18,8 @@ SMALLEST = 3_000_000
 
 NARROW = 96
 """From this width on, oneDNN's copies of factors and results are worth it."""
-MANY = 8
-"""The number of steps from which oneDNN's own layout of a matrix (some 80 us to make) is worth it."""
+MANY = 64
+"""The number of steps from which oneDNN's own layout of a matrix pays: some 80 us to make, and cold at first."""
 
 
 def _find_linear() -> Any:

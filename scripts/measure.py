@@ -4,14 +4,14 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 
-def alternate(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Runs every contestant once a round, in turn, so that a machine that slows down slows them all.
 
     Args:
@@ -26,13 +26,14 @@ def alternate(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[
     return times
 
 
-def table(times: dict[str, list[float]], base: str) -> str:
+def table(times: dict[str, list[float]], base: str, unit: Literal["s", "ms"] = "s") -> str:
     """Medians, range, and each contestant's time as a multiple of `base`'s, as a Markdown table."""
-    lines = ["| | median s | min | max | ratio of medians |", "|---|---|---|---|---|"]
+    lines = [f"| | median {unit} | min | max | ratio of medians |", "|---|---|---|---|---|"]
+    scale = 1e3 if unit == "ms" else 1.0
     reference = statistics.median(times[base])
     for name, values in times.items():
         median = statistics.median(values)
-        spread = f"{median:.3f} | {min(values):.3f} | {max(values):.3f}"
+        spread = " | ".join(f"{scale * seconds:.3f}" for seconds in (median, min(values), max(values)))
         lines.append(f"| {name} | {spread} | {median / reference:.2f} |")
     return "\n".join(lines)
 

@@ -20,7 +20,15 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
+from rnn_lightning.nn.fused_steps import (
+    InputGradients,
+    Kept,
+    Steps,
+    input_factors,
+    plain_backward,
+    scratch,
+    transposed,
+)
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -30,6 +38,27 @@ def _turn(w: Tensor) -> Tensor:
     """Rows in torch's order r, z, n -> n, r, z."""
     hidden = len(w) // 3
     return torch.cat((w[2 * hidden :], w[: 2 * hidden]))
+
+
+def _read(x_1: Tensor, w_x: Tensor, bias: Tensor | None, b_n: Tensor | None, gates: Tensor) -> None:
+    """Fills the gates (R, 4 H) with what does not depend on the state: the input's share, and the bias of k."""
+    hidden = gates.shape[1] // 4
+    product(x_1, w_x, gates[:, : 3 * hidden], bias)
+    if b_n is None:
+        gates[:, 3 * hidden :].zero_()
+    else:
+        gates[:, 3 * hidden :] = b_n
+
+
+def _all_gates(gates: Tensor, pieces: list[tuple[slice, Tensor]], w_h: Tensor) -> None:
+    """The gates (S, B, 4 H) of a block at once, from what `_read` gives and the states, which the forward pass kept."""
+    hidden = w_h.shape[0]
+    for part, states in pieces:
+        gates[part][..., hidden:].flatten(0, 1).add_(product(states.flatten(0, 1), w_h))
+    n, r_z, from_state = gates.split((hidden, 2 * hidden, hidden), dim=2)
+    r_z.sigmoid_()
+    n.addcmul_(r_z[..., :hidden], from_state).sigmoid_()
+    torch.add(n.new_tensor(-1.0), n, alpha=2, out=n)
 
 
 class FusedGRU(torch.autograd.Function):
@@ -51,31 +80,27 @@ class FusedGRU(torch.autograd.Function):
         b_hh: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All steps forward; the gates are kept for the backward pass where there may be one."""
-        count, batch, hidden = steps.count, steps.batch, w_hh.shape[1]
-        x_1 = with_ones(x, b_ih is not None)
+        batch, hidden = steps.batch, w_hh.shape[1]
         bias = None
         if b_ih is not None and b_hh is not None:
             bias = _turn(b_ih).clone()
             bias[hidden:] += b_hh[: 2 * hidden]
-        w_x = input_weights(_turn(w_ih), bias).clone(memory_format=torch.contiguous_format)
-        w_x[:, :hidden] *= 2.0
-        w_h = w_hh.t().contiguous()
+            bias[:hidden] *= 2.0
+        w_in = _turn(w_ih)
+        w_in[:hidden] *= 2.0
+        x_1, w_x, bias = input_factors(x, w_in, bias)
+        w_h = transposed(w_hh)
         w_h[:, 2 * hidden :] *= 2.0
+        b_n = None if b_hh is None else b_hh[2 * hidden :] * 2.0
         y = steps.buffer(x, hidden)  # (T, B, H)
         blocks = steps.blocks(4 * y[0].numel())
-        longest = max(stop - start for start, stop in blocks)
-        all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
+        kept = Kept(steps, blocks, 4 * hidden, x)
         step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in blocks:
-            gates = all_gates[start:stop] if steps.keep else all_gates[: stop - start]  # (S, B, 4 H)
-            flat = gates.flatten(0, 1)
-            product(x_1[start * batch : stop * batch], w_x, out=flat[:, : 3 * hidden])
-            if b_hh is None:
-                flat[:, 3 * hidden :].zero_()
-            else:
-                flat[:, 3 * hidden :] = b_hh[2 * hidden :] * 2.0
+            gates = kept[start:stop]  # (S, B, 4 H)
+            _read(x_1[start * batch : stop * batch], w_x, bias, b_n, gates.flatten(0, 1))
             runs = zip(
                 steps.views(y[start:stop], start),
                 steps.views(gates[..., hidden:], start),
@@ -99,35 +124,45 @@ class FusedGRU(torch.autograd.Function):
         if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.features = steps, x.shape[2]
-            ctx.save_for_backward(x_1, y, all_gates, mask, h, w_ih, w_hh)
+            ctx.save_for_backward(x_1, y, kept.everything, mask, h, w_ih, w_hh, w_x, w_h, bias, b_n)
         return y, steps.final(y, h, masks)
 
     @staticmethod
     @plain_backward
     def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
         """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
-        x_1, y, all_gates, mask, h, w_ih, w_hh = ctx.saved_tensors
+        x_1, y, all_gates, mask, h, w_ih, w_hh, w_x, w_h, bias, b_n = ctx.saved_tensors
         steps, features, hidden = ctx.steps, ctx.features, w_hh.shape[1]
         _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         batch = steps.batch
         carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
         dh = torch.empty_like(carry)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
-        grad_w_n = grad_w_rz = grad_w_hh = grad_b_n = None
+        need_b = need_b_ih or need_b_hh
+        grad_n, grad_rz = (InputGradients(x_1, features, need_b) for _ in range(2))
+        grad_w_hh = grad_b_n = None
         one = h.new_tensor(1.0)
         blocks = steps.blocks(4 * y[0].numel())[::-1]
         longest = max(stop - start for start, stop in blocks)
-        buffer, buffer_n = h.new_empty(longest, batch, 3 * hidden), h.new_empty(longest, batch, hidden)
+        buffer = scratch("gradients", h, longest, batch, 3 * hidden)
+        buffer_n = scratch("slope", h, longest, batch, hidden)
+        again = None if all_gates is not None else scratch("gates", h, longest, batch, 4 * hidden)
         for start, stop in blocks:
-            da, d_n, gates = buffer[: stop - start], buffer_n[: stop - start], all_gates[start:stop]
+            pieces = steps.pieces(y, h, start, stop, masks)
+            if again is None:
+                gates = all_gates[start:stop]
+            else:
+                gates = again[: stop - start]
+                _read(x_1[start * batch : stop * batch], w_x, bias, b_n, gates.flatten(0, 1))
+                _all_gates(gates, pieces, w_h)
+            da, d_n = buffer[: stop - start], buffer_n[: stop - start]
             n, r, z, from_state = gates.split(hidden, dim=2)
             d_r, d_z, d_state = da.split(hidden, dim=2)  # first the coefficients of dh, then the gradients
             _tanh_backward(torch.sub(one, z, out=d_n), n, grad_input=d_n)
             torch.mul(d_n, r, out=d_state)
             _sigmoid_backward(torch.mul(d_n, from_state, out=d_r).mul_(0.5), r, grad_input=d_r)
-            pieces = steps.pieces(y, h, start, stop, masks)
             for part, states in pieces:
                 torch.sub(states, n[part], out=d_z[part])
             _sigmoid_backward(d_z, z, grad_input=d_z)
@@ -151,9 +186,9 @@ class FusedGRU(torch.autograd.Function):
             steps.clear(da, start)
             steps.clear(d_n, start)
             flat, flat_n, rows = da.flatten(0, 1), d_n.flatten(0, 1), slice(start * batch, stop * batch)
-            if need_w_ih or need_b_ih or need_b_hh:
-                grad_w_n = accumulate(grad_w_n, x_1[rows], flat_n)
-                grad_w_rz = accumulate(grad_w_rz, x_1[rows], flat[:, : 2 * hidden])
+            if need_w_ih or need_b:
+                grad_n.add(rows, flat_n)
+                grad_rz.add(rows, flat[:, : 2 * hidden])
             if need_b_hh:
                 part_b = flat[:, 2 * hidden :].sum(0)
                 grad_b_n = part_b if grad_b_n is None else grad_b_n + part_b
@@ -163,11 +198,7 @@ class FusedGRU(torch.autograd.Function):
             if grad_x is not None:
                 part_x = product(flat[:, : 2 * hidden], w_ih[: 2 * hidden], out=grad_x.flatten(0, 1)[rows])
                 part_x.add_(product(flat_n, w_ih[2 * hidden :]))
-        grad_w_ih = grad_b_ih = grad_b_hh = None
-        if grad_w_n is not None and grad_w_rz is not None:
-            grad_w_x = torch.cat((grad_w_rz, grad_w_n), dim=1).t()  # (3 H, F or F + 1)
-            grad_w_ih = grad_w_x[:, :features] if need_w_ih else None
-            grad_b_ih = grad_w_x[:, features] if need_b_ih else None
-            if grad_b_n is not None:
-                grad_b_hh = torch.cat((grad_w_x[: 2 * hidden, features], grad_b_n))
+        grad_w_ih = torch.cat((grad_rz.weight, grad_n.weight)) if need_w_ih else None
+        grad_b_ih = torch.cat((grad_rz.bias, grad_n.bias)) if need_b_ih else None
+        grad_b_hh = torch.cat((grad_rz.bias, grad_b_n)) if grad_b_n is not None else None
         return None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh

@@ -18,7 +18,15 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
+from rnn_lightning.nn.fused_steps import (
+    InputGradients,
+    Kept,
+    Steps,
+    input_factors,
+    plain_backward,
+    scratch,
+    transposed,
+)
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
@@ -43,42 +51,41 @@ class FusedLSTM(torch.autograd.Function):
         b_hh: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """All steps forward; the gates are kept for the backward pass where there may be one."""
-        count, batch, hidden = steps.count, steps.batch, w_hh.shape[1]
-        x_1 = with_ones(x, b_ih is not None)
-        bias = None if b_ih is None or b_hh is None else b_ih + b_hh
-        w_x = input_weights(w_ih, bias).clone(memory_format=torch.contiguous_format)  # (F or F + 1, 4 H)
-        w_h = w_hh.t().contiguous()
-        for w in (w_x, w_h):
-            w[:, 2 * hidden : 3 * hidden] *= -2.0
+        batch, hidden = steps.batch, w_hh.shape[1]
+        part = slice(2 * hidden, 3 * hidden)  # of the gate g
+        w_in, w_h, bias = w_ih.clone(), transposed(w_hh), None
+        w_in[part] *= -2.0
+        w_h[:, part] *= -2.0
+        if b_ih is not None and b_hh is not None:
+            bias = b_ih + b_hh
+            bias[part] *= -2.0
+        x_1, w_x, bias = input_factors(x, w_in, bias)
         step = StepProduct(w_h, batch, steps.count)
         y = steps.buffer(x, hidden)  # (T, B, H)
         all_c = steps.buffer(x, hidden)
         blocks = steps.blocks(4 * batch * hidden)
-        longest = max(stop - start for start, stop in blocks)
-        all_gates = x.new_empty(count if steps.keep else longest, batch, 4 * hidden)
-        all_q = x.new_empty(count if steps.keep else longest, batch, hidden)
-        masks = None if mask is None else mask.expand_as(y)
+        kept = Kept(steps, blocks, 4 * hidden, x)
+        q, minus_two = torch.empty_like(h), x.new_tensor(-2.0)
+        masks = steps.masks(mask, y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         memory = c
         for start, stop in blocks:
-            kept = slice(start, stop) if steps.keep else slice(0, stop - start)
-            gates = all_gates[kept]  # (S, B, 4 H)
-            product(x_1[start * batch : stop * batch], w_x, out=gates.flatten(0, 1))
+            gates = kept[start:stop]  # (S, B, 4 H)
+            product(x_1[start * batch : stop * batch], w_x, gates.flatten(0, 1), bias)
             runs = zip(
                 steps.views(y[start:stop], start),
                 steps.views(all_c[start:stop], start),
-                steps.views(all_q[kept], start),
                 steps.views(gates, start),
                 *(steps.views(part, start) for part in gates.split(hidden, dim=2)),
                 strict=True,
             )
             scale = None if masks is None else steps.views(masks[start:stop], start)
-            for k, (out, c_t, q, all_four, i, f, g, o) in enumerate(runs):
+            for k, (out, c_t, all_four, i, f, g, o) in enumerate(runs):
                 if steps.sizes is not None:
-                    held, spare, memory = held[: len(out)], spare[: len(out)], memory[: len(out)]
+                    held, spare, memory, q = held[: len(out)], spare[: len(out)], memory[: len(out)], q[: len(out)]
                 step.add(held, all_four).sigmoid_()
                 memory = torch.addcmul(i, f, memory, out=c_t).addcmul_(i, g, value=-2.0)
-                torch.mul(c_t, -2.0, out=q).sigmoid_()
+                torch.mul(c_t, minus_two, out=q).sigmoid_()
                 torch.addcmul(o, o, q, value=-2.0, out=out)
                 held = out
                 if scale is not None:
@@ -87,7 +94,7 @@ class FusedLSTM(torch.autograd.Function):
         if steps.keep:
             ctx.set_materialize_grads(False)
             ctx.steps, ctx.features = steps, x.shape[2]
-            ctx.save_for_backward(x_1, y, all_c, all_q, all_gates, mask, h, c, w_ih, w_hh)
+            ctx.save_for_backward(x_1, y, all_c, kept.everything, mask, h, c, w_ih, w_hh, w_x, w_h, bias)
         return y, steps.final(y, h, masks), steps.final(all_c, c)
 
     @staticmethod
@@ -96,7 +103,7 @@ class FusedLSTM(torch.autograd.Function):
         ctx: Any, grad_y: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
-        x_1, y, all_c, all_q, all_gates, mask, h, c, w_ih, w_hh = ctx.saved_tensors
+        x_1, y, all_c, all_gates, mask, h, c, w_ih, w_hh, w_x, w_h, bias = ctx.saved_tensors
         steps, features, batch, hidden = ctx.steps, ctx.features, ctx.steps.batch, w_hh.shape[1]
         _, need_x, _, need_h, need_c, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         carry_h, carry_c = (
@@ -104,20 +111,30 @@ class FusedLSTM(torch.autograd.Function):
             for grad in (grad_h, grad_c)
         )
         dh = torch.empty_like(carry_h)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         grad_x = x_1.new_empty(*y.shape[:2], features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
-        grad_w_x = grad_w_hh = None
+        grad_in, grad_w_hh = InputGradients(x_1, features, need_b_ih or need_b_hh), None
         blocks = steps.blocks(4 * batch * hidden)[::-1]
         longest = max(stop - start for start, stop in blocks)
-        buffer, into_c = h.new_empty(longest, batch, 4 * hidden), h.new_empty(longest, batch, hidden)
+        buffer = scratch("gradients", h, longest, batch, 4 * hidden)
+        into_c = scratch("slope", h, 2, longest, batch, hidden)
+        again = None if all_gates is not None else scratch("gates", h, longest, batch, 4 * hidden)
         for start, stop in blocks:
-            da, gates, q, to_c = (
+            da, (q, to_c), pieces = (
                 buffer[: stop - start],
-                all_gates[start:stop],
-                all_q[start:stop],
-                into_c[: stop - start],
+                into_c[:, : stop - start],
+                steps.pieces(y, h, start, stop, masks),
             )
+            if again is None:
+                gates = all_gates[start:stop]
+            else:  # all gates of the block at once, from the states, which the forward pass kept
+                gates = again[: stop - start]
+                product(x_1[start * batch : stop * batch], w_x, gates.flatten(0, 1), bias)
+                for part, states in pieces:
+                    gates[part].flatten(0, 1).add_(product(states.flatten(0, 1), w_h))
+                gates.sigmoid_()
+            torch.mul(all_c[start:stop], -2.0, out=q).sigmoid_()
             i, _, g, o = gates.split(hidden, dim=2)
             d_i, d_f, d_g, d_o = da.split(hidden, dim=2)  # first the coefficients of dc and dh, then the gradients
             torch.add(_one(h), g, alpha=-2, out=d_i)
@@ -160,14 +177,14 @@ class FusedLSTM(torch.autograd.Function):
             steps.clear(da, start)
             flat, rows = da.flatten(0, 1), slice(start * batch, stop * batch)
             if need_w_ih or need_b_ih or need_b_hh:
-                grad_w_x = accumulate(grad_w_x, x_1[rows], flat)
+                grad_in.add(rows, flat)
             if need_w_hh:
-                for part, states in steps.pieces(y, h, start, stop, masks):
+                for part, states in pieces:
                     grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
             if grad_x is not None:
                 product(flat, w_ih, out=grad_x.flatten(0, 1)[rows])
-        grad_w_ih = grad_w_x[:features].t() if grad_w_x is not None and need_w_ih else None
-        grad_b = grad_w_x[features] if grad_w_x is not None and (need_b_ih or need_b_hh) else None
+        grad_w_ih = grad_in.weight if need_w_ih else None
+        grad_b = grad_in.bias if need_b_ih or need_b_hh else None
         return (
             None,
             grad_x,

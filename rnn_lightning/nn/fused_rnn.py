@@ -13,10 +13,17 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.nn.fused_product import StepProduct, accumulate, product
-from rnn_lightning.nn.fused_steps import Steps, input_weights, plain_backward, with_ones
+from rnn_lightning.nn.fused_steps import InputGradients, Steps, input_factors, plain_backward, scratch, transposed
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
+
+
+def _slope(grad: Tensor, outputs: Tensor, relu: bool, out: Tensor) -> Tensor:
+    """Grad times the nonlinearity's derivative where it gave `outputs`."""
+    if relu:
+        return _relu_backward(grad, outputs, 0.0, grad_input=out)
+    return _tanh_backward(grad, outputs, grad_input=out)
 
 
 class FusedRNN(torch.autograd.Function):
@@ -39,17 +46,17 @@ class FusedRNN(torch.autograd.Function):
         b_hh: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All steps forward; the gates are kept for the backward pass where there may be one."""
-        x_1 = with_ones(x, b_ih is not None)
-        bias = None if b_ih is None or b_hh is None else b_ih + b_hh
-        w_x, w_h = input_weights(w_ih, bias), w_hh.t()
-        w_x, w_h = (w_x, w_h.contiguous()) if relu else (w_x * 2.0, (w_h * 2.0).contiguous())
+        factor = 1.0 if relu else 2.0
+        bias = None if b_ih is None or b_hh is None else (b_ih + b_hh).mul_(factor)
+        x_1, w_x, bias = input_factors(x, w_ih * factor, bias)
+        w_h = transposed(w_hh).mul_(factor)
         y = steps.buffer(x, len(w_hh))  # (T, B, H)
         step, minus_one = StepProduct(w_h, steps.batch, steps.count), x.new_tensor(-1.0)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         held, spare, other = h, torch.empty_like(h), torch.empty_like(h)  # `held` is what the last step handed on
         for start, stop in steps.blocks(y[0].numel()):
             rows = slice(start * steps.batch, stop * steps.batch)
-            product(x_1[rows], w_x, out=y.flatten(0, 1)[rows])
+            product(x_1[rows], w_x, y.flatten(0, 1)[rows], bias)
             scale = None if masks is None else steps.views(masks[start:stop], start)
             for k, out in enumerate(steps.views(y[start:stop], start)):
                 if steps.sizes is not None:
@@ -77,46 +84,40 @@ class FusedRNN(torch.autograd.Function):
         steps = ctx.steps
         _, _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         carry = torch.zeros_like(h) if grad_final is None else grad_final.clone(memory_format=torch.contiguous_format)
-        masks = None if mask is None else mask.expand_as(y)
+        masks = steps.masks(mask, y)
         grad_x = x_1.new_empty(*y.shape[:2], ctx.features) if need_x else None
         step, left = StepProduct(w_hh, steps.batch, steps.count), steps.count
-        grad_w_x = grad_w_hh = None
+        grad_in, grad_w_hh = InputGradients(x_1, ctx.features, need_b_ih or need_b_hh), None
         blocks = steps.blocks(y[0].numel())[::-1]
-        buffer = y.new_empty(max(stop - start for start, stop in blocks), *y.shape[1:])
+        longest = max(stop - start for start, stop in blocks)
+        buffer, buffer_slope = (
+            scratch("gradients", y, longest, *y.shape[1:]),
+            scratch("slope", y, longest, *y.shape[1:]),
+        )
+        one = y.new_ones(())
         for start, stop in blocks:
-            da = buffer[: stop - start]  # (S, B, H)
-            inner = steps.views(da, start)[::-1]
-            outputs = steps.views(y[start:stop], start)[::-1]
-            above = None if grad_y is None else steps.views(grad_y[start:stop], start)[::-1]
-            scale = None if masks is None else steps.views(masks[start:stop], start)[::-1]
-            for k, (d, out) in enumerate(zip(inner, outputs, strict=True)):
+            da, slope, outputs = buffer[: stop - start], buffer_slope[: stop - start], y[start:stop]  # (S, B, H)
+            _slope(one.expand_as(outputs) if masks is None else masks[start:stop], outputs, ctx.relu, out=slope)
+            if grad_y is not None:
+                _slope(grad_y[start:stop], outputs, ctx.relu, out=da)
+            for d, s in zip(steps.views(da, start)[::-1], steps.views(slope, start)[::-1], strict=True):
                 c = carry if steps.sizes is None else carry[: len(d)]
-                source = d
-                if above is None:
-                    if scale is None:
-                        source = c
-                    else:
-                        torch.mul(c, scale[k], out=d)
-                elif scale is None:
-                    torch.add(c, above[k], out=d)
+                if grad_y is None:
+                    torch.mul(c, s, out=d)
                 else:
-                    torch.addcmul(above[k], c, scale[k], out=d)
-                if ctx.relu:
-                    _relu_backward(source, out, 0.0, grad_input=d)
-                else:
-                    _tanh_backward(source, out, grad_input=d)
+                    d.addcmul_(c, s)
                 left -= 1
                 if left or need_h:
                     step.write(d, c)
             steps.clear(da, start)
             flat, rows = da.flatten(0, 1), slice(start * steps.batch, stop * steps.batch)
             if need_w_ih or need_b_ih or need_b_hh:
-                grad_w_x = accumulate(grad_w_x, x_1[rows], flat)
+                grad_in.add(rows, flat)
             if need_w_hh:
                 for part, states in steps.pieces(y, h, start, stop, masks):
                     grad_w_hh = accumulate(grad_w_hh, da[part].flatten(0, 1), states.flatten(0, 1))
             if grad_x is not None:
                 product(flat, w_ih, out=grad_x.flatten(0, 1)[rows])
-        grad_w_ih = grad_w_x[: ctx.features].t() if grad_w_x is not None and need_w_ih else None
-        grad_b = grad_w_x[ctx.features] if grad_w_x is not None and (need_b_ih or need_b_hh) else None
+        grad_w_ih = grad_in.weight if need_w_ih else None
+        grad_b = grad_in.bias if need_b_ih or need_b_hh else None
         return None, None, grad_x, None, carry if need_h else None, grad_w_ih, grad_w_hh, grad_b, grad_b

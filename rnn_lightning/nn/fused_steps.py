@@ -7,7 +7,10 @@ the whole sequence is read twice from memory, and the backward pass has no such 
 Legend: B batch, T time steps, S steps of a block, F input features, H hidden units, G gates.
 """
 
+import math
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -15,8 +18,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnn_lightning.nn.dropout import scaled
+from rnn_lightning.nn.fused_product import NARROW, accumulate
+
 BLOCK = 2**19
 """Elements of a block's gates, S * B * G * H: 2 MB in float32, about the cache of two cores."""
+
+MEMORY = 2**23
+"""Elements of all steps' gates, T * B * G * H, that are kept for the backward pass: 32 MB in float32."""
+
+
+class _Scratch(threading.local):
+    """A thread's buffers for what lives no longer than one pass over a layer.
+
+    The system hands out fresh memory page by page, at about 1 us for 4 KB: as long as the work that is done on it.
+    What is kept is a few blocks (`BLOCK`), whatever the length of the sequences.
+    """
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def __call__(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """A buffer to be filled, with the type of `like`; valid until the same name is asked for again."""
+        count = math.prod(shape)
+        if count > 2 * BLOCK or like.device.type != "cpu":
+            return like.new_empty(shape)
+        buffer = self.buffers.get((name, like.dtype))
+        if buffer is None or len(buffer) < count:
+            with torch.inference_mode(False):  # it may be written outside of inference mode later
+                buffer = self.buffers[name, like.dtype] = torch.empty(count, dtype=like.dtype)
+        return buffer[:count].view(shape)
+
+
+scratch = _Scratch()
 
 
 @dataclass(frozen=True)
@@ -29,6 +63,7 @@ class Steps:
         reverse: Whether time runs from the last step to the first; not together with `sizes`.
         sizes: The number of rows that have a step t, for each t; rows are sorted by length, the longest first.
             None where all rows have all steps.
+        p: The probability with which the state mask drops.
         keep: Whether a backward pass may follow, for which a forward pass keeps its gates.
     """
 
@@ -36,6 +71,7 @@ class Steps:
     batch: int
     reverse: bool = False
     sizes: tuple[int, ...] | None = None
+    p: float = 0.0
     keep: bool = True
 
     def blocks(self, width: int) -> list[tuple[int, int]]:
@@ -50,6 +86,10 @@ class Steps:
         shape = (self.count, self.batch, width)
         return like.new_empty(shape) if self.sizes is None else like.new_zeros(shape)
 
+    def masks(self, mask: Tensor | None, like: Tensor) -> "StepMasks | None":
+        """What each step multiplies its state with; mask (T or 1, B, H), like (T, B, H)."""
+        return None if mask is None else StepMasks(mask, self.p, like)
+
     def views(self, part: Tensor, start: int) -> list[Tensor]:
         """The running rows of each step, in running order; part (S, B, ...) begins at step `start`."""
         views = list(part.unbind(0))
@@ -58,11 +98,11 @@ class Steps:
         return views[::-1] if self.reverse else views
 
     def pieces(
-        self, handed: Tensor, initial: Tensor, start: int, stop: int, masks: Tensor | None = None
+        self, handed: Tensor, initial: Tensor, start: int, stop: int, masks: "StepMasks | None" = None
     ) -> list[tuple[slice, Tensor]]:
         """What the block's steps read, as at most two stretches: which steps of the block, and (s, B, H).
 
-        With masks (T, B, H), `handed` holds what they act on: one product makes again what would have to be stored.
+        With masks, `handed` holds what they act on: one product makes again what would have to be stored.
         """
         first = self.count - 1 if self.reverse else 0
         pieces = [(slice(first - start, first - start + 1), initial[None])] if start <= first < stop else []
@@ -70,7 +110,9 @@ class Steps:
         begin, end = (start, min(stop, first)) if self.reverse else (max(start, 1), stop)
         if begin < end:
             source = slice(begin + shift, end + shift)
-            states = handed[source] if masks is None else handed[source] * masks[source]
+            states = handed[source]
+            if masks is not None:
+                states = torch.mul(states, masks[source], out=scratch("states", states, *states.shape))
             pieces.append((slice(begin - start, end - start), states))
         return pieces
 
@@ -80,31 +122,115 @@ class Steps:
             for view, n in zip(part.unbind(0), self.sizes[start:], strict=False):
                 view[n:].zero_()
 
-    def final(self, handed: Tensor, initial: Tensor, masks: Tensor | None = None) -> Tensor:
+    def final(self, handed: Tensor, initial: Tensor, masks: "StepMasks | None" = None) -> Tensor:
         """(B, H), what each row's last step hands on; the initial state of rows without a step."""
         if self.sizes is None:
-            last = 0 if self.reverse else -1
-            return handed[last].clone() if masks is None else handed[last] * masks[last]
+            last = 0 if self.reverse else self.count - 1
+            return handed[last].clone() if masks is None else handed[last] * masks[last : last + 1][0]
         final, begin = initial.clone(), 0
         for t in reversed(range(self.count)):
             end = self.sizes[t]
             if end > begin:  # these rows have no later step
                 rows = handed[t, begin:end]
-                final[begin:end] = rows if masks is None else rows * masks[t, begin:end]
+                final[begin:end] = rows if masks is None else rows * masks[t : t + 1][0, begin:end]
                 begin = end
         return final
 
 
-def with_ones(x: Tensor, bias: bool) -> Tensor:
-    """(T, B, F) -> (T * B, F), or (T * B, F + 1) with a last column of ones: the bias is one more weight."""
-    if bias:
+class Kept:
+    """The gates (T, B, width) of a forward pass: all of them where a backward pass reads them, else one block's.
+
+    More than `MEMORY` elements are not kept but made again, block by block, from the states: that takes one more large
+    GEMM, less than the system takes to hand out so much fresh memory, and a fifth of the memory.
+
+    Attributes:
+        everything: What is kept for the backward pass, or None.
+    """
+
+    def __init__(self, steps: Steps, blocks: list[tuple[int, int]], width: int, like: Tensor) -> None:
+        whole = steps.keep and steps.count * steps.batch * width <= MEMORY
+        longest = max(stop - start for start, stop in blocks)
+        shape = steps.batch, width
+        self.everything = like.new_empty(steps.count, *shape) if whole else None
+        self.buffer = scratch("gates", like, longest, *shape) if self.everything is None else self.everything
+
+    def __getitem__(self, block: slice) -> Tensor:
+        """(S, B, width), to be filled."""
+        return self.buffer[: block.stop - block.start] if self.everything is None else self.buffer[block]
+
+
+class StepMasks:
+    """The masks of all steps, scaled; those of fresh masks are made for a stretch of time when it is asked for.
+
+    So they are never in memory for all steps but as 16 bits an entry.
+    """
+
+    def __init__(self, mask: Tensor, p: float, like: Tensor) -> None:
+        self.mask, self.like, self.scale = mask, like, 1.0 / (1.0 - p)
+        self.same = scaled(mask, p, like.dtype).expand_as(like) if len(mask) == 1 else None
+
+    def __getitem__(self, steps: slice) -> Tensor:
+        """(S, B, H), valid until the next stretch is asked for."""
+        if self.same is not None:
+            return self.same[steps]
+        mask = self.mask[steps]
+        out = scratch("masks", self.like, *mask.shape)
+        return out.copy_(mask).mul_(self.scale)
+
+
+def input_factors(x: Tensor, w_ih: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The factors of the input's share of the gates, x (T, B, F) times w_ih (G * H, F) plus the bias.
+
+    Where the input is narrow, its rows get a last column of ones, and the bias is one more weight: that takes less than
+    to add it, and one GEMM gives both gradients.
+
+    Returns:
+        For `product`: (T * B, F) or (T * B, F + 1); (F, G * H) or (F + 1, G * H); the bias that is still to be added.
+    """
+    if bias is not None and x.shape[2] < NARROW:
         x = torch.cat((x, x.new_ones(1, 1, 1).expand(*x.shape[:2], 1)), dim=2)
-    return x.flatten(0, 1).contiguous()
+        w_ih, bias = torch.cat((w_ih, bias[:, None]), dim=1), None
+    return x.flatten(0, 1).contiguous(), w_ih.t(), bias
 
 
-def input_weights(w_ih: Tensor, bias: Tensor | None) -> Tensor:
-    """(G * H, F) -> the transpose, to multiply what `with_ones` gives: (F, G * H) or (F + 1, G * H)."""
-    return (w_ih if bias is None else torch.cat((w_ih, bias[:, None]), dim=1)).t()
+class InputGradients:
+    """Sums the gradients of w_ih and of the bias over the blocks; `x_1` as `input_factors` gives it."""
+
+    def __init__(self, x_1: Tensor, features: int, need_bias: bool) -> None:
+        self.x_1, self.features = x_1, features
+        self.sum_bias = need_bias and x_1.shape[1] == features
+        self.total: Tensor | None = None
+        self.total_bias: Tensor | None = None
+
+    def add(self, rows: slice, gradients: Tensor) -> None:
+        """Adds what the gradients of these rows' gates, (R, G * H), give."""
+        self.total = accumulate(self.total, self.x_1[rows], gradients)
+        if self.sum_bias:
+            part = gradients.sum(0)
+            self.total_bias = part if self.total_bias is None else self.total_bias.add_(part)
+
+    @property
+    def weight(self) -> Tensor:
+        """(G * H, F)."""
+        assert self.total is not None
+        return self.total[: self.features].t()
+
+    @property
+    def bias(self) -> Tensor:
+        """(G * H,)."""
+        assert self.total is not None
+        return self.total[self.features] if self.total_bias is None else self.total_bias
+
+
+def transposed(w: Tensor) -> Tensor:
+    """(N, K) -> a new (K, N), free to be scaled; `contiguous` would hand out a single column itself."""
+    return w.t().clone(memory_format=torch.contiguous_format)
+
+
+def without_autocast(like: Tensor) -> AbstractContextManager[Any]:
+    """A context without autocast on the tensor's device; to enter torch's own costs as much as a step."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def plain_backward(backward: Callable[..., Any]) -> Any:
@@ -117,7 +243,7 @@ def plain_backward(backward: Callable[..., Any]) -> Any:
                 "create_graph=True: the whole-sequence recurrence has no second derivatives, "
                 'run the forward pass in force_path("reference")'
             )
-        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+        with without_autocast(ctx.saved_tensors[0]):
             return backward(ctx, *grads)
 
     return run

@@ -13,6 +13,9 @@ from rnn_lightning.nn.fused_product import SMALLEST
 
 Path = Literal["auto", "torch", "fused", "reference"]
 
+LARGE_BATCH = 128
+"""Rows from which an LSTM trains faster on the whole-sequence recurrence than on oneDNN's."""
+
 _path: ContextVar[Path] = ContextVar("rnn_lightning_path", default="auto")
 
 
@@ -35,7 +38,12 @@ def force_path(path: Path) -> Iterator[None]:
 
 
 def choose_path(
-    mode: str, x: Tensor, state_mask: Tensor | None = None, ragged: bool = False, step_size: int | None = None
+    mode: str,
+    x: Tensor,
+    state_mask: Tensor | None = None,
+    ragged: bool = False,
+    rows: int | None = None,
+    weights: int | None = None,
 ) -> Literal["torch", "fused", "reference"]:
     """The path of a layer.
 
@@ -43,17 +51,17 @@ def choose_path(
 
     - Traced, exported or compiled: torch's kernels, else (with state dropout) the reference; exporters know both.
     - On a GPU: torch's kernels (cuDNN), else the reference.
-    - On a CPU: the whole-sequence recurrence, but for an LSTM without state dropout on rows of equal length in float32
-      torch's kernel (oneDNN), in reduced precision without state dropout torch's kernels, and for a small GRU without
-      gradients torch's kernel, which is 5 % faster there. Measured by
-      `scripts/benchmark_recurrence.py`.
+    - On a CPU: the whole-sequence recurrence, but without state dropout torch's kernels in reduced precision; for an
+      LSTM on rows of equal length in float32 (oneDNN), unless it trains on large batches, where ours is a fifth faster;
+      and for a small GRU without gradients. Measured by `scripts/benchmark_recurrence.py`.
 
     Args:
         mode: As torch.nn names the cell, `"LSTM"` for instance.
         x: The input; its device and dtype matter.
         state_mask: The mask of state dropout, if there is one.
         ragged: Whether the rows have lengths.
-        step_size: The multiplications of a step's product with the state, B * G * H * H, where known.
+        rows: B, where known.
+        weights: The elements of the state's weight, G * H * H, where known.
     """
     path = _path.get()
     if path == "torch" and state_mask is not None:
@@ -67,8 +75,12 @@ def choose_path(
         return slow
     if state_mask is None and (torch.is_autocast_enabled("cpu") or x.dtype not in (torch.float32, torch.float64)):
         return "torch"
-    if mode == "LSTM" and state_mask is None and not ragged and x.dtype == torch.float32:
+    if state_mask is not None or ragged:
+        return "fused"
+    small = rows is not None and weights is not None and rows * weights < SMALLEST
+    if mode == "LSTM" and x.dtype == torch.float32:
+        large = rows is not None and rows >= LARGE_BATCH and not small
+        return "fused" if large and torch.is_grad_enabled() else "torch"
+    if mode == "GRU" and small and not torch.is_grad_enabled():
         return "torch"
-    if mode == "GRU" and slow == "torch" and not ragged and not torch.is_grad_enabled():
-        return "fused" if step_size is None or step_size >= SMALLEST else "torch"
     return "fused"

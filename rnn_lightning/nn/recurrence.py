@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rnn_lightning.nn.dropout import scaled
+
 Step = Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
@@ -50,6 +52,7 @@ def recurrence(
     mask: Tensor | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
+    p: float = 0.0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer in one direction over all time steps.
 
@@ -58,10 +61,11 @@ def recurrence(
         x: (T, B, F).
         state: (h,) or (h, c), each (B, H).
         weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,).
-        mask: (T or 1, B, H), multiplies the hidden state that a step hands to the next one; the step's output and the
-            LSTM's c are untouched.
+        mask: (T or 1, B, H), 1 or 0, multiplies the hidden state that a step hands to the next one, together with
+            1 / (1 - p); the step's output and the LSTM's c are untouched.
         lengths: (B,); past a row's length its output is zero and its state stays as it is.
         reverse: Whether time runs from a row's last step to its first.
+        p: The probability with which `mask` drops.
 
     Returns:
         The outputs (T, B, H), and the state as the next step would receive it.
@@ -70,9 +74,10 @@ def recurrence(
         # Autocast casts the weights again at every step; cast once, and run the loop outside it.
         dtype = torch.get_autocast_dtype(x.device.type)
         x, state, weights = x.to(dtype), tuple(s.to(dtype) for s in state), [w.to(dtype) for w in weights]
-        mask = mask if mask is None else mask.to(dtype)
         with torch.autocast(x.device.type, enabled=False):
-            return _loop(STEPS[mode], x, state, weights, mask, lengths, reverse)
+            return recurrence(mode, x, state, weights, mask, lengths, reverse, p)
+    if mask is not None:
+        mask = scaled(mask, p, x.dtype)
     return _loop(STEPS[mode], x, state, weights, mask, lengths, reverse)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, check_probability, draw_mask
+from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, check_probability, draw_mask, drop
 from rnn_lightning.nn.fused import fused_recurrence
 from rnn_lightning.nn.init import Init, check_init, initialize_layers
 from rnn_lightning.nn.path import choose_path
@@ -38,6 +38,8 @@ class RecurrentLayers(nn.RNNBase):
     outputs, states and gradients.
     """
 
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
     input_dropout: float
     output_dropout: float
     state_dropout: float
@@ -97,15 +99,15 @@ class RecurrentLayers(nn.RNNBase):
             raise ArgumentError("sample_masks: fresh masks differ at every step, give steps (or set variational=True)")
         time = 1 if self.variational or steps is None else steps
         directions = 2 if self.bidirectional else 1
-        weight: Tensor = self.get_parameter("weight_ih_l0")
+        device = self.weight_ih_l0.device
         layers = []
         for layer in range(self.num_layers):
             features = self.hidden_size * directions if layer else self.input_size
             layers.append(
                 LayerMasks(
-                    draw_mask((time, batch_size, features), self.input_dropout, weight),
-                    draw_mask((time, batch_size, directions * self.hidden_size), self.output_dropout, weight),
-                    draw_mask((time, directions, batch_size, self.hidden_size), self.state_dropout, weight),
+                    draw_mask((time, batch_size, features), self.input_dropout, device),
+                    draw_mask((time, batch_size, directions * self.hidden_size), self.output_dropout, device),
+                    draw_mask((time, directions, batch_size, self.hidden_size), self.state_dropout, device),
                 )
             )
         return DropoutMasks(tuple(layers), self.variational)
@@ -152,8 +154,8 @@ class RecurrentLayers(nn.RNNBase):
         lengths = _check_lengths(lengths, batch, steps)
         if masks is None and self.training:
             masks = self.sample_masks(batch, steps)
-        work = batch * self.get_parameter("weight_hh_l0").numel()
-        if masks is None and choose_path(self.mode, input, None, lengths is not None, work) == "torch":
+        size = self.weight_hh_l0.numel()
+        if masks is None and choose_path(self.mode, input, None, lengths is not None, batch, size) == "torch":
             return self._forward_torch(input, hx, lengths)
         hx = self._initial(batch, hx)
         self.check_forward_args(input, hx, None)  # type: ignore[arg-type]  # torch's own checks of the shapes
@@ -189,7 +191,7 @@ class RecurrentLayers(nn.RNNBase):
         if hx is not None:
             return hx
         directions = 2 if self.bidirectional else 1
-        zeros = self.get_parameter("weight_hh_l0").new_zeros(self.num_layers * directions, batch, self.hidden_size)
+        zeros = self.weight_hh_l0.new_zeros(self.num_layers * directions, batch, self.hidden_size)
         return (zeros, zeros) if self.mode == "LSTM" else zeros
 
     def _forward_packed(
@@ -234,25 +236,27 @@ class RecurrentLayers(nn.RNNBase):
         """Layer by layer. x (T, B, F), hx (L * D, B, H) or a pair -> (T, B, D * H) and the state."""
         directions = 2 if self.bidirectional else 1
         initial = hx if isinstance(hx, tuple) else (hx,)
-        work = x.shape[1] * self.get_parameter("weight_hh_l0").numel()
+        size = self.weight_hh_l0.numel()
         finals = []
         for layer in range(self.num_layers):
             mask = masks.layers[layer] if masks is not None else LayerMasks(None, None, None)
             if mask.input is not None:
-                x = x * mask.input
+                x = drop(x, mask.input, self.input_dropout)
             rows = slice(layer * directions, (layer + 1) * directions)
             state = tuple(s[rows] for s in initial)
-            path = choose_path(self.mode, x, mask.state, lengths is not None, work)
+            path = choose_path(self.mode, x, mask.state, lengths is not None, x.shape[1], size)
             if path == "torch":
                 x, final = self._torch_layer(layer, x, state, lengths)
             else:
                 x, final = self._own_layer(layer, x, state, lengths, mask.state, path)
             finals.append(final)
             if mask.output is not None:
-                x = x * mask.output
+                x = drop(x, mask.output, self.output_dropout)
             if layer < self.num_layers - 1:
                 x = nn.functional.dropout(x, self.dropout, self.training)
-        states = [torch.cat(parts) for parts in zip(*finals, strict=True)]  # (L * D, B, H) each
+        states = finals[0]
+        if len(finals) > 1:
+            states = tuple(torch.cat(parts) for parts in zip(*finals, strict=True))  # (L * D, B, H) each
         return x, (states[0], states[1]) if self.mode == "LSTM" else states[0]
 
     def _own_layer(
@@ -275,6 +279,7 @@ class RecurrentLayers(nn.RNNBase):
                 tuple(s[direction] for s in state),
                 self.all_weights[layer * len(state[0]) + direction],
                 mask=None if mask is None else mask[:, direction],
+                p=self.state_dropout,
                 lengths=lengths,
                 reverse=direction == 1,
             )

@@ -37,10 +37,14 @@ def outcome(run, mode, leaves, *args, use="both"):
     return [y, *final, *torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True)]
 
 
+@pytest.mark.parametrize(("memory", "narrow"), [(2**23, 96), (0, 1)], ids=["kept", "made again"])
 @pytest.mark.parametrize("block", [2**19, 100, 1])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("mode", MODES)
-def test_equals_the_reference(mode, reverse, block, monkeypatch):
+def test_equals_the_reference(mode, reverse, block, memory, narrow, monkeypatch):
+    """Also where the gates are not kept for the backward pass but made again, and the bias is no weight of the input."""
+    monkeypatch.setattr(fused_steps, "MEMORY", memory)
+    monkeypatch.setattr(fused_steps, "NARROW", narrow)
     monkeypatch.setattr(fused_steps, "BLOCK", block)
     cases = itertools.product((True, False), (None, 1, T), (None, (5, 1, 3), (0, 4, 2), (3, 3, 0), (0, 0, 0)))
     for (bias, rows, lengths), use in itertools.product(cases, ("both", "output", "state")):
@@ -92,6 +96,18 @@ def test_without_onednn_the_numbers_are_the_same(mode, monkeypatch):
     monkeypatch.setattr(products, "_linear", None)
     for one, other in zip(with_it, outcome(fused_recurrence, mode, leaves), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", list(itertools.product((1, 3), (1, 2), (1, 2), (1, 2))), ids=str)
+@pytest.mark.parametrize("mode", MODES)
+def test_single_steps_rows_features_and_units(mode, sizes):
+    """Where a matrix is a row, its transpose is the same memory: what is scaled must be a copy."""
+    leaves = problem(mode, sizes=sizes)
+    before = [leaf.detach().clone() for leaf in leaves]
+    for one, other in zip(outcome(fused_recurrence, mode, leaves), outcome(recurrence, mode, leaves), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+    for leaf, value in zip(leaves, before, strict=True):
+        assert torch.equal(leaf, value)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -64,7 +64,7 @@ def test_the_torch_path_has_no_state_dropout(cell):
 def test_every_form_of_input_takes_the_same_masks(cell, variational, form):
     """Rows of masks are rows of the batch, also where packing sorts them."""
     layers = make(cell, F, H, 2, bidirectional=True, variational=variational, **DROPOUTS)
-    time_first = make(cell, F, H, 2, bidirectional=True, batch_first=False)
+    time_first = make(cell, F, H, 2, bidirectional=True, batch_first=False, **DROPOUTS)
     time_first.load_state_dict(layers.state_dict())
     rows = 1 if form == "unbatched" else B
     lengths = {"packed": torch.tensor([4, 2, 1]), "packed unsorted": torch.tensor([2, 4, 1])}.get(form)

@@ -27,8 +27,8 @@ def per_step(layers, masks, lengths=None):
     options = {"nonlinearity": layers.mode[4:].lower()} if name == "RNNCell" else {}
     directions = 2 if layers.bidirectional else 1
 
-    def at(mask, t, *index):
-        return 1.0 if mask is None else mask[(0 if masks.variational else t, *index)]
+    def at(mask, p, t, *index):
+        return 1.0 if mask is None else mask[(0 if masks.variational else t, *index)].double() / (1 - p)
 
     def run_row(layer, direction, x, row, h, c):
         """x, a list of the inputs of one row's steps -> its outputs and the final state."""
@@ -37,12 +37,12 @@ def per_step(layers, masks, lengths=None):
         cell = getattr(torch.nn, name)(len(x[0]) if x else 1, layers.hidden_size, bias=layers.bias, **options)
         mask, outputs = masks.layers[layer], [None] * len(x)
         for t in reversed(range(len(x))) if direction else range(len(x)):
-            x_t = x[t] * at(mask.input, t, row)
+            x_t = x[t] * at(mask.input, layers.input_dropout, t, row)
             if layers.mode == "LSTM":
                 out, c = functional_call(cell, weights, (x_t, (h, c)))
             else:
                 out = functional_call(cell, weights, (x_t, h))
-            h = out * at(mask.state, t, direction, row)
+            h = out * at(mask.state, layers.state_dropout, t, direction, row)
             outputs[t] = out
         return outputs, h, c
 
@@ -65,7 +65,10 @@ def per_step(layers, masks, lengths=None):
                 h_final.append(torch.stack([h for h, _ in finals]))
                 c_final.append(torch.stack([c for _, c in finals]))
             mask = masks.layers[layer].output
-            rows = [[torch.cat(o) * at(mask, t, row) for t, o in enumerate(outputs[row])] for row in range(batch)]
+            rows = [
+                [torch.cat(o) * at(mask, layers.output_dropout, t, row) for t, o in enumerate(outputs[row])]
+                for row in range(batch)
+            ]
         zero = x.new_zeros(layers.hidden_size * directions)
         output = torch.stack([torch.stack([*row, *[zero] * (steps - len(row))]) for row in rows])
         h, c = torch.stack(h_final), torch.stack(c_final)

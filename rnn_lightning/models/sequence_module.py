@@ -46,7 +46,7 @@ class SequenceModule(TruncatedBPTTModule):
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
         carry_state: Whether row i of a batch goes on where row i of the batch before ended; needs contiguous data.
         weights: Trained weights to start from: the name of a network that ships with the package (`seq2vec_mnist`), or
-            a file: a checkpoint, or a plain state dict. A head of another size starts fresh.
+            a file: a checkpoint, a plain state dict, or an export's `network.json`. A head of another size starts fresh.
         optimizer: Makes the optimizer from the parameters; Adam with lr 0.001 if not given.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; none if not given.
         lr_interval: When the scheduler steps: after each "epoch", "batch" or optimizer "step".

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from trained_networks import NETWORKS, TrainedNetwork
 
 from rnn_lightning.callbacks import BestAndLast
-from rnn_lightning.cli import CLI, main
+from rnn_lightning.cli import CLI, fail, main
 from rnn_lightning.data import SequenceDataModule, SequenceMNIST, SyntheticSine
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.checkpoint import network_of
@@ -106,17 +106,18 @@ def check(names: list[str], data_dir: str, folder: Path) -> list[str]:
     return wrong
 
 
-if __name__ == "__main__":
+def run(arguments: list[str] | None = None) -> None:
+    """The command line: trains what is named, or checks it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to train or check: {', '.join(NETWORKS)}")
     parser.add_argument("--check", action="store_true", help="evaluate the shipped weights; all if no name is given")
     parser.add_argument("--data_dir", default="data", help="folder of the MNIST files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training each")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder of weights and cards")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NETWORKS]
     if unknown or not (options.names or options.check):
-        parser.error(f"{', '.join(unknown) or 'no NAME'}: give one or several of {', '.join(NETWORKS)}")
+        fail(f"{', '.join(unknown) or 'no NAME'}: give one or several of {', '.join(NETWORKS)}")
     torch.set_num_threads(1)  # sums are rounded by the number of threads
     try:
         if options.check:
@@ -125,4 +126,8 @@ if __name__ == "__main__":
         for name in options.names:
             make(NETWORKS[name], options.seeds, options.data_dir, options.output)
     except ArgumentError as error:
-        parser.error(str(error))
+        fail(str(error))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,6 +1,5 @@
 """`scripts/train_weights.py`, on trainings of seconds: what it writes, that it repeats, and what its check finds."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -97,14 +96,32 @@ def test_the_cards_of_what_ships_are_of_these_recipes(script):
             assert words in text
 
 
-def test_from_the_command_line():
-    def run(*arguments):
-        command = [sys.executable, str(SCRIPTS / "train_weights.py"), *arguments]
-        return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--check", "seq2seq_sine"], None, "the card says"),
+        (["--check", "seq2seq_sine", "--output=empty"], 2, "error: there is no model card empty/seq2seq_sine.md"),
+        (["seq2seq_cosine"], 2, "error: seq2seq_cosine: give one or several of seq2vec_mnist, "),
+        ([], 2, "error: no NAME: "),
+    ],
+)
+def test_from_the_command_line(script, arguments, code, words, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(script.torch, "set_num_threads", lambda threads: None)  # for this process, it would stay so
+    with pytest.raises(SystemExit) as end:
+        script.run(arguments)
+    assert end.value.code == code
+    captured = capsys.readouterr()
+    (line,) = (captured.out + captured.err).strip().splitlines()
+    assert words in line
 
-    checked = run("--check", "seq2seq_sine")
-    assert checked.returncode == 0, checked.stderr
-    assert checked.stdout.count("the card says") == 1
-    unknown = run("seq2seq_cosine")
-    assert unknown.returncode == 2
-    assert "seq2seq_cosine: give one or several of" in unknown.stderr
+
+def test_a_check_that_finds_something_fails(make, script, capsys, monkeypatch):
+    folder = make([0])
+    monkeypatch.setattr(script.torch, "set_num_threads", lambda threads: None)
+    card = folder / "seq2seq_sine_deep.md"
+    claimed = script.read_card(card).test
+    card.write_text(card.read_text().replace(f"| {claimed:.4f} |", f"| {claimed + 0.001:.4f} |"))
+    with pytest.raises(SystemExit) as end:
+        script.run(["--check", "seq2seq_sine_deep", f"--output={folder}"])
+    assert f"the card says test mse {claimed + 0.001:.4f}" in str(end.value.code)

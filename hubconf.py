@@ -2,4 +2,11 @@
 
 dependencies = ["torch"]
 
-from rnn_lightning.hub import seq2seq, seq2vec  # noqa: E402, F401  # torch.hub lists what is callable here
+from rnn_lightning.hub import (  # noqa: E402  # torch.hub lists what is callable here
+    seq2seq,  # noqa: F401
+    seq2seq_sine,  # noqa: F401
+    seq2seq_sine_deep,  # noqa: F401
+    seq2vec,  # noqa: F401
+    seq2vec_mnist,  # noqa: F401
+    seq2vec_mnist_lstm,  # noqa: F401
+)

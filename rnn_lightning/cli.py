@@ -22,12 +22,14 @@ from rnn_lightning import (
 from rnn_lightning.arguments import Arguments
 from rnn_lightning.callbacks import BestAndLast, PredictionWriter
 from rnn_lightning.errors import ArgumentError, NonFiniteLossError
+from rnn_lightning.export import command as export_command
 from rnn_lightning.models.checkpoint import read_checkpoint
 from rnn_lightning.recipes import RecipeOrFile
 from rnn_lightning.runs import RUNS, find_checkpoint, run_folder
 
 LINKED = ("input_size", "output_size")
 """Arguments of the model that follow from the data."""
+EPILOG = "One subcommand more, export, turns a checkpoint into plain weights, JSON and ONNX; see export --help."
 
 
 class Parser(LightningArgumentParser):
@@ -120,6 +122,7 @@ class CLI(LightningCLI):
         config = self.config[subcommand]
         if self.checkpoint is not None:
             config.ckpt_path = str(self.checkpoint)
+            config.model.get("init_args", {})["weights"] = None  # the checkpoint has all of them
         weights = config.model.get("init_args", {}).get("weights")
         if subcommand != "fit" and self.checkpoint is None and weights is None:
             raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
@@ -142,7 +145,11 @@ class CLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def after_instantiate_classes(self) -> None:
-        """What fails from here on is not the configuration's fault alone."""
+        """Refuses to evaluate an untrained head; what fails from here on is not the configuration's fault alone."""
+        if self.subcommand != "fit" and self.checkpoint is None and getattr(self.model, "fresh_head", False):
+            raise ArgumentError(
+                f"{self.subcommand}: model.weights have no head of this size, it is untrained: fit first"
+            )
         type(self).started = True
 
     def after_fit(self) -> None:
@@ -174,7 +181,11 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
     """
     _quiet()
     cli.started = False
+    typed = sys.argv[1:] if args is None else args
     try:
+        if isinstance(typed, list) and typed[:1] == ["export"]:
+            export_command(typed[1:])
+            return
         cli(
             LightningModule,
             LightningDataModule,
@@ -184,7 +195,7 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={"version": __version__, "prog": "rnn_lightning"},
+            parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
             args=args,

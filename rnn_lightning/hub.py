@@ -1,8 +1,10 @@
-"""Entry points of `torch.hub.load`: networks in evaluation mode, from torch alone."""
+"""Entry points of `torch.hub.load`: networks in evaluation mode, untrained and trained, from torch alone."""
 
+from pathlib import Path
 from typing import Any
 
-from rnn_lightning.nn import Seq2SeqNet, Seq2VecNet
+from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
+from rnn_lightning.saved import load_network, shipped
 
 
 def seq2vec(input_size: int, output_size: int, **options: Any) -> Seq2VecNet:
@@ -40,3 +42,114 @@ def seq2seq(input_size: int, output_size: int, **options: Any) -> Seq2SeqNet:
         A module in evaluation mode: x (B, T, I) -> y (B, T, O) and the final state.
     """
     return Seq2SeqNet(input_size, output_size, **options).eval()
+
+
+def seq2vec_mnist(pretrained: bool = True) -> Seq2VecNet:
+    """One tanh layer of 150 that reads a handwritten digit row by row; test accuracy 0.9840.
+
+    Example:
+        >>> net = torch.hub.load(REPO, "seq2vec_mnist")
+        >>> images = torch.randint(0, 256, (4, 28, 28), dtype=torch.uint8)  # grey, white on black, as MNIST has them
+        >>> y, state = net(images / 255)  # y (4, 10)
+        >>> digits = y.argmax(-1)  # (4,)
+
+    Args:
+        pretrained: Whether it has the trained weights; else an untrained network of the same shape.
+
+    Returns:
+        A `Seq2VecNet` in evaluation mode: x (B, 28, 28) float in [0, 1], a row a step -> logits y (B, 10) and the final
+        state (1, B, 150). State, `lengths`, packed and unbatched input as in any `Seq2VecNet`.
+
+    Raises:
+        ArgumentError: The weights are missing, changed or cut off.
+    """
+    return _trained("seq2vec_mnist", pretrained)
+
+
+def seq2vec_mnist_lstm(pretrained: bool = True) -> Seq2VecNet:
+    """One LSTM layer of 150 that reads a handwritten digit row by row; test accuracy 0.9917.
+
+    Example:
+        >>> net = torch.hub.load(REPO, "seq2vec_mnist_lstm")
+        >>> images = torch.randint(0, 256, (4, 28, 28), dtype=torch.uint8)  # grey, white on black, as MNIST has them
+        >>> y, (h, c) = net(images / 255)  # y (4, 10)
+        >>> digits = y.argmax(-1)  # (4,)
+
+    Args:
+        pretrained: Whether it has the trained weights; else an untrained network of the same shape.
+
+    Returns:
+        A `Seq2VecNet` in evaluation mode: x (B, 28, 28) float in [0, 1], a row a step -> logits y (B, 10) and the final
+        state (h, c), each (1, B, 150). State, `lengths`, packed and unbatched input as in any `Seq2VecNet`.
+
+    Raises:
+        ArgumentError: The weights are missing, changed or cut off.
+    """
+    return _trained("seq2vec_mnist_lstm", pretrained)
+
+
+def seq2seq_sine(pretrained: bool = True) -> Seq2SeqNet:
+    """One relu layer of 100 that predicts t sin(t) / 3 + 2 sin(5 t) a step ahead; mean squared error 0.0350.
+
+    Example:
+        >>> net = torch.hub.load(REPO, "seq2seq_sine")
+        >>> t = 12.2 + 0.1 * torch.arange(20)  # spacing 0.1, within [0, 30]
+        >>> y, state = net((t * t.sin() / 3 + 2 * (5 * t).sin())[None, :, None])  # y (1, 20, 1): the value 0.1 later
+        >>> y, state = net(y[:, -1:], state)  # goes on with its own prediction
+
+    Args:
+        pretrained: Whether it has the trained weights; else an untrained network of the same shape.
+
+    Returns:
+        A `Seq2SeqNet` in evaluation mode: x (B, T, 1), the raw values -> y (B, T, 1), each the value one step later, and
+        the final state (1, B, 100). State, `lengths`, packed and unbatched input and `step` as in any `Seq2SeqNet`.
+
+    Raises:
+        ArgumentError: The weights are missing, changed or cut off.
+    """
+    return _trained("seq2seq_sine", pretrained)
+
+
+def seq2seq_sine_deep(pretrained: bool = True) -> Seq2SeqNet:
+    """Three tanh layers of 100 with state dropout, for the same series as `seq2seq_sine`; mean squared error 0.0391.
+
+    Example:
+        >>> net = torch.hub.load(REPO, "seq2seq_sine_deep")
+        >>> t = 12.2 + 0.1 * torch.arange(20)  # spacing 0.1, within [0, 30]
+        >>> y, state = net((t * t.sin() / 3 + 2 * (5 * t).sin())[None, :, None])  # y (1, 20, 1): the value 0.1 later
+        >>> y, state = net(y[:, -1:], state)  # goes on with its own prediction
+
+    Args:
+        pretrained: Whether it has the trained weights; else an untrained network of the same shape.
+
+    Returns:
+        A `Seq2SeqNet` in evaluation mode (its dropout is on after `train()`): x (B, T, 1), the raw values -> y (B, T, 1),
+        each the value one step later, and the final state (3, B, 100). The rest as in any `Seq2SeqNet`.
+
+    Raises:
+        ArgumentError: The weights are missing, changed or cut off.
+    """
+    return _trained("seq2seq_sine_deep", pretrained)
+
+
+def load_exported(folder: str | Path) -> RecurrentNet:
+    """The network that `python -m rnn_lightning export` has written.
+
+    Example:
+        >>> net = hub.load_exported("exported")
+        >>> y, state = net(x)
+
+    Args:
+        folder: The `--output` of the export; `network.json` and the weights in it are read.
+
+    Returns:
+        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU.
+
+    Raises:
+        ArgumentError: A file is missing, changed or cut off.
+    """
+    return load_network(Path(folder, "network.json"))
+
+
+def _trained(name: str, pretrained: bool) -> Any:
+    return load_network(shipped().get(name) or Path(__file__).with_name("weights") / f"{name}.json", pretrained)

@@ -1,14 +1,19 @@
 """Reading checkpoints and weights: only tensors and plain values, and only those of the same model."""
 
+import inspect
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
+from rnn_lightning.saved import check_shapes, read_description, read_weights, shipped
 
 NETWORK = (
     "input_size",
@@ -21,6 +26,9 @@ NETWORK = (
     "bidirectional",
 )
 """Arguments that two networks must share if one is to run on the other's weights."""
+NETWORKS: dict[str, type[RecurrentNet]] = {"Seq2Vec": Seq2VecNet, "Seq2Seq": Seq2SeqNet}
+"""The network of each model that a checkpoint may name."""
+HEAD = ("head.weight", "head.bias")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -49,43 +57,96 @@ def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> Non
     name, own = checkpoint.get("model"), type(module).__name__
     if name is not None and name != own:
         raise ArgumentError(f"the checkpoint holds a {name}, the model is a {own}: give the checkpoint of a {own}")
-    saved, wanted = checkpoint.get("hyper_parameters", {}), module.hparams
+    _check_arguments(checkpoint.get("hyper_parameters", {}), module.hparams, "the checkpoint")
+    check_shapes(module, checkpoint.get("state_dict", {}), "the checkpoint")
+
+
+def network_of(path: str | Path) -> tuple[RecurrentNet, dict[str, Any]]:
+    """The trained network in a run's checkpoint, and the arguments that it was made with.
+
+    Raises:
+        ArgumentError: The file is not there or not readable, or is no checkpoint of a `Seq2Vec` or `Seq2Seq`.
+    """
+    checkpoint = read_checkpoint(path)
+    name, saved = checkpoint.get("model"), checkpoint.get("hyper_parameters")
+    if "state_dict" not in checkpoint or name not in NETWORKS or not isinstance(saved, dict):
+        found = f"a {name}" if name else "no model's name"
+        raise ArgumentError(f"{str(path)!r} holds {found}: give a checkpoint of {' or '.join(NETWORKS)}")
+    cls = NETWORKS[name]
+    arguments = {key: saved[key] for key in inspect.signature(cls).parameters if key in saved}
+    try:
+        net = cls(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(f"the arguments in {str(path)!r} make no {cls.__name__}: {error}") from error
+    weights = _weights_in(checkpoint, str(path))
+    check_shapes(net, weights, str(path))
+    net.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    return net.eval(), arguments
+
+
+def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> bool:
+    """Loads trained weights into a network, strictly but for a head of another size, which is left as it is.
+
+    Args:
+        net: The network.
+        source: The name of a trained network that ships with the package, or a file: a checkpoint, a plain state dict,
+            or the JSON beside one. A file of a trained network's name wins.
+        arguments: What the network was made with, to say what differs.
+
+    Returns:
+        Whether the head got its weights, too.
+
+    Raises:
+        ArgumentError: There is no such name or file, or it is not readable, or of another network.
+    """
+    label = f"weights={source!r}"
+    weights, saved = _read_weights(source)
+    _check_arguments({k: v for k, v in saved.items() if k != "output_size"}, arguments, label)
+    own = net.state_dict()
+    fresh = all(key in weights for key in HEAD) and any(weights[key].shape != own[key].shape for key in HEAD)
+    if fresh:
+        sizes = f"{tuple(weights[HEAD[0]].shape)} there, {tuple(own[HEAD[0]].shape)} in the model"
+        weights = {**weights, **{key: own[key] for key in HEAD}}
+    check_shapes(net, weights, label)
+    net.load_state_dict(weights)
+    if fresh:
+        rank_zero_info(f"{label}: the head is of another size, {sizes}; it starts fresh, all other weights are loaded")
+    return not fresh
+
+
+def _read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights by name, and the arguments of their network as far as they are known."""
+    known = shipped()
+    path = known.get(source) if source in known and not Path(source).is_file() else Path(source)
+    assert path is not None
+    if not path.is_file():
+        raise ArgumentError(
+            f"weights={source!r}: there is no such file and no trained network of this name; these are {', '.join(known)}"
+        )
+    if path.suffix == ".json":
+        return read_weights(path), read_description(path)["arguments"]
+    checkpoint = read_checkpoint(path)
+    saved = checkpoint.get("hyper_parameters", {}) if "state_dict" in checkpoint else {}
+    return _weights_in(checkpoint, source), saved
+
+
+def _weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
+    """The network's weights in a checkpoint of its LightningModule, or in a plain state dict."""
+    weights = checkpoint
+    if "state_dict" in checkpoint:
+        prefix = "net."
+        weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ArgumentError(f"{source!r} holds no state dict: give a checkpoint, or a file of tensors by name")
+    return weights
+
+
+def _check_arguments(saved: Mapping[str, Any], wanted: Mapping[str, Any], source: str) -> None:
+    """Raises `ArgumentError` if weights belong to a network of other arguments."""
     differing = [
         f"{key}={saved[key]!r} (the model has {wanted[key]!r})"
         for key in NETWORK
         if key in saved and key in wanted and saved[key] != wanted[key]
     ]
     if differing:
-        raise ArgumentError(f"the checkpoint is of another network, with {', '.join(differing)}: make them equal")
-    check_shapes(module, checkpoint.get("state_dict", {}), "the checkpoint")
-
-
-def check_shapes(module: nn.Module, weights: dict[str, Tensor], source: str) -> None:
-    """Raises `ArgumentError` if the names or shapes of weights are not those of a module's parameters."""
-    own = {name: value.shape for name, value in module.state_dict().items()}
-    given = {name: value.shape for name, value in weights.items()}
-    for name in sorted(own.keys() | given.keys()):
-        if own.get(name) != given.get(name):
-            found, needed = (str(tuple(s[name])) if name in s else "missing" for s in (given, own))
-            raise ArgumentError(
-                f"{source} does not fit the network: {name} is {found} there, {needed} in the model; "
-                "give the weights of a network of the same arguments"
-            )
-
-
-def load_weights(net: nn.Module, path: str | Path) -> None:
-    """Loads a network's weights from a checkpoint of its LightningModule or from a plain state dict, strictly.
-
-    Raises:
-        ArgumentError: The file is not there, not readable, or of another network.
-    """
-    weights = read_checkpoint(path)
-    if "state_dict" in weights:
-        prefix = "net."
-        weights = {k.removeprefix(prefix): v for k, v in weights["state_dict"].items() if k.startswith(prefix)}
-    if not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ArgumentError(
-            f"weights={str(path)!r} holds no state dict: give a checkpoint, or a file of tensors by name"
-        )
-    check_shapes(net, weights, f"weights={str(path)!r}")
-    net.load_state_dict(weights)
+        raise ArgumentError(f"{source} is of another network, with {', '.join(differing)}: make them equal")

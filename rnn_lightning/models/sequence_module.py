@@ -45,7 +45,8 @@ class SequenceModule(TruncatedBPTTModule):
         init: Initial weights: "torch", "glorot" (TensorFlow's), "orthogonal" or "identity" (IRNN).
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
         carry_state: Whether row i of a batch goes on where row i of the batch before ended; needs contiguous data.
-        weights: A file with trained weights to start from: a checkpoint, or a plain state dict of the network.
+        weights: Trained weights to start from: the name of a network that ships with the package (`seq2vec_mnist`), or
+            a file: a checkpoint, a plain state dict, or an export's `network.json`. A head of another size starts fresh.
         optimizer: Makes the optimizer from the parameters; Adam with lr 0.001 if not given.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; none if not given.
         lr_interval: When the scheduler steps: after each "epoch", "batch" or optimizer "step".
@@ -109,8 +110,7 @@ class SequenceModule(TruncatedBPTTModule):
         self.optimizer_name = _optimizer_name(optimizer, self.parameters())
         self._score: Tensor | float = 0.0  # sum of the metric over the training epoch so far
         self._scored: Tensor | float = 0.0  # its number of targets
-        if weights is not None:
-            load_weights(self.net, weights)
+        self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """The network's own `forward`: x (B, T, I) -> the outputs and the final state."""

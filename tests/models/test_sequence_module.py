@@ -150,7 +150,7 @@ def test_weights_start_from_a_checkpoint_or_a_state_dict(fit, tmp_path):
     torch.save(torch.optim.SGD, tmp_path / "code.pt")
     for weights, words in [
         ("net.pt", "does not fit"),
-        ("nowhere.pt", "no checkpoint"),
+        ("nowhere.pt", "no such file"),
         ("bad.pt", "readable"),
         ("code.pt", "readable"),
     ]:

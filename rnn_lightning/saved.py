@@ -1,0 +1,156 @@
+"""A network on disk, read and written by torch alone: its arguments as JSON, beside its weights as a plain state dict.
+
+`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first of
+the file's SHA-256. The shipped weights lie so in `weights/`, and what `export` writes is the same.
+"""
+
+import hashlib
+import inspect
+import io
+import json
+import pickle
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
+
+NETWORKS: dict[str, type[RecurrentNet]] = {cls.__name__: cls for cls in (Seq2VecNet, Seq2SeqNet)}
+_REMEDY = "install the package again, or export the network again"
+
+
+def shipped() -> dict[str, Path]:
+    """The JSON files of the trained networks that ship with the package, by name."""
+    folder = Path(str(files("rnn_lightning") / "weights"))
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def save_network(net: RecurrentNet, arguments: dict[str, Any], folder: str | Path, name: str) -> Path:
+    """Writes a network's weights and its arguments; weights of the same name that lay there before are removed.
+
+    Args:
+        net: The network.
+        arguments: What `type(net)` was made with: plain values.
+        folder: Where the two files go; made if it is not there.
+        name: The stem of both.
+
+    Returns:
+        The path of the weights. The same weights always give the same bytes, and so the same name.
+    """
+    memory = io.BytesIO()  # not a path: torch would write the file's name into its bytes
+    torch.save({key: value.detach().cpu().clone() for key, value in net.state_dict().items()}, memory)
+    weights = memory.getvalue()
+    sha256 = hashlib.sha256(weights).hexdigest()
+    path = Path(folder, f"{name}-{sha256[:8]}.pt")
+    description = {
+        "network": type(net).__name__,
+        "arguments": arguments,
+        "weights": path.name,
+        "sha256": sha256,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, weights)
+    write_bytes(path.with_name(f"{name}.json"), (json.dumps(description, indent=1) + "\n").encode())
+    for other in path.parent.glob(f"{name}-{'[0-9a-f]' * 8}.pt"):
+        if other != path:
+            other.unlink()
+    return path
+
+
+def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
+    """The network that `NAME.json` describes, in evaluation mode on the CPU.
+
+    Args:
+        path: The JSON file.
+        pretrained: Whether it gets the weights beside the file; else it starts as untrained ones do.
+
+    Raises:
+        ArgumentError: A file is missing, changed or cut off, or the two do not go together.
+    """
+    description = read_description(path)
+    cls = NETWORKS[description["network"]]
+    unknown = set(description["arguments"]) - set(inspect.signature(cls).parameters)
+    if unknown:
+        raise ArgumentError(f"{path}: {cls.__name__} has no argument {', '.join(sorted(unknown))}: {_REMEDY}")
+    try:
+        net = cls(**description["arguments"])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(f"{path}: its arguments make no {cls.__name__} ({error}): {_REMEDY}") from error
+    if pretrained:
+        weights = read_weights(path)
+        check_shapes(net, weights, str(path))
+        net.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    return net.eval()
+
+
+def read_description(path: str | Path) -> dict[str, Any]:
+    """What `NAME.json` says, checked: `network`, `arguments`, `weights`, `sha256`.
+
+    Raises:
+        ArgumentError: There is no such file, or it is not of this kind.
+    """
+    if not Path(path).is_file():
+        raise ArgumentError(f"there is no {path}: give the --output of an export, or install the package again")
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ArgumentError(f"{path} is no readable JSON ({error}): {_REMEDY}") from error
+    kinds = {"network": str, "arguments": dict, "weights": str, "sha256": str}
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+        raise ArgumentError(f"{path} describes no network, it needs {', '.join(kinds)}: {_REMEDY}")
+    if found["network"] not in NETWORKS:
+        raise ArgumentError(f"{path}: network={found['network']!r} is none of {', '.join(NETWORKS)}: {_REMEDY}")
+    if Path(found["weights"]).name != found["weights"]:
+        raise ArgumentError(f"{path}: weights={found['weights']!r} must be a file beside it, not a path: {_REMEDY}")
+    return found
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The weights that `NAME.json` names, by the bytes whose hash stands there; no code in them is run.
+
+    Raises:
+        ArgumentError: The file is missing, changed or cut off, or is no state dict.
+    """
+    description = read_description(path)
+    file = Path(path).with_name(description["weights"])
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ArgumentError(f"cannot read the weights {file} ({error.strerror or error}): {_REMEDY}") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != description["sha256"]:
+        raise ArgumentError(
+            f"the weights {file} are changed or cut off: their SHA-256 is {sha256[:8]}..., not "
+            f"{description['sha256'][:8]}...; {_REMEDY}"
+        )
+    try:
+        weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ArgumentError(f"the weights {file} hold more than tensors, or are no file of torch's") from error
+    if not isinstance(weights, dict) or not weights or not all(isinstance(v, Tensor) for v in weights.values()):
+        raise ArgumentError(f"the weights {file} are no state dict: give a file of tensors by name")
+    return weights
+
+
+def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:
+    """Raises `ArgumentError` if the names or shapes of weights are not those of a module's parameters."""
+    own = {name: value.shape for name, value in module.state_dict().items()}
+    given = {name: value.shape for name, value in weights.items()}
+    for name in sorted(own.keys() | given.keys()):
+        if own.get(name) != given.get(name):
+            found, needed = (str(tuple(s[name])) if name in s else "missing" for s in (given, own))
+            raise ArgumentError(
+                f"{source} does not fit the network: {name} is {found} there, {needed} in the model; "
+                "give the weights of a network of the same arguments"
+            )
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file beside its place and renames it."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)

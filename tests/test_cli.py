@@ -258,7 +258,7 @@ def test_two_processes_fit_and_evaluate(recipe, make_mnist, tmp_path):
     def metrics(*more):
         shown = run_module("test", "--config", recipe, "--ckpt_path=last", *settings[:1], *data, *QUIET, *more)
         assert shown.returncode == 0, shown.stderr
-        return [float(line.split()[-1]) for line in shown.stdout.splitlines() if "test/" in line]
+        return [float(line.strip(" │").split()[-1]) for line in shown.stdout.splitlines() if "test/" in line]
 
     alone, together = metrics(), metrics("--trainer.devices=2", "--trainer.strategy=ddp")
     assert len(alone) == 2

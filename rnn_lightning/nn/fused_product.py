@@ -67,6 +67,7 @@ def accumulate(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
     """
     # oneDNN copies both factors to turn them; narrow ones do not pay for that.
     if use_onednn(left, left.numel() * right.shape[1]) and min(left.shape[1], right.shape[1]) >= NARROW:
+        right = right.contiguous()  # with columns of a wider matrix oneDNN takes a hundred times as long
         part = _linear(left.t(), right.t(), None, "none", [], "")
         return part if total is None else total.add_(part)
     return torch.mm(left.t(), right) if total is None else total.addmm_(left.t(), right)

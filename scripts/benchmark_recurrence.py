@@ -143,6 +143,29 @@ def gflop(cell: str, size: tuple[int, int, int, int], inference: bool) -> float:
     return forward if inference else 3 * forward - 2e-9 * steps * batch * GATES[cell] * hidden * features
 
 
+def summary(results: dict[str, Any]) -> str:
+    """All cases in one Markdown table: medians in ms, and how many times as fast as torch.nn ours is."""
+    shown = (
+        "torch.nn",
+        "ours",
+        "ours variational",
+        "ours fresh",
+        "cells variational",
+        "torch.nn inference",
+        "ours inference",
+    )
+    lines = [
+        f"| layer, (T, B, I, H) | {' | '.join(shown)} | torch.nn / ours | inference |",
+        "|---" * (len(shown) + 3) + "|",
+    ]
+    for case, result in results.items():
+        medians = {name: 1e3 * statistics.median(values) for name, values in result["seconds"].items()}
+        figures = [f"{medians[name]:.3g}" for name in shown]
+        figures += [f"{medians['torch.nn' + what] / medians['ours' + what]:.2f}x" for what in ("", " inference")]
+        lines.append(f"| {case} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", nargs="+", default=list(GATES), choices=list(GATES))
@@ -152,7 +175,7 @@ def main() -> None:
     options = parser.parse_args()
     big = peak(2000, 2000, 2000)
     print(f"{machine()}, torch.mm at 2000 x 2000: {big:.0f} GFLOP/s\n")
-    results: dict[str, dict[str, object]] = {}
+    results: dict[str, Any] = {}
     for case in options.cases:
         for cell in options.cells:
             size = CASES[case]
@@ -176,6 +199,7 @@ def main() -> None:
                 )
             results[f"{cell} {size}"] = {"seconds": times, "peak_gflops": big, "own_peak_gflops": own}
             save(options.json, cases=results)
+    print(f"\n### All cases, ms\n\n{summary(results)}")
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ python -m rnn_lightning fit --config {recipe} --seed_everything {seed} \\
 {origin}
 """
 _ORIGIN = (
-    "Trained on one thread of a CPU ({machine}) with {versions}. The same machine and versions give the same bytes again. "
-    "On another machine or with other versions sums are rounded in another way: the command then gives other weights, "
-    "whose figure is to be expected within the spread of the seeds."
+    "Trained on one thread of a CPU ({machine}) with {versions}. On another machine, by another version of torch or of the "
+    "recurrences, sums are rounded in another way: the command then gives other weights, whose figure is to be expected "
+    "within the spread of the seeds."
 )
 
 

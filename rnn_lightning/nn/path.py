@@ -13,9 +13,6 @@ from rnn_lightning.nn.fused_product import SMALLEST
 
 Path = Literal["auto", "torch", "fused", "reference"]
 
-LARGE_BATCH = 128
-"""Rows from which an LSTM trains faster on the whole-sequence recurrence than on oneDNN's."""
-
 _path: ContextVar[Path] = ContextVar("rnn_lightning_path", default="auto")
 
 
@@ -42,8 +39,7 @@ def choose_path(
     x: Tensor,
     state_mask: Tensor | None = None,
     ragged: bool = False,
-    rows: int | None = None,
-    weights: int | None = None,
+    step_size: int | None = None,
 ) -> Literal["torch", "fused", "reference"]:
     """The path of a layer.
 
@@ -51,17 +47,16 @@ def choose_path(
 
     - Traced, exported or compiled: torch's kernels, else (with state dropout) the reference; exporters know both.
     - On a GPU: torch's kernels (cuDNN), else the reference.
-    - On a CPU: the whole-sequence recurrence, but without state dropout torch's kernels in reduced precision; for an
-      LSTM on rows of equal length in float32 (oneDNN), unless it trains on large batches, where ours is a fifth faster;
-      and for a small GRU without gradients. Measured by `scripts/benchmark_recurrence.py`.
+    - On a CPU: the whole-sequence recurrence, but without state dropout torch's kernels in reduced precision, for an
+      LSTM on rows of equal length in float32 (oneDNN), and for a small GRU without gradients. Measured by
+      `scripts/benchmark_recurrence.py`.
 
     Args:
         mode: As torch.nn names the cell, `"LSTM"` for instance.
         x: The input; its device and dtype matter.
         state_mask: The mask of state dropout, if there is one.
         ragged: Whether the rows have lengths.
-        rows: B, where known.
-        weights: The elements of the state's weight, G * H * H, where known.
+        step_size: The multiplications of a step's product with the state, B * G * H * H, where known.
     """
     path = _path.get()
     if path == "torch" and state_mask is not None:
@@ -77,10 +72,7 @@ def choose_path(
         return "torch"
     if state_mask is not None or ragged:
         return "fused"
-    small = rows is not None and weights is not None and rows * weights < SMALLEST
     if mode == "LSTM" and x.dtype == torch.float32:
-        large = rows is not None and rows >= LARGE_BATCH and not small
-        return "fused" if large and torch.is_grad_enabled() else "torch"
-    if mode == "GRU" and small and not torch.is_grad_enabled():
         return "torch"
-    return "fused"
+    small = step_size is not None and step_size < SMALLEST
+    return "torch" if mode == "GRU" and small and not torch.is_grad_enabled() else "fused"

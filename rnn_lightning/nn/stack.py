@@ -154,8 +154,8 @@ class RecurrentLayers(nn.RNNBase):
         lengths = _check_lengths(lengths, batch, steps)
         if masks is None and self.training:
             masks = self.sample_masks(batch, steps)
-        size = self.weight_hh_l0.numel()
-        if masks is None and choose_path(self.mode, input, None, lengths is not None, batch, size) == "torch":
+        work = batch * self.weight_hh_l0.numel()
+        if masks is None and choose_path(self.mode, input, None, lengths is not None, work) == "torch":
             return self._forward_torch(input, hx, lengths)
         hx = self._initial(batch, hx)
         self.check_forward_args(input, hx, None)  # type: ignore[arg-type]  # torch's own checks of the shapes
@@ -236,7 +236,7 @@ class RecurrentLayers(nn.RNNBase):
         """Layer by layer. x (T, B, F), hx (L * D, B, H) or a pair -> (T, B, D * H) and the state."""
         directions = 2 if self.bidirectional else 1
         initial = hx if isinstance(hx, tuple) else (hx,)
-        size = self.weight_hh_l0.numel()
+        work = x.shape[1] * self.weight_hh_l0.numel()
         finals = []
         for layer in range(self.num_layers):
             mask = masks.layers[layer] if masks is not None else LayerMasks(None, None, None)
@@ -244,7 +244,7 @@ class RecurrentLayers(nn.RNNBase):
                 x = drop(x, mask.input, self.input_dropout)
             rows = slice(layer * directions, (layer + 1) * directions)
             state = tuple(s[rows] for s in initial)
-            path = choose_path(self.mode, x, mask.state, lengths is not None, x.shape[1], size)
+            path = choose_path(self.mode, x, mask.state, lengths is not None, work)
             if path == "torch":
                 x, final = self._torch_layer(layer, x, state, lengths)
             else:

@@ -29,21 +29,11 @@ def test_auto_takes_torch_for_reduced_precision_without_state_dropout():
 
 
 def test_auto_takes_torch_for_a_small_gru_without_gradients():
-    assert choose_path("GRU", X, rows=1, weights=100) == "fused"
+    assert choose_path("GRU", X, step_size=100) == "fused"
     with torch.no_grad():
-        assert choose_path("GRU", X, rows=1, weights=100) == "torch"
-        assert (
-            choose_path("GRU", X, rows=100, weights=10**6) == choose_path("RNN_TANH", X, rows=1, weights=100) == "fused"
-        )
-        assert choose_path("GRU", X, MASK, rows=1, weights=100) == "fused"
-
-
-def test_auto_trains_an_lstm_on_large_batches_by_itself():
-    big = {"weights": 4 * 150 * 150}
-    assert choose_path("LSTM", X, rows=128, **big) == "fused"
-    assert choose_path("LSTM", X, rows=127, **big) == choose_path("LSTM", X, rows=128, weights=400) == "torch"
-    with torch.no_grad():
-        assert choose_path("LSTM", X, rows=128, **big) == "torch"
+        assert choose_path("GRU", X, step_size=100) == "torch"
+        assert choose_path("GRU", X, step_size=10**8) == choose_path("RNN_TANH", X, step_size=100) == "fused"
+        assert choose_path("GRU", X, MASK, step_size=100) == "fused"
 
 
 def test_auto_takes_what_knows_the_device():

@@ -48,6 +48,6 @@ def test_no_argument_is_one_of_both_a_model_and_a_data_module():
     names = {kind: set() for kind in ("model", "data")}
     for cls in (models.Seq2Seq, models.Seq2Vec):
         names["model"] |= set(inspect.signature(cls).parameters)
-    for cls in (data.SequenceMNIST, data.SyntheticSine):
+    for cls in (data.SequenceMNIST, data.SyntheticSine, data.AddingProblem, data.CopyMemory):
         names["data"] |= set(inspect.signature(cls).parameters)
     assert not names["model"] & names["data"]

@@ -1,0 +1,91 @@
+"""One fit through the package's own command line, and what comes of it as plain numbers."""
+
+import contextlib
+import csv
+import io
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from reproduction.systems import Run
+
+from rnn_lightning.cli import CLI, main
+
+Result = dict[str, Any]
+
+
+def one_thread() -> None:
+    """Makes a process compute on one thread: small networks gain nothing from more."""
+    torch.set_num_threads(1)
+
+
+def fit(run: Run, data_dir: str) -> Result:
+    """Fits one system in a folder that is thrown away.
+
+    Args:
+        run: The system and its seed.
+        data_dir: The folder of MNIST.
+
+    Returns:
+        `arguments`; and either `error`, the line that the command line printed, or `seconds` inside the fit, `epochs`,
+        `steps` of the optimizer, `batches`, `parameters`, `validation` by epoch, `test` of the best checkpoint, and
+        `predictions` where they are drawn.
+    """
+    result: Result = {"arguments": list(run.arguments)}
+
+    class Timed(CLI):
+        """The command line, which also keeps how long the fit took and how far it came."""
+
+        def fit(self, **arguments: Any) -> None:
+            start = time.perf_counter()
+            self.trainer.fit(**arguments)
+            result["seconds"] = round(time.perf_counter() - start, 2)
+            result["epochs"], result["steps"] = self.trainer.current_epoch, self.trainer.global_step
+            result["batches"] = self.trainer.fit_loop.total_batch_idx + 1
+            result["parameters"] = sum(p.numel() for p in self.model.parameters())
+
+        def after_fit(self) -> None:
+            super().after_fit()
+            metrics = self.trainer.callback_metrics
+            result["test"] = {k: float(v) for k, v in metrics.items() if k.startswith("test/")}
+
+    errors = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open(os.devnull, "w") as screen,
+        contextlib.redirect_stdout(screen),
+        contextlib.redirect_stderr(errors),
+    ):
+        common = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+        common += [f"--data.data_dir={Path(data_dir).absolute()}"] if run.mnist else []
+        logger = {"save_dir": folder, "name": run.name, "version": "run"}
+        logged = [f"--trainer.logger.{key}={value}" for key, value in logger.items()]
+        seed = f"--seed_everything={run.seed}"
+        try:
+            main(["fit", *run.arguments, "--trainer.logger=CSVLogger", *logged, seed, *common], Timed)
+        except SystemExit:
+            return {"arguments": list(run.arguments), "error": errors.getvalue().strip().splitlines()[-1]}
+        own = Path(folder, run.name, "run")
+        result["validation"] = _validation(own / "metrics.csv")
+        if run.predicts:
+            last = own / "checkpoints" / "last.ckpt"
+            main(["predict", f"--config={own / 'config.yaml'}", f"--ckpt_path={last}", *common[:2]])
+            result["predictions"] = _predictions(own / "predictions.csv")
+    return result
+
+
+def _validation(path: Path) -> list[dict[str, float]]:
+    """The validation metrics after each epoch, from the run's `metrics.csv`."""
+    with path.open() as file:
+        rows = [row for row in csv.DictReader(file) if row.get("val/loss")]
+    return [{k: float(f"{float(v):.6g}") for k, v in row.items() if k.startswith("val/") and v} for row in rows]
+
+
+def _predictions(path: Path) -> dict[str, list[float]]:
+    """The columns of a run's `predictions.csv`."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    return {k: [float(f"{float(row[k]):.6g}") for row in rows] for k in ("x_0", "y", "prediction")}

@@ -1,0 +1,190 @@
+"""What is run: every system of the tutorial, every recipe, and the tasks of long memory; with the published figures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rnn_lightning.recipes import recipes
+
+CELLS = {
+    "rnn": ("tanh RNN", "cell=rnn", "nonlinearity=tanh", "init=glorot"),
+    "irnn": ("IRNN", "cell=rnn", "nonlinearity=relu", "init=identity"),
+    "gru": ("GRU", "cell=gru", "init=glorot"),
+    "lstm": ("LSTM", "cell=lstm", "init=glorot"),
+}
+"""Short name to the name in the tables and the model's arguments."""
+
+IRNN_LR = 0.0005
+"""Of the IRNN's optimizer: ten times the others' makes it diverge."""
+
+REACHES = {"full": "whole sequence", "above": "truncated, above the gap", "below": "truncated, below the gap"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit by the command line.
+
+    Attributes:
+        name: Of the system; with the seed it names the run.
+        seed: What `seed_everything` gets.
+        arguments: Of `fit`, without the seed and the folder.
+        mnist: Whether it reads MNIST.
+        predicts: Whether its predictions are drawn.
+    """
+
+    name: str
+    seed: int
+    arguments: tuple[str, ...]
+    mnist: bool = False
+    predicts: bool = False
+
+    @property
+    def key(self) -> str:
+        """Under which its result is kept."""
+        return f"{self.name}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A system of the tutorial with what it printed, and what the same code gave when it was run again.
+
+    Attributes:
+        section: Of the tutorial.
+        title: The system in words.
+        name: Of our run.
+        metric: Which of our validation metrics stands beside the printed one.
+        every: Epochs of ours from one printed figure to the next.
+        at: Where the figures stand, as the table's columns.
+        printed: The tutorial's figures.
+        again: Those of its code under TensorFlow 2.15, seed 42; empty where it cannot run there.
+    """
+
+    section: str
+    title: str
+    name: str
+    metric: str
+    every: int
+    at: tuple[str, ...]
+    printed: tuple[float, ...]
+    again: tuple[float, ...]
+
+
+_HUNDREDS = ("100", "200", "300", "400", "500")
+PRINTED = (
+    Printed(
+        "1.3",
+        "MNIST row by row, 150 tanh units: validation accuracy after each epoch",
+        "mnist_rnn",
+        "val/acc",
+        1,
+        tuple(f"epoch {i}" for i in range(1, 6)),
+        (0.9322, 0.9530, 0.9520, 0.9606, 0.9730),
+        (0.9266, 0.9474, 0.9480, 0.9570, 0.9596),
+    ),
+    Printed(
+        "1.4.2",
+        "the series one step ahead, 100 relu units: MSE after so many steps",
+        "sine_seq2seq",
+        "val/loss",
+        1,
+        _HUNDREDS,
+        (0.5057, 0.1974, 0.1012, 0.0685, 0.0629),
+        (0.699, 0.241, 0.148, 0.083, 0.072),
+    ),
+    Printed(
+        "1.4.3",
+        "the same by an output projection (here the same network): MSE after so many steps",
+        "sine_seq2seq",
+        "val/loss",
+        1,
+        _HUNDREDS,
+        (0.5258, 0.1496, 0.0728, 0.0616, 0.0594),
+        (),
+    ),
+    Printed(
+        "2.2",
+        "three tanh layers of 100, 70 % of input and state dropped: MSE without dropout after so many steps",
+        "sine_deep_dropout_document",
+        "val/loss",
+        3,
+        ("300", "600", "900", "1200"),
+        (10.9267, 12.2163, 14.6663, 14.5340),
+        (11.6, 9.5, 11.5, 5.5),
+    ),
+)
+
+SECTIONS = (3, 5)
+"""Into how many sections the tutorial cuts a sequence, for instance (1.2)."""
+
+
+def _tutorial() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The systems of the tutorial that are no recipe of ours: truncated BPTT in sections, gradients summed over them."""
+    for sections in SECTIONS:
+        k1 = -(-20 // sections)
+        yield f"sine_sections_{sections}", ("--config=sine_seq2seq", f"--model.tbptt={{k1: {k1}, step_every: batch}}")
+
+
+def long_name(task: str, cell: str, reach: str, steps: int) -> str:
+    """The name of a system of the long tasks."""
+    return f"{task}_{cell}_{reach}_T{steps}"
+
+
+def _long(task: str, cell: str, reach: str, steps: int, epochs: int, stop: bool) -> tuple[str, ...]:
+    """The arguments of one fit of a long task."""
+    recipe, length, total = {
+        "adding": ("adding_problem", "n_steps", steps),
+        "copying": ("copy_memory", "delay", steps + 20),
+    }[task]
+    chosen = [f"--model.{argument}" for argument in CELLS[cell][1:]]
+    if cell == "irnn":
+        chosen.append(f"--model.optimizer.lr={IRNN_LR}")
+    if reach != "full":
+        # Adding: the first mark lies T/2 to T steps before the answer. Copying: T + 10 steps, whatever the symbol.
+        above = (total // 4, 3 * total // 4) if task == "adding" else (total // 2, total)
+        k1, k2 = (total // 4, total // 4) if reach == "below" else above
+        # Under tbptt clipping is the module's own.
+        clip = "gradient_clip_val: 1.0"
+        chosen += ["--trainer.gradient_clip_val=null", f"--model.tbptt={{k1: {k1}, k2: {k2}, {clip}}}"]
+    if not stop:
+        chosen.append("--trainer.callbacks=null")
+    return (f"--config={recipe}", f"--data.{length}={steps}", f"--trainer.max_epochs={epochs}", *chosen)
+
+
+EPOCHS = {"adding": {False: 20, True: 100}, "copying": {False: 25, True: 200}}
+"""Of a hundred batches each, by task and by whether everything is run."""
+
+
+def lengths(full: bool) -> tuple[int, ...]:
+    """The T of the long tasks."""
+    return (50, 100, 200) if full else (50, 100)
+
+
+def seeds(full: bool) -> tuple[int, ...]:
+    """The seeds of every system."""
+    return (0, 1, 2) if full else (0,)
+
+
+def plan(full: bool) -> list[Run]:
+    """All runs, the tutorial's and the recipes first.
+
+    Args:
+        full: Whether everything is run: three seeds, T = 200 too, and long tasks to the end of a long budget.
+    """
+    systems = [(name, (f"--config={name}",)) for name in RECIPES]
+    systems += _tutorial()
+    for task in EPOCHS:
+        for steps in lengths(full):
+            for reach in REACHES:
+                for cell in CELLS:
+                    arguments = _long(task, cell, reach, steps, EPOCHS[task][full], stop=not full)
+                    systems.append((long_name(task, cell, reach, steps), arguments))
+    drawn = ("sine_seq2seq", "sine_deep_dropout_document")
+    return [
+        Run(name, seed, arguments, name.startswith("mnist"), name in drawn)
+        for name, arguments in systems
+        for seed in seeds(full)
+    ]
+
+
+LONG = {"adding": "adding_problem", "copying": "copy_memory"}
+RECIPES = tuple(name for name in recipes() if name not in LONG.values())
+"""The recipes but those of the long tasks, which have a table of their own."""

@@ -54,7 +54,8 @@ def small_mnist(folder):
 
 @pytest.mark.parametrize("recipe", list(recipes()))
 def test_every_recipe_fits(recipe, fake_mnist_dir):
-    data = small_mnist(fake_mnist_dir) if recipe.startswith("mnist") else ["--data.eval_windows=60"]
+    data = ["--data.eval_windows=60"] if recipe.startswith("sine") else ["--data.eval_batch_size=10"]
+    data = small_mnist(fake_mnist_dir) if recipe.startswith("mnist") else data
     main(["fit", "--config", recipe, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu", *data, *QUIET])
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reproduction.systems import Run
 
+from reproduction.systems import Run
 from rnn_lightning.cli import CLI, main
 
 Result = dict[str, Any]
@@ -30,9 +30,12 @@ def fit(run: Run, data_dir: str) -> Result:
         data_dir: The folder of MNIST.
 
     Returns:
-        `arguments`; and either `error`, the line that the command line printed, or `seconds` inside the fit, `epochs`,
+        `arguments`; and either `error`, the line on a loss that became infinite, or `seconds` inside the fit, `epochs`,
         `steps` of the optimizer, `batches`, `parameters`, `validation` by epoch, `test` of the best checkpoint, and
         `predictions` where they are drawn.
+
+    Raises:
+        RuntimeError: The command line refused the run for another reason.
     """
     result: Result = {"arguments": list(run.arguments)}
 
@@ -50,7 +53,7 @@ def fit(run: Run, data_dir: str) -> Result:
         def after_fit(self) -> None:
             super().after_fit()
             metrics = self.trainer.callback_metrics
-            result["test"] = {k: float(v) for k, v in metrics.items() if k.startswith("test/")}
+            result["test"] = {k: _short(v) for k, v in metrics.items() if k.startswith("test/")}
 
     errors = io.StringIO()
     with (
@@ -66,8 +69,11 @@ def fit(run: Run, data_dir: str) -> Result:
         seed = f"--seed_everything={run.seed}"
         try:
             main(["fit", *run.arguments, "--trainer.logger=CSVLogger", *logged, seed, *common], Timed)
-        except SystemExit:
-            return {"arguments": list(run.arguments), "error": errors.getvalue().strip().splitlines()[-1]}
+        except SystemExit as end:
+            line = (errors.getvalue().strip().splitlines() or [f"exit {end.code}"])[-1]
+            if "loss is" not in line:  # not the network's failure
+                raise RuntimeError(f"{run.key}: {line}") from end
+            return {"arguments": list(run.arguments), "error": line}
         own = Path(folder, run.name, "run")
         result["validation"] = _validation(own / "metrics.csv")
         if run.predicts:
@@ -77,15 +83,20 @@ def fit(run: Run, data_dir: str) -> Result:
     return result
 
 
-def _validation(path: Path) -> list[dict[str, float]]:
-    """The validation metrics after each epoch, from the run's `metrics.csv`."""
+def _validation(path: Path) -> dict[str, list[float]]:
+    """The validation metrics, a value for each epoch, from the run's `metrics.csv`."""
     with path.open() as file:
         rows = [row for row in csv.DictReader(file) if row.get("val/loss")]
-    return [{k: float(f"{float(v):.6g}") for k, v in row.items() if k.startswith("val/") and v} for row in rows]
+    return {k: [_short(row[k]) for row in rows] for k in ("val/loss", "val/acc") if rows and k in rows[0]}
 
 
 def _predictions(path: Path) -> dict[str, list[float]]:
     """The columns of a run's `predictions.csv`."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    return {k: [float(f"{float(row[k]):.6g}") for row in rows] for k in ("x_0", "y", "prediction")}
+    return {k: [_short(row[k]) for row in rows] for k in ("x_0", "y", "prediction")}
+
+
+def _short(number: Any) -> float:
+    """A number with six digits: more would say nothing, and make the results' file long."""
+    return float(f"{float(number):.6g}")

@@ -1,0 +1,288 @@
+"""The report: from results as plain numbers to one Markdown file. Nothing in it is typed by hand."""
+
+import re
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+import yaml
+
+from reproduction.systems import (
+    CELLS,
+    LONG,
+    PRINTED,
+    REACHES,
+    RECIPES,
+    SECTIONS,
+    Printed,
+    Run,
+    lengths,
+    long_name,
+    plan,
+    seeds,
+    solved_below,
+)
+from reproduction.words import FIGURES, PUBLISHED, WORDS
+from rnn_lightning.data import AddingProblem, CopyMemory
+from rnn_lightning.nn import RNN
+from rnn_lightning.recipes import recipes
+
+Result = dict[str, Any]
+State = dict[str, Any]
+"""`command`, `full`, `workers`, `seconds`, `machines`, `figures`, and `runs`: name/seed to result."""
+
+
+def usable(state: State, run: Run) -> Result | None:
+    """The result of a run, if there is one of the same arguments."""
+    result: Result | None = state["runs"].get(run.key)
+    return result if result is not None and result["arguments"] == list(run.arguments) else None
+
+
+def render(state: State) -> str:
+    """The whole report."""
+    found = Found(state)
+    parts = [WORDS["head"].format(**_facts(state)), *_tutorial(found), *_recipes(found)]
+    for task in LONG:
+        parts += _long(found, task)
+    parts.append(WORDS["full"].format(hours=_hours(found)))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+class Found:
+    """The results of a plan, by system: one for each seed."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.results: dict[str, list[Result]] = {}
+        for run in plan(state["full"]):
+            result = usable(state, run)
+            self.results.setdefault(run.name, []).extend([] if result is None else [result])
+
+    def done(self, name: str) -> list[Result]:
+        """Results of the fits that came to their end."""
+        return [result for result in self.results.get(name, []) if "error" not in result]
+
+    def show(self, name: str, value: Callable[[Result], float | None], form: str = ".4f") -> str:
+        """The mean over the seeds and their range; or why there is none."""
+        done = self.done(name)
+        values = [v for v in map(value, done) if v is not None]
+        failed = len(self.results.get(name, [])) - len(done)
+        if not values:
+            return "diverged" if failed else "not run"
+        text = spread(values, form)
+        return f"{text}, {failed} of {failed + len(done)} diverged" if failed else text
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """The mean, and for several values their range."""
+    mean = f"{statistics.fmean(values):{form}}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    columns = list(head)
+    lines = [columns, ["---"] * len(columns), *(list(row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def seconds(result: Result) -> float:
+    """Of the fit, validations included."""
+    return float(result["seconds"])
+
+
+def test(metric: str) -> Callable[[Result], float | None]:
+    """The metric of the best checkpoint on the test set."""
+    return lambda result: result["test"].get(f"test/{metric}")
+
+
+def _facts(state: State) -> dict[str, Any]:
+    machines = "; ".join(
+        f"{m['cpu']}, {m['cores']} cores, Python {m['python']}, torch {m['torch']}, Lightning {m['lightning']}, "
+        f"rnn_lightning {m['rnn_lightning']}"
+        for m in state["machines"]
+    )
+    missing = sum(usable(state, run) is None for run in plan(state["full"]))
+    return {
+        "command": state["command"],
+        "machines": machines,
+        "minutes": f"{state['seconds'] / 60:.0f}",
+        "workers": state["workers"],
+        "fits": len(plan(state["full"])) - missing,
+        "missing": f" {missing} fits of this plan were not run." if missing else "",
+        "seeds": ", ".join(map(str, seeds(state["full"]))),
+    }
+
+
+# The tutorial's systems.
+
+
+def _tutorial(found: Found) -> Iterator[str]:
+    yield WORDS["tutorial"]
+    output = RNN(2, 100, num_layers=3)(torch.rand(2, 5, 2))[0]
+    sections = [
+        ("1.2", f"truncated BPTT, the series in {n} sections: MSE", "-", f"sine_sections_{n}", "val/loss")
+        for n in SECTIONS
+    ]
+    rows = [("1.1", "BPTT through all steps", "-", "what every row here without `sections` does", "")]
+    rows += [
+        (a, b, c, found.show(name, _last(metric)), found.show(name, seconds, ".0f"))
+        for a, b, c, name, metric in sections
+    ]
+    rows += [_summary(found, PRINTED[0]), ("1.4.1", "the synthetic series", "a figure", "the figure below", "")]
+    rows += [_summary(found, printed) for printed in PRINTED[1:3]]
+    rows.append(
+        ("2.1", "deep RNN, three layers of 100: shape of the output", "(2, 5, 100)", str(tuple(output.shape)), "")
+    )
+    rows.append(_summary(found, PRINTED[3]))
+    rows += [
+        (
+            section,
+            f"new data, the window at t = 12.2: MSE of `{name}`",
+            "a figure",
+            found.show(name, _of_window, ".3f"),
+            "",
+        )
+        for section, name in (("1.4.2", "sine_seq2seq"), ("2.2", "sine_deep_dropout_document"))
+    ]
+    rows += [
+        (
+            "3",
+            f"announced, not printed: {cell} (`{name}`), test accuracy",
+            "-",
+            found.show(name, test("acc")),
+            found.show(name, seconds, ".0f"),
+        )
+        for cell, name in (("LSTM", "mnist_lstm"), ("GRU", "mnist_gru"))
+    ]
+    yield table(("section", "system", "it printed", "ours", "seconds"), rows)
+    for printed in PRINTED:
+        yield f"**{printed.section}**: {printed.title}."
+        yield table(("", *printed.at), _curve(found, printed))
+    for figure, words in FIGURES.items():
+        drawn = figure in found.state["figures"]
+        yield (
+            f"![{words}](figures/{figure}.png)\n\n*{words}*"
+            if drawn
+            else f"*{words}: not drawn, its data were not there.*"
+        )
+
+
+def _summary(found: Found, printed: Printed) -> tuple[str, ...]:
+    ours = found.show(printed.name, _at(printed, len(printed.at) - 1))
+    last = f"{printed.title}: {printed.at[-1]}".replace("after each epoch: ", "after ").replace("so many steps: ", "")
+    return printed.section, last, f"{printed.printed[-1]:.4f}", ours, found.show(printed.name, seconds, ".0f")
+
+
+def _curve(found: Found, printed: Printed) -> Iterator[list[str]]:
+    yield ["it printed", *(f"{value:.4f}" for value in printed.printed)]
+    if printed.again:
+        yield ["its code, run again", *(f"{value:.4g}" for value in printed.again)]
+    yield ["ours", *(found.show(printed.name, _at(printed, i)) for i in range(len(printed.at)))]
+
+
+def _at(printed: Printed, column: int) -> Callable[[Result], float | None]:
+    return lambda result: result["validation"][printed.metric][(column + 1) * printed.every - 1]
+
+
+def _last(metric: str) -> Callable[[Result], float | None]:
+    return lambda result: result["validation"][metric][-1]
+
+
+def _of_window(result: Result) -> float | None:
+    window = result.get("predictions")
+    return window and statistics.fmean((a - b) ** 2 for a, b in zip(window["y"], window["prediction"], strict=True))
+
+
+# Our recipes.
+
+
+def expected(recipe: str) -> str:
+    """What a recipe's comment says to expect."""
+    lines = [line for line in recipes()[recipe].read_text().splitlines() if line.startswith("#")]
+    text = " ".join(" ".join(line.lstrip("# ") for line in lines).split())
+    match = re.search(r"Expect (.*?)(?:\.\s|\.$|$)", text)
+    assert match is not None, f"{recipe} says what to expect"
+    return match[1]
+
+
+def _recipes(found: Found) -> Iterator[str]:
+    yield WORDS["recipes"]
+    rows = []
+    for name in RECIPES:
+        size = found.show(name, lambda result: float(result["parameters"]), ",.0f")
+        steps = found.show(name, lambda result: float(result["steps"]), ",.0f")
+        loss, accuracy = (
+            found.show(name, test("loss")),
+            found.show(name, test("acc")) if name.startswith("mnist") else "",
+        )
+        rows.append((f"`{name}`", expected(name), loss, accuracy, size, steps, found.show(name, seconds, ".0f")))
+    yield table(("recipe", "it says to expect", "test loss", "test accuracy", "parameters", "steps", "seconds"), rows)
+
+
+# Long memory.
+
+
+def baseline(task: str, steps: int) -> float:
+    """The loss of a model that remembers nothing."""
+    return AddingProblem(n_steps=steps).baseline if task == "adding" else CopyMemory(delay=steps).baseline
+
+
+def _batch_size(task: str) -> int:
+    return int(yaml.safe_load(recipes()[LONG[task]].read_text())["data"]["init_args"]["batch_size"])
+
+
+def _long(found: Found, task: str) -> Iterator[str]:
+    yield WORDS[task]
+    steps = lengths(found.state["full"])
+    head = ["network", "gradient"]
+    for t in steps:
+        head += [f"T = {t}: test loss", "solved after", "seconds"]
+    exact = ["remembers nothing", "exact", *(cell for t in steps for cell in (f"{baseline(task, t):.4f}", "", ""))]
+    rows = [exact]
+    for reach, words in REACHES.items():
+        for cell, (network, *_) in CELLS.items():
+            row = [network, words]
+            for t in steps:
+                name = long_name(task, cell, reach, t)
+                row += [found.show(name, test("loss")), _solved(found, task, name, t), found.show(name, seconds, ".0f")]
+            rows.append(row)
+    yield table(head, rows)
+    yield WORDS["published"]
+    yield table(("source", "task", "published"), PUBLISHED[task])
+
+
+def _solved(found: Found, task: str, name: str, steps: int) -> str:
+    """After how many training sequences the validation loss fell below the threshold: the mean of the seeds that did."""
+    if not (done := found.done(name)):
+        return ""
+    first = [_first(result["validation"]["val/loss"], solved_below(task, steps)) for result in done]
+    counts = [
+        (epoch + 1) / len(result["validation"]["val/loss"]) * result["batches"] * _batch_size(task)
+        for epoch, result in zip(first, done, strict=True)
+        if epoch is not None
+    ]
+    if not counts:
+        return "not solved"
+    some = f", {len(counts)} of {len(done)} seeds" if len(counts) < len(done) else ""
+    return f"{spread(counts, ',.0f')}{some}"
+
+
+def _first(losses: Sequence[float], threshold: float) -> int | None:
+    return next((epoch for epoch, loss in enumerate(losses) if loss < threshold), None)
+
+
+def _hours(found: Found) -> str:
+    """What the whole plan takes on one thread, by the rates that were measured; T = 200 as twice T = 100."""
+    total = 0.0
+    for run in plan(full=True):
+        done, factor = found.done(run.name), 1.0
+        if not done and run.name.endswith("_T200"):
+            done, factor = found.done(run.name.replace("_T200", "_T100")), 2.0
+        if not done:
+            return "unknown: some systems were not run"
+        rate = statistics.fmean(result["seconds"] / len(result["validation"]["val/loss"]) for result in done)
+        epochs = next((int(a.partition("=")[2]) for a in run.arguments if a.startswith("--trainer.max_epochs")), None)
+        total += factor * rate * (epochs or len(done[0]["validation"]["val/loss"]))
+    return f"{total / 3600:.1f} hours"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import machine
-from reproduction.fit import fit, one_thread
+from reproduction.fit import fit, prepare_process
 from reproduction.pictures import draw, has_mnist
 from reproduction.report import render, usable
 from reproduction.systems import Run, plan
@@ -95,7 +95,7 @@ def chosen(options: argparse.Namespace, state: State) -> list[Run]:
 def carry_out(runs: list[Run], state: State, options: argparse.Namespace, results: Path) -> None:
     """Fits, `workers` at a time, and keeps each result as it comes."""
     before, start = state["seconds"], time.perf_counter()
-    pool = ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"), initializer=one_thread)
+    pool = ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"), initializer=prepare_process)
     try:
         futures = {pool.submit(fit, run, options.data_dir): run for run in runs}
         with tqdm(total=len(runs), unit="fit") as bar:
@@ -133,8 +133,8 @@ def main() -> None:
     state = load(results)
     if not options.report:
         if state["runs"] and state["full"] != options.full:
-            scope = "--full" if state["full"] else "--quick"
-            sys.exit(f"error: {results} holds results of {scope}, which would be lost: give another --output")
+            other = "--full" if state["full"] else "--quick"
+            sys.exit(f"error: {results} holds results of {other}, which would be lost: give another --output")
         command = f"python scripts/reproduce.py --{'full' if options.full else 'quick'} --data_dir DIR"
         state |= {"full": options.full, "command": command, "workers": options.workers}
         runs = chosen(options, state)

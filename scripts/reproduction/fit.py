@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import logging
 import os
 import tempfile
 import time
@@ -17,9 +18,11 @@ from rnn_lightning.cli import CLI, main
 Result = dict[str, Any]
 
 
-def one_thread() -> None:
-    """Makes a process compute on one thread: small networks gain nothing from more."""
+def prepare_process() -> None:
+    """Makes a process compute on one thread, as small networks gain nothing from more, and lets it only warn."""
     torch.set_num_threads(1)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def fit(run: Run, data_dir: str) -> Result:
@@ -56,13 +59,14 @@ def fit(run: Run, data_dir: str) -> Result:
             result["test"] = {k: _short(v) for k, v in metrics.items() if k.startswith("test/")}
 
     errors = io.StringIO()
+    silent = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     with (
         tempfile.TemporaryDirectory() as folder,
         open(os.devnull, "w") as screen,
         contextlib.redirect_stdout(screen),
         contextlib.redirect_stderr(errors),
     ):
-        common = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+        common = ["--trainer.accelerator=cpu", *silent]
         common += [f"--data.data_dir={Path(data_dir).absolute()}"] if run.mnist else []
         logger = {"save_dir": folder, "name": run.name, "version": "run"}
         logged = [f"--trainer.logger.{key}={value}" for key, value in logger.items()]
@@ -78,7 +82,7 @@ def fit(run: Run, data_dir: str) -> Result:
         result["validation"] = _validation(own / "metrics.csv")
         if run.predicts:
             last = own / "checkpoints" / "last.ckpt"
-            main(["predict", f"--config={own / 'config.yaml'}", f"--ckpt_path={last}", *common[:2]])
+            main(["predict", f"--config={own / 'config.yaml'}", f"--ckpt_path={last}", *common[:3]])
             result["predictions"] = _predictions(own / "predictions.csv")
     return result
 

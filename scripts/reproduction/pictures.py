@@ -5,13 +5,14 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from rnn_lightning.figures import new_figure, save, series_figure, styled, window_figure
 
 from reproduction.systems import DRAWN, plan
 from reproduction.words import FIGURES
 from rnn_lightning.data import SequenceMNIST, time_series
 from rnn_lightning.data.mnist_files import SHA256, find_file
 from rnn_lightning.data.sine import PREDICT_START
+from rnn_lightning.figures import new_figure, save, series_figure, window_figure
+from rnn_lightning.figures.style import styled
 
 N_STEPS, RESOLUTION = 20, 0.1
 

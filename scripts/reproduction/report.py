@@ -125,7 +125,9 @@ def _tutorial(found: Found) -> Iterator[str]:
         ("1.2", f"truncated BPTT, the series in {n} sections: MSE", "-", f"sine_sections_{n}", "val/loss")
         for n in SECTIONS
     ]
-    rows = [("1.1", "BPTT through all steps", "-", "what every row here without `sections` does", "")]
+    rows: list[tuple[str, ...]] = [
+        ("1.1", "BPTT through all steps", "-", "what every row here without `sections` does", "")
+    ]
     rows += [
         (a, b, c, found.show(name, _last(metric)), found.show(name, seconds, ".0f"))
         for a, b, c, name, metric in sections

@@ -2,13 +2,15 @@
 
 import re
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 import yaml
 
+from reproduction.results import Found, Result, State, seconds, spread, table, test, usable
 from reproduction.systems import (
+    ANSWERS,
     CELLS,
     LONG,
     PRINTED,
@@ -16,7 +18,6 @@ from reproduction.systems import (
     RECIPES,
     SECTIONS,
     Printed,
-    Run,
     lengths,
     long_name,
     plan,
@@ -28,16 +29,6 @@ from rnn_lightning.data import AddingProblem, CopyMemory
 from rnn_lightning.nn import RNN
 from rnn_lightning.recipes import recipes
 
-Result = dict[str, Any]
-State = dict[str, Any]
-"""`command`, `full`, `workers`, `seconds`, `machines`, `figures`, and `runs`: name/seed to result."""
-
-
-def usable(state: State, run: Run) -> Result | None:
-    """The result of a run, if there is one of the same arguments."""
-    result: Result | None = state["runs"].get(run.key)
-    return result if result is not None and result["arguments"] == list(run.arguments) else None
-
 
 def render(state: State) -> str:
     """The whole report."""
@@ -47,54 +38,6 @@ def render(state: State) -> str:
         parts += _long(found, task)
     parts.append(WORDS["full"].format(hours=_hours(found)))
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-class Found:
-    """The results of a plan, by system: one for each seed."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.results: dict[str, list[Result]] = {}
-        for run in plan(state["full"]):
-            result = usable(state, run)
-            self.results.setdefault(run.name, []).extend([] if result is None else [result])
-
-    def done(self, name: str) -> list[Result]:
-        """Results of the fits that came to their end."""
-        return [result for result in self.results.get(name, []) if "error" not in result]
-
-    def show(self, name: str, value: Callable[[Result], float | None], form: str = ".4f") -> str:
-        """The mean over the seeds and their range; or why there is none."""
-        done = self.done(name)
-        values = [v for v in map(value, done) if v is not None]
-        failed = len(self.results.get(name, [])) - len(done)
-        if not values:
-            return "diverged" if failed else "not run"
-        text = spread(values, form)
-        return f"{text}, {failed} of {failed + len(done)} diverged" if failed else text
-
-
-def spread(values: Sequence[float], form: str) -> str:
-    """The mean, and for several values their range."""
-    mean = f"{statistics.fmean(values):{form}}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    columns = list(head)
-    lines = [columns, ["---"] * len(columns), *(list(row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def seconds(result: Result) -> float:
-    """Of the fit, validations included."""
-    return float(result["seconds"])
-
-
-def test(metric: str) -> Callable[[Result], float | None]:
-    """The metric of the best checkpoint on the test set."""
-    return lambda result: result["test"].get(f"test/{metric}")
 
 
 def _facts(state: State) -> dict[str, Any]:
@@ -160,7 +103,7 @@ def _tutorial(found: Found) -> Iterator[str]:
     ]
     yield table(("section", "system", "it printed", "ours", "seconds"), rows)
     for printed in PRINTED:
-        yield f"**{printed.section}**: {printed.title}."
+        yield f"**{printed.section}**, {printed.system}: {printed.measure}."
         yield table(("", *printed.at), _curve(found, printed))
     for figure, words in FIGURES.items():
         drawn = figure in found.state["figures"]
@@ -173,8 +116,8 @@ def _tutorial(found: Found) -> Iterator[str]:
 
 def _summary(found: Found, printed: Printed) -> tuple[str, ...]:
     ours = found.show(printed.name, _at(printed, len(printed.at) - 1))
-    last = f"{printed.title}: {printed.at[-1]}".replace("after each epoch: ", "after ").replace("so many steps: ", "")
-    return printed.section, last, f"{printed.printed[-1]:.4f}", ours, found.show(printed.name, seconds, ".0f")
+    system = f"{printed.system}: {printed.measure} after {printed.at[-1]}"
+    return printed.section, system, f"{printed.printed[-1]:.4f}", ours, found.show(printed.name, seconds, ".0f")
 
 
 def _curve(found: Found, printed: Printed) -> Iterator[list[str]]:
@@ -212,15 +155,21 @@ def expected(recipe: str) -> str:
 def _recipes(found: Found) -> Iterator[str]:
     yield WORDS["recipes"]
     rows = []
-    for name in RECIPES:
+    for name in sorted(RECIPES, key=lambda name: ANSWERS.get(name, "none")):
         size = found.show(name, lambda result: float(result["parameters"]), ",.0f")
         steps = found.show(name, lambda result: float(result["steps"]), ",.0f")
         loss, accuracy = (
             found.show(name, test("loss")),
             found.show(name, test("acc")) if name.startswith("mnist") else "",
         )
-        rows.append((f"`{name}`", expected(name), loss, accuracy, size, steps, found.show(name, seconds, ".0f")))
-    yield table(("recipe", "it says to expect", "test loss", "test accuracy", "parameters", "steps", "seconds"), rows)
+        section = ANSWERS.get(name, "-")
+        rows.append(
+            (f"`{name}`", section, expected(name), loss, accuracy, size, steps, found.show(name, seconds, ".0f"))
+        )
+    yield table(
+        ("recipe", "of section", "it says to expect", "test loss", "test accuracy", "parameters", "steps", "seconds"),
+        rows,
+    )
 
 
 # Long memory.
@@ -231,8 +180,17 @@ def baseline(task: str, steps: int) -> float:
     return AddingProblem(n_steps=steps).baseline if task == "adding" else CopyMemory(delay=steps).baseline
 
 
-def _batch_size(task: str) -> int:
-    return int(yaml.safe_load(recipes()[LONG[task]].read_text())["data"]["init_args"]["batch_size"])
+def _data(task: str) -> dict[str, Any]:
+    """The data arguments of a long task's recipe."""
+    arguments: dict[str, Any] = yaml.safe_load(recipes()[LONG[task]].read_text())["data"]["init_args"]
+    return arguments
+
+
+def _always_1(steps: int) -> float:
+    """The error of always answering 1 in the adding problem, on the test sequences themselves."""
+    data = AddingProblem(**{**_data("adding"), "n_steps": steps})
+    data.setup("test")
+    return statistics.fmean(float(((batch["y"] - 1) ** 2).mean()) for batch in data.test_dataloader())
 
 
 def _long(found: Found, task: str) -> Iterator[str]:
@@ -243,6 +201,9 @@ def _long(found: Found, task: str) -> Iterator[str]:
         head += [f"T = {t}: test loss", "solved after", "seconds"]
     exact = ["remembers nothing", "exact", *(cell for t in steps for cell in (f"{baseline(task, t):.4f}", "", ""))]
     rows = [exact]
+    if task == "adding":
+        measured = (cell for t in steps for cell in (f"{_always_1(t):.4f}", "", ""))
+        rows.append(["always answers 1", "on these test sequences", *measured])
     for reach, words in REACHES.items():
         for cell, (network, *_) in CELLS.items():
             row = [network, words]
@@ -261,7 +222,7 @@ def _solved(found: Found, task: str, name: str, steps: int) -> str:
         return ""
     first = [_first(result["validation"]["val/loss"], solved_below(task, steps)) for result in done]
     counts = [
-        (epoch + 1) / len(result["validation"]["val/loss"]) * result["batches"] * _batch_size(task)
+        (epoch + 1) / len(result["validation"]["val/loss"]) * result["batches"] * _data(task)["batch_size"]
         for epoch, result in zip(first, done, strict=True)
         if epoch is not None
     ]

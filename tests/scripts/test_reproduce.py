@@ -61,6 +61,7 @@ def test_the_plan_has_every_recipe_and_every_network_on_every_task(full):
     assert len({run.key for run in runs}) == len(runs) == len(names) * (3 if full else 1)
     assert set(recipes()) == set(systems.RECIPES) | set(systems.LONG.values())
     assert set(systems.RECIPES) <= names
+    assert set(systems.RECIPES) == set(systems.ANSWERS)
     for task in ("adding", "copying"):
         for steps in (50, 100, 200) if full else (50, 100):
             for cell in ("rnn", "irnn", "gru", "lstm"):
@@ -122,7 +123,7 @@ def test_several_seeds_are_a_mean_and_a_range():
 def test_the_tutorials_figures_stand_over_ours_of_the_same_steps():
     text = report.render(fake_state())
     table = text[text.index("**2.2**") :].splitlines()[2:7]
-    assert table[0].split("|")[2:6] == [" 300 ", " 600 ", " 900 ", " 1200 "]
+    assert table[0].split("|")[2:6] == [" 300 steps ", " 600 steps ", " 900 steps ", " 1200 steps "]
     assert "10.9267" in table[2]
     assert "| ours | 2.2500 | 5.2500 | 8.2500 | 11.2500 |" in table  # after 3, 6, 9 and 12 epochs of a hundred steps
 

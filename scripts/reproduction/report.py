@@ -54,7 +54,7 @@ def _facts(state: State) -> dict[str, Any]:
         "workers": state["workers"],
         "fits": len(plan(state["full"])) - missing,
         "missing": f" {missing} fits of this plan were not run." if missing else "",
-        "seeds": ", ".join(map(str, seeds(state["full"]))),
+        "seeds": "seed 0" if not state["full"] else "seeds " + ", ".join(map(str, seeds(full=True))),
     }
 
 

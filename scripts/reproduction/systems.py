@@ -174,7 +174,7 @@ def _long(task: str, cell: str, reach: str, steps: int, full: bool) -> tuple[str
 LONG = {"adding": "adding_problem", "copying": "copy_memory"}
 """The long tasks and their recipes."""
 
-EPOCHS = {"adding": {50: 50, 100: 50}, "copying": {50: 30, 100: 20}}
+EPOCHS = {"adding": {50: 50, 100: 50}, "copying": {50: 30, 100: 15}}
 """Of a hundred batches each, by task and T, unless everything is run: within the half hour that there is."""
 
 EPOCHS_FULL = 100

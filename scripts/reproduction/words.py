@@ -8,8 +8,8 @@ Written by `{command}`: change nothing here by hand. Each number comes from a fi
 line, kept in [reproduction.json](reproduction.json); the same command goes on where it was stopped, and
 `--report` only writes this file again.
 
-- {fits} fits with seeds {seeds}, in {minutes} minutes.{missing} Where there are several seeds: their mean, and
-  their range.
+- {fits} fits, {seeds}, in {minutes} minutes of running time.{missing} Where there are several seeds: their mean,
+  and their range.
 - Machine: {machines}.
 - Each fit ran on one thread, {workers} at a time; seconds are wall time of the fit with its validations, other
   work on the machine not excluded.

@@ -177,7 +177,7 @@ def test_version_and_help(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--config=sine_sequence"], "the recipes are mnist_gru, "),
+        (["--config=sine_sequence"], "the recipes are adding_problem, "),
         (["--config=sine_tbptt", "--model.tbptt.k1=0"], "tbptt.k1=0"),
         (["--config=sine_tbptt", "--model.tbptt.k1=9", "--model.tbptt.k2=5"], "tbptt.k2=5"),
         (["--config=sine_seq2seq", "--model.state_dropout=1"], "state_dropout=1"),

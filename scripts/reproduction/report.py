@@ -12,6 +12,10 @@ from reproduction.results import Found, Result, State, seconds, spread, table, t
 from reproduction.systems import (
     ANSWERS,
     CELLS,
+    CLIPPING,
+    EPOCHS,
+    EPOCHS_FULL,
+    LEARNING_RATES,
     LONG,
     PRINTED,
     REACHES,
@@ -46,13 +50,15 @@ def _facts(state: State) -> dict[str, Any]:
         f"rnn_lightning {m['rnn_lightning']}"
         for m in state["machines"]
     )
-    missing = sum(usable(state, run) is None for run in plan(state["full"]))
+    found = [usable(state, run) for run in plan(state["full"])]
+    missing = found.count(None)
     return {
         "command": state["command"],
         "machines": machines,
-        "minutes": f"{state['seconds'] / 60:.0f}",
+        "clock": f"{state['seconds'] / 60:.0f}",
         "workers": state["workers"],
-        "fits": len(plan(state["full"])) - missing,
+        "minutes": f"{sum(result['whole'] for result in found if result) / 60:.0f}",
+        "fits": len(found) - missing,
         "missing": f" {missing} fits of this plan were not run." if missing else "",
         "seeds": "seed 0" if not state["full"] else "seeds " + ", ".join(map(str, seeds(full=True))),
     }
@@ -65,7 +71,13 @@ def _tutorial(found: Found) -> Iterator[str]:
     yield WORDS["tutorial"]
     output = RNN(2, 100, num_layers=3)(torch.rand(2, 5, 2))[0]
     sections = [
-        ("1.2", f"truncated BPTT, the series in {n} sections: MSE", "-", f"sine_sections_{n}", "val/loss")
+        (
+            "1.2",
+            f"truncated BPTT, the series in {n} sections, gradients summed: MSE after 600 steps",
+            "-",
+            f"sine_sections_{n}",
+            "val/loss",
+        )
         for n in SECTIONS
     ]
     rows: list[tuple[str, ...]] = [
@@ -180,22 +192,35 @@ def baseline(task: str, steps: int) -> float:
     return AddingProblem(n_steps=steps).baseline if task == "adding" else CopyMemory(delay=steps).baseline
 
 
-def _data(task: str) -> dict[str, Any]:
-    """The data arguments of a long task's recipe."""
-    arguments: dict[str, Any] = yaml.safe_load(recipes()[LONG[task]].read_text())["data"]["init_args"]
+def _recipe(task: str, part: str) -> dict[str, Any]:
+    """The arguments of the `model` or the `data` in a long task's recipe."""
+    arguments: dict[str, Any] = yaml.safe_load(recipes()[LONG[task]].read_text())[part]["init_args"]
     return arguments
+
+
+def _settings(full: bool, task: str) -> str:
+    """Size, optimizer and budget of the networks of a long task."""
+    rates = ", ".join(f"{rate:g} ({CELLS[cell][0]})" for cell, rate in LEARNING_RATES[task].items())
+    batches = {steps: 100 * (EPOCHS_FULL if full else EPOCHS[task][steps]) for steps in lengths(full)}
+    return (
+        f"One layer of {_recipe(task, 'model')['hidden_size']} units, Adam with learning rate {rates}, gradients "
+        f"clipped at {CLIPPING}; batches of {_recipe(task, 'data')['batch_size']} sequences, at most "
+        + ", ".join(f"{count:,} for T = {steps}" for steps, count in batches.items())
+        + ("" if full else "; a run stops when it has solved the task")
+        + "."
+    )
 
 
 def _always_1(steps: int) -> float:
     """The error of always answering 1 in the adding problem, on the test sequences themselves."""
-    data = AddingProblem(**{**_data("adding"), "n_steps": steps})
+    data = AddingProblem(**{**_recipe("adding", "data"), "n_steps": steps})
     data.setup("test")
     return statistics.fmean(float(((batch["y"] - 1) ** 2).mean()) for batch in data.test_dataloader())
 
 
 def _long(found: Found, task: str) -> Iterator[str]:
-    yield WORDS[task]
     steps = lengths(found.state["full"])
+    yield WORDS[task].format(settings=_settings(found.state["full"], task))
     head = ["network", "gradient"]
     for t in steps:
         head += [f"T = {t}: test loss", "solved after", "seconds"]
@@ -222,7 +247,7 @@ def _solved(found: Found, task: str, name: str, steps: int) -> str:
         return ""
     first = [_first(result["validation"]["val/loss"], solved_below(task, steps)) for result in done]
     counts = [
-        (epoch + 1) / len(result["validation"]["val/loss"]) * result["batches"] * _data(task)["batch_size"]
+        (epoch + 1) / len(result["validation"]["val/loss"]) * result["batches"] * _recipe(task, "data")["batch_size"]
         for epoch, result in zip(first, done, strict=True)
         if epoch is not None
     ]

@@ -57,7 +57,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def seconds(result: Result) -> float:
-    """Of the fit, validations included."""
+    """Of processor time in the fit, validations included."""
     return float(result["seconds"])
 
 

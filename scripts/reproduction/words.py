@@ -8,11 +8,11 @@ Written by `{command}`: change nothing here by hand. Each number comes from a fi
 line, kept in [reproduction.json](reproduction.json); the same command goes on where it was stopped, and
 `--report` only writes this file again.
 
-- {fits} fits, {seeds}, in {minutes} minutes of running time.{missing} Where there are several seeds: their mean,
-  and their range.
+- {fits} fits, {seeds}.{missing} Where there are several seeds: their mean, and their range.
 - Machine: {machines}.
-- Each fit ran on one thread, {workers} at a time; seconds are wall time of the fit with its validations, other
-  work on the machine not excluded.
+- Each fit ran on one thread, {workers} at a time (one a core is the default). Seconds are processor time of a fit
+  with its validations: what it takes where nothing else runs. All together: {minutes} minutes of processor time,
+  here {clock} by the clock, beside other work.
 """,
     "tutorial": """
 ## The tutorial's systems
@@ -35,6 +35,8 @@ squared error of the best checkpoint. A run has solved the task when its validat
 errors of 0.04 on average; the column has the training sequences until then. Truncated below the gap the
 gradient goes back T/4 steps: never as far as the first mark. Above: 3T/4 steps, as far as the first mark in
 half of the sequences. The weights are the same at both marks.
+
+{settings}
 """,
     "copying": """
 ## Long memory: the copy task
@@ -44,6 +46,8 @@ all T + 20 steps of the best checkpoint. Solved: the validation loss is below a 
 below the gap the gradient goes back a quarter of the sequence; above, over chunks of half the sequence, as far
 back as its beginning. Each chunk has an optimizer step of its own, so truncated runs take more steps on as many
 sequences.
+
+{settings}
 """,
     "published": "Published, on these tasks but with other lengths, networks and optimizers:",
     "full": """
@@ -51,8 +55,7 @@ sequences.
 
 The above is measured by a plan of its own; `python scripts/reproduce.py --full` runs every system with three
 seeds, T = 200 too, and the long tasks to the end of a budget of 10,000 batches each, solved or not. By the
-rates measured here (T = 200 taken as twice T = 100) it takes {hours} of fits on one thread; divide by
-`--workers`.
+rates measured here (T = 200 taken as twice T = 100) it takes {hours} of processor time; divide by `--workers`.
 """,
 }
 """Templates. They say what was run, not what came out."""

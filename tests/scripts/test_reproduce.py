@@ -31,6 +31,7 @@ def fake_state(full=False, only=lambda run: True):
         result = {
             "arguments": list(run.arguments),
             "seconds": 100.0 * (run.seed + 1),
+            "whole": 120.0,
             "epochs": epochs,
             "steps": 700 * epochs,
             "batches": 100 * epochs,
@@ -112,6 +113,7 @@ def test_the_report_has_a_row_for_every_system(full):
         assert exact in text
     assert ("0.0945" in text) == full  # T = 200
     assert "the command" in text
+    assert f"{2 * len(systems.plan(full))} minutes of processor time" in text
     assert "a processor" in text
 
 
@@ -140,7 +142,11 @@ def test_solved_counts_the_sequences_until_the_threshold():
 def test_what_diverged_or_was_not_run_is_said():
     state = fake_state(only=lambda run: run.name != "mnist_rnn")
     run = next(run for run in systems.plan(False) if run.name == "sine_long")
-    state["runs"]["sine_long/0"] = {"arguments": list(run.arguments), "error": "error: train/loss is nan"}
+    state["runs"]["sine_long/0"] = {
+        "arguments": list(run.arguments),
+        "error": "error: train/loss is nan",
+        "whole": 60.0,
+    }
     text = report.render(state)
     assert "diverged" in row(text, "`sine_long`")
     assert "not run" in row(text, "`mnist_rnn`")
@@ -199,6 +205,7 @@ def test_one_fit_gives_plain_numbers(tmp_path, monkeypatch):
     assert result["parameters"] == 100 * (1 + 100 + 2) + 101
     assert {len(column) for column in result["predictions"].values()} == {20}
     assert result["predictions"]["x_0"][1:] == result["predictions"]["y"][:-1]
+    assert 0 < result["seconds"] < result["whole"]
     # The checkpoint of the lower validation loss, on other windows.
     assert result["test"]["test/loss"] == pytest.approx(min(result["validation"]["val/loss"]), rel=0.5)
     assert list(tmp_path.iterdir()) == []

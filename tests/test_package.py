@@ -9,10 +9,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "rnn_lightning"
 BELOW = {
+    "figures": {"errors", "figures"},
     "nn": {"errors", "nn"},
     "data": {"errors", "nn", "data"},
     "models": {"errors", "nn", "saved", "models"},
-    "callbacks": {"errors", "nn", "data", "models", "callbacks", "runs"},
+    "callbacks": {"errors", "nn", "data", "models", "figures", "callbacks", "runs"},
     "saved.py": {"errors", "nn"},
     "hub.py": {"errors", "nn", "saved"},
 }
@@ -34,14 +35,24 @@ def test_a_room_imports_only_rooms_below_it(room):
             parts = name.split(".")
             if parts[0] == "rnn_lightning" and len(parts) > 1:
                 assert parts[1] in BELOW[room], f"{file.name} imports {name}"
+            if room in (*LIGHT, "figures"):
+                assert parts[0] not in ("lightning", "torchmetrics", "jsonargparse"), f"{file.name} imports {name}"
             if room in LIGHT:
-                assert parts[0] not in ("lightning", "torchmetrics", "jsonargparse", "numpy"), (
-                    f"{file.name} imports {name}"
-                )
+                assert parts[0] != "numpy", f"{file.name} imports {name}"
 
 
 def test_importing_the_package_loads_neither_torch_nor_lightning():
     code = "import sys, rnn_lightning; assert not {'torch', 'lightning'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_matplotlib_is_imported_by_the_figures_alone_and_they_only_by_what_draws():
+    for file in PACKAGE.rglob("*.py"):
+        if file.parent.name != "figures":
+            assert not any(name.startswith("matplotlib") for name in imports(file)), file.name
+    code = "import sys, rnn_lightning.cli; assert 'rnn_lightning.figures' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    code = "import sys, rnn_lightning.hub; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -53,6 +64,6 @@ def test_no_argument_is_one_of_both_a_model_and_a_data_module():
     names = {kind: set() for kind in ("model", "data")}
     for cls in (models.Seq2Seq, models.Seq2Vec):
         names["model"] |= set(inspect.signature(cls).parameters)
-    for cls in (data.SequenceMNIST, data.SyntheticSine):
+    for cls in (data.SequenceMNIST, data.SyntheticSine, data.AddingProblem, data.CopyMemory):
         names["data"] |= set(inspect.signature(cls).parameters)
     assert not names["model"] & names["data"]

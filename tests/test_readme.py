@@ -71,6 +71,6 @@ def test_every_block_is_run():
 def test_the_commands_name_recipes_that_exist():
     from rnn_lightning.recipes import recipes
 
-    named = set(re.findall(r"--config (\w+)", README)) | set(re.findall(r"`((?:sine|mnist)_\w+)`", README))
+    named = set(re.findall(r"--config (\w+)", README)) | set(re.findall(r"`((?:sine|mnist|adding|copy)_\w+)`", README))
     assert named <= set(recipes())
     assert set(recipes()) <= named, "every recipe stands in the README"

@@ -1,0 +1,24 @@
+"""Figures of series, predictions, classes and gradients: arrays in, `matplotlib.figure.Figure` out, without a screen.
+
+Nothing else in the package imports matplotlib. Whoever draws imports this room where it draws, not at the top of a file.
+"""
+
+from rnn_lightning.figures.classes import confusion_figure, mistakes_figure
+from rnn_lightning.figures.errors import error_by_step_figure
+from rnn_lightning.figures.gradients import gradient_reach_figure
+from rnn_lightning.figures.series import forecast_figure, series_figure, window_figure
+from rnn_lightning.figures.style import COLORS, new_figure, pixels, save
+
+__all__ = [
+    "COLORS",
+    "confusion_figure",
+    "error_by_step_figure",
+    "forecast_figure",
+    "gradient_reach_figure",
+    "mistakes_figure",
+    "new_figure",
+    "pixels",
+    "save",
+    "series_figure",
+    "window_figure",
+]

@@ -1,0 +1,82 @@
+"""Figures of a classifier: which class is taken for which, and what it got wrong."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rnn_lightning.figures.style import COLORS, new_figure, styled
+
+_NUMBERS = 15  # classes up to which the cells hold their counts
+
+
+def confusion_figure(counts: Any, names: Sequence[str] | None = None) -> Figure:
+    """A confusion matrix: shade by the share of each row, counts in the cells.
+
+    Args:
+        counts: (C, C) integers, how often the class of the row was taken for that of the column.
+        names: The classes' names; their numbers if not given.
+
+    Raises:
+        ValueError: `counts` is not square.
+    """
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise ValueError(f"counts has shape {counts.shape}: give a square matrix, true classes by predicted ones")
+    classes = len(counts)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with styled():
+        size = 4.2 if classes <= _NUMBERS else 5.2
+        figure, (axes,) = new_figure(size=(size, size), margins=(0.62, 0.12, 0.52, 0.36))
+        # The square root, so that rare mistakes are seen beside the many hits.
+        axes.imshow(share**0.5, cmap="Blues", vmin=0.0, vmax=1.0)
+        axes.grid(visible=False)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        axes.set_title(f"Confusion: {np.trace(counts):,} of {counts.sum():,} right")
+        if classes <= _NUMBERS:
+            labels = list(names) if names is not None else [str(i) for i in range(classes)]
+            axes.set_xticks(range(classes), labels)
+            axes.set_yticks(range(classes), labels)
+            for row, column in zip(*np.nonzero(counts), strict=True):
+                shade = "white" if share[row, column] > 0.4 else COLORS["reference"]
+                place: dict[str, Any] = {"ha": "center", "va": "center", "color": shade, "fontsize": 8.5}
+                axes.text(column, row, str(counts[row, column]), **place)
+    return figure
+
+
+def mistakes_figure(
+    images: Any, truths: Sequence[Any], predictions: Sequence[Any], probabilities: Sequence[float], columns: int = 6
+) -> Figure:
+    """Images that were got wrong, each with its true class, the predicted one and the latter's probability.
+
+    Args:
+        images: (N, rows, columns) grey values; N may be 0.
+        truths: N true classes.
+        predictions: N predicted classes.
+        probabilities: N probabilities of the predicted classes, in [0, 1].
+        columns: Images in a row.
+    """
+    images = np.asarray(images, dtype=float)
+    count, height, width = images.shape
+    rows = max(1, -(-count // columns))
+    cell, title, head, edge = 0.84, 0.26, 0.36, 0.06  # inches
+    size = (columns * cell + 2 * edge, rows * (cell + title) + head)
+    # One picture of all the images is drawn much faster than an axes for each.
+    gap, above = max(1, width // 10), round(height * title / cell)
+    wall = np.full((rows * (height + above), columns * (width + gap) - gap), np.nan)
+    with styled():
+        figure, (axes,) = new_figure(size=size, margins=(edge, edge, 0.0, head))
+        axes.set_axis_off()
+        axes.set_title("Got wrong: truth → prediction, its probability", x=0.01)
+        labels = zip(truths, predictions, probabilities, strict=True)
+        for i, (image, (truth, prediction, probability)) in enumerate(zip(images, labels, strict=True)):
+            row, column = divmod(i, columns)
+            top, left = row * (height + above) + above, column * (width + gap)
+            wall[top : top + height, left : left + width] = image
+            place: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 9.0, "color": COLORS["prediction"]}
+            axes.text(left + width / 2, top - 1, f"{truth} → {prediction}  {probability:.0%}", **place)
+        axes.imshow(wall, cmap="gray_r", aspect="auto")
+        if count == 0:
+            axes.text(0.5, 0.5, "none", ha="center", transform=axes.transAxes)
+    return figure

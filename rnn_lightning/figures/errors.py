@@ -1,0 +1,31 @@
+"""The held-out error by time step: where in a sequence a model is wrong."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from rnn_lightning.figures.style import COLORS, marker_size, new_figure, styled, vector
+
+
+def error_by_step_figure(errors: Any, name: str = "mean squared error", best: Any | None = None) -> Figure:
+    """The mean error of each time step, on a logarithmic scale.
+
+    Args:
+        errors: (T,) mean error of the targets of step 0, 1, ...; NaN where a step has none.
+        name: What the error is; the label of the vertical axis.
+        best: (T,) the least possible error, or an earlier one to compare with; None for none.
+    """
+    errors = vector("errors", errors)
+    with styled():
+        figure, (axes,) = new_figure()
+        if best is not None:
+            axes.plot(vector("best", best), ":", color=COLORS["reference"], label="best possible")
+        axes.plot(errors, "o-", color=COLORS["error"], markersize=marker_size(len(errors)), label="held-out error")
+        axes.set(title="Held-out error by time step", xlabel="time step", ylabel=name)
+        if (errors > 0).any():
+            axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if best is not None:
+            axes.legend(loc="best")
+    return figure

@@ -111,7 +111,7 @@ def seq2seq_sine(pretrained: bool = True) -> Seq2SeqNet:
 
 
 def seq2seq_sine_deep(pretrained: bool = True) -> Seq2SeqNet:
-    """Three tanh layers of 100 with state dropout, for the same series as `seq2seq_sine`; mean squared error 0.0391.
+    """Three tanh layers of 100 with state dropout, for the same series as `seq2seq_sine`; mean squared error 0.0390.
 
     Example:
         >>> net = torch.hub.load(REPO, "seq2seq_sine_deep")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -20,7 +20,7 @@ from rnn_lightning import (
     models,  # noqa: F401
 )
 from rnn_lightning.arguments import Arguments
-from rnn_lightning.callbacks import BestAndLast, PredictionWriter
+from rnn_lightning.callbacks import STORY, BestAndLast, LayerSummary, PredictionWriter, progress
 from rnn_lightning.errors import ArgumentError, NonFiniteLossError
 from rnn_lightning.models.checkpoint import read_checkpoint
 from rnn_lightning.recipes import RecipeOrFile
@@ -77,7 +77,9 @@ class CLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Sizes follow from the data; runs are logged to TensorBoard."""
+        """Sizes follow from the data; runs are logged to TensorBoard, which tells their story."""
+        for name, callback in STORY.items():
+            parser.add_lightning_class_args(callback, name)
         for size in LINKED:
             parser.link_arguments(
                 "data", f"model.init_args.{size}", compute_fn=_size_of_data(size), apply_on="instantiate"
@@ -134,7 +136,9 @@ class CLI(LightningCLI):
         config = self.config_init[self.subcommand].trainer
         callbacks = list(config.callbacks or [])
         if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
-            callbacks.append(TQDMProgressBar(refresh_rate=20))  # drawing at every batch costs a small network 10 %
+            callbacks.append(progress())
+        if config.enable_model_summary is not False and not any(isinstance(c, ModelSummary) for c in callbacks):
+            callbacks.append(LayerSummary())
         if self.subcommand == "fit" and config.enable_checkpointing is not False:
             callbacks.append(BestAndLast())
         if self.subcommand == "predict":
@@ -261,4 +265,6 @@ def _quiet() -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return not any(noise in message for noise in ("Tip:", "available: False", "Seed set to"))
+    return not any(
+        noise in message for noise in ("Tip:", "available: False", "Seed set to", "Trainer already configured")
+    )

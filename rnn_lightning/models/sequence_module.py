@@ -3,8 +3,8 @@
 Legend: B batch (rows), T time steps, I input features, O outputs.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -19,6 +19,9 @@ from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 from rnn_lightning.nn import Cell, DropoutMasks, Init, Nonlinearity, RecurrentNet, State
+
+Observer: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], None]
+"""(outputs (..., O), targets in the form that the objective takes, which of them count or None for all)."""
 
 TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval")
 """Arguments that say how to train. Checkpoints hold the others, those of the network: plain numbers and names."""
@@ -107,6 +110,7 @@ class SequenceModule(TruncatedBPTTModule):
             self._metrics(stage)[self.objective.metric] = self.objective.score()
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.optimizer_name = _optimizer_name(optimizer, self.parameters())
+        self.observers: list[Observer] = []  # see every chunk of validation and test, none of training
         self._score: Tensor | float = 0.0  # sum of the metric over the training epoch so far
         self._scored: Tensor | float = 0.0  # its number of targets
         if weights is not None:
@@ -159,6 +163,8 @@ class SequenceModule(TruncatedBPTTModule):
             self._scored = self._scored + targets
         if self.stage not in self.metrics:
             return
+        for observer in self.observers:
+            observer(y_hat, y, valid)
         if valid is not None:
             y_hat, y = y_hat[valid], y[valid]  # (N, O) and (N,) or (N, O)
         if y.numel() > 0:

@@ -8,12 +8,13 @@ Legend: B batch, T time steps, F features of the layer's input, H hidden units, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.state import map_state
@@ -92,3 +93,15 @@ def draw_mask(shape: Sequence[int], p: float, like: Tensor) -> Tensor | None:
     lanes = words.view(torch.int16)[:count].view(*shape)  # uniform in [-2^15, 2^15)
     keep = lanes < round((1.0 - p) * 2**16) - 2**15
     return torch.mul(keep, like.new_tensor(1.0 / (1.0 - p)))
+
+
+@contextmanager
+def without_dropout(module: nn.Module) -> Iterator[None]:
+    """Runs a module in evaluation mode inside the `with` block, then puts it and all its parts back."""
+    before = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in before:
+            part.training = training

@@ -23,8 +23,8 @@ from rnn_lightning.data import SequenceMNIST, TensorBatches
 BATCH = 150
 
 
-def ours(data_dir: str, epochs: int) -> float:
-    """Seconds inside `trainer.fit`."""
+def ours(data_dir: str, epochs: int, *more: str) -> float:
+    """Seconds inside `trainer.fit`, with further arguments of the command line."""
     seconds = 0.0
 
     class Timed(CLI):
@@ -45,6 +45,7 @@ def ours(data_dir: str, epochs: int) -> float:
             f"--trainer.max_epochs={epochs}",
             f"--trainer.logger.save_dir={folder}",
             "--trainer.accelerator=cpu",
+            *more,
         ]
         with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
             main(arguments, Timed)

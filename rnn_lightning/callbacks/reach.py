@@ -40,8 +40,9 @@ def gradient_reach(module: SequenceModule, batch: Batch) -> Reach:
         batch: From `prepare_batch`, with targets, on the module's device.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        x = batch["x"].clone()  # (B, T, I); a validation's tensors may be such that no gradient passes
-        batch = {**batch, "x": x.to(next(module.parameters()).dtype)}
+        # Copies: the tensors of a validation may be such that no gradient can be taken with them.
+        batch = {key: value.clone() if isinstance(value, Tensor) else value for key, value in batch.items()}
+        batch["x"] = x = batch["x"].to(next(module.parameters()).dtype)  # (B, T, I)
         rows, steps, layers = len(x), x.shape[1], module.net.layers
         last: dict[Place, Tensor] = {}  # gradients (B, H)
         every: dict[Place, Tensor] = {}

@@ -31,13 +31,14 @@ class SeriesFigures(TensorBoardCallback):
     def __init__(self, enabled: bool = True) -> None:
         super().__init__(enabled)
         self._first: Batch | None = None  # the first sequence of the validation
-        self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets
+        self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets, while it listens
         self._at = 0  # the time step at which the next chunk of the batch begins
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to listen."""
         self._errors = None
         if isinstance(pl_module, Seq2Seq) and self.is_active(trainer):
+            self._errors = torch.zeros(2, 0, device=pl_module.device)
             pl_module.observers.append(self._observe)
 
     def on_validation_batch_start(
@@ -53,9 +54,11 @@ class SeriesFigures(TensorBoardCallback):
         self._stop_listening(pl_module)
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
-        if trainer.world_size > 1:
+        if trainer.world_size > 1:  # other ranks may have had longer or shorter sequences
+            longest = torch.tensor(self._errors.shape[1], device=pl_module.device)
+            self._lengthen(int(trainer.strategy.reduce(longest, reduce_op="max")))
             self._errors = trainer.strategy.reduce(self._errors, reduce_op="sum")
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or self._first is None:
             return
         from rnn_lightning.figures import error_by_step_figure
 
@@ -79,13 +82,16 @@ class SeriesFigures(TensorBoardCallback):
         counts = torch.ones_like(errors) if valid is None else valid.float()
         sums = torch.stack(((errors * counts).sum(dim=0), counts.sum(dim=0)))  # (2, t)
         stop = self._at + errors.shape[1]
-        longer = stop - (0 if self._errors is None else self._errors.shape[1])
-        if longer > 0:
-            more = sums.new_zeros(2, longer)
-            self._errors = more if self._errors is None else torch.cat((self._errors, more), dim=1)
-        assert self._errors is not None
+        self._lengthen(stop)
+        assert self._errors is not None, "made before it listens"
         self._errors[:, self._at : stop] += sums
         self._at = stop
+
+    def _lengthen(self, steps: int) -> None:
+        """Makes room for that many time steps."""
+        assert self._errors is not None, "made before it listens"
+        more = self._errors.new_zeros(2, max(0, steps - self._errors.shape[1]))
+        self._errors = torch.cat((self._errors, more), dim=1)
 
     def _draw_example(self, trainer: Trainer, module: Seq2Seq) -> None:
         from rnn_lightning.figures import forecast_figure, window_figure

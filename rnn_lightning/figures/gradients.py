@@ -7,6 +7,7 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from rnn_lightning.figures.style import CARD, COLORS, new_figure, styled
@@ -59,6 +60,9 @@ def gradient_reach_figure(
             axes.set(title=title, xlabel="time step t", xlim=(-0.5, norms.shape[2] - 0.5))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
             axes.tick_params(labelleft=layer == 0)
+        if all_losses is not None:
+            kinds = [Line2D([], [], color=colors(1.0)), Line2D([], [], color=COLORS["reference"], linestyle=":")]
+            panels[0].legend(kinds, ["loss of the last target", "of all targets"], loc="best")
         panels[0].set_ylabel("norm of dLoss/d$h_t$")
         bar = figure.add_axes((1 - 0.86 / size[0], 0.52 / size[1], 0.13 / size[0], 1 - 0.88 / size[1]))
         figure.colorbar(ScalarMappable(scale, colors), cax=bar, label="training step")

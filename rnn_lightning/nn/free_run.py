@@ -14,12 +14,14 @@ from rnn_lightning.nn.state import State
 def check_free_run(net: RecurrentNet) -> None:
     """Raises `ArgumentError` if a network cannot feed on its own predictions."""
     if not isinstance(net, Seq2SeqNet):
-        raise ArgumentError("a forecast needs a network with an output at every step: use Seq2Seq, or horizon=0")
+        raise ArgumentError(
+            "a forecast needs a network with an output at every step: use Seq2Seq, or leave the horizon out"
+        )
     inputs, outputs = net.layers.input_size, net.head.out_features
     if inputs != outputs:
         raise ArgumentError(
             f"a forecast feeds every prediction back as the next input, but the network has input_size={inputs} and "
-            f"output_size={outputs}: make them equal, or set horizon=0"
+            f"output_size={outputs}: make them equal, or leave the horizon out"
         )
     if net.layers.bidirectional:
         raise ArgumentError("a forecast needs bidirectional=False: a backward direction starts at the sequence's end")

@@ -1,6 +1,6 @@
 """`ClassFigures`: what a sequence classifier takes for what, after each validation."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -8,6 +8,9 @@ from torch import Tensor
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.models import Seq2Vec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class ClassFigures(TensorBoardCallback):
@@ -27,7 +30,12 @@ class ClassFigures(TensorBoardCallback):
         self.mistakes = mistakes
         self._counts: Tensor | None = None  # (O, O)
         self._batch: tuple[Tensor, Tensor] | None = None  # the outputs and targets of the batch in hand
+        self._confusion: Figure | None = None
         self._wrong: list[tuple[Tensor, int, int, float]] = []  # x (T, I), truth, prediction, probability
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forgets the classes of another fit."""
+        self._confusion = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to listen."""
@@ -72,7 +80,8 @@ class ClassFigures(TensorBoardCallback):
             return
         from rnn_lightning.figures import confusion_figure, mistakes_figure
 
-        self.show(trainer, "val/confusion", confusion_figure(self._counts.cpu()))
+        self._confusion = confusion_figure(self._counts.cpu(), into=self._confusion)
+        self.show(trainer, "val/confusion", self._confusion)
         data: Any = getattr(trainer, "datamodule", None)
         if self._wrong and hasattr(data, "images"):
             x, truths, predictions, probabilities = zip(*self._wrong, strict=True)

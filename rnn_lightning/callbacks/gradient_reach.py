@@ -1,6 +1,6 @@
 """`GradientReach`: vanishing and exploding gradients, and where truncated BPTT cuts them, as a figure over training."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -9,6 +9,9 @@ from torch import Tensor
 from rnn_lightning.callbacks.reach import gradient_reach, reach_windows
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, first_rows, logged_step
 from rnn_lightning.models import Batch, Seq2Vec, SequenceModule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _LOOKS = 64  # kept; of more, every second one is dropped
 
@@ -30,6 +33,11 @@ class GradientReach(TensorBoardCallback):
         self._probe: Batch | None = None
         self._steps: list[int] = []
         self._norms: list[Tensor] = []  # (L, T) each
+        self._figure: Figure | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forgets the data of another fit."""
+        self._probe = self._figure = None
 
     def on_validation_batch_end(
         self,
@@ -54,20 +62,21 @@ class GradientReach(TensorBoardCallback):
 
         reach = gradient_reach(pl_module, self._probe)
         if self._norms and self._norms[-1].shape != reach.last.shape:  # of a checkpoint from other data
-            self._steps, self._norms = [], []
+            self._steps, self._norms, self._figure = [], [], None
         self._steps.append(logged_step(trainer))
         self._norms.append(reach.last)
         if len(self._steps) > _LOOKS:
             self._steps, self._norms = self._steps[::2], self._norms[::2]
         begin, label = self._cut(pl_module)
-        figure = gradient_reach_figure(
+        self._figure = gradient_reach_figure(
             torch.stack(self._norms),
             self._steps,
             cut=begin or None,
             cut_label=label,
             all_losses=None if isinstance(pl_module, Seq2Vec) else reach.every,
+            into=self._figure,
         )
-        self.show(trainer, "train/gradient_reach", figure)
+        self.show(trainer, "train/gradient_reach", self._figure)
 
     def state_dict(self) -> dict[str, Any]:
         """The looks so far, so that a resumed run's figure goes on."""

@@ -27,18 +27,13 @@ class HyperParameters(TensorBoardCallback):
         """Writes the settings and the names of the metrics."""
         if self.is_active(trainer) and trainer.is_global_zero:
             metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # of these only the names are used
-            self._write(trainer, *hparams(settings(trainer, pl_module), metrics)[:2])
+            for summary in hparams(settings(trainer, pl_module), metrics)[:2]:
+                self.write(trainer, summary)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Says that the run came to its end."""
         if self.is_active(trainer) and trainer.is_global_zero and not trainer.interrupted:
-            self._write(trainer, hparams({}, {})[2])
-
-    def _write(self, trainer: Trainer, *summaries: Any) -> None:
-        file_writer = self.writer(trainer).file_writer
-        if file_writer is not None:  # None once it is closed
-            for summary in summaries:
-                file_writer.add_summary(summary)
+            self.write(trainer, hparams({}, {})[2])
 
 
 class NetworkGraph(TensorBoardCallback):

@@ -11,7 +11,7 @@ from rnn_lightning.callbacks.timeline import Sequence, Timeline
 from rnn_lightning.models import Batch, Seq2Seq
 from rnn_lightning.nn import Seq2SeqNet, free_run, without_dropout
 
-_WINDOWS = 3  # the forecast is so many warm-up windows long
+_AHEAD = 60  # steps of the forecast beyond the data's example
 
 
 class SeriesFigures(TensorBoardCallback):
@@ -33,6 +33,10 @@ class SeriesFigures(TensorBoardCallback):
         self._first: Batch | None = None  # the first sequence of the validation
         self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets, while it listens
         self._at = 0  # the time step at which the next chunk of the batch begins
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forgets the data of another fit."""
+        self._first = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to listen."""
@@ -104,8 +108,8 @@ class SeriesFigures(TensorBoardCallback):
         shown = Sequence.first_of(example or self._first)
         steps, next_one = len(shown.x), shown.asks_for_next
         # The data's example goes on as long as we like; of another sequence the second half is held back.
-        warm, steps_ahead = (steps, (1 + _WINDOWS) * steps) if example else (steps // 2, steps)
-        line = Timeline.of(shown, steps_ahead if next_one else steps, data)
+        warm, end = (steps, steps + _AHEAD) if example else (steps // 2, steps)
+        line = Timeline.of(shown, end if next_one else steps, data)
         with torch.no_grad(), without_dropout(net):
             x = shown.x[None].to(next(module.parameters()))  # its device and dtype
             y_hat = net(x)[0][0]  # (T, O)
@@ -115,14 +119,14 @@ class SeriesFigures(TensorBoardCallback):
                 line.t[1 : steps + 1] if next_one else line.t[:steps],
                 None if shown.y is None else shown.y[:, 0],
                 y_hat[:, 0].float().cpu(),
-                title=f"Predictions, window from t = {float(line.t[0]):g}" if example else "One held-out sequence",
+                title=f"Predictions, window from t = {float(line.t[0]):g}" if line.timed else "One held-out sequence",
                 xlabel=line.label,
             )
             self.show(trainer, "val/window", figure)
             if not next_one or warm < 1 or net.layers.bidirectional:
                 return
             y, state = net(x[:, :warm])
-            ahead = torch.cat((y[:, -1:], free_run(net, y[:, -1], state, steps_ahead - warm)), dim=1)[0]
+            ahead = torch.cat((y[:, -1:], free_run(net, y[:, -1], state, end - warm)), dim=1)[0]
         figure = forecast_figure(
             line.t[:warm],
             line.values[:warm, 0],

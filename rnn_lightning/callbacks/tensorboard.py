@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,9 +39,17 @@ class TensorBoardCallback(Callback):
 
     def show(self, trainer: Trainer, tag: str, figure: "Figure") -> None:
         """Adds a figure's picture under a tag, at the step at which the metrics are logged."""
-        from rnn_lightning.figures import pixels
+        from rnn_lightning.figures import png
 
-        self.writer(trainer).add_image(tag, pixels(figure), logged_step(trainer), dataformats="HWC")
+        picture, width, height = png(figure)
+        image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=picture)
+        self.write(trainer, Summary(value=[Summary.Value(tag=tag, image=image)]))
+
+    def write(self, trainer: Trainer, summary: Summary) -> None:
+        """Adds a ready summary; `add_image` would take as long as the drawing of some figures."""
+        file_writer = self.writer(trainer).file_writer
+        if file_writer is not None:  # None once it is closed
+            file_writer.add_summary(summary, logged_step(trainer))
 
 
 def _logger(trainer: Trainer) -> TensorBoardLogger | None:

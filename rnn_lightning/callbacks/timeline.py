@@ -50,12 +50,17 @@ class Timeline(NamedTuple):
     Attributes:
         t: (N + 1,) times of the inputs 0, ..., N - 1 and of what comes next.
         values: (N + 1, I) the true inputs at these times; NaN where they are not known.
-        label: What the times are.
+        timed: Whether the times are the data's own; else they count the steps.
     """
 
     t: Tensor
     values: Tensor
-    label: str
+    timed: bool
+
+    @property
+    def label(self) -> str:
+        """What the times are, for an axis."""
+        return "time t" if self.timed else "time step"
 
     @staticmethod
     def of(sequence: Sequence, steps: int, data: Any = None) -> "Timeline":
@@ -66,12 +71,13 @@ class Timeline(NamedTuple):
             steps: N.
             data: The data module; where the sequence is its `example()`, it knows the times and the true continuation.
         """
-        example = data.example(steps) if hasattr(data, "example") else None
+        example: Any = data.example(steps) if hasattr(data, "example") else None
         x = sequence.x
-        if example is not None and "t" in example and torch.equal(example["x"][0, : len(x)], x):
-            return Timeline(example["t"], torch.cat((example["x"][0], example["y"][0, -1:])), "time t")
+        known = example is not None and "t" in example and example["x"].shape[1] == steps
+        if known and torch.equal(example["x"][0, : len(x)], x):
+            return Timeline(example["t"], torch.cat((example["x"][0], example["y"][0, -1:])), timed=True)
         values = torch.full((steps + 1, x.shape[1]), float("nan"))
         values[: len(x)] = x
         if sequence.asks_for_next and sequence.y is not None:
             values[len(x)] = sequence.y[-1]
-        return Timeline(torch.arange(steps + 1), values, "time step")
+        return Timeline(torch.arange(steps + 1), values, timed=False)

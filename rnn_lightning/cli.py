@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -20,9 +21,10 @@ from rnn_lightning import (
     models,  # noqa: F401
 )
 from rnn_lightning.arguments import Arguments
-from rnn_lightning.callbacks import BestAndLast, PredictionWriter
+from rnn_lightning.callbacks import STORY, BestAndLast, LayerSummary, PredictionWriter, progress
 from rnn_lightning.errors import ArgumentError, NonFiniteLossError
 from rnn_lightning.export import command as export_command
+from rnn_lightning.models import SequenceModule
 from rnn_lightning.models.checkpoint import read_checkpoint
 from rnn_lightning.recipes import RecipeOrFile
 from rnn_lightning.runs import RUNS, find_checkpoint, run_folder
@@ -79,7 +81,11 @@ class CLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Sizes follow from the data; runs are logged to TensorBoard."""
+        """Sizes follow from the data; runs are logged to TensorBoard, which tells their story."""
+        for name, callback in STORY.items():
+            parser.add_lightning_class_args(callback, name)
+        words = "Of predict: steps to go on after each sequence, every prediction being the next input."
+        parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
         for size in LINKED:
             parser.link_arguments(
                 "data", f"model.init_args.{size}", compute_fn=_size_of_data(size), apply_on="instantiate"
@@ -126,6 +132,8 @@ class CLI(LightningCLI):
         weights = config.model.get("init_args", {}).get("weights")
         if subcommand != "fit" and self.checkpoint is None and weights is None:
             raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
+        if config.horizon and subcommand != "predict":
+            raise ArgumentError(f"--horizon={config.horizon} is of predict: leave it out of {subcommand}")
         logger = config.trainer.logger
         if subcommand != "fit":
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
@@ -137,7 +145,9 @@ class CLI(LightningCLI):
         config = self.config_init[self.subcommand].trainer
         callbacks = list(config.callbacks or [])
         if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
-            callbacks.append(TQDMProgressBar(refresh_rate=20))  # drawing at every batch costs a small network 10 %
+            callbacks.append(progress())
+        if config.enable_model_summary is not False and not any(isinstance(c, ModelSummary) for c in callbacks):
+            callbacks.append(LayerSummary())
         if self.subcommand == "fit" and config.enable_checkpointing is not False:
             callbacks.append(BestAndLast())
         if self.subcommand == "predict":
@@ -154,22 +164,35 @@ class CLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Tests the best checkpoint, and says how to look at the run."""
-        best = next((c.best_model_path for c in self.trainer.callbacks if isinstance(c, BestAndLast)), "")  # type: ignore[attr-defined]
+        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+        best = next((c.best_model_path for c in callbacks if isinstance(c, BestAndLast)), "")
         folder = self.trainer.log_dir  # asked for on every rank, as they agree on it
         if self.config_init[self.subcommand].trainer.fast_dev_run or self.trainer.interrupted:
             return
         if best:
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best)
         if self.trainer.is_global_zero and folder and self.trainer.logger:
-            if Path(folder, "checkpoints").is_dir():
+            if best:
+                score = next(c.best_model_score for c in callbacks if isinstance(c, BestAndLast))
+                print(f"Best checkpoint: {best} (val/loss {score:.4g})")
+            elif Path(folder, "checkpoints").is_dir():
                 print(f"Checkpoints: {Path(folder, 'checkpoints')}")
-            print(f"Look at it:  tensorboard --logdir {Path(folder).parent}")
+            print(f"Look at it: tensorboard --logdir {Path(folder).parent}")
+
+    def before_predict(self) -> None:
+        """Sets how far the predictions go beyond the data."""
+        horizon = self.config_init[self.subcommand].horizon
+        if horizon:
+            if not isinstance(self.model, SequenceModule):
+                raise ArgumentError(f"--horizon={horizon}: {type(self.model).__name__} has no forecast, leave it out")
+            self.model.check_forecast()
+            self.model.horizon = horizon
 
     def after_predict(self) -> None:
         """Says where the predictions are."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, PredictionWriter):
-                print(f"Predictions: {callback.path}")
+                print(f"Predictions: {', '.join(map(str, callback.paths))}")
 
 
 def main(args: Any = None, cli: type[CLI] = CLI) -> None:
@@ -272,4 +295,6 @@ def _quiet() -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return not any(noise in message for noise in ("Tip:", "available: False", "Seed set to"))
+    return not any(
+        noise in message for noise in ("Tip:", "available: False", "Seed set to", "Trainer already configured")
+    )

@@ -42,8 +42,8 @@ BATCH = 150
 STEPS, ROWS, LAYERS, HIDDEN, P = 20, 50, 3, 100, 0.3  # of `deep`
 
 
-def ours(data_dir: str, epochs: int) -> float:
-    """Seconds inside `trainer.fit`."""
+def ours(data_dir: str, epochs: int, *more: str) -> float:
+    """Seconds inside `trainer.fit`, with further arguments of the command line."""
     seconds = 0.0
 
     class Timed(CLI):
@@ -64,6 +64,7 @@ def ours(data_dir: str, epochs: int) -> float:
             f"--trainer.max_epochs={epochs}",
             f"--trainer.logger.save_dir={folder}",
             "--trainer.accelerator=cpu",
+            *more,
         ]
         with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
             main(arguments, Timed)

@@ -111,7 +111,29 @@ def test_validate_and_predict(subcommand, fitted):
             rows = list(csv.DictReader(file))
         assert list(rows[0]) == ["sequence", "step", "x_0", "y", "prediction"]
         assert len(rows) == 20
-        assert [p.name for p in fitted.glob("*.part")] == []
+        assert sorted(p.name for p in fitted.glob("predictions*")) == [
+            f"predictions.{s}" for s in ("csv", "npz", "png")
+        ]
+
+
+def test_predict_goes_on_beyond_the_window(fitted, fail, fake_mnist_dir):
+    predict = ["predict", "--config=sine_seq2seq", "--ckpt_path=best", "--trainer.accelerator=cpu", *QUIET]
+    main([*predict, "--horizon=15"])
+    with open(fitted / "predictions.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(35))
+    assert [row["y"] == "" for row in rows] == [False] * 20 + [True] * 15
+    assert [float(row["x_0"]) for row in rows[20:]] == pytest.approx([float(r["prediction"]) for r in rows[19:-1]])
+    assert "horizon" in fail(*predict, "--horizon=-1")
+    assert "is of predict" in fail("fit", "--config=sine_seq2seq", "--horizon=5", *SINE, *QUIET)
+    main(["fit", "--config=mnist_rnn", *small_mnist(fake_mnist_dir), "--trainer.max_epochs=1", *QUIET])
+    before = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("*")}
+    mnist = ["predict", "--config=mnist_rnn", "--ckpt_path=best", *small_mnist(fake_mnist_dir), *QUIET]
+    assert "an output at every step" in fail(*mnist, "--horizon=5")
+    assert before == {p: p.stat().st_mtime_ns for p in Path("runs").rglob("*")}, "nothing was written"
+    main(mnist)
+    names = {p.name for p in Path("runs/mnist_rnn/version_0").glob("predictions*")}
+    assert {"predictions.csv", "predictions.npz", "predictions.png"} <= names
 
 
 def test_the_checkpoint_fixes_the_network_and_what_is_typed_wins(fitted, capsys, fail):

@@ -20,8 +20,16 @@ BELOW = {
 LIGHT = ("nn", "saved.py", "hub.py")  # what torch.hub loads
 
 
+def nodes(tree):
+    """All but what stands under `if TYPE_CHECKING`, which is never run."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from nodes(child)
+
+
 def imports(file):
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
         elif isinstance(node, ast.Import):

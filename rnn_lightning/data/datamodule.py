@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from rnn_lightning.data.loading import (
@@ -96,6 +97,22 @@ class SequenceDataModule(LightningDataModule):
     def predict_dataloader(self) -> ResumableLoader:
         """Batches to predict, in order, each sample once; they have the true `y` as well."""
         return self._loader("predict")
+
+    def example(self, steps: int | None = None) -> Batch | None:
+        """One sequence that figures show; None, the default, for the first of the validation set.
+
+        Args:
+            steps: its length, if it can be chosen; what the forecast is compared with needs a longer one.
+
+        Returns:
+            `x` (1, T, input_size) and `y` as in a batch, and optionally `t` (T + 1,), the times of the inputs and, one
+            later, of the targets.
+        """
+        return None
+
+    def images(self, x: Tensor) -> Tensor | None:
+        """The sequences `x` (N, T, input_size) as images (N, rows, columns), if they are such; None, the default."""
+        return None
 
     def _loader(self, split: str) -> ResumableLoader:
         if split not in self.datasets:

@@ -52,6 +52,24 @@ def to_sequences(images: Tensor, layout: Layout) -> Tensor:
     return pixels[..., None]
 
 
+def to_images(x: Tensor, layout: Layout, columns: int) -> Tensor:
+    """Undoes `to_sequences`.
+
+    Args:
+        x: (N, T, I), sequences of that layout.
+        layout: how they were read.
+        columns: pixels in a row of the image.
+
+    Returns:
+        (N, rows, columns).
+    """
+    pixels = x.flatten(1)  # (N, rows * columns)
+    if layout == "permuted":
+        order = pixel_permutation(pixels.shape[1]).to(x.device)
+        pixels = torch.empty_like(pixels).index_copy_(1, order, pixels)
+    return pixels.unflatten(1, (-1, columns))
+
+
 class DigitBatches(TensorBatches):
     """Images held as bytes: a quarter of the memory, and float32 in [0, 1] only in the batches."""
 
@@ -112,6 +130,7 @@ class SequenceMNIST(SequenceDataModule):
             raise ArgumentError(f"val_size must be below the {shape[0]} training images, got {val_size}: lower it")
         self.save_hyperparameters()
         self.folder, self.layout, self.val_size, self.verify = folder, layout, val_size, verify
+        self.columns = shape[2]
         self.input_size = shape[2] if layout == "rows" else 1
         self.output_size = classes
 
@@ -139,6 +158,10 @@ class SequenceMNIST(SequenceDataModule):
         if "test" not in self.datasets:  # also for a fit: a damaged file is found before the training, not after
             x, y = self._read("t10k")
             self.datasets["test"] = self.datasets["predict"] = DigitBatches({"x": x, "y": y})
+
+    def images(self, x: Tensor) -> Tensor:
+        """The digits: (N, T, input_size) to (N, rows, columns)."""
+        return to_images(x, self.layout, self.columns)
 
     def _read(self, part: Part) -> tuple[Tensor, Tensor]:
         images, labels = read_part(self.folder, part, self.verify)

@@ -180,6 +180,21 @@ class SyntheticSine(SequenceDataModule):
         self.datasets["val"] = self._random_windows(self.eval_windows, derive_key(_VAL))
         self.datasets["test"] = self._random_windows(self.eval_windows, derive_key(_TEST))
 
+    def example(self, steps: int | None = None) -> Batch:
+        """The window that starts at t = 12.2, as figures show it.
+
+        Args:
+            steps: points in the window, `n_steps` if not given; it may go on beyond `t_max`.
+
+        Returns:
+            `x` and `y` (1, steps, 1) as in a batch, and `t` (steps + 1,) float64, the times of the inputs and, one
+            later, of the targets.
+        """
+        steps = self.n_steps if steps is None else steps
+        start = torch.tensor([PREDICT_START], dtype=torch.float64)
+        t = PREDICT_START + torch.arange(steps + 1, dtype=torch.float64) * self.resolution
+        return {**sine_windows(start, steps, self.resolution), "t": t}
+
     def _stream(self, readers: int, beside: float, batches: int | None = None) -> SineStream:
         t = self.start_min + (torch.arange(self.n_points, dtype=torch.float64) + beside) * self.resolution
         if batches is None:  # once through: the distance from one reader's beginning to the next one's

@@ -7,7 +7,7 @@ from rnn_lightning.figures.classes import confusion_figure, mistakes_figure
 from rnn_lightning.figures.errors import error_by_step_figure
 from rnn_lightning.figures.gradients import gradient_reach_figure
 from rnn_lightning.figures.series import forecast_figure, series_figure, window_figure
-from rnn_lightning.figures.style import COLORS, new_figure, pixels, save
+from rnn_lightning.figures.style import COLORS, new_figure, pixels, png, save
 
 __all__ = [
     "COLORS",
@@ -18,6 +18,7 @@ __all__ = [
     "mistakes_figure",
     "new_figure",
     "pixels",
+    "png",
     "save",
     "series_figure",
     "window_figure",

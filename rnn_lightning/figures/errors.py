@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rnn_lightning.figures.style import COLORS, marker_size, new_figure, styled, vector
+from rnn_lightning.figures.style import COLORS, log_scale, marker_size, new_figure, styled, vector
 
 
 def error_by_step_figure(errors: Any, name: str = "mean squared error", best: Any | None = None) -> Figure:
@@ -24,7 +24,7 @@ def error_by_step_figure(errors: Any, name: str = "mean squared error", best: An
         axes.plot(errors, "o-", color=COLORS["error"], markersize=marker_size(len(errors)), label="held-out error")
         axes.set(title="Held-out error by time step", xlabel="time step", ylabel=name)
         if (errors > 0).any():
-            axes.set_yscale("log")
+            log_scale(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if best is not None:
             axes.legend(loc="best")

@@ -3,8 +3,8 @@
 Legend: B batch (rows), T time steps, I input features, O outputs.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -18,7 +18,20 @@ from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
-from rnn_lightning.nn import Cell, DropoutMasks, Init, Nonlinearity, RecurrentNet, State
+from rnn_lightning.nn import (
+    Cell,
+    DropoutMasks,
+    Init,
+    Nonlinearity,
+    RecurrentNet,
+    Seq2SeqNet,
+    State,
+    check_free_run,
+    free_run,
+)
+
+Observer: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], None]
+"""(outputs (..., O), targets in the form that the objective takes, which of them count or None for all)."""
 
 TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval")
 """Arguments that say how to train. Checkpoints hold the others, those of the network: plain numbers and names."""
@@ -57,6 +70,8 @@ class SequenceModule(TruncatedBPTTModule):
 
     network: type[RecurrentNet]
     default_task: Task
+    horizon = 0
+    """How many steps `predict_step` goes on after each sequence, every prediction being the next input."""
 
     def __init__(
         self,
@@ -108,6 +123,7 @@ class SequenceModule(TruncatedBPTTModule):
             self._metrics(stage)[self.objective.metric] = self.objective.score()
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.optimizer_name = _optimizer_name(optimizer, self.parameters())
+        self.observers: list[Observer] = []  # see every chunk of validation and test, none of training
         self._score: Tensor | float = 0.0  # sum of the metric over the training epoch so far
         self._scored: Tensor | float = 0.0  # its number of targets
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
@@ -125,6 +141,37 @@ class SequenceModule(TruncatedBPTTModule):
     def valid(self, chunk: Batch) -> Tensor | None:
         """Which targets of a chunk count, in the shape of class indices; None if all do."""
         raise NotImplementedError
+
+    def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
+        """Goes on for `horizon` steps after the sequences' ends.
+
+        Args:
+            y_hat: (B, T, O), the outputs.
+            state: The state after them.
+            lengths: (B,), or None where all rows have T steps.
+
+        Returns:
+            (B, horizon, O), see `rnn_lightning.nn.free_run`.
+
+        Raises:
+            ArgumentError: The model cannot feed on its own predictions.
+        """
+        self.check_forecast()
+        assert isinstance(self.net, Seq2SeqNet), "checked"
+        assert state is not None, "there was a pass"
+        if lengths is None:
+            last = y_hat[:, -1]
+        else:
+            last = y_hat[torch.arange(len(y_hat), device=y_hat.device), lengths.to(y_hat.device) - 1]
+        return free_run(self.net, last, state, self.horizon)
+
+    def check_forecast(self) -> None:
+        """Raises `ArgumentError` if the model cannot feed on its own predictions."""
+        check_free_run(self.net)
+        if self.objective.classifies:
+            raise ArgumentError(
+                "a forecast feeds values back as inputs, classes are none: use task=regression, or leave the horizon out"
+            )
 
     # What truncated BPTT asks for.
 
@@ -159,6 +206,8 @@ class SequenceModule(TruncatedBPTTModule):
             self._scored = self._scored + targets
         if self.stage not in self.metrics:
             return
+        for observer in self.observers:
+            observer(y_hat, y, valid)
         if valid is not None:
             y_hat, y = y_hat[valid], y[valid]  # (N, O) and (N,) or (N, O)
         if y.numel() > 0:
@@ -170,7 +219,7 @@ class SequenceModule(TruncatedBPTTModule):
 
         Returns:
             `x`, `y` and `lengths` as far as the batch has them; `prediction`, class indices or values in the shape of
-            y; for classification also `probability` (..., O).
+            y; for classification also `probability` (..., O); with a `horizon` also `forecast` (B, horizon, O).
         """
         self.stage = "predict"
         batch = self.prepare_batch(batch)
@@ -181,10 +230,13 @@ class SequenceModule(TruncatedBPTTModule):
             parts.append(y_hat)
             return y_hat.new_zeros(()), 0, state
 
-        for _ in self.passes(batch, "predict", step):
-            pass
+        state = None
+        for _, _, after in self.passes(batch, "predict", step):
+            state = after
         y_hat = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)  # only outputs with time come in parts
         result = {key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}
+        if self.horizon:
+            result["forecast"] = self.forecast(y_hat, state, batch.get("lengths"))
         if not self.objective.classifies:
             return {**result, "prediction": y_hat}
         return {**result, "prediction": y_hat.argmax(-1), "probability": y_hat.softmax(-1)}

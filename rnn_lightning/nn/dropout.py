@@ -8,12 +8,13 @@ Legend: B batch, T time steps, F features of the layer's input, H hidden units, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.state import map_state
@@ -128,3 +129,15 @@ class _Drop(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (mask,) = ctx.saved_tensors
         return _Drop.apply(grad, mask, ctx.p), None, None
+
+
+@contextmanager
+def without_dropout(module: nn.Module) -> Iterator[None]:
+    """Runs a module in evaluation mode inside the `with` block, then puts it and all its parts back."""
+    before = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in before:
+            part.training = training

@@ -1,5 +1,6 @@
 import csv
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -51,6 +52,73 @@ def test_one_line_a_sequence_with_the_classes_probabilities(tmp_path):
 def test_columns_without_targets(model, columns, tmp_path):
     rows, _ = predict(model, [{"x": X}], tmp_path)
     assert [name for name in rows[0] if not name.startswith("probability")] == columns
+
+
+def test_raw_arrays_of_all_sequences(tmp_path):
+    batches = [{"x": X[:3], "y": X[:3, :, :1]}, {"x": torch.randn(2, 6, 2), "y": torch.randn(2, 6, 1)}]
+    _, results = predict(Seq2Seq(2, 1), batches, tmp_path)
+    found = np.load(tmp_path / "predictions.npz")  # no pickle in it
+    assert set(found) == {"sequence", "x", "y", "prediction", "lengths"}
+    assert found["sequence"].tolist() == list(range(5))
+    assert found["lengths"].tolist() == [4, 4, 4, 6, 6]
+    assert found["prediction"].shape == (5, 6, 1)
+    np.testing.assert_array_equal(found["prediction"][:3, :4], results[0]["prediction"])
+    np.testing.assert_array_equal(found["x"][3:], batches[1]["x"])
+    assert np.isnan(found["prediction"][:3, 4:]).all()
+
+
+def test_raw_arrays_of_a_classifier_in_half_precision(tmp_path):
+    predict(Seq2Vec(2, 3).to(torch.bfloat16), [(X.to(torch.bfloat16), torch.arange(5) % 3)], tmp_path)
+    found = np.load(tmp_path / "predictions.npz")
+    assert found["probability"].dtype == np.float32
+    np.testing.assert_allclose(found["probability"].sum(1), 1, atol=0.02)
+    assert "lengths" not in found
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([4, 1, 2])])
+def test_a_forecast_goes_on_where_each_sequence_ends(lengths, tmp_path):
+    x = torch.randn(3, 4, 2)
+    batch = {"x": x, "y": torch.randn(3, 4, 2), **({} if lengths is None else {"lengths": lengths})}
+    model = Seq2Seq(2, 2, cell="lstm", hidden_size=5, state_dropout=0.5)
+    model.horizon = 3
+    rows, _ = predict(model, [batch], tmp_path)
+    model.eval()
+    for row in range(3):
+        length = 4 if lengths is None else int(lengths[row])
+        inputs, said = x[row : row + 1, :length], []
+        for _ in range(4):  # shown everything again at every step: no state is carried
+            said.append(model(inputs)[0][:, -1:].detach())
+            inputs = torch.cat((inputs, said[-1]), dim=1)
+        of_row = [r for r in rows if int(r["sequence"]) == row]
+        assert [int(r["step"]) for r in of_row] == list(range(length + 3))
+        for number, line in enumerate(of_row[length - 1 :]):
+            assert [float(line[f"prediction_{i}"]) for i in (0, 1)] == pytest.approx(
+                said[number][0, 0].tolist(), abs=1e-6
+            )
+            if number:
+                assert [float(line[f"x_{i}"]) for i in (0, 1)] == pytest.approx(
+                    said[number - 1][0, 0].tolist(), abs=1e-6
+                )
+                assert line["y_0"] == line["y_1"] == ""
+    assert np.load(tmp_path / "predictions.npz")["forecast"].shape == (3, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "pictures"),
+    [
+        (Seq2Seq(2, 2), {"x": X, "y": X}, 1),
+        (Seq2Seq(2, 2), {"x": X}, 1),
+        (Seq2Vec(2, 3), {"x": X, "y": torch.arange(5) % 3}, 1),
+        (Seq2Vec(2, 3), {"x": X}, 0),
+        (Seq2Vec(2, 3, task="regression"), {"x": X, "y": torch.randn(5, 3)}, 0),
+        (Seq2Seq(2, 3, task="classification"), {"x": X, "y": torch.zeros(5, 4, dtype=torch.int64)}, 0),
+    ],
+)
+def test_a_picture_where_there_is_one_to_draw(model, batch, pictures, tmp_path):
+    predict(model, [batch], tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == pictures
+    for path in tmp_path.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_failure_leaves_no_file(tmp_path):

@@ -87,13 +87,32 @@ def test_the_error_by_step_is_logarithmic_unless_it_is_zero():
 def test_a_confusion_matrix_holds_its_counts():
     counts = np.array([[8, 2, 0], [0, 9, 0], [1, 0, 0]])
     axes = figures.confusion_figure(counts).axes[0]
-    cells = {(text.get_position()[1], text.get_position()[0]): int(text.get_text()) for text in axes.texts}
+    cells = {
+        (text.get_position()[1], text.get_position()[0]): int(text.get_text()) for text in axes.texts if text.get_text()
+    }
     assert cells == {(0, 0): 8, (0, 1): 2, (1, 1): 9, (2, 0): 1}
     assert "17 of 20" in axes.get_title(loc="left")
     drawn(axes.figure)
     drawn(figures.confusion_figure(np.eye(40, dtype=int)))
     with pytest.raises(ValueError, match="square"):
         figures.confusion_figure(counts[:2])
+
+
+def test_a_figure_that_is_drawn_into_again_equals_a_new_one():
+    """The picture, to the pixel: nothing of the old one is left."""
+    rng = np.random.default_rng(0)
+    old, new = (np.diag(rng.integers(5, 9, 4)) + rng.integers(0, 3, (4, 4)) for _ in range(2))
+    again = figures.confusion_figure(new, into=figures.confusion_figure(old))
+    np.testing.assert_array_equal(figures.pixels(again), figures.pixels(figures.confusion_figure(new)))
+
+    norms = np.exp(rng.normal(size=(5, 2, T)))
+    norms[:, :, :4] = 0
+    options = {"cut": 4, "cut_label": "k2 = 16"}
+    first = figures.gradient_reach_figure(norms[:1], [9], all_losses=norms[0] * 90, **options)
+    figures.pixels(first)
+    again = figures.gradient_reach_figure(norms, [9, 19, 29, 39, 49], all_losses=norms[4] + 1, into=first, **options)
+    fresh = figures.gradient_reach_figure(norms, [9, 19, 29, 39, 49], all_losses=norms[4] + 1, **options)
+    np.testing.assert_array_equal(figures.pixels(again), figures.pixels(fresh))
 
 
 def test_mistakes_stand_with_truth_prediction_and_probability():

@@ -1,0 +1,96 @@
+"""`GradientReach`: vanishing and exploding gradients, and where truncated BPTT cuts them, as a figure over training."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from rnn_lightning.callbacks.reach import gradient_reach, reach_windows
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, first_rows, logged_step
+from rnn_lightning.models import Batch, Seq2Vec, SequenceModule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LOOKS = 64  # kept; of more, every second one is dropped
+
+
+class GradientReach(TensorBoardCallback):
+    """Draws `train/gradient_reach` after each validation: the norm of dLoss/dh_t against t, per layer, a line each time.
+
+    The loss is that of each sequence's last target, the dotted line that of all targets, as the training adds them up
+    over its passes. Measured on one fixed batch, the first of the validation, by `gradient_reach`.
+
+    Args:
+        enabled: Whether to draw it.
+        rows: How many sequences of the batch are used.
+    """
+
+    def __init__(self, enabled: bool = True, rows: int = 32) -> None:
+        super().__init__(enabled)
+        self.rows = rows
+        self._probe: Batch | None = None
+        self._steps: list[int] = []
+        self._norms: list[Tensor] = []  # (L, T) each
+        self._figure: Figure | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forgets the data of another fit."""
+        self._probe = self._figure = None
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keeps the first sequences of the first validation."""
+        if self._probe is None and self._draws(trainer, pl_module):
+            assert isinstance(pl_module, SequenceModule), "asked by _draws"
+            self._probe = first_rows(pl_module.prepare_batch(batch), self.rows)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measures and draws."""
+        if self._probe is None or not self._draws(trainer, pl_module):
+            return
+        assert isinstance(pl_module, SequenceModule), "asked by _draws"
+        from rnn_lightning.figures import gradient_reach_figure
+
+        reach = gradient_reach(pl_module, self._probe)
+        if self._norms and self._norms[-1].shape != reach.last.shape:  # of a checkpoint from other data
+            self._steps, self._norms, self._figure = [], [], None
+        self._steps.append(logged_step(trainer))
+        self._norms.append(reach.last)
+        if len(self._steps) > _LOOKS:
+            self._steps, self._norms = self._steps[::2], self._norms[::2]
+        begin, label = self._cut(pl_module)
+        self._figure = gradient_reach_figure(
+            torch.stack(self._norms),
+            self._steps,
+            cut=begin or None,
+            cut_label=label,
+            all_losses=None if isinstance(pl_module, Seq2Vec) else reach.every,
+            into=self._figure,
+        )
+        self.show(trainer, "train/gradient_reach", self._figure)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The looks so far, so that a resumed run's figure goes on."""
+        return {"steps": self._steps, "norms": self._norms}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up what `state_dict` gave."""
+        self._steps, self._norms = list(state_dict["steps"]), list(state_dict["norms"])
+
+    def _draws(self, trainer: Trainer, module: LightningModule) -> bool:
+        return trainer.is_global_zero and isinstance(module, SequenceModule) and self.is_active(trainer)
+
+    def _cut(self, module: SequenceModule) -> tuple[int, str]:
+        """The first step that the last loss reaches; 0 where nothing is cut."""
+        assert self._probe is not None
+        k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.back}"
+        return reach_windows(module, self._probe)[-1].begin, k2

@@ -1,0 +1,72 @@
+"""How a run shows its progress: a bar on a terminal, plain lines where the output is a file or a CI's log."""
+
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar with the metrics that matter.
+
+    Drawn twenty batches at a time: at every batch it would cost a small network 10 % of its time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=20)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """The metrics logged for the bar, without the run's number."""
+        return _metrics(super().get_metrics(trainer, pl_module))
+
+
+class PlainProgress(ProgressBar):
+    """A line an epoch, without control characters: the metrics and the seconds it took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._on, self._began = True, 0.0
+
+    def enable(self) -> None:
+        """Lightning calls it on rank zero."""
+        self._on = True
+
+    def disable(self) -> None:
+        """Lightning calls it on the other ranks."""
+        self._on = False
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the clock."""
+        self._began = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the epoch's line."""
+        of_all = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+        parts = [f"epoch {trainer.current_epoch + 1}{of_all}", f"step {trainer.global_step}"]
+        parts += [f"{name} {_short(value)}" for name, value in self.get_metrics(trainer, pl_module).items()]
+        parts.append(f"{time.perf_counter() - self._began:.1f} s")
+        self.print("  ".join(parts))
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """The metrics logged for the bar, without the run's number."""
+        return _metrics(super().get_metrics(trainer, pl_module))
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Prints at once, so that who follows a file sees it."""
+        if self._on:
+            print(*args, **{"flush": True, **kwargs})
+
+
+def progress() -> ProgressBar:
+    """The bar if the output is a terminal, else plain lines."""
+    return Bar() if sys.stdout.isatty() else PlainProgress()
+
+
+def _metrics(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != "v_num"}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

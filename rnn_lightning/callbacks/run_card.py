@@ -1,0 +1,101 @@
+"""`HyperParameters` and `NetworkGraph`: what a run is, so that runs compare in TensorBoard."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.tensorboard.summary import hparams
+
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.models import SequenceModule
+
+
+class HyperParameters(TensorBoardCallback):
+    """Fills TensorBoard's HParams tab: the settings of the run beside its metrics of validation and test.
+
+    The tab takes a metric's last value, so a run that still goes on is in it, too; the test's metrics come when there is
+    a test. (Lightning's own way would log the final values once more at step 0 of the same charts.)
+
+    Args:
+        enabled: Whether to write them.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the settings and the names of the metrics."""
+        if self.is_active(trainer) and trainer.is_global_zero:
+            metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # of these only the names are used
+            for summary in hparams(settings(trainer, pl_module), metrics)[:2]:
+                self.write(trainer, summary)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Says that the run came to its end."""
+        if self.is_active(trainer) and trainer.is_global_zero and not trainer.interrupted:
+            self.write(trainer, hparams({}, {})[2])
+
+
+class NetworkGraph(TensorBoardCallback):
+    """Adds the network's graph, traced in evaluation mode on one short sequence of zeros.
+
+    Args:
+        enabled: Whether to add it.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Traces and writes."""
+        if not (self.is_active(trainer) and trainer.is_global_zero and isinstance(pl_module, SequenceModule)):
+            return
+        net = pl_module.net
+        x = next(net.parameters()).new_zeros(1, 2, net.layers.input_size)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the tracer's, about sizes that it takes for constants
+            self.writer(trainer).add_graph(_OutputOnly(net), x)
+
+
+class _OutputOnly(nn.Module):
+    """A network whose final state is not an output: the picture is the clearer for it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)[0]
+
+
+def settings(trainer: Trainer, module: LightningModule) -> dict[str, bool | int | float | str]:
+    """What a run was set to, flat: the arguments of model and data, optimizer, truncation, and the Trainer's main ones."""
+    found: dict[str, Any] = {**module.hparams, **getattr(getattr(trainer, "datamodule", None), "hparams", {})}
+    for optimizer in trainer.optimizers[:1]:
+        found["optimizer"] = type(optimizer).__name__
+        defaults = {
+            name: value for name, value in optimizer.defaults.items() if name in ("lr", "weight_decay", "momentum")
+        }
+        found.update(defaults)
+    for config in trainer.lr_scheduler_configs[:1]:
+        found["lr_scheduler"] = type(config.scheduler).__name__
+    tbptt = getattr(module, "tbptt", None)
+    if tbptt is not None:
+        found["tbptt"] = {"k1": tbptt.k1, "k2": tbptt.back, "step_every": tbptt.step_every}
+    found["gradient_clip_val"] = trainer.gradient_clip_val or getattr(tbptt, "gradient_clip_val", None)
+    found["carry_state"] = getattr(module, "carry_state", None)
+    found["max_epochs"], found["max_steps"] = trainer.max_epochs, trainer.max_steps
+    found["precision"], found["devices"] = trainer.precision, trainer.world_size
+    return {key: value for key, value in _flat(found) if isinstance(value, bool | int | float | str)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        flat += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return flat
+
+
+def _metric_names(module: LightningModule) -> list[str]:
+    metrics: Any = getattr(module, "metrics", None)
+    if not isinstance(metrics, nn.ModuleDict):
+        return ["val/loss"]
+    by_stage: dict[str, Any] = dict(metrics.items())
+    return [f"{stage}/{name}" for stage, of_stage in by_stage.items() for name in of_stage]

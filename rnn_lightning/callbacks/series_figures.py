@@ -1,0 +1,139 @@
+"""`SeriesFigures`: what a sequence-to-sequence model makes of a series, after each validation."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, first_rows
+from rnn_lightning.callbacks.timeline import Sequence, Timeline
+from rnn_lightning.models import Batch, Seq2Seq
+from rnn_lightning.nn import Seq2SeqNet, free_run, without_dropout
+
+_AHEAD = 60  # steps of the forecast beyond the data's example
+
+
+class SeriesFigures(TensorBoardCallback):
+    """Draws three figures of a `Seq2Seq` model after each validation.
+
+    - `val/window`: inputs, targets and predictions on one window, that of the data's `example()` (of `SyntheticSine` the
+      one that starts at t = 12.2), else the first sequence of the validation. Regression only.
+    - `val/forecast`: from that window on, every prediction is the next input. Where the targets are the inputs one step
+      ahead.
+    - `val/error_by_step`: the held-out error of each time step, over the whole validation: the mean squared error, or the
+      share of wrong classes.
+
+    Args:
+        enabled: Whether to draw them.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        super().__init__(enabled)
+        self._first: Batch | None = None  # the first sequence of the validation
+        self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets, while it listens
+        self._at = 0  # the time step at which the next chunk of the batch begins
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forgets the data of another fit."""
+        self._first = None
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to listen."""
+        self._errors = None
+        if isinstance(pl_module, Seq2Seq) and self.is_active(trainer):
+            self._errors = torch.zeros(2, 0, device=pl_module.device)
+            pl_module.observers.append(self._observe)
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keeps the first sequence."""
+        self._at = 0
+        if self._first is None and isinstance(pl_module, Seq2Seq) and self.is_active(trainer):
+            self._first = first_rows(pl_module.prepare_batch(batch), 1)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws, on rank zero."""
+        self._stop_listening(pl_module)
+        if self._errors is None or not isinstance(pl_module, Seq2Seq):
+            return
+        if trainer.world_size > 1:  # other ranks may have had longer or shorter sequences
+            longest = torch.tensor(self._errors.shape[1], device=pl_module.device)
+            self._lengthen(int(trainer.strategy.reduce(longest, reduce_op="max")))
+            self._errors = trainer.strategy.reduce(self._errors, reduce_op="sum")
+        if not trainer.is_global_zero or self._first is None:
+            return
+        from rnn_lightning.figures import error_by_step_figure
+
+        errors, targets = self._errors.double().cpu()
+        name = "share of wrong classes" if pl_module.objective.classifies else "mean squared error"
+        self.show(trainer, "val/error_by_step", error_by_step_figure(errors / targets, name))  # no target: 0 / 0 = NaN
+        if not pl_module.objective.classifies:
+            self._draw_example(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leaves no listener behind."""
+        self._stop_listening(pl_module)
+
+    def _stop_listening(self, module: LightningModule) -> None:
+        if isinstance(module, Seq2Seq) and self._observe in module.observers:
+            module.observers.remove(self._observe)
+
+    def _observe(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> None:
+        """Adds the errors of a chunk: y_hat (B, t, O), y (B, t) or (B, t, O), valid (B, t)."""
+        errors = (y_hat.argmax(-1) != y).float() if y.dim() == 2 else (y_hat - y).square().mean(-1).float()  # (B, t)
+        counts = torch.ones_like(errors) if valid is None else valid.float()
+        sums = torch.stack(((errors * counts).sum(dim=0), counts.sum(dim=0)))  # (2, t)
+        stop = self._at + errors.shape[1]
+        self._lengthen(stop)
+        assert self._errors is not None, "made before it listens"
+        self._errors[:, self._at : stop] += sums
+        self._at = stop
+
+    def _lengthen(self, steps: int) -> None:
+        """Makes room for that many time steps."""
+        assert self._errors is not None, "made before it listens"
+        more = self._errors.new_zeros(2, max(0, steps - self._errors.shape[1]))
+        self._errors = torch.cat((self._errors, more), dim=1)
+
+    def _draw_example(self, trainer: Trainer, module: Seq2Seq) -> None:
+        from rnn_lightning.figures import forecast_figure, window_figure
+
+        data: Any = getattr(trainer, "datamodule", None)
+        example = data.example() if hasattr(data, "example") else None
+        assert self._first is not None, "there were errors, so there was a batch"
+        net = module.net
+        assert isinstance(net, Seq2SeqNet), "a Seq2Seq has one"
+        shown = Sequence.first_of(example or self._first)
+        steps, next_one = len(shown.x), shown.asks_for_next
+        # The data's example goes on as long as we like; of another sequence the second half is held back.
+        warm, end = (steps, steps + _AHEAD) if example else (steps // 2, steps)
+        line = Timeline.of(shown, end if next_one else steps, data)
+        with torch.no_grad(), without_dropout(net):
+            x = shown.x[None].to(next(module.parameters()))  # its device and dtype
+            y_hat = net(x)[0][0]  # (T, O)
+            figure = window_figure(
+                line.t[:steps],
+                shown.x[:, 0] if next_one else None,
+                line.t[1 : steps + 1] if next_one else line.t[:steps],
+                None if shown.y is None else shown.y[:, 0],
+                y_hat[:, 0].float().cpu(),
+                title=f"Predictions, window from t = {float(line.t[0]):g}" if line.timed else "One held-out sequence",
+                xlabel=line.label,
+            )
+            self.show(trainer, "val/window", figure)
+            if not next_one or warm < 1 or net.layers.bidirectional:
+                return
+            y, state = net(x[:, :warm])
+            ahead = torch.cat((y[:, -1:], free_run(net, y[:, -1], state, end - warm)), dim=1)[0]
+        figure = forecast_figure(
+            line.t[:warm],
+            line.values[:warm, 0],
+            line.t[warm:],
+            ahead[:, 0].float().cpu(),
+            line.values[warm:, 0],
+            title="Forecast: each prediction is the next input",
+            xlabel=line.label,
+        )
+        self.show(trainer, "val/forecast", figure)

@@ -1,0 +1,72 @@
+"""`TensorBoardCallback`: what the callbacks that tell a training's story in TensorBoard share.
+
+None of them touches the training: they draw no random numbers, leave no gradients, and run the network as they find it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class TensorBoardCallback(Callback):
+    """Is active in a fit that logs to TensorBoard, and silent in any other.
+
+    Args:
+        enabled: Whether to do anything at all.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
+
+    def is_active(self, trainer: Trainer) -> bool:
+        """The same on all ranks, so that they may reduce together. Sanity checks, tests and predictions do not count."""
+        if not self.enabled or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return False
+        return not trainer.fast_dev_run and _logger(trainer) is not None  # type: ignore[attr-defined]
+
+    def writer(self, trainer: Trainer) -> "SummaryWriter":
+        """TensorBoard's writer; on rank zero of an active callback."""
+        logger = _logger(trainer)
+        assert logger is not None, "is_active was asked first"
+        return logger.experiment
+
+    def show(self, trainer: Trainer, tag: str, figure: "Figure") -> None:
+        """Adds a figure's picture under a tag, at the step at which the metrics are logged."""
+        from rnn_lightning.figures import png
+
+        picture, width, height = png(figure)
+        image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=picture)
+        self.write(trainer, Summary(value=[Summary.Value(tag=tag, image=image)]))
+
+    def write(self, trainer: Trainer, summary: Summary) -> None:
+        """Adds a ready summary; `add_image` would take as long as the drawing of some figures."""
+        file_writer = self.writer(trainer).file_writer
+        if file_writer is not None:  # None once it is closed
+            file_writer.add_summary(summary, logged_step(trainer))
+
+
+def _logger(trainer: Trainer) -> TensorBoardLogger | None:
+    return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
+
+
+def steps_taken(trainer: Trainer) -> int:
+    """How many steps the axis of the logged metrics has so far: optimizer steps, under manual optimisation batches."""
+    module: LightningModule = trainer.lightning_module
+    return trainer.global_step if module.automatic_optimization else trainer.fit_loop.total_batch_idx + 1
+
+
+def logged_step(trainer: Trainer) -> int:
+    """The step that the metrics of the newest batch, or of a validation after it, are logged at; it counts from 0."""
+    return max(0, steps_taken(trainer) - 1)
+
+
+def first_rows(batch: dict[str, Any], rows: int) -> dict[str, Any]:
+    """The first sequences of a batch."""
+    return {key: value[:rows] if hasattr(value, "__getitem__") else value for key, value in batch.items()}

@@ -1,0 +1,51 @@
+"""Free running: a network that predicts its own next input goes on by itself, every prediction being the next input.
+
+Legend: B batch, I input features, O outputs.
+"""
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn.networks import RecurrentNet, Seq2SeqNet
+from rnn_lightning.nn.state import State
+
+
+def check_free_run(net: RecurrentNet) -> None:
+    """Raises `ArgumentError` if a network cannot feed on its own predictions."""
+    if not isinstance(net, Seq2SeqNet):
+        raise ArgumentError(
+            "a forecast needs a network with an output at every step: use Seq2Seq, or leave the horizon out"
+        )
+    inputs, outputs = net.layers.input_size, net.head.out_features
+    if inputs != outputs:
+        raise ArgumentError(
+            f"a forecast feeds every prediction back as the next input, but the network has input_size={inputs} and "
+            f"output_size={outputs}: make them equal, or leave the horizon out"
+        )
+    if net.layers.bidirectional:
+        raise ArgumentError("a forecast needs bidirectional=False: a backward direction starts at the sequence's end")
+
+
+@torch.no_grad()
+def free_run(net: Seq2SeqNet, y: Tensor, state: State, steps: int) -> Tensor:
+    """Goes on from the last prediction, without true inputs.
+
+    Args:
+        net: In evaluation mode, with as many outputs as inputs: y at step t is its guess at x at step t + 1.
+        y: (B, O), the prediction at the last step that had a true input.
+        state: The state after that step.
+        steps: How many steps to go on.
+
+    Returns:
+        (B, steps, O). The first is the prediction one step after `y`, made from `y` as the input.
+
+    Raises:
+        ArgumentError: The network cannot feed on its predictions.
+    """
+    check_free_run(net)
+    forecast = []
+    for _ in range(steps):
+        y, state = net.step(y, state)
+        forecast.append(y)
+    return torch.stack(forecast, dim=1) if forecast else y.new_zeros(len(y), 0, y.shape[1])

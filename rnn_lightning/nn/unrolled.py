@@ -1,0 +1,69 @@
+"""A recurrent stack run step by step, in which every hidden state is a node of the graph that gradients can be asked of.
+
+The faster paths know only a layer's output, and a hook on that sees only what the layer above does with it, not what the
+next step does. Here both uses of h_t are of one tensor, so its gradient is the whole dLoss/dh_t.
+
+Legend: B batch, T time steps, F input features, H hidden units, L layers, D directions.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.nn.recurrence import recurrence
+from rnn_lightning.nn.stack import RecurrentLayers
+from rnn_lightning.nn.state import State
+
+
+class Unrolled(NamedTuple):
+    """What `unrolled` gives.
+
+    Attributes:
+        output: (B, T, D * H), the top layer's hidden states; past a row's length they are not zero but of no meaning.
+        state: The final state in torch's layout.
+        hidden: Each layer's h_t by time step and direction, (B, H) each: `hidden[layer][t][direction]`.
+    """
+
+    output: Tensor
+    state: State
+    hidden: list[list[list[Tensor]]]
+
+
+def unrolled(layers: RecurrentLayers, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> Unrolled:
+    """Runs a stack without dropout, one time step and one layer after the other.
+
+    Args:
+        layers: The stack, with `batch_first=True`.
+        x: (B, T, F).
+        state: The initial state, h (L * D, B, H) or (h, c); zeros if not given.
+        lengths: (B,) integers in [0, T]; a row's state stays as it is from its end on.
+
+    Returns:
+        The same values as `layers.eval()(x, state, lengths)`, as nodes of one graph, also where the weights need no
+        gradient.
+    """
+    directions = 2 if layers.bidirectional else 1
+    if state is None:
+        zeros = x.new_zeros(layers.num_layers * directions, len(x), layers.hidden_size)
+        state = (zeros, zeros) if layers.mode == "LSTM" else zeros
+    initial = state if isinstance(state, tuple) else (state,)
+    if torch.is_grad_enabled():
+        initial = (initial[0].detach().requires_grad_(), *initial[1:])  # h is in a graph, whatever the weights are
+    steps = x.shape[1]
+    inputs = list(x.unbind(1))  # T times (B, F)
+    hidden, finals = [], []
+    for layer in range(layers.num_layers):
+        nodes: list[list[Tensor]] = [[] for _ in range(steps)]
+        for direction in range(directions):
+            row = layer * directions + direction
+            at = tuple(part[row] for part in initial)
+            for t in reversed(range(steps)) if direction == 1 else range(steps):
+                alive = None if lengths is None else (lengths.to(x.device) - t).clamp(0, 1)
+                _, at = recurrence(layers.mode, inputs[t][None], at, layers.all_weights[row], lengths=alive)
+                nodes[t].append(at[0])
+            finals.append(at)
+        inputs = [torch.cat(pair, dim=1) if directions == 2 else pair[0] for pair in nodes]  # (B, D * H) each
+        hidden.append(nodes)
+    parts = [torch.stack(part) for part in zip(*finals, strict=True)]  # (L * D, B, H) each
+    return Unrolled(torch.stack(inputs, dim=1), (parts[0], parts[1]) if layers.mode == "LSTM" else parts[0], hidden)

@@ -1,0 +1,46 @@
+"""What the callbacks that tell a run's story cost: the fit of `mnist_rnn` with all of them on, and with all of them off.
+
+    python scripts/benchmark_callbacks.py --data_dir data
+
+Timed inside `trainer.fit`, as the command line runs it, with everything else on (TensorBoard, progress, checkpoints,
+metrics). `--each` also measures them one by one.
+"""
+
+import argparse
+import os
+import statistics
+
+from benchmark_training import ours
+from measure import alternate, machine, save, table
+
+from rnn_lightning.callbacks import STORY
+
+ALL, NONE = "all callbacks on", "all off"
+
+
+def only(*names: str) -> list[str]:
+    """The arguments that leave on the callbacks of these names alone."""
+    return [f"--{name}.enabled={str(name in names).lower()}" for name in STORY]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--each", action="store_true", help="also measure each callback alone")
+    parser.add_argument("--json", help="also write the results there")
+    options = parser.parse_args()
+    data_dir, epochs = os.path.abspath(options.data_dir), options.epochs
+    settings = {NONE: only(), ALL: only(*STORY)}
+    if options.each:
+        settings |= {f"{name} alone": only(name) for name in STORY}
+    ours(data_dir, 1)  # the first fit of a process pays for imports and caches
+    times = alternate(
+        {name: lambda more=more: ours(data_dir, epochs, *more) for name, more in settings.items()},  # type: ignore[misc]
+        options.rounds,
+    )
+    print(f"\nmnist_rnn, {epochs} epochs, {machine()}\n\n{table(times, NONE)}")
+    ratios = [on / off for on, off in zip(times[ALL], times[NONE], strict=True)]
+    print(f"\nall on / all off, round by round: median {statistics.median(ratios):.3f}")
+    save(options.json, callbacks=times)

@@ -1,0 +1,110 @@
+"""How far gradients reach: against the closed form of a scalar recurrence, and against what training really does."""
+
+import pytest
+import torch
+
+from rnn_lightning.callbacks.reach import gradient_reach
+from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
+
+T, U, V = 12, 0.7, 0.4  # steps, input weight, head weight
+
+
+def linear(kind, w, **options):
+    """A scalar recurrence h_t = w h_(t-1) + U x_t, relu with positive states, and the head V h."""
+    model = kind(1, 1, task="regression", nonlinearity="relu", hidden_size=1, bias=False, **options)
+    with torch.no_grad():
+        model.net.layers.weight_hh_l0.fill_(w)
+        model.net.layers.weight_ih_l0.fill_(U)
+        model.net.head.weight.fill_(V)
+        model.net.head.bias.zero_()
+    return model
+
+
+def states(w, x):
+    """(B, T) by the recurrence written out."""
+    h, found = torch.zeros(len(x)), []
+    for t in range(x.shape[1]):
+        h = w * h + U * x[:, t, 0]
+        found.append(h)
+    return torch.stack(found, dim=1)
+
+
+@pytest.mark.parametrize("w", [0.5, 1.0, 1.3])
+def test_it_is_w_to_the_power_of_the_distance(w):
+    x, y = torch.rand(3, T, 1) + 0.1, torch.randn(3, 1)
+    reach = gradient_reach(linear(Seq2Vec, w), {"x": x, "y": y})
+    at_end = (2 * (V * states(w, x)[:, -1] - y[:, 0]) * V).abs().mean().double()
+    torch.testing.assert_close(reach.last[0], at_end * w ** torch.arange(T - 1, -1, -1.0).double(), rtol=1e-5, atol=0)
+    assert torch.equal(reach.last, reach.every)
+
+
+@pytest.mark.parametrize("w", [0.5, 1.3])
+@pytest.mark.parametrize(("k1", "k2"), [(3, 3), (3, 7), (5, 8), (12, 12), (20, 30)])
+def test_the_last_loss_of_a_truncated_sequence_is_cut_at_k2(w, k1, k2):
+    x, y = torch.rand(3, T, 1) + 0.1, torch.randn(3, T, 1)
+    reach = gradient_reach(linear(Seq2Seq, w, tbptt=TruncatedBPTT(k1, k2)), {"x": x, "y": y})
+    at_end = (2 * (V * states(w, x)[:, -1] - y[:, -1, 0]) * V).abs().mean().double()
+    begin = max(0, (T - 1) // k1 * k1 - (k2 - k1))  # the last chunk, and what is before it
+    expected = at_end * w ** torch.arange(T - 1, -1, -1.0).double()
+    expected[:begin] = 0
+    torch.testing.assert_close(reach.last[0], expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Seq2Vec])
+@pytest.mark.parametrize(
+    "options", [{}, *({"tbptt": TruncatedBPTT(k1, k2)} for k1, k2 in ((3, 3), (3, 7), (5, 9), (4, 20)))]
+)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_the_sum_is_what_the_passes_of_training_send_back(kind, options, ragged):
+    """In a linear recurrence dLoss/dx_t = U dLoss/dh_t, and x_t can be asked for its gradient in the training itself."""
+    model = linear(kind, 0.9, **options)
+    batch = {"x": torch.rand(4, T, 1) + 0.1, "y": torch.randn(4, T, 1) if kind is Seq2Seq else torch.randn(4, 1)}
+    if ragged:
+        batch["lengths"] = torch.tensor([T, 7, 3, 1])
+        if kind is Seq2Seq:
+            batch["mask"] = torch.rand(4, T) > 0.3
+    reach = gradient_reach(model, batch)
+    x = batch["x"].clone().requires_grad_()
+    model.train()
+    for loss_sum, _, _ in model.passes({**batch, "x": x}, "train"):
+        if loss_sum.requires_grad:
+            loss_sum.backward()
+    alive = torch.arange(T) < batch.get("lengths", torch.full((4,), T))[:, None]
+    expected = (x.grad[..., 0].abs() / U).sum(dim=0) / alive.sum(dim=0)
+    torch.testing.assert_close(reach.every[0].float(), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_both_directions_are_counted():
+    model = linear(Seq2Seq, 0.8, bidirectional=True)
+    with torch.no_grad():
+        for name in ("hh", "ih"):
+            model.net.layers.get_parameter(f"weight_{name}_l0_reverse").fill_(0.5)
+        model.net.head.weight.copy_(torch.tensor([[V, 3.0]]))
+    x, y = torch.rand(2, T, 1) + 0.1, torch.zeros(2, T, 1)
+    slope = 2 * model.net(x)[0][:, -1, 0].detach().double()  # dLoss/dy of each row
+    reach = gradient_reach(model, {"x": x, "y": y}).last[0]
+    forward = V * 0.8 ** torch.arange(T - 1, -1, -1.0).double()
+    backward = torch.zeros(T).double()
+    backward[-1] = 3.0  # the backward direction has seen only the last step by then
+    expected = slope.abs().mean() * (forward**2 + backward**2).sqrt()
+    torch.testing.assert_close(reach, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_it_leaves_nothing_behind(cell):
+    model = Seq2Vec(2, 3, cell=cell, hidden_size=4, num_layers=2, state_dropout=0.5, tbptt=TruncatedBPTT(2, 4)).train()
+    before = torch.get_rng_state()
+    with torch.inference_mode():  # as in a validation
+        batch = {"x": torch.ones(5, 9, 2), "y": torch.arange(5) % 3}
+        reach = gradient_reach(model, batch)
+    assert reach.last.shape == (2, 9)
+    assert (reach.last[:, :5] == 0).all()
+    assert (reach.last[:, 5:] > 0).all()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(p.grad is None for p in model.parameters())
+    assert all(part.training for part in model.modules())
+
+
+def test_a_sequence_without_any_target_sends_nothing():
+    batch = {"x": torch.rand(2, T, 1), "y": torch.randn(2, T, 1), "mask": torch.zeros(2, T, dtype=torch.bool)}
+    assert (gradient_reach(linear(Seq2Seq, 0.9), batch).every == 0).all()

@@ -89,7 +89,7 @@ def seq2vec_mnist_lstm(pretrained: bool = True) -> Seq2VecNet:
 
 
 def seq2seq_sine(pretrained: bool = True) -> Seq2SeqNet:
-    """One relu layer of 100 that predicts t sin(t) / 3 + 2 sin(5 t) a step ahead; mean squared error 0.0350.
+    """One relu layer of 100 that predicts t sin(t) / 3 + 2 sin(5 t) a step ahead; mean squared error 0.0349.
 
     Example:
         >>> net = torch.hub.load(REPO, "seq2seq_sine")

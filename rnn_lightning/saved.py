@@ -8,7 +8,6 @@ import hashlib
 import inspect
 import io
 import json
-import pickle
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -97,14 +96,14 @@ def read_description(path: str | Path) -> dict[str, Any]:
         raise ArgumentError(f"there is no {path}: give the --output of an export, or install the package again")
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ArgumentError(f"{path} is no readable JSON ({error}): {_REMEDY}") from error
     kinds = {"network": str, "arguments": dict, "weights": str, "sha256": str}
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
         raise ArgumentError(f"{path} describes no network, it needs {', '.join(kinds)}: {_REMEDY}")
     if found["network"] not in NETWORKS:
         raise ArgumentError(f"{path}: network={found['network']!r} is none of {', '.join(NETWORKS)}: {_REMEDY}")
-    if Path(found["weights"]).name != found["weights"]:
+    if not found["weights"].isprintable() or Path(found["weights"]).name != found["weights"] or not found["weights"]:
         raise ArgumentError(f"{path}: weights={found['weights']!r} must be a file beside it, not a path: {_REMEDY}")
     return found
 
@@ -129,11 +128,18 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         )
     try:
         weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever torch's reader stumbles over in such bytes
         raise ArgumentError(f"the weights {file} hold more than tensors, or are no file of torch's") from error
-    if not isinstance(weights, dict) or not weights or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise ArgumentError(f"the weights {file} are no state dict: give a file of tensors by name")
+    if not isinstance(weights, dict) or not weights or not all(map(_is_weight, weights.keys(), weights.values())):
+        raise ArgumentError(f"the weights {file} are no state dict: give a file of floating-point tensors by name")
     return weights
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    kinds = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    return (
+        isinstance(name, str) and isinstance(value, Tensor) and value.dtype in kinds and value.layout == torch.strided
+    )
 
 
 def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:

@@ -19,7 +19,7 @@ _DIGITS = (
 )
 _NO_DIGITS = (
     "It knows centred, size-normalised grey digits of 28 x 28 pixels, white on black, as MNIST has them. Digits "
-    "inverted or turned by 90 degrees it reads hardly better than by guessing, those four pixels off the centre much worse "
+    "inverted or turned by 90 degrees it reads hardly better than by guessing, those four pixels off the centre worse "
     "than centred ones. It has an answer to any picture, also to noise, and a softmax of its outputs is no calibrated "
     "probability. A convolutional network reads digits better."
 )

@@ -94,7 +94,7 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Tensor | 
     if device.type != "cpu" or min(p, 1.0 - p) < _RARE:
         return torch.empty(*shape, device=device, dtype=torch.bfloat16).bernoulli_(1.0 - p)
     count = math.prod(shape)
-    lanes = torch.empty((count + 3) // 4 * 4, dtype=torch.int16)
+    lanes = torch.empty((count + 3) // 4 * 4, dtype=torch.int16, device=device)
     limit = round((1.0 - p) * 2**16) - 2**15
     for block in lanes.split(_BLOCK):  # each is in the cache when it is compared
         # `random_` without a range leaves the sign bit zero; from the least integer on, all 64 bits are random.

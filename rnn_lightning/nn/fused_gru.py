@@ -129,9 +129,11 @@ class FusedGRU(torch.autograd.Function):
 
     @staticmethod
     @plain_backward
-    def backward(ctx: Any, grad_y: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, saved: tuple[Any, ...], grad_y: Tensor | None, grad_final: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
-        x_1, y, all_gates, mask, h, w_ih, w_hh, w_x, w_h, bias, b_n = ctx.saved_tensors
+        x_1, y, all_gates, mask, h, w_ih, w_hh, w_x, w_h, bias, b_n = saved
         steps, features, hidden = ctx.steps, ctx.features, w_hh.shape[1]
         _, need_x, _, need_h, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         batch = steps.batch

@@ -100,10 +100,10 @@ class FusedLSTM(torch.autograd.Function):
     @staticmethod
     @plain_backward
     def backward(
-        ctx: Any, grad_y: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None
+        ctx: Any, saved: tuple[Any, ...], grad_y: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """All steps back: the gradients of x, of the initial state and of the weights, as far as they are wanted."""
-        x_1, y, all_c, all_gates, mask, h, c, w_ih, w_hh, w_x, w_h, bias = ctx.saved_tensors
+        x_1, y, all_c, all_gates, mask, h, c, w_ih, w_hh, w_x, w_h, bias = saved
         steps, features, batch, hidden = ctx.steps, ctx.features, ctx.steps.batch, w_hh.shape[1]
         _, need_x, _, need_h, need_c, need_w_ih, need_w_hh, need_b_ih, need_b_hh = ctx.needs_input_grad
         carry_h, carry_c = (
@@ -194,7 +194,7 @@ class FusedLSTM(torch.autograd.Function):
             grad_w_ih,
             grad_w_hh,
             grad_b,
-            grad_b,
+            None if grad_b is None else grad_b.clone(),  # who scales gradients in place must find two of them
         )
 
 

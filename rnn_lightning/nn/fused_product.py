@@ -26,7 +26,7 @@ def _find_linear() -> Any:
     """The linear layer of oneDNN and its packing of a weight, or None where this torch has not what we know."""
     try:
         linear, pack = torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._reorder_linear_weight.default
-        left, right = torch.ones(2, 3), torch.arange(12.0).view(4, 3)
+        left, right = torch.ones(2, 3, dtype=torch.float32), torch.arange(12, dtype=torch.float32).view(4, 3)
         for weight in (right, pack(right.contiguous(), 2)):
             if not torch.equal(linear(left, weight, None, "none", [], ""), left @ right.t()):
                 return None, None

@@ -46,7 +46,10 @@ class _Scratch(threading.local):
         buffer = self.buffers.get((name, like.dtype))
         if buffer is None or len(buffer) < count:
             with torch.inference_mode(False):  # it may be written outside of inference mode later
-                buffer = self.buffers[name, like.dtype] = torch.empty(count, dtype=like.dtype)
+                buffer = torch.empty(count, dtype=like.dtype, device=like.device)
+            if type(buffer) is not Tensor:  # a mode that stands in for real tensors is active
+                return buffer.view(shape)
+            self.buffers[name, like.dtype] = buffer
         return buffer[:count].view(shape)
 
 
@@ -213,7 +216,7 @@ class InputGradients:
     def weight(self) -> Tensor:
         """(G * H, F)."""
         assert self.total is not None
-        return self.total[: self.features].t()
+        return self.total[: self.features].t().contiguous()
 
     @property
     def bias(self) -> Tensor:
@@ -243,7 +246,10 @@ def plain_backward(backward: Callable[..., Any]) -> Any:
                 "create_graph=True: the whole-sequence recurrence has no second derivatives, "
                 'run the forward pass in force_path("reference")'
             )
-        with without_autocast(ctx.saved_tensors[0]):
-            return backward(ctx, *grads)
+        saved = (
+            ctx.saved_tensors
+        )  # read once: activation checkpoints recompute at the first reading, and allow no other
+        with without_autocast(saved[0]):
+            return backward(ctx, saved, *grads)
 
     return run

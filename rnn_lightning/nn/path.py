@@ -22,7 +22,8 @@ def force_path(path: Path) -> Iterator[None]:
 
     - `"auto"`: whichever is fastest, see `choose_path`.
     - `"torch"`: torch's kernels always; active state dropout, which they lack, is an `ArgumentError`.
-    - `"fused"`: the whole-sequence recurrence always. Gradients can be taken once, and masks have none.
+    - `"fused"`: the whole-sequence recurrence always. Gradients can be taken once, masks have none, and the transforms
+      of torch.func do not pass through: give those `"reference"` or `"torch"`.
     - `"reference"`: the step-by-step recurrence always.
     """
     if path not in get_args(Path):
@@ -58,7 +59,7 @@ def choose_path(
         ragged: Whether the rows have lengths.
         step_size: The multiplications of a step's product with the state, B * G * H * H, where known.
     """
-    path = _path.get()
+    path = "auto" if torch.compiler.is_compiling() else _path.get()  # Dynamo knows no context variables
     if path == "torch" and state_mask is not None:
         raise ArgumentError('force_path("torch") has no state dropout: set state_dropout=0, or force "fused" or "auto"')
     if path != "auto":

@@ -1,12 +1,17 @@
 """`fused_recurrence` against `recurrence`: outputs, states, gradients, in blocks of every size, with either library."""
 
 import itertools
+import threading
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.utils.checkpoint import checkpoint
 
+import rnn_lightning.nn
 import rnn_lightning.nn.fused_product as products
 import rnn_lightning.nn.fused_steps as fused_steps
+from rnn_lightning.nn import force_path
 from rnn_lightning.nn.fused import fused_recurrence
 from rnn_lightning.nn.recurrence import recurrence
 
@@ -189,3 +194,77 @@ def test_autocast_outside_does_not_reach_the_loop(mode):
     assert actual[0].dtype == torch.bfloat16
     for one, other in zip(actual, expected, strict=True):
         assert (one.float() - other).norm() <= 0.02 * other.norm()
+
+
+def layers_of(kind, **options):
+    torch.manual_seed(0)
+    return getattr(rnn_lightning.nn, kind)(4, 8, state_dropout=0.3, variational=True, **options)
+
+
+def gradients(layers, x, masks):
+    """Of a fixed sum of the output, with respect to every parameter."""
+    with force_path("fused"):
+        return torch.autograd.grad(layers(x, masks=masks)[0].square().sum(), list(layers.parameters()))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_threads_do_not_write_into_each_others_buffers(kind):
+    """Several at once, and the graph of one walked back in another."""
+    layers, x = layers_of(kind), torch.randn(16, 60, 4)
+    masks = layers.sample_masks(16)
+    expected, wrong = gradients(layers, x, masks), []
+
+    def work():
+        for _ in range(15):
+            if not all(map(torch.equal, gradients(layers, x, masks), expected)):
+                wrong.append(threading.current_thread().name)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_buffers_of_an_inference_or_of_another_device_do_not_stay(kind):
+    layers, x = layers_of(kind), torch.randn(2, 5, 4)
+    masks = layers.sample_masks(2)
+    expected = gradients(layers, x, masks)
+    fused_steps.scratch.buffers.clear()
+    with torch.inference_mode(), force_path("fused"):
+        layers(x, masks=masks)
+    assert all(map(torch.equal, gradients(layers, x, masks), expected))
+    fused_steps.scratch.buffers.clear()
+    with torch.device("meta"):
+        assert all(map(torch.equal, gradients(layers, x, masks), expected))
+        layers(x)  # draws masks where the weights are
+    fused_steps.scratch.buffers.clear()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        gradients(layers, x, masks)
+    assert all(map(torch.equal, gradients(layers, x, masks), expected))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_activation_checkpoints_give_the_same_gradients(kind):
+    layers, x = layers_of(kind), torch.randn(2, 5, 4, requires_grad=True)
+    masks, everything = layers.sample_masks(2), [x, *layers.parameters()]
+
+    def run(x):
+        return layers(x, masks=masks)[0]
+
+    with force_path("fused"):
+        expected = torch.autograd.grad(run(x).square().sum(), everything)
+        output = checkpoint(run, x, use_reentrant=False)
+        actual = torch.autograd.grad(output.square().sum(), everything)
+    assert all(map(torch.equal, actual, expected))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_every_gradient_has_memory_of_its_own(kind):
+    """So that who clips or scales a list of gradients in place does it once to each."""
+    layers, x = layers_of(kind), torch.randn(2, 5, 4)
+    found = gradients(layers, x, layers.sample_masks(2))
+    assert len({gradient.untyped_storage().data_ptr() for gradient in found}) == len(found)
+    assert torch.nn.utils.parameters_to_vector(found).numel() == sum(p.numel() for p in layers.parameters())

@@ -33,7 +33,7 @@ class BestAndLast(ModelCheckpoint):
         path = Path(self.dirpath, f"{LAST}.ckpt")
         # One rank looks, and all save together.
         if trainer.strategy.broadcast(trainer.is_global_zero and _step_of(path) < trainer.global_step):
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             self.last_model_path = str(path)
 
 
@@ -85,7 +85,7 @@ class PeriodicCheckpoint(Callback):
             return
         assert self.dirpath is not None, "known from on_train_start"
         self._step, self._time = trainer.global_step, time.monotonic()
-        trainer.save_checkpoint(Path(self.dirpath, f"{LAST}.ckpt"))
+        trainer.save_checkpoint(Path(self.dirpath, f"{LAST}.ckpt"), weights_only=False)
 
     def _is_time(self, trainer: Trainer) -> bool:
         # A multiple of n lies between the last checkpoint and now.

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.tensorboard.summary import hparams
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
@@ -51,22 +51,28 @@ class NetworkGraph(TensorBoardCallback):
         x = next(net.parameters()).new_zeros(1, 2, net.layers.input_size)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the tracer's, about sizes that it takes for constants
-            self.writer(trainer).add_graph(_OutputOnly(net), x)
+            self.writer(trainer).add_graph(net, x)
 
 
-class _OutputOnly(nn.Module):
-    """A network whose final state is not an output: the picture is the clearer for it."""
+_FOLLOWS = {
+    "input_size",
+    "output_size",
+    "task",
+    "bias",
+    "data_dir",
+    "verify",
+    "num_workers",
+    "eval_batch_size",
+    "eval_windows",
+}
+"""Settings that follow from others or do not change what is learned: the table is long enough without them."""
 
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)[0]
+def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float | str]:
+    """What a run was set to, flat: the arguments of model and data, optimizer, truncation, and the Trainer's main ones.
 
-
-def settings(trainer: Trainer, module: LightningModule) -> dict[str, bool | int | float | str]:
-    """What a run was set to, flat: the arguments of model and data, optimizer, truncation, and the Trainer's main ones."""
+    What is off, none or zero is left out; TensorBoard shows five settings at first, in alphabetical order.
+    """
     found: dict[str, Any] = {**module.hparams, **getattr(getattr(trainer, "datamodule", None), "hparams", {})}
     for optimizer in trainer.optimizers[:1]:
         found["optimizer"] = type(optimizer).__name__
@@ -81,9 +87,14 @@ def settings(trainer: Trainer, module: LightningModule) -> dict[str, bool | int 
         found["tbptt"] = {"k1": tbptt.k1, "k2": tbptt.back, "step_every": tbptt.step_every}
     found["gradient_clip_val"] = trainer.gradient_clip_val or getattr(tbptt, "gradient_clip_val", None)
     found["carry_state"] = getattr(module, "carry_state", None)
-    found["max_epochs"], found["max_steps"] = trainer.max_epochs, trainer.max_steps
-    found["precision"], found["devices"] = trainer.precision, trainer.world_size
-    return {key: value for key, value in _flat(found) if isinstance(value, bool | int | float | str)}
+    found["max_epochs"] = trainer.max_epochs
+    found["precision"] = trainer.precision if trainer.precision != "32-true" else None
+    found["devices"] = trainer.world_size if trainer.world_size > 1 else None
+    return {
+        key: str(value).lower() if isinstance(value, bool) else value
+        for key, value in _flat(found)
+        if value and isinstance(value, bool | int | float | str) and key not in _FOLLOWS
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from rnn_lightning.figures.style import CARD, COLORS, log_scale, new_figure, styled
+from rnn_lightning.figures.style import CARD, COLORS, legend_above, log_scale, new_figure, styled
 
 _LINES = 10  # more would cover each other
 
@@ -47,7 +47,7 @@ def gradient_reach_figure(
     with styled():
         figure = into or _empty(norms.shape[1], norms.shape[2], cut, cut_label, all_losses is not None, colors)
         *panels, bar = figure.axes
-        for layer, axes in enumerate(panels):
+        for layer, axes in enumerate(reversed(panels)):
             for line in [line for line in axes.get_lines() if line.get_gid() == "look"]:
                 line.remove()
             for look in looks:
@@ -56,32 +56,35 @@ def gradient_reach_figure(
                 every = np.asarray(all_losses, dtype=float)[layer]
                 every = np.where(every > 0, every, np.nan)
                 axes.plot(every, ":", color=COLORS["reference"], linewidth=1.4, gid="look")
-            if np.isfinite(shown[looks]).any():
-                log_scale(axes)
             axes.relim()
             axes.autoscale_view(scalex=False)
+            if np.isfinite(shown[looks, layer]).any():
+                log_scale(axes)
         bar.set_yticks([0, 1], [str(steps[0]), str(steps[-1])])
     return figure
 
 
 def _empty(layers: int, steps: int, cut: int | None, cut_label: str, dotted: bool, colors: ListedColormap) -> Figure:
-    """All but the lines."""
-    size = (CARD[0] + 2.6 * (layers - 1), CARD[1])
-    figure, panels = new_figure(columns=layers, size=size, margins=(0.86, 1.06, 0.52, 0.36), gap=0.2, sharey=True)
+    """All but the lines. Layers stand one above the other, the top one on top: a card of TensorBoard is narrow."""
+    head = 0.64 if dotted else 0.36  # inches
+    size = (CARD[0], CARD[1] - 0.36 + head + 1.9 * (layers - 1))
+    figure, panels = new_figure(rows=layers, size=size, margins=(0.86, 0.98, 0.52, head), gap=0.36)
+    panels.reverse()
     for layer, axes in enumerate(panels):
         if cut is not None:
             _mark(axes, cut, steps, cut_label)
-        top = " (top)" if layer == layers - 1 else ""
-        title = "How far gradients reach" if layers == 1 else f"Layer {layer + 1}{top}"
-        axes.set(title=title, xlabel="time step t", xlim=(-0.5, steps - 0.5))
+        of_layer = "" if layers == 1 else f", layer {layer + 1}"
+        axes.set_xlim(-0.5, steps - 0.5)
+        axes.set_title(f"How far gradients reach{of_layer}", pad=24 if dotted and layer == layers - 1 else 6)
+        axes.set_ylabel("norm of dLoss/dhₜ")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.tick_params(labelleft=layer == 0)
-    panels[0].set_ylabel("norm of dLoss/dhₜ")
+        axes.tick_params(labelbottom=layer == 0)
+    panels[0].set_xlabel("time step t")
     if dotted:
         kinds = [Line2D([], [], color=colors(1.0)), Line2D([], [], color=COLORS["reference"], linestyle=":")]
-        panels[0].legend(kinds, ["loss of the last target", "of all targets"], loc="lower right")
+        legend_above(panels[-1], kinds, ["loss of the last target", "of all targets"])
     # Not matplotlib's colorbar, which takes as long as a panel.
-    bar = figure.add_axes((1 - 0.9 / size[0], 0.52 / size[1], 0.13 / size[0], 1 - 0.88 / size[1]))
+    bar = figure.add_axes((1 - 0.82 / size[0], 0.52 / size[1], 0.13 / size[0], 1 - (0.52 + head) / size[1]))
     bar.imshow(np.linspace(0, 1, 128)[:, None], cmap=colors, aspect="auto", origin="lower", extent=(0, 1, 0, 1))
     bar.grid(visible=False)
     bar.yaxis.tick_right()
@@ -91,7 +94,9 @@ def _empty(layers: int, steps: int, cut: int | None, cut_label: str, dotted: boo
 
 
 def _mark(axes: Axes, cut: int, steps: int, label: str) -> None:
-    """A dashed line where the gradient is cut."""
+    """A dashed line where the gradient is cut, its name on the side where no gradient is, if there is room."""
     axes.axvline(cut, color=COLORS["prediction"], linewidth=1.2, linestyle="--")
-    text = {"va": "top", "fontsize": 9.5, "color": COLORS["prediction"]}
-    axes.text(cut + 0.01 * steps, 0.99, label, text, transform=axes.get_xaxis_transform())
+    room = cut > 0.3 * steps
+    text = {"va": "bottom", "ha": "right" if room else "left", "fontsize": 9.5, "color": COLORS["prediction"]}
+    x = cut + (-0.015 if room else 0.015) * steps
+    axes.text(x, 0.02, label, text, transform=axes.get_xaxis_transform())

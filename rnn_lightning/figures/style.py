@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
 COLORS = {
@@ -70,20 +70,20 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(
+    rows: int = 1,
     columns: int = 1,
     size: tuple[float, float] = CARD,
     margins: tuple[float, float, float, float] = (0.72, 0.16, 0.52, 0.36),
     gap: float = 0.72,
-    **options: Any,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a row of axes.
+    """A figure with a grid of axes.
 
     Args:
-        columns: How many axes stand side by side.
+        rows: How many axes stand one above the other.
+        columns: How many stand side by side.
         size: Width and height in inches.
         margins: Left, right, bottom and top of the axes, in inches.
         gap: Inches between two axes.
-        **options: For `Figure.add_subplot`, such as `sharey` for all but the first.
 
     Returns:
         The figure, with a canvas that draws without a screen, and its axes.
@@ -92,27 +92,36 @@ def new_figure(
     FigureCanvasAgg(figure)
     left, right, bottom, top = margins
     width = (size[0] - left - right - gap * (columns - 1)) / columns
+    height = (size[1] - bottom - top - gap * (rows - 1)) / rows
     grid = figure.add_gridspec(
-        1,
+        rows,
         columns,
         left=left / size[0],
         right=1 - right / size[0],
         bottom=bottom / size[1],
         top=1 - top / size[1],
         wspace=gap / width,
+        hspace=gap / height,
     )
-    axes: list[Axes] = []
-    shared = options.pop("sharey", False)
-    for column in range(columns):
-        axes.append(figure.add_subplot(grid[0, column], sharey=axes[0] if shared and axes else None, **options))
-    return figure, axes
+    return figure, [figure.add_subplot(grid[row, column]) for row in range(rows) for column in range(columns)]
 
 
 def log_scale(axes: Axes) -> None:
-    """A logarithmic vertical axis with plain numbers: formulas such as 10^-3 are slow to set, as are ticks between."""
+    """A logarithmic vertical axis with plain numbers: formulas such as 10^-3 are slow to set, as are ticks between.
+
+    To be called after the curves are drawn, as it looks at their range.
+    """
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 50 * low else (1.0, 2.0, 5.0)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def legend_above(axes: Axes, *handles_and_labels: Any) -> None:
+    """A legend in one line between the title, which needs a pad of 24, and the axes: there it covers nothing."""
+    style: dict[str, Any] = {"frameon": False, "borderaxespad": 0.0, "columnspacing": 1.2, "ncols": 3}
+    axes.legend(*handles_and_labels, loc="lower left", bbox_to_anchor=(-0.02, 0.98), **style)
 
 
 def marker_size(points: int, largest: float = 7.0) -> float:

@@ -90,6 +90,7 @@ def test_a_series_run():
     assert found["lr"].number_value == pytest.approx(0.001)
     assert metrics == {"val/loss", "val/mae", "test/loss", "test/mae"}
     assert metrics <= set(events.Tags()["scalars"]), "each has a value to show"
+    assert not {"input_size", "dropout", "bias", "eval_windows"} & set(found), "what follows or is off is left out"
 
 
 def test_a_classifiers_run(make_mnist, tmp_path):

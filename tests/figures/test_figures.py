@@ -130,6 +130,7 @@ def test_gradient_reach_has_a_panel_a_layer_and_no_line_before_the_cut():
     norms[:, :, :10] = 0
     figure = figures.gradient_reach_figure(norms, np.arange(30), cut=10, cut_label="k2 = 10", all_losses=norms[-1] * 2)
     panels = figure.axes[:2]
+    assert [panel.get_title(loc="left")[-7:] for panel in panels] == ["layer 2", "layer 1"]
     for panel in panels:
         curves = [line for line in panel.get_lines() if len(line.get_ydata()) == T]
         assert 2 < len(curves) <= 11, "the looks are thinned out"

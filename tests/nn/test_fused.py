@@ -198,7 +198,7 @@ def test_autocast_outside_does_not_reach_the_loop(mode):
 
 def layers_of(kind, **options):
     torch.manual_seed(0)
-    return getattr(rnn_lightning.nn, kind)(4, 8, state_dropout=0.3, variational=True, **options)
+    return getattr(rnn_lightning.nn, kind)(4, 8, state_dropout=0.3, **options)
 
 
 def gradients(layers, x, masks):
@@ -211,7 +211,7 @@ def gradients(layers, x, masks):
 def test_threads_do_not_write_into_each_others_buffers(kind):
     """Several at once, and the graph of one walked back in another."""
     layers, x = layers_of(kind), torch.randn(16, 60, 4)
-    masks = layers.sample_masks(16)
+    masks = layers.sample_masks(16, 60)
     expected, wrong = gradients(layers, x, masks), []
 
     def work():
@@ -230,7 +230,7 @@ def test_threads_do_not_write_into_each_others_buffers(kind):
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_buffers_of_an_inference_or_of_another_device_do_not_stay(kind):
     layers, x = layers_of(kind), torch.randn(2, 5, 4)
-    masks = layers.sample_masks(2)
+    masks = layers.sample_masks(2, 5)
     expected = gradients(layers, x, masks)
     fused_steps.scratch.buffers.clear()
     with torch.inference_mode(), force_path("fused"):
@@ -249,7 +249,7 @@ def test_buffers_of_an_inference_or_of_another_device_do_not_stay(kind):
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_activation_checkpoints_give_the_same_gradients(kind):
     layers, x = layers_of(kind), torch.randn(2, 5, 4, requires_grad=True)
-    masks, everything = layers.sample_masks(2), [x, *layers.parameters()]
+    masks, everything = layers.sample_masks(2, 5), [x, *layers.parameters()]
 
     def run(x):
         return layers(x, masks=masks)[0]
@@ -265,6 +265,6 @@ def test_activation_checkpoints_give_the_same_gradients(kind):
 def test_every_gradient_has_memory_of_its_own(kind):
     """So that who clips or scales a list of gradients in place does it once to each."""
     layers, x = layers_of(kind), torch.randn(2, 5, 4)
-    found = gradients(layers, x, layers.sample_masks(2))
+    found = gradients(layers, x, layers.sample_masks(2, 5))
     assert len({gradient.untyped_storage().data_ptr() for gradient in found}) == len(found)
     assert torch.nn.utils.parameters_to_vector(found).numel() == sum(p.numel() for p in layers.parameters())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -9,7 +10,7 @@ from rnn_lightning.figures.style import COLORS, log_scale, marker_size, new_figu
 
 
 def error_by_step_figure(errors: Any, name: str = "mean squared error", best: Any | None = None) -> Figure:
-    """The mean error of each time step, on a logarithmic scale.
+    """The mean error of each time step, on a logarithmic scale unless a step has none.
 
     Args:
         errors: (T,) mean error of the targets of step 0, 1, ...; NaN where a step has none.
@@ -23,8 +24,11 @@ def error_by_step_figure(errors: Any, name: str = "mean squared error", best: An
             axes.plot(vector("best", best), ":", color=COLORS["reference"], label="best possible")
         axes.plot(errors, "o-", color=COLORS["error"], markersize=marker_size(len(errors)), label="held-out error")
         axes.set(title="Held-out error by time step", xlabel="time step", ylabel=name)
-        if (errors > 0).any():
+        known = errors[np.isfinite(errors)]
+        if len(known) and known.min() > 0:
             log_scale(axes)
+        else:  # a step without any error has no place on a logarithmic axis
+            axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if best is not None:
             axes.legend(loc="best")

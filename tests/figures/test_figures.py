@@ -80,6 +80,9 @@ def test_the_error_by_step_is_logarithmic_unless_it_is_zero():
     assert axes.get_yscale() == "log"
     np.testing.assert_array_equal(lines(axes)["held-out error"].get_ydata(), errors)
     drawn(axes.figure)
+    some = figures.error_by_step_figure([np.nan, 0.0, 0.5]).axes[0]
+    assert some.get_yscale() == "linear"
+    assert some.get_ylim()[0] == 0
     assert figures.error_by_step_figure(np.zeros(T)).axes[0].get_yscale() == "linear"
     drawn(figures.error_by_step_figure(np.full(T, np.nan)))
 

@@ -41,6 +41,7 @@ def choose_path(
     state_mask: Tensor | None = None,
     ragged: bool = False,
     step_size: int | None = None,
+    resets: bool = False,
 ) -> Literal["torch", "fused", "reference"]:
     """The path of a layer.
 
@@ -58,10 +59,15 @@ def choose_path(
         state_mask: The mask of state dropout, if there is one.
         ragged: Whether the rows have lengths.
         step_size: The multiplications of a step's product with the state, B * G * H * H, where known.
+        resets: Whether new sequences begin within the rows, which only the reference knows.
     """
     path = "auto" if torch.compiler.is_compiling() else _path.get()  # Dynamo knows no context variables
     if path == "torch" and state_mask is not None:
         raise ArgumentError('force_path("torch") has no state dropout: set state_dropout=0, or force "fused" or "auto"')
+    if resets:
+        if path in ("torch", "fused"):
+            raise ArgumentError(f'force_path("{path}") has no reset: leave reset out, or force "reference" or "auto"')
+        return "reference"
     if path != "auto":
         return path
     slow: Literal["torch", "reference"] = "torch" if state_mask is None else "reference"

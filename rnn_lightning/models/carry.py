@@ -2,12 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from torch import Tensor
-
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.batch import Batch
-from rnn_lightning.nn import DropoutMasks, LayerMasks, detach_state, map_state
-from rnn_lightning.nn.state import where_rows
+from rnn_lightning.nn import DropoutMasks, detach_state, map_state
 
 
 class Carried(NamedTuple):
@@ -41,7 +38,7 @@ class CarriedStates:
         device = batch["x"].device  # a state from a checkpoint may lie elsewhere
         masks = carried.masks
         if masks is not None:
-            masks = DropoutMasks(map_state(lambda m: m.to(device), masks.layers), masks.variational)
+            masks = masks.to(device)
         return map_state(lambda s: s.to(device), carried.state), masks
 
     def put(self, stage: str, batch: Batch, state: Any, masks: DropoutMasks | None) -> None:
@@ -58,7 +55,7 @@ class CarriedStates:
             stage: {
                 "state": carried.state,
                 "rows": carried.rows,
-                "masks": None if carried.masks is None else [list(layer) for layer in carried.masks.layers],
+                "masks": None if carried.masks is None else carried.masks.state_dict(),
             }
             for stage, carried in self._stages.items()
         }
@@ -67,15 +64,5 @@ class CarriedStates:
         """Takes up what `state_dict` gave."""
         self._stages = {}
         for stage, part in saved.items():
-            layers = part["masks"]
-            masks = None if layers is None else DropoutMasks(tuple(LayerMasks(*layer) for layer in layers), True)
+            masks = None if part["masks"] is None else DropoutMasks.from_state_dict(part["masks"])
             self._stages[stage] = Carried(part["state"], masks, part["rows"])
-
-
-def renew_masks(masks: DropoutMasks, fresh: DropoutMasks, reset: Tensor) -> DropoutMasks:
-    """Variational masks in which the rows that begin a new sequence, `reset` (B,), get the fresh ones."""
-    layers = []
-    for old_layer, new_layer in zip(masks.layers, fresh.layers, strict=True):
-        pairs = zip(old_layer, new_layer, strict=True)
-        layers.append(LayerMasks(*(None if old is None else where_rows(reset, new, old) for old, new in pairs)))
-    return DropoutMasks(tuple(layers), masks.variational)

@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric
 
 from rnn_lightning.errors import ArgumentError, NonFiniteLossError
 from rnn_lightning.models.batch import Batch, as_batch, cut
-from rnn_lightning.models.carry import CarriedStates, renew_masks
+from rnn_lightning.models.carry import CarriedStates
 from rnn_lightning.models.chunks import MaskTape, Window, whole, windows
 from rnn_lightning.models.optimizer_steps import OptimizerSteps
 from rnn_lightning.models.resume import ResumableModule
@@ -159,7 +159,7 @@ class TruncatedBPTTModule(ResumableModule):
             if masks is not None:
                 fresh = self.sample_masks(len(reset), 1)
                 assert fresh is not None, "masks that were drawn once are drawn again"
-                masks = renew_masks(masks, fresh, reset)
+                masks = masks.renewed(fresh, reset)
         return state, masks
 
     # Lightning's hooks.

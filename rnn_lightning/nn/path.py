@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn.dropout import Mask
 from rnn_lightning.nn.fused_product import SMALLEST
 
 Path = Literal["auto", "torch", "fused", "reference"]
@@ -38,7 +39,7 @@ def force_path(path: Path) -> Iterator[None]:
 def choose_path(
     mode: str,
     x: Tensor,
-    state_mask: Tensor | None = None,
+    state_mask: Mask | None = None,
     ragged: bool = False,
     step_size: int | None = None,
     resets: bool = False,
@@ -73,7 +74,7 @@ def choose_path(
     slow: Literal["torch", "reference"] = "torch" if state_mask is None else "reference"
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         return slow
-    if x.device.type != "cpu" or (state_mask is not None and state_mask.requires_grad):
+    if x.device.type != "cpu" or (state_mask is not None and state_mask.keep.requires_grad):
         return slow
     if state_mask is None and (torch.is_autocast_enabled("cpu") or x.dtype not in (torch.float32, torch.float64)):
         return "torch"

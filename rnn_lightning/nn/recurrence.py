@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnn_lightning.nn.dropout import scaled
+from rnn_lightning.nn.dropout import Mask
 
 Step = Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
@@ -49,10 +49,9 @@ def recurrence(
     x: Tensor,
     state: tuple[Tensor, ...],
     weights: Sequence[Tensor],
-    mask: Tensor | None = None,
+    mask: Mask | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
-    p: float = 0.0,
     reset: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer in one direction over all time steps.
@@ -62,11 +61,10 @@ def recurrence(
         x: (T, B, F).
         state: (h,) or (h, c), each (B, H).
         weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,).
-        mask: (T or 1, B, H), 1 or 0, multiplies the hidden state that a step hands to the next one, together with
-            1 / (1 - p); the step's output and the LSTM's c are untouched.
+        mask: (T or 1, B, H), multiplies the hidden state that a step hands to the next one; the step's output and the
+            LSTM's c are untouched.
         lengths: (B,); past a row's length its output is zero and its state stays as it is.
         reverse: Whether time runs from a row's last step to its first.
-        p: The probability with which `mask` drops.
         reset: (T, B) bool, true where a new sequence begins at that step: the state before it is zero, and no gradient
             goes back across it. With `reverse` a sequence begins, in the order that the steps run, with its last step:
             the state before step t is zero where `reset` is true at t + 1. Past a row's length it means nothing.
@@ -79,10 +77,9 @@ def recurrence(
         dtype = torch.get_autocast_dtype(x.device.type)
         x, state, weights = x.to(dtype), tuple(s.to(dtype) for s in state), [w.to(dtype) for w in weights]
         with torch.autocast(x.device.type, enabled=False):
-            return recurrence(mode, x, state, weights, mask, lengths, reverse, p, reset)
-    if mask is not None:
-        mask = scaled(mask, p, x.dtype)
-    return _loop(STEPS[mode], x, state, weights, mask, lengths, reverse, reset)
+            return recurrence(mode, x, state, weights, mask, lengths, reverse, reset)
+    factors = None if mask is None else mask.factors(x.dtype)
+    return _loop(STEPS[mode], x, state, weights, factors, lengths, reverse, reset)
 
 
 def _loop(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, check_probability, draw_mask, drop
+from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask, check_probability, draw_mask, drop
 from rnn_lightning.nn.fused import fused_recurrence
 from rnn_lightning.nn.init import Init, check_init, initialize_layers
 from rnn_lightning.nn.path import choose_path
@@ -268,9 +268,9 @@ class RecurrentLayers(nn.RNNBase):
         work = x.shape[1] * self.weight_hh_l0.numel()
         finals = []
         for layer in range(self.num_layers):
-            mask = masks.layers[layer] if masks is not None else LayerMasks(None, None, None)
+            mask = masks.layers[layer] if masks is not None else LayerMasks()
             if mask.input is not None:
-                x = drop(x, mask.input, self.input_dropout)
+                x = drop(x, mask.input)
             rows = slice(layer * directions, (layer + 1) * directions)
             state = tuple(s[rows] for s in initial)
             path = choose_path(self.mode, x, mask.state, lengths is not None, work, reset is not None)
@@ -280,7 +280,7 @@ class RecurrentLayers(nn.RNNBase):
                 x, final = self._own_layer(layer, x, state, lengths, mask.state, reset, path)
             finals.append(final)
             if mask.output is not None:
-                x = drop(x, mask.output, self.output_dropout)
+                x = drop(x, mask.output)
             if layer < self.num_layers - 1:
                 x = nn.functional.dropout(x, self.dropout, self.training)
         states = finals[0]
@@ -294,7 +294,7 @@ class RecurrentLayers(nn.RNNBase):
         x: Tensor,
         state: tuple[Tensor, ...],
         lengths: Tensor | None,
-        mask: Tensor | None,
+        mask: Mask | None,
         reset: Tensor | None,
         path: str,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -308,8 +308,7 @@ class RecurrentLayers(nn.RNNBase):
                 x,
                 tuple(s[direction] for s in state),
                 self.all_weights[layer * len(state[0]) + direction],
-                mask=None if mask is None else mask[:, direction],
-                p=self.state_dropout,
+                mask=None if mask is None else mask._replace(keep=mask.keep[:, direction]),
                 lengths=lengths,
                 reverse=direction == 1,
             )
@@ -372,8 +371,11 @@ def _check_reset(reset: Tensor, shape: tuple[int, int]) -> None:
 def _check_masks(masks: DropoutMasks, batch: int, steps: int) -> None:
     for layer in masks.layers:
         for mask in layer:
-            if mask is not None and (mask.shape[-2] != batch or mask.shape[0] != (1 if masks.variational else steps)):
+            if mask is None:
+                continue
+            time, rows = mask.keep.shape[0], mask.keep.shape[-2]
+            if rows != batch or time != (1 if masks.variational else steps):
                 raise ArgumentError(
-                    f"masks are for {mask.shape[0]} steps of {mask.shape[-2]} rows, the input has {steps} of {batch}: "
+                    f"masks are for {time} steps of {rows} rows, the input has {steps} of {batch}: "
                     f"draw them with sample_masks({batch}, {steps})"
                 )

@@ -80,9 +80,10 @@ def test_variational_masks_stay_with_their_sequence():
     list(module.passes({**second, "reset": torch.tensor([False, True, False])}, "train"))
     after = module._carried.get("train", second)[1]
     for old, new in zip(masks.layers, after.layers, strict=True):
-        assert torch.equal(old.state[..., [0, 2], :], new.state[..., [0, 2], :])
+        assert torch.equal(old.state.keep[..., [0, 2], :], new.state.keep[..., [0, 2], :])
     assert not all(
-        torch.equal(a.state[..., 1, :], b.state[..., 1, :]) for a, b in zip(masks.layers, after.layers, strict=True)
+        torch.equal(a.state.keep[..., 1, :], b.state.keep[..., 1, :])
+        for a, b in zip(masks.layers, after.layers, strict=True)
     )
 
 
@@ -103,7 +104,7 @@ def test_the_carried_state_is_in_the_checkpoint(dropout, fit, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(state, again, strict=True))
     assert (masks is None) == (masks_again is None) == (not dropout)
     if masks is not None:
-        assert torch.equal(masks.layers[1].state, masks_again.layers[1].state)
+        assert torch.equal(masks.layers[1].state.keep, masks_again.layers[1].state.keep)
 
 
 def test_data_that_is_not_contiguous_is_refused():

@@ -22,7 +22,8 @@ def row_of_masks(masks, row, start, stop):
     if masks is None:
         return None
     layers = tuple(
-        LayerMasks(*(None if m is None else m[..., row : row + 1, :] for m in layer)) for layer in masks.layers
+        LayerMasks(*(None if m is None else m._replace(keep=m.keep[..., row : row + 1, :]) for m in layer))
+        for layer in masks.layers
     )
     return DropoutMasks(layers, masks.variational).narrow(start, stop)
 

@@ -51,11 +51,10 @@ static void add_to_weights(const layer *l, backward_space *w)
     for (int k = 0; k < gates_of(l); k++) {
         const gate one = GATES[l->cell][k];
         const size_t first = gate_begin(l, one), depth = gate_end(l, one) - first;
-        const factor z = {w->z + first, 1, z_row};
         for (size_t begin = 0; begin < width; begin += PAIR) {
             const real *panel = w->dz + (k * width + begin) * w->room;
             real *to = w->dw + (k * depth_of(l) + first) * width + begin;
-            multiply(depth, vectors_in(width, begin), z, w->gathered, panel, to, width, 1);
+            add_transposed(depth, vectors_in(width, begin), w->z + first, z_row, w->gathered, panel, to, width);
         }
     }
     w->gathered = 0;
@@ -88,26 +87,47 @@ static const real *state_before(const layer *l, size_t row, size_t s, real *h, s
 
 /* Backward through the cell of one row; its gates' gradients go to `da`, and its dh becomes what does not go
  * through the gates. */
-static void backward_cell(const layer *l, size_t row, size_t s, const real *h, const real *c, size_t parts, real *dh,
-                          real *dc, real *da)
+__attribute__((always_inline)) static inline void backward_columns(const enum cell cell, const layer *l, size_t row,
+                                                                   size_t s, const real *h, const real *c,
+                                                                   size_t parts, real *dh, real *dc, real *da)
 {
     const size_t width = width_of(l), hidden = l->hidden, t = time_of(l, row, s);
     const real *tape = tape_at(l, row, t);
     const real *dy = l->grad_y ? l->grad_y + t * l->grad_y_step + row * l->grad_y_row : NULL;
+    const uint16_t *mask = l->mask ? mask_at(l, row, t) : NULL;
+    const vec scale = all((real)l->mask_scale);
     for (size_t at = 0; at < width; at += LANES) {
         vec d = load(dh + at);
-        if (l->mask)
-            d *= load_mask(mask_at(l, row, t) + at, hidden - at) * all((real)l->mask_scale);
+        if (mask)
+            d *= load_mask(mask + at, hidden - at) * scale;
         if (dy)
             d += load_part(dy + at, hidden - at);
         vec direct = all(0);
-        if (l->cell <= RNN_RELU)
-            rnn_backward(l->cell == RNN_RELU, d, tape + at, da + at);
-        else if (l->cell == LSTM)
+        if (cell == LSTM)
             lstm_backward(d, c ? load_part(c + at, parts - at) : all(0), tape + at, width, dc + at, da + at);
-        else
+        else if (cell == GRU)
             direct = gru_backward(d, load(h + at), tape + at, width, da + at);
+        else
+            rnn_backward(cell == RNN_RELU, d, tape + at, da + at);
         store(dh + at, direct);
+    }
+}
+
+static void backward_cell(const layer *l, size_t row, size_t s, const real *h, const real *c, size_t parts, real *dh,
+                          real *dc, real *da)
+{
+    switch (l->cell) {
+    case RNN_TANH:
+        backward_columns(RNN_TANH, l, row, s, h, c, parts, dh, dc, da);
+        break;
+    case RNN_RELU:
+        backward_columns(RNN_RELU, l, row, s, h, c, parts, dh, dc, da);
+        break;
+    case LSTM:
+        backward_columns(LSTM, l, row, s, h, c, parts, dh, dc, da);
+        break;
+    case GRU:
+        backward_columns(GRU, l, row, s, h, c, parts, dh, dc, da);
     }
 }
 
@@ -128,21 +148,20 @@ static void gather(const layer *l, const real *da, backward_space *w, size_t pla
 static void backward_products(const layer *l, const group *g, size_t alive, size_t s, backward_space *w)
 {
     const size_t width = width_of(l), da_row = gates_of(l) * width;
-    const factor by_hidden = {w->da, da_row, 1};
     const size_t depth = hidden_gates_of(l) * width;
     for (size_t begin = 0; begin < width; begin += PAIR)
-        multiply(alive, vectors_in(width, begin), by_hidden, depth, w->hidden_panels + begin * depth, w->dh + begin,
-                 width, 1);
+        add_product(alive, vectors_in(width, begin), w->da, da_row, depth, w->hidden_panels + begin * depth,
+                    w->dh + begin, width);
     if (!l->grad_x)
         return;
     const size_t inputs = round_up(l->inputs, LANES);
-    const factor by_input = {w->da + (l->cell == GRU ? width : 0), da_row, 1};
+    const real *da = w->da + (l->cell == GRU ? width : 0); /* the gates that the input has a share in */
     for (size_t begin = 0; begin < inputs; begin += PAIR)
-        multiply(alive, vectors_in(inputs, begin), by_input, depth, w->input_panels + begin * depth, w->dx + begin,
-                 inputs, 0);
+        set_product(alive, vectors_in(inputs, begin), da, da_row, depth, w->input_panels + begin * depth,
+                    w->dx + begin, inputs);
     for (size_t i = 0; i < alive; i++) {
         const size_t row = (size_t)g->rows[i], t = time_of(l, row, s);
-        memcpy(l->grad_x + (t * l->batch + row) * l->inputs, w->dx + i * inputs, l->inputs * sizeof(real));
+        copy(l->grad_x + (t * l->batch + row) * l->inputs, w->dx + i * inputs, l->inputs);
     }
 }
 
@@ -157,7 +176,7 @@ static void backward_step(const layer *l, const group *g, size_t alive, size_t s
         size_t parts;
         const real *c = state_before(l, row, s, z, &parts);
         z[width] = 1;
-        memcpy(z + width + 1, x_at(l, row, time_of(l, row, s)), l->inputs * sizeof(real));
+        copy(z + width + 1, x_at(l, row, time_of(l, row, s)), l->inputs);
         backward_cell(l, row, s, z, c, parts, w->dh + i * width, w->dc + i * width, da);
         gather(l, da, w, w->gathered + i);
     }

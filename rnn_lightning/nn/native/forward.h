@@ -38,7 +38,7 @@ static void forward_read(const layer *l, const group *g, size_t alive, size_t s,
     const size_t width = width_of(l), z_row = round_up(depth_of(l), LANES);
     for (size_t i = 0; i < alive; i++) {
         const size_t row = (size_t)g->rows[i];
-        memcpy(w->z + i * z_row + width + 1, x_at(l, row, time_of(l, row, s)), l->inputs * sizeof(real));
+        copy(w->z + i * z_row + width + 1, x_at(l, row, time_of(l, row, s)), l->inputs);
         if (is_reset(l, row, s)) {
             memset(w->z + i * z_row, 0, width * sizeof(real));
             memset(w->c + i * width, 0, width * sizeof(real));
@@ -47,28 +47,54 @@ static void forward_read(const layer *l, const group *g, size_t alive, size_t s,
 }
 
 /* The cell, on the columns from `begin` on of each row. */
-static void forward_cell(const layer *l, const group *g, size_t alive, size_t s, size_t begin, int vectors,
-                         forward_space *w)
+__attribute__((always_inline)) static inline void forward_columns(const enum cell cell, const layer *l, const group *g,
+                                                                  size_t alive, size_t s, size_t begin, int vectors,
+                                                                  const forward_space *w)
 {
     const size_t width = width_of(l), z_row = round_up(depth_of(l), LANES), stride = w->rows * PAIR;
     const size_t hidden = l->hidden;
+    const vec scale = all((real)l->mask_scale);
     for (size_t i = 0; i < alive; i++) {
         const size_t row = (size_t)g->rows[i], t = time_of(l, row, s);
-        for (size_t at = begin; at < begin + vectors * LANES; at += LANES) {
-            const real *sums = w->sums + i * PAIR + (at - begin);
-            real *tape = l->tape ? tape_at(l, row, t) + at : NULL;
-            vec h;
-            if (l->cell <= RNN_RELU)
-                h = rnn_forward(l->cell == RNN_RELU, sums, tape);
-            else if (l->cell == LSTM)
-                h = lstm_forward(sums, stride, w->c + i * width + at, tape, width);
+        const real *sums = w->sums + i * PAIR;
+        real *h = w->h + i * width + begin, *c = w->c + i * width + begin, *tape = NULL;
+        const real *before = w->z + i * z_row + begin;
+        real *after = w->z_next + i * z_row + begin;
+        const uint16_t *mask = l->mask ? mask_at(l, row, t) + begin : NULL;
+        if (l->tape)
+            tape = tape_at(l, row, t) + begin;
+        for (int at = 0; at < vectors * LANES; at += LANES) {
+            real *const taped = tape ? tape + at : NULL;
+            vec new;
+            if (cell == LSTM)
+                new = lstm_forward(sums + at, stride, c + at, taped, width);
+            else if (cell == GRU)
+                new = gru_forward(sums + at, stride, load(before + at), taped, width);
             else
-                h = gru_forward(sums, stride, load(w->z + i * z_row + at), tape, width);
-            store(w->h + i * width + at, h);
-            if (l->mask)
-                h *= load_mask(mask_at(l, row, t) + at, hidden - at) * all((real)l->mask_scale);
-            store(w->z_next + i * z_row + at, h);
+                new = rnn_forward(cell == RNN_RELU, sums + at, taped);
+            store(h + at, new);
+            if (mask)
+                new *= load_mask(mask + at, hidden - begin - at) * scale;
+            store(after + at, new);
         }
+    }
+}
+
+static void forward_cell(const layer *l, const group *g, size_t alive, size_t s, size_t begin, int vectors,
+                         const forward_space *w)
+{
+    switch (l->cell) {
+    case RNN_TANH:
+        forward_columns(RNN_TANH, l, g, alive, s, begin, vectors, w);
+        break;
+    case RNN_RELU:
+        forward_columns(RNN_RELU, l, g, alive, s, begin, vectors, w);
+        break;
+    case LSTM:
+        forward_columns(LSTM, l, g, alive, s, begin, vectors, w);
+        break;
+    case GRU:
+        forward_columns(GRU, l, g, alive, s, begin, vectors, w);
     }
 }
 
@@ -81,14 +107,14 @@ static void forward_step(const layer *l, const group *g, size_t alive, size_t s,
         for (int k = 0; k < gates_of(l); k++) {
             const gate one = GATES[l->cell][k];
             const size_t first = gate_begin(l, one), depth = gate_end(l, one) - first;
-            const factor z = {w->z + first, z_row, 1};
-            multiply(alive, vectors, z, depth, w->panels + w->at[k] + begin * depth, w->sums + k * stride, PAIR, 0);
+            const real *panel = w->panels + w->at[k] + begin * depth;
+            set_product(alive, vectors, w->z + first, z_row, depth, panel, w->sums + k * stride, PAIR);
         }
         forward_cell(l, g, alive, s, begin, vectors, w);
     }
     for (size_t i = 0; i < alive; i++) {
         const size_t row = (size_t)g->rows[i], t = time_of(l, row, s);
-        memcpy(l->y + (t * l->batch + row) * l->hidden, w->h + i * width, l->hidden * sizeof(real));
+        copy(l->y + (t * l->batch + row) * l->hidden, w->h + i * width, l->hidden);
     }
     real *swapped = w->z;
     w->z = w->z_next;

@@ -9,101 +9,103 @@
 
 #include "vectors.h"
 
-typedef struct {
-    const real *start;
-    size_t row;  /* numbers from one row to the next */
-    size_t step; /* numbers from one step of the depth to the next */
-} factor;
-
-/* For constant `rows`, `vectors` and `rows_adjacent` the loops are unrolled and `sum` lies in registers. */
-__attribute__((always_inline)) static inline void multiply_block(const int rows, const int vectors,
-                                                                 const int rows_adjacent, factor a, size_t depth,
-                                                                 const real *panel, real *c, size_t c_row, int add)
+/* Numbers of A: from `a` on, `row` from one row to the next, `step` from one step of the depth to the next. For constant
+ * `rows`, `vectors`, `adjacent` and `add` the loops are unrolled and `sum` lies in registers. */
+__attribute__((always_inline)) static inline void multiply_block(const int rows, const int vectors, const int adjacent,
+                                                                 const int add, const real *a, size_t row, size_t step,
+                                                                 size_t depth, const real *panel, real *c,
+                                                                 size_t c_row)
 {
     vec sum[BLOCK][2];
-    for (int i = 0; i < rows; i++)
+    const real *at[BLOCK];
+    for (int i = 0; i < rows; i++) {
         for (int v = 0; v < vectors; v++)
             sum[i][v] = add ? load(c + i * c_row + v * LANES) : all(0);
-    const real *at[BLOCK];
-    for (int i = 0; i < rows; i++)
-        at[i] = a.start + i * a.row;
-    for (size_t k = 0; k < depth; k++) {
+        at[i] = a + i * row;
+    }
+    for (size_t k = 0; k < depth; k++, panel += vectors * LANES, a += step) {
         vec w[2];
         for (int v = 0; v < vectors; v++)
             w[v] = load(panel + v * LANES);
-        panel += vectors * LANES;
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
-            const vec factor = all(rows_adjacent ? a.start[i] : at[i][k]);
+            const vec factor = all(adjacent ? a[i] : at[i][k]);
             for (int v = 0; v < vectors; v++)
                 sum[i][v] += factor * w[v];
         }
-        a.start += a.step;
     }
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < vectors; v++)
             store(c + i * c_row + v * LANES, sum[i][v]);
 }
 
-/* One function for each number of rows, so that each is compiled with its own constants. */
-#define MULTIPLY(ROWS)                                                                                                 \
-    case ROWS:                                                                                                         \
-        multiply_block(ROWS, vectors, rows_adjacent, a, depth, panel, c, c_row, add);                                  \
+/* A function for each kind of product, in which each number of rows is compiled with its own constants. */
+#define ROWS(COUNT)                                                                                                    \
+    case COUNT:                                                                                                        \
+        multiply_block(COUNT, vectors, adjacent, add, a, row, step, depth, panel, c, c_row);                           \
         break;
 
-__attribute__((always_inline)) static inline void multiply_rows(int rows, const int vectors, const int rows_adjacent,
-                                                                factor a, size_t depth, const real *panel, real *c,
-                                                                size_t c_row, int add)
+__attribute__((always_inline)) static inline void multiply_rows(int rows, const int vectors, const int adjacent,
+                                                                const int add, const real *a, size_t row, size_t step,
+                                                                size_t depth, const real *panel, real *c,
+                                                                size_t c_row)
 {
     switch (rows) {
-        MULTIPLY(1) MULTIPLY(2) MULTIPLY(3) MULTIPLY(4) MULTIPLY(5) MULTIPLY(6)
+        ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
 #if BLOCK_ROWS > 6
-        MULTIPLY(7) MULTIPLY(8) MULTIPLY(9) MULTIPLY(10) MULTIPLY(11) MULTIPLY(12)
+        ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12)
 #endif
     }
 }
 
-static void __attribute__((noinline)) multiply_full(int rows, factor a, size_t depth, const real *panel, real *c,
-                                                    size_t c_row, int add)
-{
-    multiply_rows(rows, 2, 0, a, depth, panel, c, c_row, add);
-}
-
-static void __attribute__((noinline)) multiply_half(int rows, factor a, size_t depth, const real *panel, real *c,
-                                                    size_t c_row, int add)
-{
-    multiply_rows(rows, 1, 0, a, depth, panel, c, c_row, add);
-}
-
-static void __attribute__((noinline)) multiply_full_adjacent(int rows, factor a, size_t depth, const real *panel,
-                                                             real *c, size_t c_row, int add)
-{
-    multiply_rows(rows, 2, 1, a, depth, panel, c, c_row, add);
-}
-
-static void __attribute__((noinline)) multiply_half_adjacent(int rows, factor a, size_t depth, const real *panel,
-                                                             real *c, size_t c_row, int add)
-{
-    multiply_rows(rows, 1, 1, a, depth, panel, c, c_row, add);
-}
-
-/* Any number of rows, in blocks as equal as can be: 13 rows as 5, 4, 4, since a block of one row is slow.
- * A's numbers are adjacent along the depth (`step` 1) or along the rows (`row` 1). */
-static void multiply(size_t rows, int vectors, factor a, size_t depth, const real *panel, real *c, size_t c_row,
-                     int add)
-{
-    const size_t blocks = (rows + BLOCK - 1) / BLOCK;
-    for (size_t block = 0, done = 0; block < blocks; block++) {
-        const size_t height = (rows - done + (blocks - block) - 1) / (blocks - block);
-        const factor part = {a.start + done * a.row, a.row, a.step};
-        real *to = c + done * c_row;
-        if (a.row == 1 && a.step != 1)
-            (vectors == 2 ? multiply_full_adjacent : multiply_half_adjacent)((int)height, part, depth, panel, to,
-                                                                            c_row, add);
-        else
-            (vectors == 2 ? multiply_full : multiply_half)((int)height, part, depth, panel, to, c_row, add);
-        done += height;
+#define PRODUCT(NAME, VECTORS, ADJACENT, ADD)                                                                          \
+    __attribute__((noinline)) static void NAME(int rows, const real *a, size_t row, size_t step, size_t depth,         \
+                                               const real *panel, real *c, size_t c_row)                               \
+    {                                                                                                                  \
+        multiply_rows(rows, VECTORS, ADJACENT, ADD, a, row, step, depth, panel, c, c_row);                             \
     }
+
+PRODUCT(set_half, 1, 0, 0)
+PRODUCT(set_full, 2, 0, 0)
+PRODUCT(add_half, 1, 0, 1)
+PRODUCT(add_full, 2, 0, 1)
+PRODUCT(add_half_transposed, 1, 1, 1)
+PRODUCT(add_full_transposed, 2, 1, 1)
+
+typedef void (*product)(int, const real *, size_t, size_t, size_t, const real *, real *, size_t);
+
+/* Any number of rows, in blocks as equal as can be: 13 rows as 5, 4, 4, since a block of one row is slow. */
+static inline void in_blocks(product p, size_t rows, const real *a, size_t row, size_t step, size_t depth,
+                             const real *panel, real *c, size_t c_row)
+{
+    for (size_t blocks = (rows + BLOCK - 1) / BLOCK; blocks; blocks--) {
+        const size_t height = (rows + blocks - 1) / blocks;
+        p((int)height, a, row, step, depth, panel, c, c_row);
+        rows -= height;
+        a += height * row;
+        c += height * c_row;
+    }
+}
+
+/* C = A P. A's rows are `row` apart. */
+static inline void set_product(size_t rows, int vectors, const real *a, size_t row, size_t depth, const real *panel,
+                               real *c, size_t c_row)
+{
+    in_blocks(vectors == 2 ? set_full : set_half, rows, a, row, 0, depth, panel, c, c_row);
+}
+
+/* C += A P */
+static inline void add_product(size_t rows, int vectors, const real *a, size_t row, size_t depth, const real *panel,
+                               real *c, size_t c_row)
+{
+    in_blocks(vectors == 2 ? add_full : add_half, rows, a, row, 0, depth, panel, c, c_row);
+}
+
+/* C += A^T P, where the rows of A, as many as P has, are `step` apart. */
+static inline void add_transposed(size_t rows, int vectors, const real *a, size_t step, size_t depth,
+                                  const real *panel, real *c, size_t c_row)
+{
+    in_blocks(vectors == 2 ? add_full_transposed : add_half_transposed, rows, a, 1, step, depth, panel, c, c_row);
 }
 
 #endif

@@ -76,6 +76,16 @@ static inline vec load_mask(const uint16_t *from, size_t count)
     return v;
 }
 
+/* A row is short, and a call of memcpy then costs more than the copy. */
+static inline void copy(real *to, const real *from, size_t count)
+{
+    size_t at = 0;
+    for (; at + LANES <= count; at += LANES)
+        store(to + at, load(from + at));
+    for (; at < count; at++)
+        to[at] = from[at];
+}
+
 static inline size_t round_up(size_t count, size_t unit) { return (count + unit - 1) / unit * unit; }
 
 #endif

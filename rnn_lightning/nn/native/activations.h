@@ -28,7 +28,7 @@ static inline vec tanh_of(vec x)
     vec q = s * all(1.19825839466702e-06f) + all(1.18534705686654e-04f);
     q = q * s + all(2.26843463243900e-03f);
     q = q * s + all(4.89352518554385e-03f);
-    return p * x / q;
+    return p / q * x; /* not p * x, which is no normal number for the least x */
 }
 
 /* e^x = 2^n e^r with n an integer and |r| <= ln(2) / 2; e^r by its Taylor series to degree 7.

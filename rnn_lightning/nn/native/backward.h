@@ -178,6 +178,8 @@ static void backward_step(const layer *l, const group *g, size_t alive, size_t s
         z[width] = 1;
         copy(z + width + 1, x_at(l, row, time_of(l, row, s)), l->inputs);
         backward_cell(l, row, s, z, c, parts, w->dh + i * width, w->dc + i * width, da);
+        for (int k = 0; k < gates_of(l); k++)
+            clear_behind(da + k * width, l->hidden, width);
         gather(l, da, w, w->gathered + i);
     }
     w->gathered += alive;

@@ -72,9 +72,8 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> Path:
     if command is None or sys.platform == "win32":
         raise RuntimeError("no C compiler: install gcc or clang, or set CC")
     with tempfile.TemporaryDirectory() as folder:
-        objects = [
-            _compile(command, folder, "variants.c", "variants", ["-DSOURCES=" + f'"{fingerprint()}"', *extra])
-        ]
+        common = [f'-DSOURCES="{fingerprint()}"', *extra]
+        objects = [_compile(command, folder, f"{name}.c", name, common) for name in ("variants", "threads")]
         for variant, (width, rows, flags) in VARIANTS.get(machine(), {"baseline": (16, 6, "")}).items():
             for number, (real, bits, is_float) in NUMBERS.items():
                 name = f"{variant}_{number}"

@@ -7,7 +7,7 @@
 #include "panels.h"
 
 typedef struct {
-    const real *panels;
+    const real *panels;        /* null where the weights are read as they are */
     size_t at[MOST_GATES + 1]; /* where each gate's panels begin */
     real *z, *z_next;          /* augmented states [h, 1, x] before and after a step, one a row */
     real *h;                   /* what the step gives, before the mask */
@@ -98,6 +98,27 @@ static void forward_cell(const layer *l, const group *g, size_t alive, size_t s,
     }
 }
 
+/* A gate's sums for some columns from the weights as they are: for a few rows packing would take longer. */
+static void forward_dots(const layer *l, gate one, size_t alive, size_t begin, size_t columns, const real *z,
+                         size_t z_row, real *sums)
+{
+    const size_t hidden = l->hidden, inputs = l->inputs, width = width_of(l);
+    for (size_t i = 0; i < alive; i++, z += z_row, sums += PAIR)
+        for (size_t j = 0; j < columns; j++) {
+            const size_t unit = begin + j;
+            real sum = 0;
+            if (unit < hidden && one.hidden >= 0) {
+                const size_t row = one.hidden * hidden + unit;
+                sum += (l->b_hh ? l->b_hh[row] : 0) + dot(l->w_hh + row * hidden, z, hidden);
+            }
+            if (unit < hidden && one.input >= 0) {
+                const size_t row = one.input * hidden + unit;
+                sum += (l->b_ih ? l->b_ih[row] : 0) + dot(l->w_ih + row * inputs, z + width + 1, inputs);
+            }
+            sums[j] = sum;
+        }
+}
+
 static void forward_step(const layer *l, const group *g, size_t alive, size_t s, forward_space *w)
 {
     const size_t width = width_of(l), z_row = round_up(depth_of(l), LANES), stride = w->rows * PAIR;
@@ -107,14 +128,19 @@ static void forward_step(const layer *l, const group *g, size_t alive, size_t s,
         for (int k = 0; k < gates_of(l); k++) {
             const gate one = GATES[l->cell][k];
             const size_t first = gate_begin(l, one), depth = gate_end(l, one) - first;
-            const real *panel = w->panels + w->at[k] + begin * depth;
-            set_product(alive, vectors, w->z + first, z_row, depth, panel, w->sums + k * stride, PAIR);
+            real *sums = w->sums + k * stride;
+            if (w->panels)
+                set_product(alive, vectors, w->z + first, z_row, depth, w->panels + w->at[k] + begin * depth, sums,
+                            PAIR);
+            else
+                forward_dots(l, one, alive, begin, vectors * LANES, w->z, z_row, sums);
         }
         forward_cell(l, g, alive, s, begin, vectors, w);
     }
     for (size_t i = 0; i < alive; i++) {
         const size_t row = (size_t)g->rows[i], t = time_of(l, row, s);
         copy(l->y + (t * l->batch + row) * l->hidden, w->h + i * width, l->hidden);
+        clear_behind(w->z_next + i * z_row, l->hidden, width);
     }
     real *swapped = w->z;
     w->z = w->z_next;

@@ -63,8 +63,24 @@ def _load(switch: str) -> Library | str:
     if switch and switch not in usable:
         raise ArgumentError(f"{SWITCH}={switch!r}: give off, or one that this processor has: {', '.join(usable)}")
     variant = switch or usable[0]  # the widest stands first
+    _share_threads(loaded)
     types = {torch.float32: "float", torch.float64: "double"}
     return Library(variant, {dtype: _entries(loaded, f"{variant}_{name}") for dtype, name in types.items()})
+
+
+def _share_threads(loaded: ctypes.CDLL) -> None:
+    """Lets the library run on torch's own threads, where its OpenMP library can be found among what is loaded."""
+    try:
+        paths = {line.split(maxsplit=5)[5].strip() for line in Path("/proc/self/maps").open() if "omp" in line}
+    except OSError:  # not Linux
+        return
+    for path in sorted(paths):
+        if Path(path).name.startswith(("libgomp", "libiomp", "libomp")):
+            openmp = ctypes.CDLL(path)
+            names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+            if all(hasattr(openmp, name) for name in names):
+                loaded.use_openmp(*(ctypes.cast(getattr(openmp, name), ctypes.c_void_p) for name in names))
+                return
 
 
 def _entries(loaded: ctypes.CDLL, name: str) -> Entries:

@@ -19,7 +19,7 @@
 #define JOIN(a, b) JOIN_(a, b)
 #define NAMED(name) JOIN(name, VARIANT)
 
-enum { OUT_OF_MEMORY = 1, LINE = 64, HUGE_PAGE = 2 * 1024 * 1024 };
+enum { OUT_OF_MEMORY = 1, LINE = 64, HUGE_PAGE = 2 * 1024 * 1024, FEW_ROWS = 6 };
 
 /* What all threads of a pass share. */
 typedef struct {
@@ -208,7 +208,8 @@ int NAMED(forward)(const layer *l)
 {
     pass p;
     int failed = prepare(&p, l, forward_size(l, most_rows(l)));
-    if (!failed) {
+    const int packs = l->steps * l->batch > FEW_ROWS; /* rows of all steps that share a packing */
+    if (!failed && packs) {
         place_panels(l, p.at);
         p.panels = allocate(p.at[MOST_GATES] * sizeof(real));
         failed = p.panels ? 0 : OUT_OF_MEMORY;
@@ -217,7 +218,8 @@ int NAMED(forward)(const layer *l)
         const size_t rows = l->steps * l->batch;
         prefer_large_pages(l->tape, rows * tape_vectors(l->cell) * width_of(l) * sizeof(real));
         prefer_large_pages(l->y, rows * l->hidden * sizeof(real));
-        pack_forward(l, p.at, p.panels);
+        if (packs)
+            pack_forward(l, p.at, p.panels);
         in_parallel(p.threads, forward_rows, &p);
     }
     release(&p);

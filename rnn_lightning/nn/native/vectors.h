@@ -86,6 +86,14 @@ static inline void copy(real *to, const real *from, size_t count)
         to[at] = from[at];
 }
 
+/* Zeroes what stands behind a row's `count` numbers, up to `width`: an infinite x makes NaN there, which products would
+ * spread over the row. */
+static inline void clear_behind(real *row, size_t count, size_t width)
+{
+    for (size_t at = count; at < width; at++)
+        row[at] = 0;
+}
+
 static inline size_t round_up(size_t count, size_t unit) { return (count + unit - 1) / unit * unit; }
 
 #endif

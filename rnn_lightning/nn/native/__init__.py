@@ -5,7 +5,8 @@ C compiler (`build.py`), loaded by pointer (`library.py`), seen by torch as oper
 layers as a differentiable function (`function.py`).
 """
 
+from rnn_lightning.nn.native import build
 from rnn_lightning.nn.native.function import native_recurrence
 from rnn_lightning.nn.native.library import reason, variant
 
-__all__ = ["native_recurrence", "reason", "variant"]
+__all__ = ["build", "native_recurrence", "reason", "variant"]

@@ -1,0 +1,37 @@
+"""The processor's peak: how many floating-point operations a second its multiply-add units can do, in registers alone."""
+
+import ctypes
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from rnn_lightning.nn.native import build, variant
+
+
+def fma_peak(threads: int, seconds: float = 0.2) -> float:
+    """GFLOP/s of all threads together, the best of some short runs; 0 where the native recurrence is not there."""
+    name = variant()
+    if name is None:
+        return 0.0
+    width, rows, flags = build.VARIANTS[build.machine()][name]
+    defines = ["-DREAL=float", "-DBITS=int32_t", f"-DVECTOR_BYTES={width}", f"-DBLOCK_ROWS={rows}"]
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "peak.so")
+        command = build.compiler()
+        assert command is not None, "there was one for the library"
+        source = [str(Path(__file__).with_name("fma_peak.c")), "-I", str(build.HERE)]
+        build.run([*command, *build.FLAGS, *flags.split(), *defines, "-shared", *source, "-o", str(target)])
+        library = ctypes.CDLL(str(target))
+    library.multiply_add.argtypes, rounds = [ctypes.c_long], 2_000_000
+    best = 0.0
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or not best:
+        workers = [threading.Thread(target=library.multiply_add, args=(rounds,)) for _ in range(threads)]
+        start = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        best = max(best, threads * rounds * library.operations() / (time.perf_counter() - start) / 1e9)
+    return best

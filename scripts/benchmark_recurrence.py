@@ -4,7 +4,7 @@
 
 All contestants of a case run in turn, round after round, in one process, in float32. `ours` is a layer of
 rnn_lightning.nn in training without dropout, with one state mask a sequence (`variational`) and with one a step
-(`fresh`), masks drawn anew each time; `fused` is its whole-sequence recurrence where `ours` would take another path;
+(`fresh`), masks drawn anew each time; `native` is its whole-sequence recurrence where `ours` would take another path;
 `cells` is the loop that one writes for state dropout without it, over torch.nn's cell with a variational mask. Where
 Keras 3 is installed (extra `bench`), its layer runs too, without and with `recurrent_dropout`, on the backend that
 KERAS_BACKEND names.
@@ -53,7 +53,7 @@ def timed(run: Callable[[], Tensor], layer: nn.Module, grad: Tensor | None) -> C
 
 
 def forced(layer: nn.Module, x: Tensor) -> Tensor:
-    with force_path("fused"):
+    with force_path("native"):
         return layer(x)[0]
 
 
@@ -113,13 +113,13 @@ def contestants(cell: str, size: tuple[int, int, int, int]) -> dict[str, Callabl
     runs = {
         "torch.nn": timed(lambda: theirs(x)[0], theirs, grad),
         "ours": timed(lambda: plain(x)[0], plain, grad),
-        "fused": timed(lambda: forced(plain, x), plain, grad),
+        "native": timed(lambda: forced(plain, x), plain, grad),
         "ours variational": timed(lambda: variational(x)[0], variational, grad),
         "ours fresh": timed(lambda: fresh(x)[0], fresh, grad),
         "cells variational": timed(lambda: over_cells(loop, x, lstm), loop, grad),
         "torch.nn inference": timed(lambda: theirs(x)[0], theirs, None),
         "ours inference": timed(lambda: plain(x)[0], plain, None),
-        "fused inference": timed(lambda: forced(plain, x), plain, None),
+        "native inference": timed(lambda: forced(plain, x), plain, None),
     }
     return runs | keras_contestants(cell, size)
 

@@ -17,7 +17,7 @@ from rnn_lightning.nn.dropout import Mask
 from rnn_lightning.nn.fused_gru import FusedGRU
 from rnn_lightning.nn.fused_lstm import FusedLSTM
 from rnn_lightning.nn.fused_rnn import FusedRNN
-from rnn_lightning.nn.fused_steps import Steps, without_autocast
+from rnn_lightning.nn.fused_steps import Steps
 
 
 def fused_recurrence(
@@ -28,25 +28,16 @@ def fused_recurrence(
     mask: Mask | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
+    reset: None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer in one direction over all time steps; arguments and results are those of `recurrence`.
 
-    bfloat16 and float16, also by autocast, are computed in float32 and rounded at the end: more exact than a loop in
-    reduced precision. Gradients can be taken once; for second derivatives use `force_path("reference")`. There is no
-    gradient for the mask.
+    Gradients can be taken once; for second derivatives use `force_path("reference")`. There is no gradient for the mask.
     """
-    dtype = x.dtype
-    if torch.is_autocast_enabled(x.device.type) and dtype != torch.float64:  # autocast leaves float64 as it is
-        dtype = torch.get_autocast_dtype(x.device.type)
     keep, scale = (None, 1.0) if mask is None else mask
-    with without_autocast(x):
-        if dtype in (torch.bfloat16, torch.float16) or x.dtype != dtype:
-            x, state, weights = x.float(), tuple(s.float() for s in state), [w.float() for w in weights]
-        if lengths is None:
-            output, final = _run(mode, x, state, weights, keep, scale, reverse=reverse)
-        else:
-            output, final = _run_lengths(mode, x, state, weights, keep, scale, lengths, reverse)
-        return output.to(dtype), tuple(s.to(dtype) for s in final)
+    if lengths is None:
+        return _run(mode, x, state, weights, keep, scale, reverse=reverse)
+    return _run_lengths(mode, x, state, weights, keep, scale, lengths, reverse)
 
 
 def _run(
@@ -105,3 +96,8 @@ def _run_lengths(
     output = output.masked_fill(past[..., None], 0.0).flatten(0, 1).index_select(0, back).view_as(output)
     unsort = torch.empty_like(order).scatter_(0, order, torch.arange(batch, device=x.device))
     return output, tuple(s.index_select(0, unsort) for s in final)
+
+
+def serves(mode: str, reset: Tensor | None) -> str | None:
+    """What this recurrence lacks for a call, or None."""
+    return None if reset is None else "reset"

@@ -13,7 +13,7 @@ import rnn_lightning.nn
 from rnn_lightning.nn import DropoutMasks, LayerMasks, map_state
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
-PATHS = ("auto", "torch", "fused", "reference")
+PATHS = ("auto", "torch", "native", "reference")
 DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")))
 
 

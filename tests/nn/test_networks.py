@@ -13,7 +13,7 @@ from rnn_lightning.nn import Seq2SeqNet, Seq2VecNet, force_path, map_state
 from .helpers import assert_same, outcome, random_state
 
 B, T, F, H, OUT = 3, 4, 2, 3, 5
-BOTH = ("auto", "fused", "reference")
+BOTH = ("auto", "native", "reference")
 CELLS = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 DROPOUTS = {"input_dropout": 0.4, "output_dropout": 0.4, "state_dropout": 0.4}
 NETS = (Seq2VecNet, Seq2SeqNet)

@@ -11,7 +11,7 @@ from rnn_lightning.nn import detach_state, force_path, map_state
 from .helpers import CELLS, assert_same, make, no_masks, outcome, random_state
 
 B, T, F, H = 3, 4, 2, 3
-BOTH = ("auto", "fused", "reference")  # the paths that have state dropout
+BOTH = ("auto", "native", "reference")  # the paths that have state dropout
 DROPOUTS = {"input_dropout": 0.4, "output_dropout": 0.4, "state_dropout": 0.4}
 
 
@@ -26,7 +26,7 @@ def no_loop(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_loop")
-@pytest.mark.parametrize("path", ["auto", "torch", "fused"])
+@pytest.mark.parametrize("path", ["auto", "torch", "native"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_without_state_dropout_no_loop_over_time_runs(cell, path):
     x = torch.randn(B, T, F, dtype=torch.float64)
@@ -95,7 +95,7 @@ def test_packed_input_draws_masks_in_training(cell):
     assert torch.equal(layers(packed)[0].data, layers(packed)[0].data)
 
 
-@pytest.mark.parametrize("path", ["auto", "fused", "reference"])
+@pytest.mark.parametrize("path", ["auto", "native", "reference"])
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_equals_forward(cell, batch_first, path):

@@ -29,7 +29,7 @@ def in_chunks(layers, cuts, lengths, masks):
 
 
 @pytest.mark.parametrize("mode", ["eval", "variational masks", "fresh masks"])
-@pytest.mark.parametrize("path", ["auto", "fused", "reference"])
+@pytest.mark.parametrize("path", ["auto", "native", "reference"])
 @pytest.mark.parametrize("cell", CELLS)
 @few(8)
 @hypothesis.given(

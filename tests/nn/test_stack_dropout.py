@@ -11,7 +11,7 @@ from rnn_lightning.nn import force_path
 from .helpers import CELLS, DEVICES, assert_same, make, outcome, random_state, twins
 
 B, T, F, H = 3, 4, 2, 3
-BOTH = ("auto", "fused", "reference")
+BOTH = ("auto", "native", "reference")
 WIDTH = 200  # of the layers that only add
 PLACES = ("input_dropout", "output_dropout", "state_dropout")
 

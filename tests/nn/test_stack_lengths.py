@@ -66,7 +66,7 @@ def test_each_row_runs_as_if_alone(cell, path, lengths, num_layers, bidirectiona
 
 
 @pytest.mark.parametrize("dropout", ["none", "input and output", "all"])
-@pytest.mark.parametrize("path", ["auto", "fused", "reference"])
+@pytest.mark.parametrize("path", ["auto", "native", "reference"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_stands_past_a_rows_end_does_not_matter(cell, path, dropout):
     """Outputs past the end are exactly zero, no steps leave the state exactly as given, NaN goes nowhere."""

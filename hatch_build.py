@@ -1,0 +1,42 @@
+"""Compiles the native recurrence while the package is built, where there is a C compiler; see nn/native/build.py."""
+
+import runpy
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+NATIVE = "rnn_lightning/nn/native"
+
+
+class NativeRecurrence(BuildHookInterface):
+    """Puts the compiled library into the wheel, or for an editable install beside its module.
+
+    The wheel is then of this platform, but of no version of Python. Without a compiler it is one for every platform, and
+    the layers run on torch's kernels. A library that lies in the tree never enters a wheel: git ignores it, and so does
+    the builder; each wheel gets one that was compiled for it.
+    """
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compiles; a failure is said and leaves the build as it is."""
+        native = Path(self.root, NATIVE)
+        script = runpy.run_path(str(native / "build.py"))
+        library = script["LIBRARY"]
+        self.folder = tempfile.TemporaryDirectory()
+        target = native / library if version == "editable" else Path(self.folder.name, library)
+        try:
+            script["build"](target)
+        except RuntimeError as error:
+            print(f"Without the native recurrence: {error}", file=sys.stderr)
+            return
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        if version != "editable":
+            build_data["force_include"][str(target)] = f"{NATIVE}/{library}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Removes what was compiled for this wheel."""
+        self.folder.cleanup()

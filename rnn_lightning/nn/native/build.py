@@ -1,0 +1,109 @@
+"""Compiles the native recurrence: `python rnn_lightning/nn/native/build.py` makes it in place.
+
+It needs a C compiler with GCC's vector extensions (gcc or clang; `CC` names another) and nothing else: no torch, no
+Python headers. One library serves every version of both. It holds one object for each kind of processor and type of
+number, with the flags and the vector width of that kind; which one runs is chosen when the library is loaded.
+"""
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LIBRARY = "librecurrence.so"
+
+FLAGS = (
+    "-std=c11 -O3 -fPIC -fvisibility=default -Wall -Wextra -Werror -Wno-psabi"
+    # Not -ffast-math: it drops NaN and, where it links, turns off subnormal numbers for the whole process.
+    " -ffp-contract=fast -fno-math-errno -fno-trapping-math"
+).split()
+
+VARIANTS = {
+    # name: (bytes of a vector, rows of a block, flags)
+    "x86_64": {
+        "avx512": (64, 12, "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512"),
+        "avx2": (32, 6, "-mavx2 -mfma"),
+        "baseline": (16, 6, ""),
+    },
+    "aarch64": {"baseline": (16, 12, "")},
+}
+NUMBERS = {"float": ("float", "int32_t", 1), "double": ("double", "int64_t", 0)}
+
+
+def machine() -> str:
+    """The processor's family as `VARIANTS` names it."""
+    name = platform.machine().lower()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
+
+
+def fingerprint(folder: Path = HERE) -> str:
+    """A hash of the C sources: a library made of others is never loaded."""
+    digest = hashlib.sha256()
+    for path in sorted((*folder.glob("*.h"), *folder.glob("*.c"))):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def compiler() -> list[str] | None:
+    """The C compiler's command, or None where there is none."""
+    words = shlex.split(os.environ.get("CC", "")) or next(
+        ([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), []
+    )
+    return words if words and shutil.which(words[0]) else None
+
+
+def build(target: Path, extra: tuple[str, ...] = ()) -> Path:
+    """Compiles the library.
+
+    Args:
+        target: The file to write, beside and then renamed.
+        extra: Further flags for compiling and linking, such as a sanitizer's.
+
+    Raises:
+        RuntimeError: There is no compiler, or it fails; the message is its own.
+    """
+    command = compiler()
+    if command is None or sys.platform == "win32":
+        raise RuntimeError("no C compiler: install gcc or clang, or set CC")
+    with tempfile.TemporaryDirectory() as folder:
+        common = [f'-DSOURCES="{fingerprint()}"', *extra]
+        objects = [_compile(command, folder, f"{name}.c", name, common) for name in ("variants", "threads")]
+        for variant, (width, rows, flags) in VARIANTS.get(machine(), {"baseline": (16, 6, "")}).items():
+            for number, (real, bits, is_float) in NUMBERS.items():
+                name = f"{variant}_{number}"
+                defines = {
+                    "REAL": real,
+                    "BITS": bits,
+                    "IS_FLOAT": is_float,
+                    "VECTOR_BYTES": width,
+                    "BLOCK_ROWS": rows,
+                    "VARIANT": name,
+                }
+                words = [f"-D{key}={value}" for key, value in defines.items()] + flags.split() + list(extra)
+                objects.append(_compile(command, folder, "recurrence.c", name, words))
+        part = target.with_name(f".{target.name}.{os.getpid()}")
+        _run([*command, "-shared", "-pthread", *extra, *objects, "-lm", "-o", str(part)])
+        part.replace(target)
+    return target
+
+
+def _compile(command: list[str], folder: str, source: str, name: str, words: list[str]) -> str:
+    output = str(Path(folder, f"{name}.o"))
+    _run([*command, *FLAGS, *words, "-c", str(HERE / source), "-o", output])
+    return output
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stderr}")
+
+
+if __name__ == "__main__":
+    print(build(HERE / LIBRARY))

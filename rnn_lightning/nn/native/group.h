@@ -1,0 +1,50 @@
+/* A group of rows that run through time together, and what they need on the way.
+ *
+ * Rows are independent in time. A thread runs all steps of some rows, then of the next ones, and never waits for
+ * another thread. A group has as many rows as keep its state in the first cache; where the weights are too large for
+ * the second, several blocks, so that a panel is read once for all of them.
+ */
+#ifndef GROUP_H
+#define GROUP_H
+
+#include <string.h>
+
+#include "layer.h"
+
+enum { CACHE = 384 * 1024, CALM_BLOCKS = 1, BUSY_BLOCKS = 4 }; /* bytes; blocks of BLOCK rows */
+
+typedef struct {
+    const int64_t *rows; /* numbers in the batch, the longest sequences first */
+    size_t count;
+} group;
+
+static inline size_t most_rows(const layer *l)
+{
+    const size_t bytes = (size_t)hidden_gates_of(l) * width_of(l) * depth_of(l) * sizeof(real);
+    return (bytes > CACHE ? BUSY_BLOCKS : CALM_BLOCKS) * BLOCK;
+}
+
+/* Groups as equal as can be, the larger ones first. */
+static inline size_t group_size(size_t rows, size_t most)
+{
+    const size_t groups = (rows + most - 1) / most;
+    return (rows + groups - 1) / groups;
+}
+
+/* The rows that have a step s: the first ones. */
+static inline size_t alive_at(const layer *l, const group *g, size_t s)
+{
+    size_t alive = g->count;
+    while (alive && steps_of(l, (size_t)g->rows[alive - 1]) <= s)
+        alive--;
+    return alive;
+}
+
+/* The state before a row's first step, as it was given or zero. */
+static inline void initial_state(const layer *l, const real *given, size_t row, real *to)
+{
+    if (given)
+        memcpy(to, given + row * l->hidden, l->hidden * sizeof(real));
+}
+
+#endif

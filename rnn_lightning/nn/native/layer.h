@@ -1,0 +1,106 @@
+/* What a pass over one layer in one direction is given, in the order in which library.py packs it.
+ *
+ * T time steps, B rows of the batch, I inputs, H hidden units, G gates. Every field has eight bytes. A pointer may be
+ * null where its comment says so. Arrays are contiguous in the order of their sizes, but for those with strides of
+ * their own, in numbers, whose last dimension is contiguous.
+ */
+#ifndef LAYER_H
+#define LAYER_H
+
+#include <stdint.h>
+
+#include "vectors.h"
+
+enum cell { RNN_TANH, RNN_RELU, LSTM, GRU };
+
+typedef struct {
+    int64_t cell, steps, batch, inputs, hidden; /* T, B, I, H */
+    int64_t reverse;                            /* whether time runs from a row's last step to its first */
+    int64_t threads;
+
+    const real *x; /* (T, B, I) */
+    int64_t x_step, x_row;
+    const real *w_ih, *w_hh, *b_ih, *b_hh; /* (G H, I), (G H, H), (G H); biases may be null */
+    const real *h_0, *c_0;                 /* (B, H); null is zero */
+
+    const uint16_t *mask; /* (T or 1, B, H) in bfloat16, on the state that a step hands on; may be null */
+    int64_t mask_step, mask_row;
+    double mask_scale;
+    const int64_t *lengths; /* (B): the steps of each row; null is T */
+    const uint8_t *reset;   /* (T, B): where a new sequence begins; may be null */
+    int64_t reset_step, reset_row;
+
+    real *y;          /* (T, B, H): the forward pass writes it */
+    real *h_n, *c_n;  /* (B, H), likewise; c_n of the LSTM only */
+    real *tape;       /* (T, B, tape_width): what the backward pass needs; null in inference */
+
+    const real *grad_y; /* (T, B, H) from here on of the backward pass only; may be null */
+    int64_t grad_y_step, grad_y_row;
+    const real *grad_h_n, *grad_c_n; /* (B, H); may be null */
+    real *grad_x;                    /* (T, B, I); null where it is not wanted */
+    real *grad_w_ih, *grad_w_hh;     /* as the weights; w_hh null where no weight's gradient is wanted */
+    real *grad_b_ih, *grad_b_hh;     /* null without biases */
+    real *grad_h_0, *grad_c_0;       /* (B, H) */
+} layer;
+
+/* The gates of a cell as this code has them. Each is a sum over a stretch of the augmented state [h, 1, x]: with a
+ * hidden gate it begins at h, with an input gate it ends after x. The GRU's candidate needs its two shares apart. */
+typedef struct {
+    int hidden; /* which gate of w_hh, or -1 */
+    int input;  /* which gate of w_ih, or -1 */
+} gate;
+
+enum { MOST_GATES = 4 };
+
+static const gate GATES[][MOST_GATES] = {
+    [RNN_TANH] = {{0, 0}},
+    [RNN_RELU] = {{0, 0}},
+    [LSTM] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}},    /* i, f, g, o */
+    [GRU] = {{2, -1}, {0, 0}, {1, 1}, {-1, 2}}, /* the state's share of n, r, z, the input's share of n */
+};
+
+static inline int gates_of(const layer *l) { return l->cell <= RNN_RELU ? 1 : 4; }
+
+static inline int hidden_gates_of(const layer *l) { return l->cell <= RNN_RELU ? 1 : l->cell == LSTM ? 4 : 3; }
+
+/* Numbers of a hidden vector, filled up to whole vectors. What stands behind H is zero throughout. */
+static inline size_t width_of(const layer *l) { return round_up((size_t)l->hidden, LANES); }
+
+/* The augmented state [h, 1, x]: where 1 stands, and how many numbers there are. */
+static inline size_t depth_of(const layer *l) { return width_of(l) + 1 + (size_t)l->inputs; }
+
+static inline size_t gate_begin(const layer *l, gate g) { return g.hidden >= 0 ? 0 : width_of(l); }
+
+static inline size_t gate_end(const layer *l, gate g) { return g.input >= 0 ? depth_of(l) : width_of(l) + 1; }
+
+/* Vectors that the tape has for each step of each row: h, and what else the backward pass would have to make again. */
+static inline size_t tape_vectors(int64_t cell) { return cell <= RNN_RELU ? 1 : cell == LSTM ? 6 : 5; }
+
+static inline size_t steps_of(const layer *l, size_t row) { return (size_t)(l->lengths ? l->lengths[row] : l->steps); }
+
+/* The time of a row's step number s in the order in which the recurrence runs. */
+static inline size_t time_of(const layer *l, size_t row, size_t s) { return l->reverse ? steps_of(l, row) - 1 - s : s; }
+
+/* Whether the state before step s belongs to another sequence. Backwards in time a sequence begins where, in the order
+ * of time, the next one does. */
+static inline int is_reset(const layer *l, size_t row, size_t s)
+{
+    if (!l->reset)
+        return 0;
+    const size_t t = time_of(l, row, s) + (l->reverse ? 1 : 0);
+    return t < steps_of(l, row) && l->reset[t * l->reset_step + row * l->reset_row];
+}
+
+static inline const real *x_at(const layer *l, size_t row, size_t t) { return l->x + t * l->x_step + row * l->x_row; }
+
+static inline real *tape_at(const layer *l, size_t row, size_t t)
+{
+    return l->tape + (t * l->batch + row) * tape_vectors(l->cell) * width_of(l);
+}
+
+static inline const uint16_t *mask_at(const layer *l, size_t row, size_t t)
+{
+    return l->mask + t * l->mask_step + row * l->mask_row;
+}
+
+#endif

@@ -1,0 +1,135 @@
+"""The native recurrence's library: found beside this file, loaded once, called by pointer.
+
+It is optional. Without it the layers run on torch's kernels, and those with state dropout on the reference; `reason`
+says why. The environment variable `RNN_LIGHTNING_NATIVE` chooses another variant than the best one, `avx2` or `baseline`
+for instance, or `off`.
+"""
+
+import ctypes
+import os
+import struct
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn.native.build import LIBRARY, VARIANTS, fingerprint, machine
+
+SWITCH = "RNN_LIGHTNING_NATIVE"
+HERE = Path(__file__).parent
+CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
+TAPE_VECTORS = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 6, "GRU": 5}
+"""As `tape_vectors` in layer.h."""
+PACKED = struct.Struct("=7q Q2q 4Q 2Q Q2qd Q Q2q Q 2Q Q Q2q 2Q Q 2Q 2Q 2Q".replace(" ", ""))
+"""The fields of `layer` in layer.h: integers, and pointers as unsigned ones."""
+
+
+class Entries(NamedTuple):
+    """What the library gives for one type of number."""
+
+    forward: Callable[[bytes], int]
+    backward: Callable[[bytes], int]
+    lanes: int
+
+
+class Library(NamedTuple):
+    """A loaded library: the variant that runs, and its entries by type."""
+
+    variant: str
+    entries: dict[torch.dtype, Entries]
+
+
+@cache
+def _load(switch: str) -> Library | str:
+    """The library, or why there is none."""
+    if switch == "off":
+        return f"{SWITCH}=off"
+    path = HERE / LIBRARY
+    if not path.is_file():
+        return "it was not compiled when the package was installed, as there was no C compiler"
+    try:
+        loaded = ctypes.CDLL(str(path))
+    except OSError as error:
+        return f"{path} can't be loaded: {error}"
+    loaded.sources.restype = ctypes.c_char_p
+    if loaded.sources().decode() != fingerprint():
+        return f"{path} was compiled from other sources: install the package again"
+    known = VARIANTS.get(machine(), {"baseline": None})
+    usable = [name for name in known if getattr(loaded, f"supports_{name}")()]
+    if switch and switch not in usable:
+        raise ArgumentError(f"{SWITCH}={switch!r}: give off, or one that this processor has: {', '.join(usable)}")
+    variant = switch or usable[0]  # the widest stands first
+    _share_threads(loaded)
+    types = {torch.float32: "float", torch.float64: "double"}
+    return Library(variant, {dtype: _entries(loaded, f"{variant}_{name}") for dtype, name in types.items()})
+
+
+def _share_threads(loaded: ctypes.CDLL) -> None:
+    """Lets the library run on torch's own threads, where its OpenMP library can be found among what is loaded."""
+    try:
+        paths = {line.split(maxsplit=5)[5].strip() for line in Path("/proc/self/maps").open() if "omp" in line}
+    except OSError:  # not Linux
+        return
+    for path in sorted(paths):
+        if Path(path).name.startswith(("libgomp", "libiomp", "libomp")):
+            openmp = ctypes.CDLL(path)
+            names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+            if all(hasattr(openmp, name) for name in names):
+                loaded.use_openmp(*(ctypes.cast(getattr(openmp, name), ctypes.c_void_p) for name in names))
+                return
+
+
+def _entries(loaded: ctypes.CDLL, name: str) -> Entries:
+    forward, backward = (getattr(loaded, f"{entry}_{name}") for entry in ("forward", "backward"))
+    forward.argtypes = backward.argtypes = [ctypes.c_char_p]
+    return Entries(forward, backward, getattr(loaded, f"lanes_{name}")())
+
+
+def library() -> Library | None:
+    """The loaded library, or None where there is none.
+
+    Raises:
+        ArgumentError: `RNN_LIGHTNING_NATIVE` names a variant that this processor or the library does not have.
+    """
+    found = _load(os.environ.get(SWITCH, ""))
+    return found if isinstance(found, Library) else None
+
+
+def variant() -> str | None:
+    """The variant that runs: `"avx512"`, `"avx2"`, `"baseline"`; None without the library."""
+    found = library()
+    return None if found is None else found.variant
+
+
+def reason() -> str | None:
+    """Why there is no native recurrence; None where there is one."""
+    found = _load(os.environ.get(SWITCH, ""))
+    return found if isinstance(found, str) else None
+
+
+def width(hidden: int, dtype: torch.dtype) -> int:
+    """`hidden` filled up to whole vectors, as the tape has it."""
+    lanes = entries(dtype).lanes
+    return -(-hidden // lanes) * lanes
+
+
+def entries(dtype: torch.dtype) -> Entries:
+    """The library's entries for float32 or float64."""
+    found = library()
+    if found is None:
+        raise RuntimeError(f"there is no native recurrence: {reason()}")
+    return found.entries[dtype]
+
+
+def pointer(tensor: Tensor | None) -> int:
+    """Where a tensor's numbers lie; 0, which C takes for absent, for None alone."""
+    if tensor is None:
+        return 0
+    address = tensor.data_ptr()
+    if address == 0 and tensor.numel():
+        raise RuntimeError("the native recurrence was given a tensor without memory")
+    return address

@@ -1,0 +1,89 @@
+/* Weights packed into panels: all that the micro-kernel reads for some columns lies in one piece, in its order.
+ *
+ * A panel has PAIR columns; the last one LANES, where no more are left. Missing columns are zero.
+ */
+#ifndef PANELS_H
+#define PANELS_H
+
+#include "layer.h"
+#include "product.h"
+
+static inline int vectors_in(size_t columns, size_t begin) { return columns - begin > LANES ? 2 : 1; }
+
+static inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Forward. Column j of a gate's panel holds the weights that unit j's sum has for [h, 1, x], over the gate's stretch. */
+static void pack_column(const layer *l, gate g, size_t unit, real *to, size_t stride)
+{
+    const size_t hidden = l->hidden, inputs = l->inputs, width = width_of(l);
+    if (g.hidden >= 0) {
+        const real *w = l->w_hh + (g.hidden * hidden + unit) * hidden;
+        for (size_t k = 0; k < width; k++, to += stride)
+            *to = k < hidden ? w[k] : 0;
+    }
+    *to = 0;
+    if (l->b_hh && g.hidden >= 0)
+        *to += l->b_hh[g.hidden * hidden + unit];
+    if (l->b_ih && g.input >= 0)
+        *to += l->b_ih[g.input * hidden + unit];
+    to += stride;
+    if (g.input >= 0) {
+        const real *w = l->w_ih + (g.input * hidden + unit) * inputs;
+        for (size_t k = 0; k < inputs; k++, to += stride)
+            *to = w[k];
+    }
+}
+
+/* Where a gate's panels begin, for all gates; the last entry is the size of all. */
+static void place_panels(const layer *l, size_t at[MOST_GATES + 1])
+{
+    at[0] = 0;
+    for (int g = 0; g < MOST_GATES; g++) {
+        const gate one = GATES[l->cell][g];
+        const size_t depth = g < gates_of(l) ? gate_end(l, one) - gate_begin(l, one) : 0;
+        at[g + 1] = at[g] + depth * width_of(l);
+    }
+}
+
+static void pack_forward(const layer *l, const size_t at[MOST_GATES + 1], real *panels)
+{
+    const size_t width = width_of(l), hidden = l->hidden;
+    for (int g = 0; g < gates_of(l); g++) {
+        const gate one = GATES[l->cell][g];
+        const size_t depth = gate_end(l, one) - gate_begin(l, one);
+        for (size_t begin = 0; begin < width; begin += PAIR) {
+            const size_t columns = vectors_in(width, begin) * LANES;
+            real *panel = panels + at[g] + begin * depth;
+            for (size_t j = 0; j < columns; j++) {
+                if (begin + j < hidden)
+                    pack_column(l, one, begin + j, panel + j, columns);
+                else
+                    for (size_t k = 0; k < depth; k++)
+                        panel[k * columns + j] = 0;
+            }
+        }
+    }
+}
+
+/* Backward. Panels over the gates' gradients: row (gate, unit) holds that unit's weights of `matrix` (gates H, columns),
+ * in the order of the gates here from `first` on; a gate has `width_of` rows. */
+static void pack_backward(const layer *l, const real *matrix, size_t columns, int first, int count, int of_input,
+                          real *panels)
+{
+    const size_t width = width_of(l), hidden = l->hidden, padded = round_up(columns, LANES);
+    for (size_t begin = 0; begin < padded; begin += PAIR) {
+        const size_t wide = vectors_in(padded, begin) * LANES;
+        const size_t real_ones = least(wide, columns - begin);
+        for (int g = first; g < first + count; g++) {
+            const gate one = GATES[l->cell][g];
+            const size_t place = (of_input ? one.input : one.hidden) * hidden;
+            for (size_t unit = 0; unit < width; unit++, panels += wide) {
+                const real *row = matrix + (place + unit) * columns + begin;
+                for (size_t j = 0; j < wide; j++)
+                    panels[j] = unit < hidden && j < real_ones ? row[j] : 0;
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* The micro-kernel: a block of rows times a panel of columns, all sums kept in registers.
+ *
+ * C (rows, columns) = A (rows, depth) P (depth, columns), or C += ...; columns are one vector or two. In each step of
+ * the depth it reads one or two vectors of the panel and one number a row, for `rows` times as many multiply-adds.
+ * (The scheme of Goto & van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.)
+ */
+#ifndef PRODUCT_H
+#define PRODUCT_H
+
+#include "vectors.h"
+
+/* Numbers of A: from `a` on, `row` from one row to the next, `step` from one step of the depth to the next. For constant
+ * `rows`, `vectors`, `adjacent` and `add` the loops are unrolled and `sum` lies in registers. */
+__attribute__((always_inline)) static inline void multiply_block(const int rows, const int vectors, const int adjacent,
+                                                                 const int add, const real *a, size_t row, size_t step,
+                                                                 size_t depth, const real *panel, real *c,
+                                                                 size_t c_row)
+{
+    vec sum[BLOCK][2];
+    const real *at[BLOCK];
+    for (int i = 0; i < rows; i++) {
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = add ? load(c + i * c_row + v * LANES) : all(0);
+        at[i] = a + i * row;
+    }
+    for (size_t k = 0; k < depth; k++, panel += vectors * LANES, a += step) {
+        vec w[2];
+        for (int v = 0; v < vectors; v++)
+            w[v] = load(panel + v * LANES);
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) {
+            const vec factor = all(adjacent ? a[i] : at[i][k]);
+            for (int v = 0; v < vectors; v++)
+                sum[i][v] += factor * w[v];
+        }
+    }
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++)
+            store(c + i * c_row + v * LANES, sum[i][v]);
+}
+
+/* A function for each kind of product, in which each number of rows is compiled with its own constants. */
+#define ROWS(COUNT)                                                                                                    \
+    case COUNT:                                                                                                        \
+        multiply_block(COUNT, vectors, adjacent, add, a, row, step, depth, panel, c, c_row);                           \
+        break;
+
+__attribute__((always_inline)) static inline void multiply_rows(int rows, const int vectors, const int adjacent,
+                                                                const int add, const real *a, size_t row, size_t step,
+                                                                size_t depth, const real *panel, real *c,
+                                                                size_t c_row)
+{
+    switch (rows) {
+        ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+#if BLOCK_ROWS > 6
+        ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12)
+#endif
+    }
+}
+
+#define PRODUCT(NAME, VECTORS, ADJACENT, ADD)                                                                          \
+    __attribute__((noinline)) static void NAME(int rows, const real *a, size_t row, size_t step, size_t depth,         \
+                                               const real *panel, real *c, size_t c_row)                               \
+    {                                                                                                                  \
+        multiply_rows(rows, VECTORS, ADJACENT, ADD, a, row, step, depth, panel, c, c_row);                             \
+    }
+
+PRODUCT(set_half, 1, 0, 0)
+PRODUCT(set_full, 2, 0, 0)
+PRODUCT(add_half, 1, 0, 1)
+PRODUCT(add_full, 2, 0, 1)
+PRODUCT(add_half_transposed, 1, 1, 1)
+PRODUCT(add_full_transposed, 2, 1, 1)
+
+typedef void (*product)(int, const real *, size_t, size_t, size_t, const real *, real *, size_t);
+
+/* Any number of rows, in blocks as equal as can be: 13 rows as 5, 4, 4, since a block of one row is slow. */
+static inline void in_blocks(product p, size_t rows, const real *a, size_t row, size_t step, size_t depth,
+                             const real *panel, real *c, size_t c_row)
+{
+    for (size_t blocks = (rows + BLOCK - 1) / BLOCK; blocks; blocks--) {
+        const size_t height = (rows + blocks - 1) / blocks;
+        p((int)height, a, row, step, depth, panel, c, c_row);
+        rows -= height;
+        a += height * row;
+        c += height * c_row;
+    }
+}
+
+/* C = A P. A's rows are `row` apart. */
+static inline void set_product(size_t rows, int vectors, const real *a, size_t row, size_t depth, const real *panel,
+                               real *c, size_t c_row)
+{
+    in_blocks(vectors == 2 ? set_full : set_half, rows, a, row, 0, depth, panel, c, c_row);
+}
+
+/* C += A P */
+static inline void add_product(size_t rows, int vectors, const real *a, size_t row, size_t depth, const real *panel,
+                               real *c, size_t c_row)
+{
+    in_blocks(vectors == 2 ? add_full : add_half, rows, a, row, 0, depth, panel, c, c_row);
+}
+
+/* C += A^T P, where the rows of A, as many as P has, are `step` apart. */
+static inline void add_transposed(size_t rows, int vectors, const real *a, size_t step, size_t depth,
+                                  const real *panel, real *c, size_t c_row)
+{
+    in_blocks(vectors == 2 ? add_full_transposed : add_half_transposed, rows, a, 1, step, depth, panel, c, c_row);
+}
+
+/* The scalar product of two vectors of `count` numbers. */
+static inline real dot(const real *a, const real *b, size_t count)
+{
+    vec even = all(0), odd = all(0);
+    size_t at = 0;
+    for (; at + PAIR <= count; at += PAIR) {
+        even += load(a + at) * load(b + at);
+        odd += load(a + at + LANES) * load(b + at + LANES);
+    }
+    for (; at + LANES <= count; at += LANES)
+        even += load(a + at) * load(b + at);
+    even += odd;
+    real sum = 0;
+    for (; at < count; at++)
+        sum += a[at] * b[at];
+    for (int lane = 0; lane < LANES; lane++)
+        sum += even[lane];
+    return sum;
+}
+
+#endif

@@ -1,0 +1,9 @@
+/* Runs a function once for each of some shares of a work, on several threads, and waits for all. */
+#ifndef THREADS_H
+#define THREADS_H
+
+enum { MOST_THREADS = 256 };
+
+void in_parallel(int shares, void (*run)(void *work, int share), void *work);
+
+#endif

@@ -3,7 +3,7 @@
 | path | what it is | cannot serve |
 |---|---|---|
 | `"torch"` | torch's own kernels | state dropout, `reset`; `torch.vmap` and forward-mode AD |
-| `"native"` | the whole sequence at once, on a CPU | see `native_serves` |
+| `"native"` | the whole sequence at once, in C, on a CPU | see `native_serves` |
 | `"reference"` | the papers' equations, step by step | nothing |
 """
 
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn import native
 from rnn_lightning.nn.dropout import Mask
-from rnn_lightning.nn.fused import serves as native_knows
-from rnn_lightning.nn.fused_product import SMALLEST
-from rnn_lightning.nn.precision import REDUCED, result_type
+from rnn_lightning.nn.precision import REDUCED, result_type, under_autocast
+from rnn_lightning.nn.transforms import transforms
 
 Path = Literal["torch", "native", "reference"]
 Choice = Literal["auto", "torch", "native", "reference"]
@@ -96,7 +96,7 @@ def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Ten
         return "reset"
     if lengths is not None and x.is_meta:
         return "lengths of tensors without data"
-    return "rules for torch.vmap and forward-mode AD" if _transformed(also_grad=False) else None
+    return "rules for torch.vmap and forward-mode AD" if transforms() & {"Vmap", "Jvp"} else None
 
 
 def native_lacks(
@@ -116,14 +116,15 @@ def native_lacks(
     - no transform of torch.func and no forward-mode AD;
     - a mask without a gradient of its own;
     - no projection;
-    - a type that it knows (reduced ones arrive as float32, see `in_working_precision`).
+    - one type that it knows (reduced ones arrive as float32, see `in_working_precision`);
+    - the library, which needs a C compiler when the package is installed.
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         return "tracing"
     tensors = chain((x, *state), *weights)
     if any(type(t) not in (Tensor, torch.nn.Parameter) or t.device.type != "cpu" for t in tensors):
         return "tensors other than plain ones in a CPU's memory"
-    if _transformed(also_grad=True):
+    if transforms():
         return "rules for torch.func and forward-mode AD"
     if mask is not None and mask.keep.requires_grad:
         return "gradients of masks"
@@ -131,21 +132,9 @@ def native_lacks(
         return "proj_size"
     if result_type(x) not in (torch.float32, torch.float64, *REDUCED):
         return f"{x.dtype}"
-    return native_knows(mode, reset)
-
-
-def _transformed(also_grad: bool) -> bool:
-    """Whether torch.vmap or forward-mode AD is at work, or (with `also_grad`) any transform of torch.func."""
-    if torch.compiler.is_compiling():
-        return False
-    if torch.autograd.forward_ad._current_level >= 0:
-        return True
-    # torch.func has no public way to ask. Where even this one is gone, its transforms find their own errors.
-    stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)()
-    if stack is None:
-        return False
-    kinds = {interpreter.key() for interpreter in stack}
-    return also_grad or bool(kinds & {torch._C._functorch.TransformType.Vmap, torch._C._functorch.TransformType.Jvp})
+    if not under_autocast(x) and any(t.dtype != x.dtype for t in state):
+        return "tensors of different types"
+    return None if native.reason() is None else f"library ({native.reason()})"
 
 
 def _native_is_fastest(
@@ -157,10 +146,6 @@ def _native_is_fastest(
     lengths: Tensor | None,
 ) -> bool:
     """Where torch could serve as well; measured by `scripts/benchmark_recurrence.py`."""
-    if mask is not None or lengths is not None:
+    if mask is not None or lengths is not None or result_type(x) in REDUCED:
         return True
-    if result_type(x) in REDUCED or (mode == "LSTM" and x.dtype == torch.float32):
-        return False  # oneDNN
-    if mode == "GRU" and not torch.is_grad_enabled():
-        return size[1] * weights[0][1].numel() >= SMALLEST
-    return True
+    return mode != "LSTM" or x.dtype != torch.float32  # oneDNN

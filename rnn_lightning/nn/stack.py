@@ -16,9 +16,9 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask, drop
 from rnn_lightning.nn.dropout_layers import DropoutLayers
 from rnn_lightning.nn.forms import check_masks, sequences, size_of, state_shapes
-from rnn_lightning.nn.fused import fused_recurrence as native_recurrence
 from rnn_lightning.nn.interop import ForTools
 from rnn_lightning.nn.kernels import run_kernel
+from rnn_lightning.nn.native import native_recurrence
 from rnn_lightning.nn.path import choose_path
 from rnn_lightning.nn.precision import in_working_precision, torch_refuses
 from rnn_lightning.nn.recurrence import recurrence

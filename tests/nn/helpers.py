@@ -11,9 +11,13 @@ from torch import Tensor
 
 import rnn_lightning.nn
 from rnn_lightning.nn import DropoutMasks, LayerMasks, map_state
+from rnn_lightning.nn.native import reason
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
-PATHS = ("auto", "torch", "native", "reference")
+NATIVE = ("native",) if reason() is None else ()
+DROPPING = ("auto", *NATIVE, "reference")
+"""The paths that have state dropout; the native one only where there is a library."""
+PATHS = ("torch", *DROPPING)
 DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")))
 
 

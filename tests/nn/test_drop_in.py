@@ -16,14 +16,13 @@ from torch.utils.checkpoint import checkpoint
 
 from rnn_lightning.nn import force_path
 
-from .helpers import make, twins
+from .helpers import DROPPING, make, twins
 
 T, B, F, H = 4, 2, 3, 5
 CELLS = ("rnn_tanh", "lstm", "gru")
 DTYPES = (torch.float64, torch.float32)
 TORCH_FAILS = {"a map over inputs", "gradients of each sample", "a Jacobian forward"}
 TORCH_FAILS_IN_FLOAT32 = {"forward mode", "dual numbers", "a Hessian"}  # the LSTM on oneDNN, as it does in place
-NEEDS_OPERATORS = {"a second derivative", "a batch of gradients"}  # of the native recurrence, which are not there yet
 
 
 def gradients(value, *leaves):
@@ -154,11 +153,10 @@ def compare(actual, expected, dtype):
 @pytest.mark.parametrize("dtype", DTYPES, ids=["float64", "float32"])
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_as_with_torch(behaviour, cell, dtype, request):
+def test_as_with_torch(behaviour, cell, dtype):
     ours, theirs = twins(cell, F, H, batch_first=False, dtype=dtype)
     x = torch.randn(T, B, F, dtype=dtype)
     on_torch = cell == "lstm" and dtype == torch.float32  # oneDNN
-    expect_failure(behaviour, not on_torch, request)
     in_float32 = behaviour in TORCH_FAILS_IN_FLOAT32 or changes_output(behaviour)
     if behaviour in TORCH_FAILS or (on_torch and in_float32):
         with force_path("reference"):
@@ -175,11 +173,10 @@ def test_as_with_torch(behaviour, cell, dtype, request):
 @pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_with_state_dropout_as_on_the_reference(behaviour, cell, variational, request):
+def test_with_state_dropout_as_on_the_reference(behaviour, cell, variational):
     dropouts = {"input_dropout": 0.2, "state_dropout": 0.4, "variational": variational}
     layer, x = make(cell, F, H, batch_first=False, **dropouts), torch.randn(T, B, F, dtype=torch.float64)
     masked = Masked(layer)
-    expect_failure(behaviour, True, request)
     with force_path("reference"):
         expected = results(behaviour, copy.deepcopy(masked), x)
     compare(results(behaviour, masked, x), expected, torch.float64)
@@ -187,11 +184,6 @@ def test_with_state_dropout_as_on_the_reference(behaviour, cell, variational, re
 
 def changes_output(behaviour):
     return "in place" in behaviour
-
-
-def expect_failure(behaviour, on_native, request):
-    if on_native and (changes_output(behaviour) or behaviour in NEEDS_OPERATORS):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="waits for the operators of the native recurrence"))
 
 
 def two(cell, **options):
@@ -226,7 +218,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("dropping", [False, True], ids=["no dropout", "dropout"])
-@pytest.mark.parametrize("path", ["auto", "native", "reference"])
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_torch_refuses_is_refused_in_the_same_words(wrong, cell, path, dropping):

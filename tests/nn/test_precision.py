@@ -7,7 +7,7 @@ import rnn_lightning.nn.precision as precision
 from rnn_lightning.nn import force_path
 from rnn_lightning.nn.precision import torch_refuses
 
-from .helpers import CELLS, make
+from .helpers import CELLS, DROPPING, PATHS, make
 
 T, B, F, H = 5, 3, 2, 8
 REDUCED = (torch.bfloat16, torch.float16)
@@ -29,7 +29,7 @@ def assert_close(reduced, exact, bound):
         assert (one.float() - other).norm() <= bound * other.norm()
 
 
-@pytest.mark.parametrize("path", ["auto", "torch", "native", "reference"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("kind", ["autocast", "weights"])
 @pytest.mark.parametrize("dtype", REDUCED, ids=["bfloat16", "float16"])
 @pytest.mark.parametrize("cell", CELLS)
@@ -50,7 +50,7 @@ def test_is_close_to_float32_on_every_path(cell, dtype, kind, path):
         assert_close(gradients, exact[1], 0.3)
 
 
-@pytest.mark.parametrize("path", ["auto", "native", "reference"])
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("dtype", REDUCED, ids=["bfloat16", "float16"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_with_dropout_it_is_float32_rounded_at_the_end(cell, dtype, path):
@@ -63,7 +63,7 @@ def test_with_dropout_it_is_float32_rounded_at_the_end(cell, dtype, path):
         assert (state[0] if isinstance(state, tuple) else state).dtype == dtype
 
 
-@pytest.mark.parametrize("path", ["auto", "torch", "native", "reference"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_autocast_leaves_float64_as_it_is(cell, path):
     layers, x = make(cell, F, H), torch.randn(B, T, F, dtype=torch.float64)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rnn_lightning.nn import DropoutMasks, force_path
 
-from .helpers import CELLS, assert_same, few, make, outcome, random_state
+from .helpers import CELLS, DROPPING, assert_same, few, make, outcome, random_state
 
 T, F, H = 7, 2, 3
 DROPOUTS = {"input_dropout": 0.3, "output_dropout": 0.3, "state_dropout": 0.3}
@@ -29,7 +29,7 @@ def in_chunks(layers, cuts, lengths, masks):
 
 
 @pytest.mark.parametrize("mode", ["eval", "variational masks", "fresh masks"])
-@pytest.mark.parametrize("path", ["auto", "native", "reference"])
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("cell", CELLS)
 @few(8)
 @hypothesis.given(

@@ -64,6 +64,14 @@ def batch_of_gradients(layer, x, weights):
     return torch.autograd.grad(y, (x, *weights), rows, is_grads_batched=True)
 
 
+def mapped_gradients(layer, x, weights):
+    """As torch.func's documentation computes a Jacobian."""
+    x = x.requires_grad_()
+    y, _ = layer(x)
+    rows = torch.randn(3, *y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(1))
+    return vmap(lambda row: torch.autograd.grad(y, (x, *weights), row, retain_graph=True))(rows)
+
+
 def dual_numbers(layer, x, weights):
     with forward_ad.dual_level():
         y, _ = layer(forward_ad.make_dual(x, x.cos()))
@@ -111,6 +119,7 @@ BEHAVIOURS = {
     "entries masked in place": of_output(lambda y: y.masked_fill_(torch.arange(H) > 2, 0.0)),
     "a second derivative": second_derivative,
     "a batch of gradients": batch_of_gradients,
+    "gradients mapped over": mapped_gradients,
     "dual numbers": dual_numbers,
     "a gradient by torch.func": lambda layer, x, weights: (grad(lambda z: layer(z)[0].sin().sum())(x),),
     "a Jacobian backward": lambda layer, x, weights: (jacrev(lambda z: layer(z)[0])(x),),
@@ -229,9 +238,10 @@ def test_what_torch_refuses_is_refused_in_the_same_words(wrong, cell, path, drop
     ours.state_dropout = 0.5 if dropping else 0.0
     with pytest.raises((RuntimeError, ValueError)) as expected:
         theirs(x, hx)
-    with force_path(path), pytest.raises(type(expected.value)) as caught:
+    found_by_product = wrong == "a state in another type"
+    with force_path("auto" if found_by_product else path), pytest.raises(type(expected.value)) as caught:
         ours(x, hx)
-    if wrong != "a state in another type":  # which torch's product finds
+    if not found_by_product:  # whose words depend on the order of the products
         assert str(caught.value) == str(expected.value)
 
 

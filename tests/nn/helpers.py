@@ -5,7 +5,6 @@ from types import ModuleType
 from typing import Any
 
 import hypothesis
-import pytest
 import torch
 from torch import Tensor
 
@@ -18,7 +17,9 @@ NATIVE = ("native",) if reason() is None else ()
 DROPPING = ("auto", *NATIVE, "reference")
 """The paths that have state dropout; the native one only where there is a library."""
 PATHS = ("torch", *DROPPING)
-DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")))
+DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+STACKS = ((1, False), (2, True), (3, False))
+"""Numbers of layers, and whether in both directions."""
 
 
 def few(examples: int) -> hypothesis.settings:

@@ -162,29 +162,6 @@ def test_the_graph_through_the_state_can_be_cut(cell, path):
     assert all(s.grad is None for s in (hx if isinstance(hx, tuple) else (hx,)))
 
 
-@pytest.mark.parametrize("path", DROPPING)
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda x, hx: (x[..., :1], hx),  # another number of features
-        lambda x, hx: (x, hx[:, :1]),  # another number of rows
-        lambda x, hx: (x, hx[:1]),  # another number of layers
-        lambda x, hx: (x, hx[..., :1]),  # another number of units
-        lambda x, hx: (x, hx[:, 0]),  # one row's state for a batch
-        lambda x, hx: (x[0], hx),  # a batch's state for one row
-        lambda x, hx: (x[:, :0], hx),  # no steps
-        lambda x, hx: (x[..., None], hx),  # four dimensions
-    ],
-    ids=["features", "rows", "layers", "units", "state unbatched", "input unbatched", "no steps", "dimensions"],
-)
-@pytest.mark.parametrize("cell", ["rnn", "gru"])
-def test_wrong_shapes_are_refused_on_every_path(cell, change, path):
-    layers = make(cell, F, H, 2)
-    x, hx = change(torch.randn(B, T, F, dtype=torch.float64), random_state(layers, B))
-    with force_path(path), pytest.raises((RuntimeError, ValueError)):
-        layers(x, hx)
-
-
 def test_fresh_masks_need_steps():
     layers = make("lstm", F, H, state_dropout=0.5)
     with pytest.raises(ArgumentError, match="give steps") as caught:

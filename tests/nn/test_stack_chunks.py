@@ -31,7 +31,7 @@ def in_chunks(layers, cuts, lengths, masks):
 @pytest.mark.parametrize("mode", ["eval", "variational masks", "fresh masks"])
 @pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("cell", CELLS)
-@few(8)
+@few(4)
 @hypothesis.given(
     cuts=st.sets(st.integers(1, T - 1)).map(sorted),
     lengths=st.none() | st.lists(st.integers(0, T), min_size=1, max_size=3),

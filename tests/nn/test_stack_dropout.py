@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from rnn_lightning.nn import force_path
 
-from .helpers import CELLS, DEVICES, DROPPING, PATHS, assert_same, make, outcome, random_state, twins
+from .helpers import CELLS, DEVICES, DROPPING, PATHS, STACKS, assert_same, make, outcome, random_state, twins
 
 B, T, F, H = 3, 4, 2, 3
 WIDTH = 200  # of the layers that only add
@@ -79,8 +79,7 @@ def per_step(layers, masks, lengths=None):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("lengths", [None, (2, 4, 0)], ids=["full", "lengths"])
 @pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
-@pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize(("num_layers", "bidirectional"), STACKS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_equals_the_plain_loop(cell, num_layers, bidirectional, variational, lengths, device):
     """Outputs, final states and all gradients, with all three dropouts on."""

@@ -36,7 +36,7 @@ def row_by_row(theirs, lengths):
 
 @pytest.mark.parametrize("path", [*PATHS, "layer by layer"])
 @pytest.mark.parametrize("cell", CELLS)
-@few(8)
+@few(4)
 @hypothesis.given(
     lengths=st.lists(st.integers(0, T), min_size=1, max_size=4),
     num_layers=st.integers(1, 2),

@@ -67,7 +67,7 @@ def size_of(layers: nn.RNNBase, input: Tensor | PackedSequence, hx: Any) -> tupl
         return None
     if hx is None:
         return size
-    if (not isinstance(hx, Tensor) and len(hx) != 2) if layers.mode == "LSTM" else not isinstance(hx, Tensor):
+    if isinstance(hx, Tensor) == (layers.mode == "LSTM") or (layers.mode == "LSTM" and len(hx) != 2):
         return None
     for part, shape in zip(state_parts(layers.mode, hx), state_shapes(layers, size[1]), strict=True):
         if part.shape != (shape if batched else (shape[0], shape[2])):

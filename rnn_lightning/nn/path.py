@@ -25,6 +25,8 @@ from rnn_lightning.nn.transforms import transforms
 Path = Literal["torch", "native", "reference"]
 Choice = Literal["auto", "torch", "native", "reference"]
 
+_PLAIN = (Tensor, torch.nn.Parameter)
+
 _choice: ContextVar[Choice] = ContextVar("rnn_lightning_path", default="auto")
 
 
@@ -44,6 +46,11 @@ def force_path(path: Choice) -> Iterator[None]:
         _choice.reset(token)
 
 
+def is_free(x: Tensor) -> bool:
+    """Whether no path is forced, and autocast, which would change types, is off."""
+    return not torch.compiler.is_compiling() and _choice.get() == "auto" and not under_autocast(x)
+
+
 def choose_path(
     mode: str,
     x: Tensor,
@@ -54,13 +61,13 @@ def choose_path(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
 ) -> Path:
-    """The path of one layer.
+    """The path of a stack of layers, or of one.
 
     Args:
         mode: As torch.nn names the cell, `"LSTM"` for instance.
         x: The input, in any form.
         size: T and B.
-        weights: The weights of each direction, as in `recurrence`.
+        weights: The weights of each layer and direction, as in `recurrence`.
         state: The initial state, if there is one.
         mask: The mask of state dropout, if there is one.
         lengths: As in `recurrence`.
@@ -121,9 +128,9 @@ def native_lacks(
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         return "tracing"
-    tensors = chain((x, *state), *weights)
-    if any(type(t) not in (Tensor, torch.nn.Parameter) or t.device.type != "cpu" for t in tensors):
-        return "tensors other than plain ones in a CPU's memory"
+    for tensor in chain((x, *state), *weights):
+        if type(tensor) not in _PLAIN or not tensor.is_cpu:
+            return "tensors other than plain ones in a CPU's memory"
     if transforms():
         return "rules for torch.func and forward-mode AD"
     if mask is not None and mask.keep.requires_grad:

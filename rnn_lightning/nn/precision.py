@@ -21,7 +21,8 @@ Run = Callable[[Tensor, tuple[Tensor, ...], Sequence[Tensor]], tuple[Tensor, tup
 def under_autocast(x: Tensor) -> bool:
     """Whether autocast is on where `x` lies; there is none for meta tensors."""
     kind = x.device.type
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    known = kind in ("cpu", "cuda") or torch.amp.is_autocast_available(kind)
+    return known and torch.is_autocast_enabled(kind)
 
 
 def result_type(x: Tensor) -> torch.dtype:

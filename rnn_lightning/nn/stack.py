@@ -13,13 +13,14 @@ from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn.cells import can_run_cells, run_cells
 from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask, drop
 from rnn_lightning.nn.dropout_layers import DropoutLayers
-from rnn_lightning.nn.forms import check_masks, sequences, size_of, state_shapes
+from rnn_lightning.nn.forms import Sequences, check_masks, sequences, size_of, state_parts, state_shapes
 from rnn_lightning.nn.interop import ForTools
 from rnn_lightning.nn.kernels import run_kernel
 from rnn_lightning.nn.native import native_recurrence
-from rnn_lightning.nn.path import choose_path
+from rnn_lightning.nn.path import Path, choose_path
 from rnn_lightning.nn.precision import in_working_precision, torch_refuses
 from rnn_lightning.nn.recurrence import recurrence
 from rnn_lightning.nn.state import State
@@ -66,25 +67,21 @@ class RecurrentLayers(ForTools, DropoutLayers):
         if size is None:
             return super().forward(input, hx)  # tells what is wrong
         dropping = masks is not None or (self.training and self._drops)
-        if not dropping and lengths is None and reset is None and self._is_plain(input, size):
-            return super().forward(input, hx)
-        batch = sequences(self, input, hx, size, lengths, reset)
+        state = () if hx is None else state_parts(self.mode, hx)
         if masks is not None:
             check_masks(masks, self.mask_shapes(*size), size)
         elif dropping:
             masks = self.sample_masks(size[1], size[0])
-        state = batch.state
-        if state is None:
-            state = tuple(batch.x.new_zeros(shape) for shape in state_shapes(self, size[1]))
-        output, state = batch.restore(*self._run(batch.x, state, batch.lengths, masks, batch.reset))
+        state_mask = None if masks is None else next((m.state for m in masks.layers if m.state is not None), None)
+        x, ends = (input.data, input.batch_sizes) if isinstance(input, PackedSequence) else (input, lengths)
+        weights = self.all_weights
+        path = choose_path(self.mode, x, size, weights, state, state_mask, ends, reset)
+        if path == "torch" and masks is None and lengths is None and not torch_refuses(self.mode, x):
+            return super().forward(input, hx)
+        batch = sequences(self, input, hx, size, lengths, reset)
+        state = batch.state or tuple(batch.x.new_zeros(shape) for shape in state_shapes(self, size[1]))
+        output, state = batch.restore(*self._run(path, batch, state, weights, masks))
         return output, (state[0], state[1]) if self.mode == "LSTM" else state[0]
-
-    def _is_plain(self, input: Tensor | PackedSequence, size: tuple[int, int]) -> bool:
-        """Whether torch.nn's own forward is the best that can be done."""
-        x, lengths = (input.data, input.batch_sizes) if isinstance(input, PackedSequence) else (input, None)
-        return choose_path(self.mode, x, size, self.all_weights, lengths=lengths) == "torch" and not torch_refuses(
-            self.mode, x
-        )
 
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
         """One time step, for inference on a stream.
@@ -102,42 +99,40 @@ class RecurrentLayers(ForTools, DropoutLayers):
         """
         if self.bidirectional:
             raise ArgumentError("step needs bidirectional=False: a backward direction starts at the sequence's end")
+        if masks is None and state is not None and can_run_cells(self, x, state):
+            return run_cells(self, x, state_parts(self.mode, state))
         time_dim = 1 if self.batch_first and x.dim() == 2 else 0
         output, state = self(x.unsqueeze(time_dim), state, masks=masks)
         return output.squeeze(time_dim), state
 
     def _run(
         self,
-        x: Tensor,
+        path: Path,
+        batch: Sequences,
         state: tuple[Tensor, ...],
-        lengths: Tensor | None,
+        weights: Sequence[Sequence[Tensor]],
         masks: DropoutMasks | None,
-        reset: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Layer by layer. x (T, B, F), state (L * D, B, H) each -> (T, B, D * H) and the state."""
-        directions, all_weights = 2 if self.bidirectional else 1, self.all_weights
-        size = (x.shape[0], x.shape[1])
-        reset = None if reset is None else reset.to(x.device)
-        finals, layer = [], 0
-        while layer < self.num_layers:
-            mask, begin = LayerMasks() if masks is None else masks.layers[layer], layer * directions
+        """Layer by layer, or all at once where torch can: -> (T, B, D * H) and the state."""
+        x, lengths, reset = batch.x, batch.lengths, batch.reset
+        if path == "torch" and masks is None:
+            return self._on_torch(self.num_layers, x, state, weights, lengths)
+        directions, finals = 2 if self.bidirectional else 1, []
+        for layer in range(self.num_layers):
+            mask = LayerMasks() if masks is None else masks.layers[layer]
+            rows = slice(layer * directions, (layer + 1) * directions)
             if mask.input is not None:
                 x = drop(x, mask.input)
-            here, weights = tuple(s[begin : begin + directions] for s in state), all_weights[begin : begin + directions]
-            path = choose_path(self.mode, x, size, weights, here, mask.state, lengths, reset)
+            here = tuple(s[rows] for s in state)
             if path == "torch":
-                count = self.num_layers - layer if masks is None else 1  # all that are left, or this one
-                stop = begin + count * directions
-                here = tuple(s[begin:stop] for s in state)
-                x, final = self._on_torch(count, x, here, all_weights[begin:stop], lengths)
+                x, final = self._on_torch(1, x, here, weights[rows], lengths)
             else:
-                count, run = 1, native_recurrence if path == "native" else recurrence
-                x, final = self._on_ours(run, x, here, weights, mask.state, lengths, reset)
+                run = native_recurrence if path == "native" else recurrence
+                x, final = self._on_ours(run, x, here, weights[rows], mask.state, lengths, reset)
             finals.append(final)
-            layer += count
             if mask.output is not None:
                 x = drop(x, mask.output)
-            if layer < self.num_layers:
+            if layer < self.num_layers - 1:
                 x = nn.functional.dropout(x, self.dropout, self.training)
         if len(finals) == 1:
             return x, finals[0]
@@ -170,7 +165,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One layer by `recurrence` or what gives the same. x (T, B, F), state (D, B, H) each, mask (T or 1, D, B, H)."""
         outputs, finals = [], []
-        lengths = None if lengths is None else lengths.to(x.device)
+        lengths, reset = (None if part is None else part.to(x.device) for part in (lengths, reset))
         for direction, own in enumerate(weights):
             of_direction = None if mask is None else mask._replace(keep=mask.keep[:, direction])
 

@@ -1,6 +1,5 @@
 """`recurrence`: one layer, one direction, step by step."""
 
-
 import pytest
 import torch
 

@@ -12,11 +12,15 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
+from torch.nn.utils import parametrize, prune
 from torch.utils.checkpoint import checkpoint
 
 from rnn_lightning.nn import force_path
 
 from .helpers import DROPPING, make, twins
+
+# Where a transform must run one of our operators row by row, torch warns.
+pytestmark = pytest.mark.filterwarnings("error:.*rnn_lightning")
 
 T, B, F, H = 4, 2, 3, 5
 CELLS = ("rnn_tanh", "lstm", "gru")
@@ -286,9 +290,9 @@ def test_parametrised_pruned_and_called_with_other_weights(cell, dropout):
         layer.eval()
         replaced = {name: p.detach() * 0.5 for name, p in layer.named_parameters()}
         called = functional_call(layer, replaced, (x,))[0]
-        nn.utils.prune.l1_unstructured(layer, "weight_hh_l1", 0.5)
+        prune.l1_unstructured(layer, "weight_hh_l1", 0.5)
         pruned = layer(x)[0]
-        nn.utils.parametrize.register_parametrization(layer, "weight_ih_l0", nn.Tanh())
+        parametrize.register_parametrization(layer, "weight_ih_l0", nn.Tanh())
         parametrised = layer(x)[0]
         parametrised.sum().backward()
         original = layer.parametrizations.weight_ih_l0.original

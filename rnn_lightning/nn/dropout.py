@@ -170,9 +170,11 @@ def drop(x: Tensor, mask: Mask) -> Tensor:
 class _Drop(torch.autograd.Function):
     """`drop` that keeps only the 16-bit mask for the backward pass."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor, keep: Tensor, scale: float) -> Tensor:
-        return Mask(keep, scale).factors(x.dtype).mul_(x)
+        return x * Mask(keep, scale).factors(x.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
@@ -184,11 +186,6 @@ class _Drop(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (keep,) = ctx.saved_tensors
         return _Drop.apply(grad, keep, ctx.scale), None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, keep: Tensor, scale: float) -> tuple[Tensor, int]:
-        x, keep = (a[None] if dim is None else a.movedim(dim, 0) for a, dim in zip((x, keep), in_dims, strict=False))
-        return x * Mask(keep, scale).factors(x.dtype), 0
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *rest: None) -> Tensor:

@@ -44,13 +44,16 @@ def initialize_layers(layers: nn.RNNBase, init: Init) -> None:
             if name.startswith("bias_ih") and init != "identity":  # of torch's two biases, one carries the constant
                 _gate_bias(layers.mode, weight, hidden)
             continue
-        is_hidden = name.startswith("weight_hh")
+        is_hidden = not name.startswith("weight_ih")
         if init == "glorot":
-            fan_in = hidden + layers.get_parameter(name.replace("_hh_", "_ih_")).shape[1]
+            fan_in = weight.shape[1]
+            if not name.startswith("weight_hr"):  # a step's kernel reads its input and the state
+                parts = (name.replace("_hh_", kind).replace("_ih_", kind) for kind in ("_ih_", "_hh_"))
+                fan_in = sum(layers.get_parameter(part).shape[1] for part in parts)
             bound = math.sqrt(6.0 / (fan_in + weight.shape[0]))
             nn.init.uniform_(weight, -bound, bound)
             continue
-        for gate in weight.split(hidden):  # (H, F) or (H, H)
+        for gate in weight.split(hidden):  # (H, F) or (H, H); a projection has one, (P, H)
             if init == "orthogonal":
                 (nn.init.orthogonal_ if is_hidden else nn.init.xavier_uniform_)(gate)
             elif is_hidden:

@@ -18,7 +18,7 @@ class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
         num_layers: Layers L.
         nonlinearity: `"tanh"` or `"relu"`.
         bias: Whether the layers have biases.
-        batch_first: Whether batches are (B, T, features); True here, False in torch.nn.
+        batch_first: Whether batches are (B, T, features), not (T, B, features).
         dropout: torch.nn's own: probability of dropping, fresh at each step, between layers only.
         bidirectional: Whether a second direction reads each sequence from its end.
         input_dropout: Probability of dropping on each layer's input.
@@ -40,7 +40,7 @@ class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
         num_layers: int = 1,
         nonlinearity: str = "tanh",
         bias: bool = True,
-        batch_first: bool = True,
+        batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
@@ -70,8 +70,9 @@ class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
 class LSTM(RecurrentLayers, nn.LSTM):  # type: ignore[misc]
     """`torch.nn.LSTM` (Hochreiter & Schmidhuber 1997; Gers et al. 2000) with the options of `RNN`.
 
-    State dropout acts on h, never on the memory c. Arguments are those of `torch.nn.LSTM` (without `proj_size`, with
-    `batch_first` True), then those of `RNN` from `input_dropout` on; errors are those of `RNN`.
+    State dropout acts on h, never on the memory c. Arguments are those of `torch.nn.LSTM`, then those of `RNN` from
+    `input_dropout` on; errors are those of `RNN`. With `proj_size` P (Sak et al. 2014, arXiv:1402.1128), h and the outputs
+    have P units, and so do their masks.
     """
 
     def __init__(
@@ -80,9 +81,10 @@ class LSTM(RecurrentLayers, nn.LSTM):  # type: ignore[misc]
         hidden_size: int,
         num_layers: int = 1,
         bias: bool = True,
-        batch_first: bool = True,
+        batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         *,
         input_dropout: float = 0.0,
         output_dropout: float = 0.0,
@@ -93,7 +95,16 @@ class LSTM(RecurrentLayers, nn.LSTM):  # type: ignore[misc]
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device=device,
+            dtype=dtype,
         )
         self._add_options(input_dropout, output_dropout, state_dropout, variational, init)
 
@@ -101,8 +112,8 @@ class LSTM(RecurrentLayers, nn.LSTM):  # type: ignore[misc]
 class GRU(RecurrentLayers, nn.GRU):  # type: ignore[misc]
     """`torch.nn.GRU` (Cho et al. 2014, arXiv:1406.1078) with the options of `RNN`.
 
-    State dropout reaches the share z h_(t-1) that a step keeps, too. Arguments are those of `torch.nn.GRU` (with
-    `batch_first` True), then those of `RNN` from `input_dropout` on; errors are those of `RNN`.
+    State dropout reaches the share z h_(t-1) that a step keeps, too. Arguments are those of `torch.nn.GRU`, then those of
+    `RNN` from `input_dropout` on; errors are those of `RNN`.
     """
 
     def __init__(
@@ -111,7 +122,7 @@ class GRU(RecurrentLayers, nn.GRU):  # type: ignore[misc]
         hidden_size: int,
         num_layers: int = 1,
         bias: bool = True,
-        batch_first: bool = True,
+        batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,

@@ -3,7 +3,8 @@
 Legend: B batch, T time steps, I input features, H hidden units, L layers, D directions, O outputs.
 """
 
-from typing import Any, Literal, get_args
+import copy
+from typing import Any, Literal, NoReturn, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.dropout import DropoutMasks
 from rnn_lightning.nn.init import Init, check_init, initialize_head
+from rnn_lightning.nn.interop import PlainLSTMNet, PlainNet
 from rnn_lightning.nn.layers import GRU, LSTM, RNN
 from rnn_lightning.nn.state import State
 
@@ -84,6 +86,19 @@ class RecurrentNet(nn.Module):
         """Draws the dropout masks of one batch; see `RecurrentLayers.sample_masks`."""
         return self.layers.sample_masks(batch_size, steps)
 
+    def to_torch(self) -> PlainNet:
+        """The same network as a module of torch.nn's own parts, `layers` and `head`, with a copy of the weights.
+
+        For tools that go by type or source, such as dynamic quantisation and `torch.jit.script`. It computes
+        `forward(x, state=None) -> (y, state)` for x (B, T, I), without lengths, masks or the three dropouts.
+        """
+        kind = PlainLSTMNet if self.layers.mode == "LSTM" else PlainNet
+        net = kind(self.layers.to_torch(), copy.deepcopy(self.head), isinstance(self, Seq2SeqNet))
+        return net.train(self.training)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise ArgumentError("torch.jit.script knows torch.nn's layers only: script what to_torch() gives")
+
 
 class Seq2VecNet(RecurrentNet):
     """Reads a sequence and gives one output: a linear head on the top layer's final state.
@@ -115,7 +130,7 @@ class Seq2VecNet(RecurrentNet):
             y (B, O), or (O,) unbatched, and the final state in the layout of `state`.
         """
         _, state = self.layers(x, state, lengths, masks, reset)
-        h = state[0] if isinstance(state, tuple) else state  # (L * D, B, H)
+        h = state[0] if self.layers.mode == "LSTM" else state  # (L * D, B, H)
         top = torch.cat((h[-2], h[-1]), dim=-1) if self.layers.bidirectional else h[-1]
         return self.head(top), state
 
@@ -180,8 +195,17 @@ def _make_layers(
             f"nonlinearity={nonlinearity!r} is unknown: choose one of {', '.join(get_args(Nonlinearity))}"
         )
     if cell == "rnn":
-        return RNN(input_size, hidden_size, num_layers, nonlinearity, bias, bidirectional=bidirectional, **options)
+        return RNN(
+            input_size,
+            hidden_size,
+            num_layers,
+            nonlinearity,
+            bias,
+            batch_first=True,
+            bidirectional=bidirectional,
+            **options,
+        )
     if nonlinearity != "tanh":
         raise ArgumentError(f"nonlinearity={nonlinearity!r} is for cell='rnn': leave it out with cell={cell!r}")
     layers = LSTM if cell == "lstm" else GRU
-    return layers(input_size, hidden_size, num_layers, bias, bidirectional=bidirectional, **options)
+    return layers(input_size, hidden_size, num_layers, bias, batch_first=True, bidirectional=bidirectional, **options)

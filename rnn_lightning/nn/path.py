@@ -1,86 +1,158 @@
-"""Which implementation runs a layer: chosen by itself, or forced for tests and measurements."""
+"""Which implementation runs a layer: what each can serve, which is fastest, and how to force one.
 
-from collections.abc import Iterator
+| path | what it is | cannot serve |
+|---|---|---|
+| `"torch"` | torch's own kernels | state dropout, `reset`; `torch.vmap` and forward-mode AD |
+| `"native"` | the whole sequence at once, in C, on a CPU | see `native_serves` |
+| `"reference"` | the papers' equations, step by step | nothing |
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn import native
 from rnn_lightning.nn.dropout import Mask
-from rnn_lightning.nn.fused_product import SMALLEST
+from rnn_lightning.nn.precision import REDUCED, result_type, under_autocast
+from rnn_lightning.nn.transforms import transforms
 
-Path = Literal["auto", "torch", "fused", "reference"]
+Path = Literal["torch", "native", "reference"]
+Choice = Literal["auto", "torch", "native", "reference"]
 
-_path: ContextVar[Path] = ContextVar("rnn_lightning_path", default="auto")
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+_choice: ContextVar[Choice] = ContextVar("rnn_lightning_path", default="auto")
 
 
 @contextmanager
-def force_path(path: Path) -> Iterator[None]:
-    """Runs every recurrent layer inside the `with` block on one path.
+def force_path(path: Choice) -> Iterator[None]:
+    """Runs every recurrent layer inside the `with` block on one path; `"auto"` is whichever is fastest.
 
-    - `"auto"`: whichever is fastest, see `choose_path`.
-    - `"torch"`: torch's kernels always; active state dropout, which they lack, is an `ArgumentError`.
-    - `"fused"`: the whole-sequence recurrence always. Gradients can be taken once, masks have none, and the transforms
-      of torch.func do not pass through: give those `"reference"` or `"torch"`.
-    - `"reference"`: the step-by-step recurrence always.
+    For tests and measurements. A layer that the path cannot serve is an `ArgumentError`. Inside `torch.compile` and
+    `torch.export` nothing is forced.
     """
-    if path not in get_args(Path):
-        raise ArgumentError(f"path={path!r} is unknown: choose one of {', '.join(get_args(Path))}")
-    token = _path.set(path)
+    if path not in get_args(Choice):
+        raise ArgumentError(f"path={path!r} is unknown: choose one of {', '.join(get_args(Choice))}")
+    token = _choice.set(path)
     try:
         yield
     finally:
-        _path.reset(token)
+        _choice.reset(token)
+
+
+def is_free(x: Tensor) -> bool:
+    """Whether no path is forced, and autocast, which would change types, is off."""
+    return not torch.compiler.is_compiling() and _choice.get() == "auto" and not under_autocast(x)
 
 
 def choose_path(
     mode: str,
     x: Tensor,
-    state_mask: Mask | None = None,
-    ragged: bool = False,
-    step_size: int | None = None,
-    resets: bool = False,
-) -> Literal["torch", "fused", "reference"]:
-    """The path of a layer.
-
-    Unless one is forced:
-
-    - Traced, exported or compiled: torch's kernels, else (with state dropout) the reference; exporters know both.
-    - On a GPU: torch's kernels (cuDNN), else the reference.
-    - On a CPU: the whole-sequence recurrence, but without state dropout torch's kernels in reduced precision, for an
-      LSTM on rows of equal length in float32 (oneDNN), and for a small GRU without gradients. Measured by
-      `scripts/benchmark_recurrence.py`.
+    size: tuple[int, int],
+    weights: Sequence[Sequence[Tensor]],
+    state: Sequence[Tensor] = (),
+    mask: Mask | None = None,
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> Path:
+    """The path of a stack of layers, or of one.
 
     Args:
         mode: As torch.nn names the cell, `"LSTM"` for instance.
-        x: The input; its device and dtype matter.
-        state_mask: The mask of state dropout, if there is one.
-        ragged: Whether the rows have lengths.
-        step_size: The multiplications of a step's product with the state, B * G * H * H, where known.
-        resets: Whether new sequences begin within the rows, which only the reference knows.
+        x: The input, in any form.
+        size: T and B.
+        weights: The weights of each layer and direction, as in `recurrence`.
+        state: The initial state, if there is one.
+        mask: The mask of state dropout, if there is one.
+        lengths: As in `recurrence`.
+        reset: As in `recurrence`.
+
+    Raises:
+        ArgumentError: The path that is forced cannot serve these.
     """
-    path = "auto" if torch.compiler.is_compiling() else _path.get()  # Dynamo knows no context variables
-    if path == "torch" and state_mask is not None:
-        raise ArgumentError('force_path("torch") has no state dropout: set state_dropout=0, or force "fused" or "auto"')
-    if resets:
-        if path in ("torch", "fused"):
-            raise ArgumentError(f'force_path("{path}") has no reset: leave reset out, or force "reference" or "auto"')
-        return "reference"
-    if path != "auto":
-        return path
-    slow: Literal["torch", "reference"] = "torch" if state_mask is None else "reference"
+    choice = "auto" if torch.compiler.is_compiling() else _choice.get()  # Dynamo knows no context variables
+    if choice == "reference":
+        return choice
+    if choice != "auto":
+        missing = (
+            torch_lacks(x, mask, lengths, reset)
+            if choice == "torch"
+            else native_lacks(mode, x, weights, state, mask, reset)
+        )
+        if missing is not None:
+            raise ArgumentError(f'force_path("{choice}") has no {missing}: leave that out, or force "auto"')
+        return choice
+    if native_lacks(mode, x, weights, state, mask, reset) is None and _native_is_fastest(
+        mode, x, size, weights, mask, lengths
+    ):
+        return "native"
+    return "torch" if torch_lacks(x, mask, lengths, reset) is None else "reference"
+
+
+def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Tensor | None) -> str | None:
+    """What of a layer's call torch's kernels cannot serve, or None."""
+    if mask is not None:
+        return "state_dropout"
+    if reset is not None:
+        return "reset"
+    if lengths is not None and x.is_meta:
+        return "lengths of tensors without data"
+    return "rules for torch.vmap and forward-mode AD" if transforms() & {"Vmap", "Jvp"} else None
+
+
+def native_lacks(
+    mode: str,
+    x: Tensor,
+    weights: Sequence[Sequence[Tensor]],
+    state: Sequence[Tensor],
+    mask: Mask | None,
+    reset: Tensor | None,
+) -> str | None:
+    """What of a layer's call the native recurrence cannot serve, or None.
+
+    It serves what has:
+
+    - plain tensors in a CPU's memory: no meta, fake or functional ones, no other subclass of Tensor;
+    - nobody who traces, compiles or exports, which sees only torch's operations;
+    - no transform of torch.func and no forward-mode AD;
+    - a mask without a gradient of its own;
+    - no projection;
+    - one type that it knows (reduced ones arrive as float32, see `in_working_precision`);
+    - the library, which needs a C compiler when the package is installed.
+    """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
-        return slow
-    if x.device.type != "cpu" or (state_mask is not None and state_mask.keep.requires_grad):
-        return slow
-    if state_mask is None and (torch.is_autocast_enabled("cpu") or x.dtype not in (torch.float32, torch.float64)):
-        return "torch"
-    if state_mask is not None or ragged:
-        return "fused"
-    if mode == "LSTM" and x.dtype == torch.float32:
-        return "torch"
-    small = step_size is not None and step_size < SMALLEST
-    return "torch" if mode == "GRU" and small and not torch.is_grad_enabled() else "fused"
+        return "tracing"
+    for tensor in chain((x, *state), *weights):
+        if type(tensor) not in _PLAIN or not tensor.is_cpu:
+            return "tensors other than plain ones in a CPU's memory"
+    if transforms():
+        return "rules for torch.func and forward-mode AD"
+    if mask is not None and mask.keep.requires_grad:
+        return "gradients of masks"
+    if len(weights[0]) in (3, 5):
+        return "proj_size"
+    if result_type(x) not in (torch.float32, torch.float64, *REDUCED):
+        return f"{x.dtype}"
+    if not under_autocast(x) and any(t.dtype != x.dtype for t in state):
+        return "tensors of different types"
+    return None if native.reason() is None else f"library ({native.reason()})"
+
+
+def _native_is_fastest(
+    mode: str,
+    x: Tensor,
+    size: tuple[int, int],
+    weights: Sequence[Sequence[Tensor]],
+    mask: Mask | None,
+    lengths: Tensor | None,
+) -> bool:
+    """Where torch could serve as well; measured by `scripts/benchmark_recurrence.py`."""
+    if mask is not None or lengths is not None or result_type(x) in REDUCED:
+        return True
+    return mode != "LSTM" or x.dtype != torch.float32  # oneDNN

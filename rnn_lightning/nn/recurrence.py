@@ -1,10 +1,11 @@
 """One layer in one direction, step by step, written as the papers have it: the reference for every faster path.
 
 Sources: Elman (1990) for the RNN; Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000) for the
-LSTM; Cho et al. (2014, arXiv:1406.1078) for the GRU, in torch.nn's variant (the reset gate acts after the matrix
-product). Gates stand in torch's order: i, f, g, o for the LSTM, r, z, n for the GRU.
+LSTM, with the projection of Sak et al. (2014, arXiv:1402.1128); Cho et al. (2014, arXiv:1406.1078) for the GRU, in
+torch.nn's variant (the reset gate acts after the matrix product). Gates stand in torch's order: i, f, g, o for the LSTM,
+r, z, n for the GRU.
 
-Legend: B batch, T time steps, F input features, H hidden units, G gates (RNN 1, LSTM 4, GRU 3).
+Legend: B batch, T time steps, F input features, H hidden units, P units of the projection, G gates (RNN 1, LSTM 4, GRU 3).
 """
 
 from collections.abc import Callable, Sequence
@@ -59,8 +60,9 @@ def recurrence(
     Args:
         mode: `"RNN_TANH"`, `"RNN_RELU"`, `"LSTM"` or `"GRU"`, as torch.nn names them.
         x: (T, B, F).
-        state: (h,) or (h, c), each (B, H).
-        weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,).
+        state: (h,) or (h, c), each (B, H); h is (B, P) with a projection.
+        weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,); with a projection, w_hh
+            (G * H, P) and, as the last of all, w_hr (P, H).
         mask: (T or 1, B, H), multiplies the hidden state that a step hands to the next one; the step's output and the
             LSTM's c are untouched.
         lengths: (B,); past a row's length its output is zero and its state stays as it is.
@@ -72,29 +74,11 @@ def recurrence(
     Returns:
         The outputs (T, B, H), and the state as the next step would receive it.
     """
-    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:  # autocast leaves float64 as it is
-        # Autocast casts the weights again at every step; cast once, and run the loop outside it.
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, state, weights = x.to(dtype), tuple(s.to(dtype) for s in state), [w.to(dtype) for w in weights]
-        with torch.autocast(x.device.type, enabled=False):
-            return recurrence(mode, x, state, weights, mask, lengths, reverse, reset)
+    w_ih, w_hh, *rest = weights
+    w_hr = rest.pop() if len(rest) % 2 else None
+    b_ih, b_hh = rest or (None, None)
+    steps, step = x.shape[0], STEPS[mode]
     factors = None if mask is None else mask.factors(x.dtype)
-    return _loop(STEPS[mode], x, state, weights, factors, lengths, reverse, reset)
-
-
-def _loop(
-    step: Step,
-    x: Tensor,
-    state: tuple[Tensor, ...],
-    weights: Sequence[Tensor],
-    mask: Tensor | None,
-    lengths: Tensor | None,
-    reverse: bool,
-    reset: Tensor | None,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    w_ih, w_hh, *biases = weights
-    b_ih, b_hh = biases or (None, None)
-    steps = x.shape[0]
     if lengths is not None:  # what stands past a row's end, were it NaN, must not reach the weights' gradients
         past = torch.arange(steps, device=x.device)[:, None] >= lengths  # (T, B)
         x = x.masked_fill(past[..., None], 0.0)
@@ -105,9 +89,9 @@ def _loop(
         if begins is not None:
             state = tuple(torch.where(begins[t], 0.0, s) for s in state)
         new = step(gates[t], F.linear(state[0], w_hh, b_hh), state)
-        output = new[0]  # (B, H)
-        if mask is not None:
-            new = (new[0] * mask[t if len(mask) > 1 else 0], *new[1:])
+        output = new[0] if w_hr is None else F.linear(new[0], w_hr)  # (B, H) or (B, P)
+        handed = output if factors is None else output * factors[t if len(factors) > 1 else 0]
+        new = (handed, *new[1:])
         if lengths is not None:
             alive = (lengths > t)[:, None]  # (B, 1)
             new = tuple(torch.where(alive, n, s) for n, s in zip(new, state, strict=True))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rnn_lightning.nn.forms import state_parts, state_shapes
 from rnn_lightning.nn.recurrence import recurrence
 from rnn_lightning.nn.stack import RecurrentLayers
 from rnn_lightning.nn.state import State
@@ -52,9 +53,9 @@ def unrolled(
     """
     directions = 2 if layers.bidirectional else 1
     if state is None:
-        zeros = x.new_zeros(layers.num_layers * directions, len(x), layers.hidden_size)
-        state = (zeros, zeros) if layers.mode == "LSTM" else zeros
-    initial = state if isinstance(state, tuple) else (state,)
+        initial = tuple(x.new_zeros(shape) for shape in state_shapes(layers, len(x)))
+    else:
+        initial = state_parts(layers.mode, state)
     if torch.is_grad_enabled():
         initial = (initial[0].detach().requires_grad_(), *initial[1:])  # h is in a graph, whatever the weights are
     steps = x.shape[1]

@@ -5,16 +5,21 @@ from types import ModuleType
 from typing import Any
 
 import hypothesis
-import pytest
 import torch
 from torch import Tensor
 
 import rnn_lightning.nn
 from rnn_lightning.nn import DropoutMasks, LayerMasks, map_state
+from rnn_lightning.nn.native import reason
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
-PATHS = ("auto", "torch", "fused", "reference")
-DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")))
+NATIVE = ("native",) if reason() is None else ()
+DROPPING = ("auto", *NATIVE, "reference")
+"""The paths that have state dropout; the native one only where there is a library."""
+PATHS = ("torch", *DROPPING)
+DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+STACKS = ((1, False), (2, True), (3, False))
+"""Numbers of layers, and whether in both directions."""
 
 
 def few(examples: int) -> hypothesis.settings:

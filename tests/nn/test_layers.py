@@ -14,7 +14,7 @@ from rnn_lightning import ArgumentError
 from rnn_lightning.nn import force_path, map_state
 from rnn_lightning.nn.stack import RecurrentLayers
 
-from .helpers import CELLS, DEVICES, PATHS, assert_same, make, no_masks, outcome, random_state, twins
+from .helpers import CELLS, DEVICES, PATHS, STACKS, assert_same, make, no_masks, outcome, random_state, twins
 
 B, T, F, H = 3, 4, 2, 3
 FORMS = ("plain", "lengths", "packed", "packed unsorted", "unbatched", "time first")
@@ -48,29 +48,21 @@ def runner(layers, form, masks=None):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize(("num_layers", "bidirectional"), STACKS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_equals_torch(cell, num_layers, bidirectional, form, device):
+    """Output, state and all gradients, with biases and a given state and without either."""
+    options = {"bidirectional": bidirectional, "batch_first": form != "time first", "device": device}
     for bias in (True, False):
-        ours, theirs = twins(
-            cell,
-            F,
-            H,
-            num_layers,
-            bias=bias,
-            bidirectional=bidirectional,
-            batch_first=form != "time first",
-            device=device,
-        )
+        ours, theirs = twins(cell, F, H, num_layers, bias=bias, **options)
         x = torch.randn(B, T, F, dtype=torch.float64, device=device)
-        for hx in (None, random_state(ours, B)):
-            expected = outcome(runner(theirs, form), theirs, x, hx)
-            for path in PATHS:
-                with force_path(path):
-                    assert_same(outcome(runner(ours, form), ours, x, hx), expected)
-            # Layer by layer on torch's kernels, as dropout on input or output has them run.
-            assert_same(outcome(runner(ours, form, no_masks(ours)), ours, x, hx), expected)
+        hx = random_state(ours, B) if bias else None
+        expected = outcome(runner(theirs, form), theirs, x, hx)
+        for path in PATHS:
+            with force_path(path):
+                assert_same(outcome(runner(ours, form), ours, x, hx), expected)
+        # Layer by layer on torch's kernels, as dropout on input or output has them run.
+        assert_same(outcome(runner(ours, form, no_masks(ours)), ours, x, hx), expected)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
@@ -106,7 +98,7 @@ def test_a_seed_draws_torchs_initial_weights(cell):
 def test_defaults(cell):
     layers = make(cell, F, H, dtype=None)
     assert layers.weight_ih_l0.dtype == torch.float32
-    assert type(layers)(F, H).batch_first
+    assert not type(layers)(F, H).batch_first
     assert (layers.input_dropout, layers.output_dropout, layers.state_dropout) == (0.0, 0.0, 0.0)
     assert not layers.variational
     assert layers.init == "torch"
@@ -126,11 +118,6 @@ def test_an_unknown_init_is_refused(cell):
     with pytest.raises(ArgumentError, match=r"^init='xavier'.*glorot") as caught:
         make(cell, F, H, init="xavier")
     assert "\n" not in str(caught.value)
-
-
-def test_projections_are_refused():
-    with pytest.raises(TypeError, match="proj_size"):
-        make("lstm", F, H, proj_size=2)
 
 
 def test_repr_shows_the_extras():
@@ -171,39 +158,6 @@ def test_a_copy_is_the_same_layer(cell, how):
     assert not torch.equal(twin.eval()(x, hx)[0], layers.eval()(x, hx)[0])
 
 
-@pytest.mark.parametrize("state_dropout", [0.0, 0.5], ids=["no state dropout", "state dropout"])
-@pytest.mark.parametrize("input_dropout", [0.0, 0.5], ids=["no input dropout", "input dropout"])
-@pytest.mark.parametrize("cell", CELLS)
-def test_bfloat16_autocast_is_close_to_float32(cell, input_dropout, state_dropout):
-    layers = make(cell, F, 8, 2, dtype=None, input_dropout=input_dropout, state_dropout=state_dropout, variational=True)
-    x, masks = torch.randn(B, T, F), layers.sample_masks(B)
-    runs = []
-    for autocast in (False, True):
-        layers.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            y, state = layers(x, None, torch.tensor([4, 2, 0]), masks)
-            y_next, state = layers(x, state, None, masks)  # what one chunk hands to the next
-            (y.float().sum() + y_next.float().sum()).backward()
-        h = state[0] if isinstance(state, tuple) else state
-        runs.append(([y, y_next, h], [w.grad for w in layers.parameters()]))
-    # bfloat16 has 8 bits, and a relu near 0 may fall to either side.
-    for limit, lows, fulls in zip((0.03, 0.15), runs[1], runs[0], strict=True):
-        for low, full in zip(lows, fulls, strict=True):
-            assert (low.float() - full).norm() < limit * full.norm()
-    assert all(gradient.dtype == torch.float32 for gradient in runs[1][1])
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_autocast_leaves_float64_as_it_is(cell):
-    layers = make(cell, F, H, state_dropout=0.5, variational=True)
-    x, masks = torch.randn(B, T, F, dtype=torch.float64), layers.sample_masks(B)
-    expected = layers(x, masks=masks)[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        y, _ = layers(x, masks=masks)
-    assert y.dtype == torch.float64
-    assert torch.equal(y, expected)
-
-
 def test_importing_the_layers_imports_no_lightning():
     code = (
         "import sys, rnn_lightning; assert 'torch' not in sys.modules; import rnn_lightning.nn\n"
@@ -211,3 +165,59 @@ def test_importing_the_layers_imports_no_lightning():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("num_layers", "bidirectional", "bias"), [(1, False, True), (2, True, False), (2, True, True)])
+def test_projections_equal_torch(num_layers, bidirectional, bias, form):
+    options = {"bias": bias, "bidirectional": bidirectional, "batch_first": form != "time first", "proj_size": 2}
+    ours, theirs = twins("lstm", F, H, num_layers, **options)
+    x = torch.randn(B, T, F, dtype=torch.float64)
+    h, c = (torch.randn(num_layers * (1 + bidirectional), B, n, dtype=torch.float64) for n in (2, H))
+    for hx in (None, (h, c)):
+        expected = outcome(runner(theirs, form), theirs, x, hx)
+        for path in ("auto", "torch", "reference"):
+            with force_path(path):
+                assert_same(outcome(runner(ours, form), ours, x, hx), expected)
+
+
+@pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
+def test_dropout_acts_on_what_is_projected(variational):
+    """Against a plain loop over torch.nn's layer with a projection, one step at a time."""
+    ours = make("lstm", F, H, 2, proj_size=2, input_dropout=0.3, output_dropout=0.4, state_dropout=0.5)
+    ours.variational = variational
+    masks = ours.sample_masks(B, T)
+    assert masks.layers[1].input.keep.shape[-1] == masks.layers[1].state.keep.shape[-1] == 2
+
+    def by_step(x, hx):
+        x = x.transpose(0, 1)
+        finals = []
+        for layer in range(2):
+            options = {"proj_size": 2, "dtype": x.dtype}
+            one = torch.nn.LSTM(x.shape[2], H, **options)
+            weights = {n.replace(f"_l{layer}", "_l0"): w for n, w in ours.named_parameters() if f"_l{layer}" in n}
+            state, outputs = tuple(s[layer : layer + 1] for s in hx), []
+            on = [mask.factors(x.dtype).expand(T, *mask.keep.shape[1:]) for mask in masks.layers[layer]]
+            for t in range(T):
+                y, (h, c) = torch.func.functional_call(one, weights, (x[t][None] * on[0][t], state))
+                state = (h * on[2][t], c)
+                outputs.append(y[0] * on[1][t])
+            x = torch.stack(outputs)
+            finals.append(state)
+        return x.transpose(0, 1), tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    x, hx = torch.randn(B, T, F, dtype=torch.float64), tuple(torch.randn(2, B, n, dtype=torch.float64) for n in (2, H))
+    assert_same(outcome(lambda x, hx: ours(x, hx, masks=masks), ours, x, hx), outcome(by_step, ours, x, hx))
+
+
+@pytest.mark.parametrize("init", ["glorot", "orthogonal", "identity"])
+def test_initial_weights_of_projections(init):
+    layers = make("lstm", F, H, 2, proj_size=2, init=init)
+    theirs = make("lstm", F, H, 2, proj_size=2, package=torch.nn)
+    assert list(layers.state_dict()) == list(theirs.state_dict())
+    projection = layers.weight_hr_l0.detach()
+    if init == "glorot":
+        assert projection.abs().max() <= (6 / (2 + H)) ** 0.5
+        assert layers.weight_hh_l0.abs().max() <= (6 / (2 + F + 4 * H)) ** 0.5
+    else:
+        torch.testing.assert_close(projection @ projection.T, torch.eye(2, dtype=torch.float64))

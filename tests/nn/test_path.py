@@ -7,82 +7,112 @@ import torch
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.nn import Mask, force_path
+from rnn_lightning.nn.native import reason
 from rnn_lightning.nn.path import choose_path
 
-X, MASK = torch.zeros(3, 2, 4), Mask(torch.ones(1, 2, 4), 2.0)
+needs_native = pytest.mark.skipif(reason() is not None, reason="no native recurrence")
+FAST = "native" if reason() is None else "torch"
+T, B, F, H = 3, 2, 4, 4
+X, MASK, LENGTHS = torch.zeros(T, B, F), Mask(torch.ones(1, B, H), 2.0), torch.tensor([3, 1])
+RESET = torch.zeros(T, B, dtype=torch.bool)
+GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
+PROJECTED = [[torch.zeros(16, F), torch.zeros(16, 2), torch.zeros(2, H)]]
 
 
+def chosen(mode, x=X, mask=None, lengths=None, reset=None, rows=B, hidden=H, weights=None):
+    weights = weights or [[torch.zeros(GATES[mode] * hidden, F), torch.zeros(GATES[mode] * hidden, hidden)]]
+    return choose_path(mode, x, (T, rows), weights, (), mask, lengths, reset)
+
+
+@needs_native
 def test_auto_takes_the_fast_path_on_a_cpu():
-    for cell in ("RNN_TANH", "RNN_RELU", "GRU"):
+    for mode in ("RNN_TANH", "RNN_RELU", "GRU"):
         for x in (X, X.double()):
-            assert choose_path(cell, x) == choose_path(cell, x, MASK) == choose_path(cell, x, ragged=True) == "fused"
-    assert choose_path("LSTM", X) == "torch"
-    assert choose_path("LSTM", X, MASK) == choose_path("LSTM", X, ragged=True) == "fused"
+            assert chosen(mode, x) == chosen(mode, x, MASK) == chosen(mode, x, lengths=LENGTHS) == "native"
+    assert chosen("LSTM") == "torch"
+    assert chosen("LSTM", mask=MASK) == chosen("LSTM", lengths=LENGTHS) == "native"
 
 
-def test_auto_takes_torch_for_reduced_precision_without_state_dropout():
-    assert choose_path("GRU", X.bfloat16()) == "torch"
-    assert choose_path("GRU", X.bfloat16(), MASK) == "fused"
-    with torch.autocast("cpu"):
-        assert choose_path("GRU", X) == "torch"
-        assert choose_path("GRU", X, MASK) == "fused"
+def test_auto_takes_what_can_serve():
+    meta, wanted = X.to("meta"), Mask(torch.ones(1, B, H, requires_grad=True), 2.0)
+    assert chosen("RNN_TANH", meta) == "torch"
+    assert chosen("RNN_TANH", meta, MASK) == chosen("RNN_TANH", meta, lengths=LENGTHS) == "reference"
+    assert chosen("RNN_TANH", mask=wanted) == "reference"
+    assert chosen("LSTM", weights=PROJECTED, lengths=LENGTHS) == "torch"
+    assert chosen("LSTM", weights=PROJECTED, mask=MASK) == "reference"
+    assert chosen("GRU", reset=RESET) == ("native" if FAST == "native" else "reference")
 
 
-def test_auto_takes_torch_for_a_small_gru_without_gradients():
-    assert choose_path("GRU", X, step_size=100) == "fused"
-    with torch.no_grad():
-        assert choose_path("GRU", X, step_size=100) == "torch"
-        assert choose_path("GRU", X, step_size=10**8) == choose_path("RNN_TANH", X, step_size=100) == "fused"
-        assert choose_path("GRU", X, MASK, step_size=100) == "fused"
+class Marked(torch.Tensor):
+    """A subclass of Tensor, as those of images or of units."""
 
 
-def test_auto_takes_what_knows_the_device():
-    meta = X.to("meta")
-    assert choose_path("RNN_TANH", meta) == "torch"
-    assert choose_path("RNN_TANH", meta, MASK) == "reference"
+def test_subclasses_of_tensors_run_on_torchs_operations():
+    assert chosen("GRU", X.as_subclass(Marked)) == "torch"
+    weights = [[torch.nn.Parameter(torch.zeros(H, F)), torch.zeros(H, H).as_subclass(Marked)]]
+    assert chosen("RNN_TANH", mask=MASK, weights=weights) == "reference"
 
 
-def test_masks_that_want_gradients_go_step_by_step():
-    assert choose_path("RNN_TANH", X, Mask(torch.ones(1, 2, 4, requires_grad=True), 2.0)) == "reference"
+def test_transforms_run_on_what_has_rules_for_them():
+    seen = []
+
+    def look(x):
+        seen.append((chosen("GRU"), chosen("GRU", mask=MASK)))
+        return x.sum()
+
+    torch.func.grad(look)(X)
+    torch.vmap(look)(X)
+    torch.func.jvp(look, (X,), (X,))
+    with torch.autograd.forward_ad.dual_level():
+        look(X)
+    assert seen == [("torch", "reference"), *[("reference", "reference")] * 3]
 
 
-@pytest.mark.parametrize("path", ["reference", "fused"])
+@pytest.mark.parametrize("path", ["reference", pytest.param("native", marks=needs_native)])
 def test_a_forced_path_is_always_taken(path):
     with force_path(path):
-        assert choose_path("LSTM", X) == choose_path("LSTM", X, MASK) == choose_path("GRU", X) == path
+        assert chosen("LSTM") == chosen("LSTM", mask=MASK) == chosen("GRU") == path
 
 
-def test_torch_has_no_state_dropout():
-    with force_path("torch"):
-        assert choose_path("RNN_TANH", X) == "torch"
-        with pytest.raises(ArgumentError, match="state_dropout") as caught:
-            choose_path("RNN_TANH", X, MASK)
+@pytest.mark.parametrize(
+    ("path", "options", "words"),
+    [
+        ("torch", {"mask": MASK}, "state_dropout"),
+        ("torch", {"reset": RESET}, "reset"),
+        ("native", {"x": X.to("meta")}, "CPU"),
+        ("native", {"weights": PROJECTED}, "proj_size"),
+        ("native", {"mask": Mask(torch.ones(1, B, H, requires_grad=True), 2.0)}, "gradients of masks"),
+    ],
+)
+def test_a_forced_path_that_cannot_serve_says_so(path, options, words):
+    with force_path(path), pytest.raises(ArgumentError, match=words) as caught:
+        chosen("LSTM", **options)
     assert "\n" not in str(caught.value)
 
 
 def test_the_path_before_comes_back():
     with force_path("reference"):
         with force_path("torch"):
-            assert choose_path("GRU", X) == "torch"
-        assert choose_path("GRU", X) == "reference"
+            assert chosen("GRU") == "torch"
+        assert chosen("GRU") == "reference"
         with pytest.raises(KeyError), force_path("torch"):
             raise KeyError
-        assert choose_path("GRU", X) == "reference"
-    assert choose_path("GRU", X) == "fused"
+        assert chosen("GRU") == "reference"
+    assert chosen("GRU") == FAST
 
 
 def test_another_thread_has_its_own_path():
     seen = []
     with force_path("reference"):
-        thread = threading.Thread(target=lambda: seen.append(choose_path("GRU", X)))
+        thread = threading.Thread(target=lambda: seen.append(chosen("GRU")))
         thread.start()
         thread.join()
-    assert seen == ["fused"]
+    assert seen == [FAST]
 
 
 def test_an_unknown_path_is_refused():
-    names = r"^path='cudnn' .*auto, torch, fused, reference"
+    names = r"^path='cudnn' .*auto, torch, native, reference"
     with pytest.raises(ArgumentError, match=names) as caught, force_path("cudnn"):
         pass
     assert "\n" not in str(caught.value)
-    assert choose_path("GRU", X) == "fused"
+    assert chosen("GRU") == FAST

@@ -1,7 +1,5 @@
 """`recurrence`: one layer, one direction, step by step."""
 
-import itertools
-
 import pytest
 import torch
 
@@ -29,7 +27,7 @@ def test_every_mode_is_here():
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_equal_finite_differences(mode, reverse):
     """With and without lengths, biases and masks, fresh and variational; also the masks' own gradients."""
-    for lengths, bias, steps in itertools.product((None, (3, 1), (0, 2)), (True, False), (None, 1, T)):
+    for lengths, bias, steps in ((None, True, T), (None, False, None), ((3, 1), True, 1), ((0, 2), False, T)):
         x, state, weights = problem(mode, bias)
         mask = None if steps is None else (torch.rand(steps, B, H, dtype=torch.float64) + 0.5).requires_grad_()
         lengths = None if lengths is None else torch.tensor(lengths)

@@ -8,10 +8,9 @@ import rnn_lightning.nn.stack as stack_module
 from rnn_lightning import ArgumentError
 from rnn_lightning.nn import detach_state, force_path, map_state
 
-from .helpers import CELLS, assert_same, make, no_masks, outcome, random_state
+from .helpers import CELLS, DROPPING, NATIVE, assert_same, make, no_masks, outcome, random_state
 
 B, T, F, H = 3, 4, 2, 3
-BOTH = ("auto", "fused", "reference")  # the paths that have state dropout
 DROPOUTS = {"input_dropout": 0.4, "output_dropout": 0.4, "state_dropout": 0.4}
 
 
@@ -26,7 +25,7 @@ def no_loop(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_loop")
-@pytest.mark.parametrize("path", ["auto", "torch", "fused"])
+@pytest.mark.parametrize("path", ["torch", "auto", *NATIVE])
 @pytest.mark.parametrize("cell", CELLS)
 def test_without_state_dropout_no_loop_over_time_runs(cell, path):
     x = torch.randn(B, T, F, dtype=torch.float64)
@@ -95,7 +94,7 @@ def test_packed_input_draws_masks_in_training(cell):
     assert torch.equal(layers(packed)[0].data, layers(packed)[0].data)
 
 
-@pytest.mark.parametrize("path", ["auto", "fused", "reference"])
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_equals_forward(cell, batch_first, path):
@@ -137,7 +136,7 @@ def test_step_refuses_two_directions():
         make("gru", F, H, bidirectional=True).step(torch.randn(B, F, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("path", BOTH)
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("form", ["batch", "unbatched", "packed", "step"])
 def test_hooks_run_once(form, path):
     layers, calls = make("lstm", F, H, state_dropout=0.5), []
@@ -151,7 +150,7 @@ def test_hooks_run_once(form, path):
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("path", BOTH)
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_graph_through_the_state_can_be_cut(cell, path):
     layers = make(cell, F, H)
@@ -161,29 +160,6 @@ def test_the_graph_through_the_state_can_be_cut(cell, path):
         y, _ = layers(x, detach_state(hx))
     y.sum().backward()
     assert all(s.grad is None for s in (hx if isinstance(hx, tuple) else (hx,)))
-
-
-@pytest.mark.parametrize("path", BOTH)
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda x, hx: (x[..., :1], hx),  # another number of features
-        lambda x, hx: (x, hx[:, :1]),  # another number of rows
-        lambda x, hx: (x, hx[:1]),  # another number of layers
-        lambda x, hx: (x, hx[..., :1]),  # another number of units
-        lambda x, hx: (x, hx[:, 0]),  # one row's state for a batch
-        lambda x, hx: (x[0], hx),  # a batch's state for one row
-        lambda x, hx: (x[:, :0], hx),  # no steps
-        lambda x, hx: (x[..., None], hx),  # four dimensions
-    ],
-    ids=["features", "rows", "layers", "units", "state unbatched", "input unbatched", "no steps", "dimensions"],
-)
-@pytest.mark.parametrize("cell", ["rnn", "gru"])
-def test_wrong_shapes_are_refused_on_every_path(cell, change, path):
-    layers = make(cell, F, H, 2)
-    x, hx = change(torch.randn(B, T, F, dtype=torch.float64), random_state(layers, B))
-    with force_path(path), pytest.raises((RuntimeError, ValueError)):
-        layers(x, hx)
 
 
 def test_fresh_masks_need_steps():

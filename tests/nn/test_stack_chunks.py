@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rnn_lightning.nn import DropoutMasks, force_path
 
-from .helpers import CELLS, assert_same, few, make, outcome, random_state
+from .helpers import CELLS, DROPPING, assert_same, few, make, outcome, random_state
 
 T, F, H = 7, 2, 3
 DROPOUTS = {"input_dropout": 0.3, "output_dropout": 0.3, "state_dropout": 0.3}
@@ -29,9 +29,9 @@ def in_chunks(layers, cuts, lengths, masks):
 
 
 @pytest.mark.parametrize("mode", ["eval", "variational masks", "fresh masks"])
-@pytest.mark.parametrize("path", ["auto", "fused", "reference"])
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("cell", CELLS)
-@few(8)
+@few(4)
 @hypothesis.given(
     cuts=st.sets(st.integers(1, T - 1)).map(sorted),
     lengths=st.none() | st.lists(st.integers(0, T), min_size=1, max_size=3),

@@ -8,10 +8,9 @@ from torch.func import functional_call
 
 from rnn_lightning.nn import force_path
 
-from .helpers import CELLS, DEVICES, assert_same, make, outcome, random_state, twins
+from .helpers import CELLS, DEVICES, DROPPING, PATHS, STACKS, assert_same, make, outcome, random_state, twins
 
 B, T, F, H = 3, 4, 2, 3
-BOTH = ("auto", "fused", "reference")
 WIDTH = 200  # of the layers that only add
 PLACES = ("input_dropout", "output_dropout", "state_dropout")
 
@@ -80,8 +79,7 @@ def per_step(layers, masks, lengths=None):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("lengths", [None, (2, 4, 0)], ids=["full", "lengths"])
 @pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
-@pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize(("num_layers", "bidirectional"), STACKS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_equals_the_plain_loop(cell, num_layers, bidirectional, variational, lengths, device):
     """Outputs, final states and all gradients, with all three dropouts on."""
@@ -91,7 +89,7 @@ def test_equals_the_plain_loop(cell, num_layers, bidirectional, variational, len
     lengths = None if lengths is None else torch.tensor(lengths, device=device)
     masks = layers.sample_masks(B, T)
     expected = outcome(per_step(layers, masks, lengths), layers, x, hx)
-    for path in BOTH:
+    for path in DROPPING:
         with force_path(path):
             assert_same(outcome(lambda x, hx: layers(x, hx, lengths, masks), layers, x, hx), expected)
 
@@ -107,7 +105,7 @@ def test_each_dropout_alone_equals_the_plain_loop(cell, place, variational, leng
     masks = layers.sample_masks(B, T)
     assert [mask is not None for mask in masks.layers[1]] == [place == p for p in PLACES]
     expected = outcome(per_step(layers, masks, lengths), layers, x, hx)
-    for path in BOTH if place == "state_dropout" else (*BOTH, "torch"):
+    for path in DROPPING if place == "state_dropout" else PATHS:
         with force_path(path):
             assert_same(outcome(lambda x, hx: layers(x, hx, lengths, masks), layers, x, hx), expected)
 
@@ -128,7 +126,7 @@ def is_mask(value, p):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("path", BOTH)
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
 def test_state_dropout_in_a_sum(variational, path, device):
     """Of x = 1, 0, 0, 0, h_t is the product of the masks so far; the step's own output has none of its own mask."""
@@ -152,7 +150,7 @@ def test_state_dropout_in_a_sum(variational, path, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("path", [*BOTH, "torch"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
 @pytest.mark.parametrize("place", ["input_dropout", "output_dropout"])
 def test_input_and_output_dropout_over_time(place, variational, path, device):
@@ -176,7 +174,7 @@ def test_every_layer_has_input_and_output_dropout(place):
     assert abs(float((y > 0).double().mean()) - 0.8**3) < 0.05
 
 
-@pytest.mark.parametrize("path", [*BOTH, "torch"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("layerwise", [False, True], ids=["stack", "layer by layer"])
 def test_torchs_own_dropout_acts_between_layers_only(layerwise, path):
     """With 3 layers two masks, fresh at every step, none on the input or the output; none with 1 layer."""
@@ -206,7 +204,7 @@ def test_torchs_own_dropout_drops_what_torch_drops(cell):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("path", [*BOTH, "torch"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_no_dropout_in_evaluation(cell, path, device):
     options = {"bidirectional": True, "device": device}

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_sequence
 from rnn_lightning import ArgumentError
 from rnn_lightning.nn import force_path, map_state
 
-from .helpers import CELLS, PATHS, assert_same, few, make, no_masks, outcome, random_state, twins
+from .helpers import CELLS, DROPPING, PATHS, assert_same, few, make, no_masks, outcome, random_state, twins
 
 B, T, F, H = 3, 4, 2, 3
 NAN = float("nan")
@@ -36,7 +36,7 @@ def row_by_row(theirs, lengths):
 
 @pytest.mark.parametrize("path", [*PATHS, "layer by layer"])
 @pytest.mark.parametrize("cell", CELLS)
-@few(8)
+@few(4)
 @hypothesis.given(
     lengths=st.lists(st.integers(0, T), min_size=1, max_size=4),
     num_layers=st.integers(1, 2),
@@ -66,7 +66,7 @@ def test_each_row_runs_as_if_alone(cell, path, lengths, num_layers, bidirectiona
 
 
 @pytest.mark.parametrize("dropout", ["none", "input and output", "all"])
-@pytest.mark.parametrize("path", ["auto", "fused", "reference"])
+@pytest.mark.parametrize("path", DROPPING)
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_stands_past_a_rows_end_does_not_matter(cell, path, dropout):
     """Outputs past the end are exactly zero, no steps leave the state exactly as given, NaN goes nowhere."""

@@ -17,7 +17,7 @@ def as_tuple(state):
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
 @pytest.mark.parametrize("cell", LAYERS)
 def test_values_are_those_of_the_layers(cell, bidirectional, lengths):
-    layers = LAYERS[cell](I, H, 2, bidirectional=bidirectional, state_dropout=0.5).eval()
+    layers = LAYERS[cell](I, H, 2, batch_first=True, bidirectional=bidirectional, state_dropout=0.5).eval()
     x = torch.randn(B, T, I)
     _, start = layers(torch.randn(B, 3, I))
     for state in (None, start):
@@ -33,7 +33,7 @@ def test_values_are_those_of_the_layers(cell, bidirectional, lengths):
 
 def test_a_gradient_counts_the_next_step_and_the_layer_above():
     """Against two layers written out, every h kept as a leaf's sum."""
-    layers = RNN(I, H, 2, nonlinearity="tanh").double()
+    layers = RNN(I, H, 2, nonlinearity="tanh", batch_first=True).double()
     x = torch.randn(B, T, I, dtype=torch.float64)
     run = unrolled(layers, x)
     weight = torch.randn(T, B, H, dtype=torch.float64)
@@ -57,7 +57,7 @@ def test_a_gradient_counts_the_next_step_and_the_layer_above():
 
 
 def test_frozen_weights_have_gradients_of_states_too():
-    layers = GRU(I, H).requires_grad_(False)
+    layers = GRU(I, H, batch_first=True).requires_grad_(False)
     run = unrolled(layers, torch.randn(B, T, I))
     gradients = torch.autograd.grad(run.output.sum(), [h for (h,) in run.hidden[0]])
     assert all(gradient.abs().sum() > 0 for gradient in gradients)

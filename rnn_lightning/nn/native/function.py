@@ -9,6 +9,7 @@ from torch import Tensor
 from rnn_lightning.nn.dropout import Mask
 from rnn_lightning.nn.native.operators import backward, forward
 from rnn_lightning.nn.recurrence import recurrence
+from rnn_lightning.nn.transforms import transforms
 
 
 def native_recurrence(
@@ -53,7 +54,8 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         *tensors, keep, lengths, reset, tape = ctx.saved_tensors
         layer = (ctx.mode, *tensors, keep, ctx.scale, lengths, ctx.reverse, reset)
-        if torch.is_grad_enabled():  # create_graph=True: somebody differentiates what this returns
+        # create_graph=True, where somebody differentiates what this returns, or is_grads_batched=True.
+        if torch.is_grad_enabled() or transforms():
             return (None, *_by_reference(layer, grads), *(None,) * 5)
         grad_y, grad_h_n, grad_c_n = (*grads, None)[:3]
         found = backward(*layer, tape, grad_y, grad_h_n, grad_c_n, ctx.needs_input_grad[1])
@@ -68,9 +70,11 @@ def _by_reference(layer: tuple[Any, ...], grads: Sequence[Tensor | None]) -> lis
     mask = None if keep is None else Mask(keep, scale)
     state = (h_0,) if c_0 is None else (h_0, c_0)
     present = [weight for weight in weights if weight is not None]
-    y, final = recurrence(mode, x, state, present, mask, lengths, reverse, reset)
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y, final = recurrence(mode, x, state, present, mask, lengths, reverse, reset)
     pairs = [(output, grad) for output, grad in zip((y, *final), grads, strict=True) if grad is not None]
     inputs = [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
     outputs, given = zip(*pairs, strict=True)
-    found = iter(torch.autograd.grad(outputs, inputs, given, create_graph=True, allow_unused=True))
+    found = iter(torch.autograd.grad(outputs, inputs, given, create_graph=create_graph, allow_unused=True))
     return [next(found) if tensor is not None and tensor.requires_grad else None for tensor in tensors]

@@ -1,0 +1,107 @@
+"""What tools that know only torch.nn's own classes need: plain twins with the same weights, and a clear refusal.
+
+Such tools go by a module's exact type or by its source: dynamic quantisation, `torch.jit.script`, Opacus, BackPACK.
+"""
+
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Proxy
+
+from rnn_lightning.errors import ArgumentError
+
+
+class ForTools(nn.RNNBase):
+    """How recurrent layers meet such tools."""
+
+    def to_torch(self) -> Any:
+        """A plain `torch.nn.RNN`, `LSTM` or `GRU` with a copy of the weights.
+
+        It has torch.nn's own `dropout`; dropout on input, output and state, which torch.nn lacks, is left out.
+        """
+        kind = {"LSTM": nn.LSTM, "GRU": nn.GRU}.get(self.mode, nn.RNN)
+        options: dict[str, Any] = {"proj_size": self.proj_size} if kind is nn.LSTM else {}
+        if kind is nn.RNN:
+            options["nonlinearity"] = self.nonlinearity
+        names = [name for names in self._all_weights for name in names]
+        weights = {name: getattr(self, name) for name in names}  # also those that are parametrised or pruned
+        twin = kind(
+            self.input_size,
+            self.hidden_size,
+            self.num_layers,
+            bias=self.bias,
+            batch_first=self.batch_first,
+            dropout=self.dropout if self.num_layers > 1 else 0.0,
+            bidirectional=self.bidirectional,
+            device="meta",
+            **options,
+        )
+        twin.load_state_dict({name: weight.detach().clone() for name, weight in weights.items()}, assign=True)
+        for name, weight in weights.items():
+            twin.get_parameter(name).requires_grad_(weight.requires_grad)
+        return twin.train(self.training)
+
+    def as_leaf(self, *args: Any) -> Any:
+        """A call of this layer as one node of a graph that `torch.fx` traces, as torch.nn's own layers are."""
+        tracer: Any = next(arg for arg in args if isinstance(arg, Proxy)).tracer
+        given = [*args]
+        while given[-1] is None:
+            given.pop()
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), tuple(given), {})
+
+    @property
+    def qconfig(self) -> Any:
+        """What torch's quantisation, which goes by exact type, sets on every module; these layers would stay float."""
+        raise AttributeError("qconfig")
+
+    @qconfig.setter
+    def qconfig(self, value: Any) -> None:
+        raise ArgumentError(
+            f"quantisation knows only torch.nn's own {type(self).__name__} and would leave this one as it is: quantise "
+            "what to_torch() gives"
+        )
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise ArgumentError("torch.jit.script reads the source of torch.nn's layers only: script what to_torch() gives")
+
+
+class PlainNet(nn.Module):
+    """`Seq2VecNet` or `Seq2SeqNet` made of torch.nn's modules: what `to_torch` of RNN and GRU networks gives.
+
+    It can be scripted and quantised. It takes no lengths, masks or resets.
+
+    Args:
+        layers: The recurrent layers, with `batch_first=True`.
+        head: The linear head.
+        every_step: Whether there is an output at every step, or one for each sequence.
+    """
+
+    every_step: torch.jit.Final[bool]
+
+    def __init__(self, layers: nn.Module, head: nn.Linear, every_step: bool) -> None:
+        super().__init__()
+        self.layers, self.head, self.every_step = layers, head, every_step
+        self.directions = 2 if layers.bidirectional else 1
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """From x (B, T, I) to y (B, O) or (B, T, O), and the final state."""
+        output, state = self.layers(x, state)
+        return self.read(output, state), state
+
+    def read(self, output: Tensor, h: Tensor) -> Tensor:
+        """The head on every step's output, or on the top layer's final state."""
+        if self.every_step:
+            return self.head(output)
+        return self.head(h[-1] if self.directions == 1 else torch.cat((h[-2], h[-1]), dim=-1))
+
+
+class PlainLSTMNet(PlainNet):
+    """`PlainNet` whose state is the pair (h, c)."""
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """From x (B, T, I) to y (B, O) or (B, T, O), and the final state (h, c)."""
+        output, state = self.layers(x, state)
+        return self.read(output, state[0]), state

@@ -28,7 +28,7 @@ class Means:
                 into[name] = into.get(name, 0.0) + value.detach()
 
     def compute(self, stage: str, strategy: Strategy) -> dict[str, float]:
-        """The means of a stage over all ranks, by name; of several data loaders also those of each, as Lightning names it."""
+        """The means of a stage over all ranks, by name; of several data loaders also of each, `NAME/loader_I`."""
         total: dict[int | str, dict[str, float]] = {}
         for ours in gather(strategy, {k: _floats(v) for k, v in self._sums.get(stage, {}).items()}):
             for loader, sums in ours.items():
@@ -39,7 +39,7 @@ class Means:
         if len(total) == 2:
             del total[next(place for place in total if place != "all")]
         return {
-            name if place == "all" else f"{name}/dataloader_idx_{place}": value / sums[TARGETS]
+            name if place == "all" else f"{name}/loader_{place}": value / sums[TARGETS]
             for place, sums in total.items()
             for name, value in sums.items()
             if name != TARGETS and sums[TARGETS]

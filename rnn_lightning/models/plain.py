@@ -53,7 +53,7 @@ def rebuilt(value: Any) -> Any:
         return value
     parts = {key: rebuilt(part) for key, part in value.items() if key != _TYPE}
     if _TYPE not in value:
-        return parts
+        return type(value)(parts)
     cls = _find(value[_TYPE])
     if cls is None:
         raise ArgumentError(f"the checkpoint has a state of type {value[_TYPE]}: import it before you resume")

@@ -34,7 +34,7 @@ def remember(make: Callable[..., Any], *given: Callable[[], Any]) -> dict[str, A
     home = next((home for home, module in _HOMES.items() if getattr(module, cls.__name__, None) is cls), None)
     known = {**vars(made), **getattr(made, "defaults", {}), **getattr(make, "keywords", {})}
     for name, parameter in list(signature(cls).parameters.items())[1:]:
-        if parameter.kind is not Parameter.VAR_KEYWORD and name in known:
+        if parameter.kind is not Parameter.VAR_KEYWORD and name in known and name != "last_epoch":  # where it is now
             arguments[name] = known[name]
     arguments, lost = plain(arguments)
     try:

@@ -1,7 +1,7 @@
-"""`ExactResume`: what a checkpoint needs besides Lightning's own, so that a resumed run equals an undisturbed one to the bit.
+"""`ExactResume`: what a checkpoint needs besides Lightning's own, so that a resumed run equals an undisturbed one.
 
-Every process has a generator of its own for dropout, and may have states of its own. The order of the data is the loader's
-matter (`rnn_lightning.data.loading`).
+Every process has a generator of its own for dropout, and may have states of its own. The order of the data is the
+loader's matter (`rnn_lightning.data.loading`).
 """
 
 from collections.abc import Mapping

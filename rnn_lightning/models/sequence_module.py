@@ -283,7 +283,12 @@ class SequenceModule(TruncatedBPTTModule):
     def _try_optimizer(self) -> str:
         """The class of the optimizer; it is made at once, so that wrong arguments show before any work is done."""
         try:
-            return type(self._make_optimizer()).__name__
+            made = self._make_optimizer()
+            if isinstance(made, torch.optim.SparseAdam):
+                raise ArgumentError("SparseAdam takes sparse gradients, those of this network are dense: use Adam")
+            return type(made).__name__
+        except ArgumentError:
+            raise
         except (TypeError, ValueError) as error:
             raise ArgumentError(
                 f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"

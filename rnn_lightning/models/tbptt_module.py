@@ -1,6 +1,6 @@
 """`TruncatedBPTTModule`: truncated backpropagation through time for any LightningModule.
 
-A batch goes this way: `prepare_batch` checks it; `plan` says in which passes it is gone through; `loop.run` does so, chunk by
+A batch goes this way: `prepare_batch` checks it; `plan` lists the passes over it; `loop.run` goes through them, chunk by
 chunk, by your `chunk_step`; an `Update` goes back from the losses and steps the optimizer; the state is carried on. What
 differs between training, validation, test and predict is handed to the loop.
 
@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
+from torch.optim import LBFGS
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.batch import Batch, as_batch, cut, describe
@@ -53,7 +54,7 @@ class TruncatedBPTTModule(LightningModule):
     time_keys: tuple[str, ...] = ("x", "y", "mask")
     """The keys of a batch whose second dimension is time."""
     handles_reset = False
-    """Whether `chunk_step` itself zeroes the state where the chunk's `reset` (B, t) is true. If not, chunks are cut there."""
+    """Whether `chunk_step` itself zeroes the state where its `reset` (B, t) is true. If not, chunks are cut there."""
 
     def __init__(
         self, tbptt: TruncatedBPTT | None = None, carry_state: bool = False, lr_interval: LRInterval = "epoch"
@@ -153,6 +154,10 @@ class TruncatedBPTTModule(LightningModule):
         trainer, optimizer = self.trainer, self.optimizers()
         if not isinstance(optimizer, LightningOptimizer):
             raise ArgumentError("truncated BPTT trains with one optimizer: return one from configure_optimizers")
+        if isinstance(optimizer.optimizer, LBFGS):
+            raise ArgumentError(
+                "LBFGS evaluates the loss several times a step, which truncated BPTT does not: use tbptt=null, or Adam"
+            )
         return Update(
             optimizer,  # type: ignore[arg-type]  # has all that torch's has
             trainer.strategy,

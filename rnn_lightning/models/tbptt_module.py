@@ -65,6 +65,8 @@ class TruncatedBPTTModule(LightningModule):
         self.truncate(tbptt)
         self.carry_state, self.lr_interval = carry_state, lr_interval
         self.carried, self.means, self.guard, self.pending = CarriedStates(), Means(), LossGuard(), Pending()
+        resume = ExactResume({"carried": self.carried, "means": self.means})
+        self._callbacks = [Epochs(self.carried, self.means, self.guard), resume]
 
     def truncate(self, tbptt: TruncatedBPTT | None) -> None:
         """Sets how to truncate, before a fit."""
@@ -287,8 +289,8 @@ class TruncatedBPTTModule(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         """What happens between epochs and in checkpoints."""
         check_trainer(self)  # here, as Lightning's own refusals come next, and do not say what to do instead
-        parts = {"carried": self.carried, "means": self.means}
-        return [Epochs(self.carried, self.means, self.guard), ExactResume(parts)]
+        present = self.trainer.callbacks  # type: ignore[attr-defined]
+        return [callback for callback in self._callbacks if callback not in present]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes all that is in the checkpoint plain, and says what can't be."""

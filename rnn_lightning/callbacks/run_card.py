@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import nn
 from torch.utils.tensorboard.summary import hparams
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback

@@ -30,7 +30,7 @@ class Result(NamedTuple):
     loss: Tensor | None
     targets: Tensor | int
     state: Any
-    more: dict[str, Any] = {}  # noqa: RUF012  # read only
+    more: dict[str, Any] = {}  # read only
 
 
 class Takes(Protocol):

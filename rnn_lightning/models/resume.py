@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rnn_lightning.errors import ArgumentError
@@ -25,7 +25,7 @@ class Stateful(Protocol):
         """Takes up what `state_dict` gave."""
 
 
-class ExactResume(Callback):
+class ExactResume:
     """Keeps generators and parts of every process in the checkpoint, under "ranks".
 
     Args:
@@ -36,28 +36,28 @@ class ExactResume(Callback):
         self.parts = parts
         self._generators: dict[str, torch.Tensor] | None = None  # from a checkpoint, until training goes on
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def seed(self, trainer: Trainer) -> None:
         """Lets the processes draw different dropout masks; they are all seeded alike."""
         if trainer.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def restore_generators(self, module: LightningModule) -> None:
         """After a resume, puts the generators where the checkpoint was taken."""
         if self._generators is not None:
             torch.set_rng_state(self._generators["cpu"].cpu())
-            if pl_module.device.type == "cuda" and "cuda" in self._generators:
-                torch.cuda.set_rng_state(self._generators["cuda"].cpu(), pl_module.device)
+            if module.device.type == "cuda" and "cuda" in self._generators:
+                torch.cuda.set_rng_state(self._generators["cuda"].cpu(), module.device)
             self._generators = None
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def save(self, module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the state of every process."""
         generators = {"cpu": torch.get_rng_state()}
-        if pl_module.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(pl_module.device)
+        if module.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(module.device)
         parts = {name: part.state_dict() for name, part in self.parts.items()}
-        checkpoint["ranks"] = gather(trainer.strategy, {"generators": generators, **parts})
+        checkpoint["ranks"] = gather(module.trainer.strategy, {"generators": generators, **parts})
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         """Takes up what this process has saved; the generators wait for the first batch of training."""
         ranks = checkpoint.get("ranks", []) if trainer.state.fn == TrainerFn.FITTING else []
         if ranks and len(ranks) != trainer.world_size:

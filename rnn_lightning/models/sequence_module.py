@@ -243,6 +243,7 @@ class SequenceModule(TruncatedBPTTModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model; `load_from_checkpoint` also takes over how it was trained."""
         check_checkpoint(self, checkpoint)
+        super().on_load_checkpoint(checkpoint)
         if self._trainer is None:
             self._train_as(checkpoint.get("training", {}), given=checkpoint.get("hyper_parameters", {}))
         elif self._trainer.state.fn == TrainerFn.FITTING:

@@ -29,7 +29,7 @@ from rnn_lightning.models.plain import plain
 from rnn_lightning.models.plan import Span, Window, schedule, split, windows
 from rnn_lightning.models.ranks import reduce
 from rnn_lightning.models.resume import ExactResume
-from rnn_lightning.models.schedulers import LRInterval, schedulers_of, step_schedulers
+from rnn_lightning.models.schedulers import LRInterval, check_total_steps, schedulers_of, step_schedulers
 from rnn_lightning.models.trainer_check import check_trainer
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 from rnn_lightning.models.update import Pending, Update, mean_over_ranks
@@ -65,8 +65,8 @@ class TruncatedBPTTModule(LightningModule):
         self.truncate(tbptt)
         self.carry_state, self.lr_interval = carry_state, lr_interval
         self.carried, self.means, self.guard, self.pending = CarriedStates(), Means(), LossGuard(), Pending()
-        resume = ExactResume({"carried": self.carried, "means": self.means})
-        self._callbacks = [Epochs(self.carried, self.means, self.guard), resume]
+        self.epochs = Epochs(self.carried, self.means, self.guard)
+        self.resume = ExactResume({"carried": self.carried, "means": self.means})
 
     def truncate(self, tbptt: TruncatedBPTT | None) -> None:
         """Sets how to truncate, before a fit."""
@@ -284,16 +284,62 @@ class TruncatedBPTTModule(LightningModule):
             )
         return Result(*given)
 
-    # Lightning's hooks.
+    # Lightning's hooks: they hand on to the parts. Callbacks of our own would cost time at every optimizer step.
 
     def configure_callbacks(self) -> list[Callback]:
-        """What happens between epochs and in checkpoints."""
+        """Refuses settings of the Trainer that do not go with the module's, before anything is done or written."""
         check_trainer(self)  # here, as Lightning's own refusals come next, and do not say what to do instead
-        present = self.trainer.callbacks  # type: ignore[attr-defined]
-        return [callback for callback in self._callbacks if callback not in present]
+        return []
+
+    def on_fit_start(self) -> None:
+        """Seeds the processes."""
+        self.resume.seed(self.trainer)
+
+    def on_train_start(self) -> None:
+        """Refuses a scheduler that would end before the run."""
+        if self.automatic_optimization and self.lr_interval != "epoch":
+            check_total_steps(self)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """After a resume, goes on with the checkpoint's random numbers."""
+        self.resume.restore_generators(self)
+
+    def on_train_epoch_start(self) -> None:
+        """See `Epochs`."""
+        self.epochs.begin("train")
+
+    def on_validation_epoch_start(self) -> None:
+        """See `Epochs`."""
+        self.epochs.begin("val")
+
+    def on_test_epoch_start(self) -> None:
+        """See `Epochs`."""
+        self.epochs.begin("test")
+
+    def on_predict_epoch_start(self) -> None:
+        """See `Epochs`."""
+        self.epochs.begin("predict")
+
+    def on_train_epoch_end(self) -> None:
+        """See `Epochs`."""
+        self.epochs.end("train", self)
+
+    def on_validation_epoch_end(self) -> None:
+        """See `Epochs`."""
+        self.epochs.end("val", self)
+
+    def on_test_epoch_end(self) -> None:
+        """See `Epochs`."""
+        self.epochs.end("test", self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes up the state of this process."""
+        if self._trainer is not None:
+            self.resume.load(self._trainer, checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Makes all that is in the checkpoint plain, and says what can't be."""
+        """Adds the state of every process; makes all that is in the checkpoint plain, and says what can't be."""
+        self.resume.save(self, checkpoint)
         values, lost = plain(checkpoint)
         if values is not checkpoint:
             checkpoint.clear()

@@ -15,9 +15,9 @@ from rnn_lightning.models.plan import Span
 Batch: TypeAlias = dict[str, Any]
 """`x` (B, T, I), or of your own model (B, T, ...) such as tokens (B, T); `y` (B,), (B, O), (B, T) or (B, T, O).
 
-Optional are `lengths` (B,) int64; `mask` (B, T) bool, true where the target counts; `reset`, (B,) or (B, T) bool, true where
-row i begins a new sequence, at the batch's first step or at each one; `state`, to begin with. A chunk of a batch is a batch,
-too; while training it also has `masks`, its dropout masks."""
+Optional are `lengths` (B,) int64; `mask` (B, T) bool, true where the target counts; `reset`, (B,) or (B, T) bool, true
+where row i begins a new sequence, at the batch's first step or at each one; `state`, to begin with. A chunk of a batch is
+a batch, too; while training it also has `masks`, its dropout masks."""
 
 
 def as_batch(batch: Any, needs_y: bool = True) -> Batch:

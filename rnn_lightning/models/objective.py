@@ -96,9 +96,7 @@ class Objective:
 
     @torch.no_grad()
     def errors(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """(2, T) of outputs (B, T, O): for each step the sum over the rows of the squared errors or wrong classes, and the
-        number of targets.
-        """
-        errors = (y_hat.argmax(-1) != y).float() if self.classifies else (y_hat - y).square().mean(-1).float()  # (B, T)
+        """(2, T) of outputs (B, T, O): each step's sum of squared errors or wrong classes, and number of targets."""
+        errors = (y_hat.argmax(-1) != y).float() if self.classifies else (y_hat - y).square().mean(-1).float()
         counts = torch.ones_like(errors) if valid is None else valid.float()
         return torch.stack(((errors * counts).sum(dim=0), counts.sum(dim=0)))

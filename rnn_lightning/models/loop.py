@@ -52,19 +52,16 @@ def run(
     see: Callable[[Batch, Result], None],
     update: Takes | None = None,
 ) -> Result:
-    """Goes through a batch.
+    """Goes through a batch from `state` (detached; None for zeros), pass by pass.
 
     Args:
         plan: The passes.
-        state: The state at its beginning, detached; None for zeros.
+        state: The state at the batch's beginning.
         take: Cuts a stretch out of the batch.
         step: Runs the model over a chunk, with its losses.
         advance: Runs it over steps whose losses do not count.
         see: What else is to be done with each chunk and what it gave; it may keep no graph.
-        update: Backward passes and optimizer steps; None where there are none.
-
-    Returns:
-        The sum of the losses (with a graph where there is no update), the number of targets, and the detached state.
+        update: Backward passes and optimizer steps, if any; without, the returned sum of the losses has a graph.
     """
     memory = {0: state}  # detached states, by the step that they stand before
     total, count = None, 0

@@ -64,14 +64,16 @@ def run(
         update: Backward passes and optimizer steps, if any; without, the returned sum of the losses has a graph.
     """
     memory = {0: state}  # detached states, by the step that they stand before
-    total, count = None, 0
+    total: Tensor | None = None
+    count: Tensor | int = 0
     for window in plan:
         memory = {at: kept for at, kept in memory.items() if at >= window.begin}
         state = memory[window.begin]
         with torch.no_grad():
             state = _through(window.dark, state, take, advance)
         state = _through(window.before, state, take, advance)
-        loss, targets = None, 0
+        loss: Tensor | None = None
+        targets: Tensor | int = 0
         for span in window.chunk:
             chunk, state = take(span, state)
             result = step(chunk, state)

@@ -4,6 +4,7 @@ Legend: B batch (rows), T time steps, I input features, O outputs.
 """
 
 from dataclasses import asdict
+from inspect import signature
 from typing import Any
 
 import torch
@@ -35,6 +36,12 @@ from rnn_lightning.nn import (
 
 TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval")
 """Arguments that say how to train. The hyperparameters are the others, those of the network: plain numbers and names."""
+
+_NETWORK = tuple(signature(RecurrentNet).parameters)
+_NOT_BOTH = (
+    "bidirectional=true does not go with {}: the backward direction starts at the sequence's end, so it cannot be run in "
+    "chunks; set one of them off"
+)
 
 
 class SequenceModule(TruncatedBPTTModule):
@@ -99,24 +106,10 @@ class SequenceModule(TruncatedBPTTModule):
     ) -> None:
         super().__init__(tbptt, carry_state, lr_interval)
         if bidirectional and (tbptt is not None or carry_state):
-            raise ArgumentError(
-                f"bidirectional=true does not go with {'tbptt' if tbptt is not None else 'carry_state'}: the backward "
-                "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
-            )
+            raise ArgumentError(_NOT_BOTH.format("tbptt" if tbptt is not None else "carry_state"))
         self.save_hyperparameters(ignore=TRAINING)
         self.hparams.update(plain(dict(self.hparams))[0])  # numpy's numbers and the like
-        own = (
-            "input_size",
-            "output_size",
-            "cell",
-            "nonlinearity",
-            "hidden_size",
-            "num_layers",
-            "bias",
-            "bidirectional",
-        )
-        dropout = ("input_dropout", "output_dropout", "state_dropout", "variational", "init")
-        self.net = self.network(**{name: self.hparams[name] for name in own + dropout})
+        self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
         self.objective = Objective(task or self.default_task, self.hparams["output_size"])
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.lr: float | None = None  # in place of the optimizer's own; LearningRateFinder sets it

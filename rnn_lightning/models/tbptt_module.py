@@ -141,6 +141,7 @@ class TruncatedBPTTModule(LightningModule):
         total = self._run(batch, plan, "train", self._result, see, update=update)
         targets = float(total.targets)
         if update is None:
+            assert total.loss is not None, "a training step has a loss"
             loss, everywhere = mean_over_ranks(total.loss, targets, self.trainer.strategy)
             self.guard.check(loss, lambda: self.trainer.global_step)
             if everywhere == 0 and self.trainer.world_size == 1:

@@ -98,7 +98,7 @@ class Update:
             if first:
                 guess = max(targets, 1.0) * windows * self.batches
                 pending.divisor, pending.targets = reduce(self.strategy, guess, "max"), 0.0
-            loss = loss / pending.divisor
+            loss = loss / (pending.divisor or 1.0)
             pending.targets += targets
         self.guard.check(loss, self.steps_taken)
         waits = not last and isinstance(self.strategy, ParallelStrategy)

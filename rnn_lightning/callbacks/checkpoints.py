@@ -38,8 +38,11 @@ class BestAndLast(ModelCheckpoint):
 
 
 def _step_of(path: Path) -> int:
-    """The optimizer step at which a checkpoint was saved; -1 if there is none."""
-    return int(read_checkpoint(path)["global_step"]) if path.is_file() else -1
+    """The optimizer step at which a checkpoint was saved; -1 if there is none, or it can't be read: it is written anew."""
+    try:
+        return int(read_checkpoint(path)["global_step"])
+    except ArgumentError:
+        return -1
 
 
 class PeriodicCheckpoint(Callback):

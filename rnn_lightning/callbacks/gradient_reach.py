@@ -6,9 +6,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from rnn_lightning.callbacks.reach import gradient_reach, reach_windows
+from rnn_lightning.callbacks.reach import gradient_reach
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, first_rows, logged_step
-from rnn_lightning.models import Batch, Seq2Vec, SequenceModule
+from rnn_lightning.models import Batch, SequenceModule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ class GradientReach(TensorBoardCallback):
             self._steps,
             cut=begin or None,
             cut_label=label,
-            all_losses=None if isinstance(pl_module, Seq2Vec) else reach.every,
+            all_losses=None if torch.equal(reach.last, reach.every) else reach.every,
             into=self._figure,
         )
         self.show(trainer, "train/gradient_reach", self._figure)
@@ -93,4 +93,5 @@ class GradientReach(TensorBoardCallback):
         """The first step that the last loss reaches; 0 where nothing is cut."""
         assert self._probe is not None
         k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.back}"
-        return reach_windows(module, self._probe)[-1].begin, k2
+        graph = module.plan(self._probe, training=True)[-1].graph
+        return graph.start if graph.begins is None else int(graph.begins.min()), k2

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise ArgumentError(
-            f"{str(path)!r} is no readable checkpoint: it is cut off, or holds more than tensors and plain values"
-        ) from error
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"it holds a {found[1]}, which is no tensor or plain value" if found else "it is cut off, or none at all"
+        raise ArgumentError(f"{str(path)!r} is no readable checkpoint: {why}") from error
     if not isinstance(checkpoint, dict):
         raise ArgumentError(f"{str(path)!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")
     return checkpoint

@@ -50,6 +50,19 @@ def test_the_last_loss_of_a_truncated_sequence_is_cut_at_k2(w, k1, k2):
     torch.testing.assert_close(reach.last[0], expected, rtol=1e-5, atol=0)
 
 
+class Backward:
+    """In place of an `Update`: goes back from every pass, and moves no weight."""
+
+    passes = 0
+
+    def add(self, loss, targets, windows, last):
+        loss.backward()
+        self.passes += 1
+
+    def step(self):
+        return True
+
+
 @pytest.mark.parametrize("kind", [Seq2Seq, Seq2Vec])
 @pytest.mark.parametrize(
     "options", [{}, *({"tbptt": TruncatedBPTT(k1, k2)} for k1, k2 in ((3, 3), (3, 7), (5, 9), (4, 20)))]
@@ -66,9 +79,10 @@ def test_the_sum_is_what_the_passes_of_training_send_back(kind, options, ragged)
     reach = gradient_reach(model, batch)
     x = batch["x"].clone().requires_grad_()
     model.train()
-    for loss_sum, _, _ in model.passes({**batch, "x": x}, "train"):
-        if loss_sum.requires_grad:
-            loss_sum.backward()
+    backward = Backward()
+    plan = model.plan(batch, training=True)
+    model._run({**batch, "x": x}, plan, "train", model._result, lambda chunk, result: None, update=backward)
+    assert backward.passes == len(plan)
     alive = torch.arange(T) < batch.get("lengths", torch.full((4,), T))[:, None]
     expected = (x.grad[..., 0].abs() / U).sum(dim=0) / alive.sum(dim=0)
     torch.testing.assert_close(reach.every[0].float(), expected, rtol=1e-4, atol=1e-7)

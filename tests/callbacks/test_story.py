@@ -160,7 +160,6 @@ def run(callback, model, train, val):
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", max_epochs=2, callbacks=[kept], enable_model_summary=False, **silent)
     trainer.fit(model, DataLoader(train, batch_size=None), DataLoader(val, batch_size=None))
-    assert model.observers == []
     return kept.figures, trainer
 
 
@@ -253,7 +252,10 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
     trainer.fit(model, DataLoader([batch] * 3, batch_size=None))
     events = EventAccumulator(str(tmp_path / "t/version_0")).Reload()
     model.train()
-    *_, (loss_sum, targets, _) = model.passes(batch, "train")
+    whole = model.plan(batch, training=True)[-1]  # the last pass
+    state = None if tbptt is None else model.net.layers(batch["x"][:, : whole.begin])[1].detach()
+    start = whole.chunk[0].start
+    loss_sum, targets, *_ = model.chunk_step({"x": batch["x"][:, start:], "y": batch["y"][:, start:]}, state)
     gradients = torch.autograd.grad(loss_sum / targets, list(model.parameters()))
     norm = torch.stack([g.norm() for g in gradients]).norm().item()
     assert [event.value for event in events.Scalars("train/grad_norm")] == pytest.approx([norm] * 3, rel=1e-4)

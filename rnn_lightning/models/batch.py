@@ -4,17 +4,13 @@ Legend: B batch, T time steps, I input features, O outputs.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from rnn_lightning.batch import Batch
 from rnn_lightning.errors import ArgumentError
-
-Batch: TypeAlias = dict[str, Any]
-"""`x` (B, T, I); `y` (B,), (B, O), (B, T) or (B, T, O); optional `lengths` (B,) int64, `mask` (B, T) bool, true where the
-target counts, `reset` (B,) bool, true where row i begins a new sequence. A chunk of a batch is a batch, too; while
-training it also has `masks`, its dropout masks."""
 
 
 def as_batch(batch: Any, input_size: int | None = None, needs_y: bool = True) -> Batch:

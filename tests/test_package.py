@@ -15,7 +15,8 @@ BELOW = {
     "nn": {"errors", "nn"},
     "data": {"batch", "errors", "nn", "data"},
     "models": {"batch", "errors", "nn", "saved", "models"},
-    "callbacks": {"batch", "errors", "files", "nn", "data", "models", "figures", "callbacks", "runs"},
+    "predictions": {"batch", "errors", "files", "nn", "models", "figures", "predictions"},
+    "callbacks": {"batch", "errors", "nn", "data", "models", "figures", "predictions", "callbacks", "runs"},
     "saved.py": {"errors", "nn"},
     "hub.py": {"errors", "nn", "saved"},
 }

@@ -6,9 +6,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from rnn_lightning.batch import Batch, first_rows
 from rnn_lightning.callbacks.reach import gradient_reach, reach_windows
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, first_rows, logged_step
-from rnn_lightning.models import Batch, Seq2Vec, SequenceModule
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
+from rnn_lightning.models import Seq2Vec, SequenceModule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,7 @@
 None of them touches the training: they draw no random numbers, leave no gradients, and run the network as they find it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -65,8 +65,3 @@ def steps_taken(trainer: Trainer) -> int:
 def logged_step(trainer: Trainer) -> int:
     """The step that the metrics of the newest batch, or of a validation after it, are logged at; it counts from 0."""
     return max(0, steps_taken(trainer) - 1)
-
-
-def first_rows(batch: dict[str, Any], rows: int) -> dict[str, Any]:
-    """The first sequences of a batch."""
-    return {key: value[:rows] if hasattr(value, "__getitem__") else value for key, value in batch.items()}

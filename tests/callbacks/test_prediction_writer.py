@@ -12,8 +12,8 @@ from rnn_lightning.models import Seq2Seq, Seq2Vec
 X = torch.randn(5, 4, 2)
 
 
-def predict(model, batches, folder):
-    writer = PredictionWriter(folder)
+def predict(model, batches, folder, arrays=False):
+    writer = PredictionWriter(folder, arrays)
     settings = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", callbacks=[writer], **settings)
     results = trainer.predict(model, DataLoader(batches, batch_size=None))
@@ -56,7 +56,7 @@ def test_columns_without_targets(model, columns, tmp_path):
 
 def test_raw_arrays_of_all_sequences(tmp_path):
     batches = [{"x": X[:3], "y": X[:3, :, :1]}, {"x": torch.randn(2, 6, 2), "y": torch.randn(2, 6, 1)}]
-    _, results = predict(Seq2Seq(2, 1), batches, tmp_path)
+    _, results = predict(Seq2Seq(2, 1), batches, tmp_path, arrays=True)
     found = np.load(tmp_path / "predictions.npz")  # no pickle in it
     assert set(found) == {"sequence", "x", "y", "prediction", "lengths"}
     assert found["sequence"].tolist() == list(range(5))
@@ -68,7 +68,7 @@ def test_raw_arrays_of_all_sequences(tmp_path):
 
 
 def test_raw_arrays_of_a_classifier_in_half_precision(tmp_path):
-    predict(Seq2Vec(2, 3).to(torch.bfloat16), [(X.to(torch.bfloat16), torch.arange(5) % 3)], tmp_path)
+    predict(Seq2Vec(2, 3).to(torch.bfloat16), [(X.to(torch.bfloat16), torch.arange(5) % 3)] * 2, tmp_path, arrays=True)
     found = np.load(tmp_path / "predictions.npz")
     assert found["probability"].dtype == np.float32
     np.testing.assert_allclose(found["probability"].sum(1), 1, atol=0.02)
@@ -81,7 +81,7 @@ def test_a_forecast_goes_on_where_each_sequence_ends(lengths, tmp_path):
     batch = {"x": x, "y": torch.randn(3, 4, 2), **({} if lengths is None else {"lengths": lengths})}
     model = Seq2Seq(2, 2, cell="lstm", hidden_size=5, state_dropout=0.5)
     model.horizon = 3
-    rows, _ = predict(model, [batch], tmp_path)
+    rows, _ = predict(model, [batch], tmp_path, arrays=True)
     model.eval()
     for row in range(3):
         length = 4 if lengths is None else int(lengths[row])
@@ -116,6 +116,7 @@ def test_a_forecast_goes_on_where_each_sequence_ends(lengths, tmp_path):
 )
 def test_a_picture_where_there_is_one_to_draw(model, batch, pictures, tmp_path):
     predict(model, [batch], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1 + pictures, "a table, and no arrays that nobody asked for"
     assert len(list(tmp_path.glob("*.png"))) == pictures
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")

@@ -1,16 +1,13 @@
-"""`HyperParameters` and `NetworkGraph`: what a run is, so that runs compare in TensorBoard."""
+"""`HyperParameters`: the settings of a run beside its metrics, so that runs compare in TensorBoard."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.utils.tensorboard.summary import hparams
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
-from rnn_lightning.models import SequenceModule
 
 
 class HyperParameters(TensorBoardCallback):
@@ -34,24 +31,6 @@ class HyperParameters(TensorBoardCallback):
         """Says that the run came to its end."""
         if self.is_active(trainer) and trainer.is_global_zero and not trainer.interrupted:
             self.write(trainer, hparams({}, {})[2])
-
-
-class NetworkGraph(TensorBoardCallback):
-    """Adds the network's graph, traced in evaluation mode on one short sequence of zeros.
-
-    Args:
-        enabled: Whether to add it.
-    """
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Traces and writes."""
-        if not (self.is_active(trainer) and trainer.is_global_zero and isinstance(pl_module, SequenceModule)):
-            return
-        net = pl_module.net
-        x = next(net.parameters()).new_zeros(1, 2, net.layers.input_size)
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer's, about sizes that it takes for constants
-            self.writer(trainer).add_graph(net, x)
 
 
 _FOLLOWS = {

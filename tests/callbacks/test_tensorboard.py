@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.data import DataLoader
 
-from rnn_lightning.callbacks import STORY, ClassFigures, GradientReach, SeriesFigures, VitalSigns
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, ClassFigures, GradientReach, SeriesFigures, VitalSigns
 from rnn_lightning.cli import main
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
 
@@ -103,7 +103,7 @@ def test_a_classifiers_run(make_mnist, tmp_path):
 
 
 def test_every_callback_can_be_turned_off():
-    off = [f"--{name}.enabled=false" for name in STORY]
+    off = [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
     events = fit("sine_tbptt", *SINE, *off)
     assert events.Tags()["images"] == []
     assert not events.Tags()["graph"]
@@ -125,7 +125,7 @@ def test_a_run_is_the_same_to_the_bit_with_and_without(recipe):
     arguments = [*SINE, "--model.state_dropout=0.2", "--model.input_dropout=0.1", "--trainer.max_epochs=3"]
     arguments += ["--data.eval_batch_size=1"] * (recipe == "sine_stream")
     main(["fit", "--config", recipe, *arguments])
-    main(["fit", "--config", recipe, *arguments, *(f"--{name}.enabled=false" for name in STORY)])
+    main(["fit", "--config", recipe, *arguments, *(f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS)])
     saved = [
         torch.load(f"runs/{recipe}/version_{version}/checkpoints/last.ckpt", weights_only=True) for version in (0, 1)
     ]
@@ -263,7 +263,7 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
 def test_csv_logger_and_no_logger_from_python(tmp_path):
     batch = {"x": torch.randn(3, 4, 1), "y": torch.randn(3, 4, 1)}
     for logger in (False, CSVLogger(tmp_path)):
-        callbacks = [callback() for callback in STORY.values()]
+        callbacks = [callback() for callback in TENSORBOARD_CALLBACKS.values()]
         silent = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
         trainer = Trainer(accelerator="cpu", max_epochs=1, logger=logger, callbacks=callbacks, **silent)
         trainer.fit(Seq2Seq(1, 1), DataLoader([batch], batch_size=None), DataLoader([batch], batch_size=None))

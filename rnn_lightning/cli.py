@@ -130,7 +130,8 @@ class CLI(LightningCLI):
         config = self.config[subcommand]
         if self.checkpoint is not None:
             config.ckpt_path = str(self.checkpoint)
-            config.model.get("init_args", {})["weights"] = None  # the checkpoint has all of them
+            if config.model.get("init_args", {}).get("weights") is not None:
+                config.model.init_args.weights = None  # the checkpoint has all of them
         weights = config.model.get("init_args", {}).get("weights")
         if subcommand != "fit" and self.checkpoint is None and weights is None:
             raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")

@@ -7,9 +7,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from rnn_lightning.batch import Batch, first_rows
-from rnn_lightning.callbacks.reach import gradient_reach, reach_windows
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
-from rnn_lightning.models import Seq2Vec, SequenceModule
+from rnn_lightning.models import SequenceModule
+from rnn_lightning.models.gradient_norms import gradient_norms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ class GradientReach(TensorBoardCallback):
     """Draws `train/gradient_reach` after each validation: the norm of dLoss/dh_t against t, per layer, a line each time.
 
     The loss is that of each sequence's last target, the dotted line that of all targets, as the training adds them up
-    over its passes. Measured on one fixed batch, the first of the validation, by `gradient_reach`.
+    over its passes. Measured on one fixed batch, the first of the validation, by `gradient_norms`.
 
     Args:
         enabled: Whether to draw it.
@@ -61,11 +61,11 @@ class GradientReach(TensorBoardCallback):
         assert isinstance(pl_module, SequenceModule), "asked by _draws"
         from rnn_lightning.figures import gradient_reach_figure
 
-        reach = gradient_reach(pl_module, self._probe)
-        if self._norms and self._norms[-1].shape != reach.last.shape:  # of a checkpoint from other data
+        norms = gradient_norms(pl_module, self._probe)
+        if self._norms and self._norms[-1].shape != norms.last.shape:  # of a checkpoint from other data
             self._steps, self._norms, self._figure = [], [], None
         self._steps.append(logged_step(trainer))
-        self._norms.append(reach.last)
+        self._norms.append(norms.last)
         if len(self._steps) > _LOOKS:
             self._steps, self._norms = self._steps[::2], self._norms[::2]
         begin, label = self._cut(pl_module)
@@ -74,7 +74,7 @@ class GradientReach(TensorBoardCallback):
             self._steps,
             cut=begin or None,
             cut_label=label,
-            all_losses=None if isinstance(pl_module, Seq2Vec) else reach.every,
+            all_losses=None if torch.equal(norms.last, norms.every) else norms.every,
             into=self._figure,
         )
         self.show(trainer, "train/gradient_reach", self._figure)
@@ -94,4 +94,5 @@ class GradientReach(TensorBoardCallback):
         """The first step that the last loss reaches; 0 where nothing is cut."""
         assert self._probe is not None
         k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.back}"
-        return reach_windows(module, self._probe)[-1].begin, k2
+        graph = module.plan(self._probe, training=True)[-1].graph
+        return graph.start if graph.begins is None else int(graph.begins.min()), k2

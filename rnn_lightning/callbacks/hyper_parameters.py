@@ -84,8 +84,5 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _metric_names(module: LightningModule) -> list[str]:
-    metrics: Any = getattr(module, "metrics", None)
-    if not isinstance(metrics, nn.ModuleDict):
-        return ["val/loss"]
-    by_stage: dict[str, Any] = dict(metrics.items())
-    return [f"{stage}/{name}" for stage, of_stage in by_stage.items() for name in of_stage]
+    names = ["loss", *([module.objective.metric] if isinstance(module, SequenceModule) else [])]
+    return [f"{stage}/{name}" for stage in ("val", "test") for name in names]

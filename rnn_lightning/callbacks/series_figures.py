@@ -32,31 +32,38 @@ class SeriesFigures(TensorBoardCallback):
     def __init__(self, enabled: bool = True) -> None:
         super().__init__(enabled)
         self._first: Batch | None = None  # the first sequence of the validation
-        self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets, while it listens
-        self._at = 0  # the time step at which the next chunk of the batch begins
+        self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forgets the data of another fit."""
         self._first = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins to listen."""
+        """Begins anew."""
         self._errors = None
         if isinstance(pl_module, Seq2Seq) and self.is_active(trainer):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
-            pl_module.observers.append(self._observe)
 
-    def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
-        """Keeps the first sequence."""
-        self._at = 0
-        if self._first is None and isinstance(pl_module, Seq2Seq) and self.is_active(trainer):
+        """Adds the errors of a batch, and keeps the first sequence."""
+        if self._errors is None or not isinstance(pl_module, Seq2Seq):
+            return
+        sums = outputs["errors"]  # (2, T)
+        self._lengthen(sums.shape[1])
+        self._errors[:, : sums.shape[1]] += sums
+        if self._first is None:
             self._first = first_rows(pl_module.prepare_batch(batch), 1)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws, on rank zero."""
-        self._stop_listening(pl_module)
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
         if trainer.world_size > 1:  # other ranks may have had longer or shorter sequences
@@ -73,28 +80,9 @@ class SeriesFigures(TensorBoardCallback):
         if not pl_module.objective.classifies:
             self._draw_example(trainer, pl_module)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leaves no listener behind."""
-        self._stop_listening(pl_module)
-
-    def _stop_listening(self, module: LightningModule) -> None:
-        if isinstance(module, Seq2Seq) and self._observe in module.observers:
-            module.observers.remove(self._observe)
-
-    def _observe(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> None:
-        """Adds the errors of a chunk: y_hat (B, t, O), y (B, t) or (B, t, O), valid (B, t)."""
-        errors = (y_hat.argmax(-1) != y).float() if y.dim() == 2 else (y_hat - y).square().mean(-1).float()  # (B, t)
-        counts = torch.ones_like(errors) if valid is None else valid.float()
-        sums = torch.stack(((errors * counts).sum(dim=0), counts.sum(dim=0)))  # (2, t)
-        stop = self._at + errors.shape[1]
-        self._lengthen(stop)
-        assert self._errors is not None, "made before it listens"
-        self._errors[:, self._at : stop] += sums
-        self._at = stop
-
     def _lengthen(self, steps: int) -> None:
         """Makes room for that many time steps."""
-        assert self._errors is not None, "made before it listens"
+        assert self._errors is not None, "made when the validation began"
         more = self._errors.new_zeros(2, max(0, steps - self._errors.shape[1]))
         self._errors = torch.cat((self._errors, more), dim=1)
 

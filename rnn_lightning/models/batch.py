@@ -11,14 +11,15 @@ from torch import Tensor
 
 from rnn_lightning.batch import Batch
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.plan import Span
+from rnn_lightning.nn.lengths import length_mask
 
 
-def as_batch(batch: Any, input_size: int | None = None, needs_y: bool = True) -> Batch:
-    """Checks a batch from a data loader and returns it as a dict; a pair (or more) is taken as x and y.
+def as_batch(batch: Any, needs_y: bool = True) -> Batch:
+    """Checks a batch from a data loader and returns it as a dict; a pair (or less) is taken as x and y.
 
     Args:
         batch: A dict with the keys of `Batch`, or a sequence of tensors.
-        input_size: I, if it must fit.
         needs_y: Whether targets must be there.
 
     Raises:
@@ -28,38 +29,53 @@ def as_batch(batch: Any, input_size: int | None = None, needs_y: bool = True) ->
         batch = {"x": batch}
     elif not isinstance(batch, dict):
         if not isinstance(batch, Sequence) or not 1 <= len(batch) <= 2:
-            raise ArgumentError(f"a batch is a dict with x and y, or a pair (x, y); the data gave {_describe(batch)}")
+            raise ArgumentError(f"a batch is a dict with x and y, or a pair (x, y); the data gave {describe(batch)}")
         batch = dict(zip(("x", "y"), batch, strict=False))
     if "x" not in batch or (needs_y and "y" not in batch):
         raise ArgumentError(f"the batch has {sorted(batch)}: it needs x" + (" and y" if needs_y else ""))
     for key in ("x", "y", "lengths", "mask", "reset"):
         if batch.get(key) is not None and not isinstance(batch[key], Tensor):
-            raise ArgumentError(f"{key} of the batch is {_describe(batch[key])}: give a tensor (and sequences padded)")
+            raise ArgumentError(f"{key} of the batch is {describe(batch[key])}: give a tensor (and sequences padded)")
     if needs_y and batch["y"] is None:
         raise ArgumentError("y of the batch is None: give the targets")
     x = batch["x"]
-    if x is None or x.dim() != 3 or 0 in x.shape or not x.is_floating_point():
-        raise ArgumentError(f"x is {_describe(x)}: give floats of shape (batch, time steps, features), none of them 0")
-    if input_size is not None and x.shape[2] != input_size:
+    if x is None or x.dim() < 2 or 0 in x.shape:
+        raise ArgumentError(f"x is {describe(x)}: give a shape (batch, time steps, ...), none of them 0")
+    if needs_y and len(batch["y"]) != len(x):
         raise ArgumentError(
-            f"x has {x.shape[2]} features a step, the model's input_size is {input_size}: make them equal"
+            f"y has {len(batch['y'])} rows, x has {len(x)}: give one target, or sequence of them, a row"
         )
-    rows, steps = x.shape[:2]
+    _check_options(batch, *x.shape[:2])
+    return dict(batch)
+
+
+def _check_options(batch: Batch, rows: int, steps: int) -> None:
     lengths, mask, reset = batch.get("lengths"), batch.get("mask"), batch.get("reset")
     if lengths is not None:
         if lengths.shape != (rows,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
-            raise ArgumentError(f"lengths is {_describe(lengths)}: give one integer a row, shape ({rows},)")
-        if not 1 <= int(lengths.min()) <= int(lengths.max()) <= steps:
-            raise ArgumentError(
-                f"lengths lie in [{int(lengths.min())}, {int(lengths.max())}]: a sequence has 1 to T={steps} steps"
-            )
+            raise ArgumentError(f"lengths is {describe(lengths)}: give one integer a row, shape ({rows},)")
+        low, high = map(int, lengths.aminmax())
+        if not 1 <= low <= high <= steps:
+            raise ArgumentError(f"lengths lie in [{low}, {high}]: a sequence has 1 to T={steps} steps")
     if mask is not None and (mask.shape != (rows, steps) or mask.dtype != torch.bool):
-        raise ArgumentError(f"mask is {_describe(mask)}: give bool of shape ({rows}, {steps})")
-    if needs_y and len(batch["y"]) != rows:
-        raise ArgumentError(f"y has {len(batch['y'])} rows, x has {rows}: give one target, or sequence of them, a row")
-    if reset is not None and (reset.shape != (rows,) or reset.dtype != torch.bool):
-        raise ArgumentError(f"reset is {_describe(reset)}: give bool of shape ({rows},)")
-    return dict(batch)
+        raise ArgumentError(f"mask is {describe(mask)}: give bool of shape ({rows}, {steps})")
+    if reset is not None and (reset.shape not in ((rows,), (rows, steps)) or reset.dtype != torch.bool):
+        raise ArgumentError(f"reset is {describe(reset)}: give bool of shape ({rows},) or ({rows}, {steps})")
+
+
+def check_features(x: Tensor, input_size: int) -> None:
+    """Raises `ArgumentError` if a network of that many features a step cannot read x."""
+    if x.dim() == 2 and not x.is_floating_point():
+        raise ArgumentError(
+            f"x is {describe(x)}, which look like tokens: give floats of shape (batch, time steps, features), such as "
+            "x.float()[..., None]; for tokens write a TruncatedBPTTModule with an embedding"
+        )
+    if x.dim() != 3 or not x.is_floating_point():
+        raise ArgumentError(f"x is {describe(x)}: give floats of shape (batch, time steps, features), none of them 0")
+    if x.shape[2] != input_size:
+        raise ArgumentError(
+            f"x has {x.shape[2]} features a step, the model's input_size is {input_size}: make them equal"
+        )
 
 
 def valid_steps(batch: Batch) -> Tensor | None:
@@ -67,30 +83,44 @@ def valid_steps(batch: Batch) -> Tensor | None:
     valid = batch.get("mask")
     if batch.get("lengths") is not None:
         x = batch["x"]
-        within = torch.arange(x.shape[1], device=x.device) < batch["lengths"].to(x.device)[:, None]  # (B, T)
+        within = length_mask(batch["lengths"], x.shape[1], x.device)  # (B, T)
         valid = within if valid is None else valid & within
     return valid
 
 
-def cut(batch: Batch, start: int, stop: int, time_keys: Sequence[str] = ("x", "y", "mask")) -> Batch:
-    """The time steps `start` to `stop` (exclusive) of a batch.
+def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask")) -> Batch:
+    """A stretch of time of a batch.
 
     Args:
         batch: The whole batch.
-        start: First step.
-        stop: Step after the last.
-        time_keys: The keys whose second dimension is time.
+        span: Which steps.
+        time_keys: The keys whose second dimension is time; `reset` of two dimensions is always one of them.
 
     Returns:
-        A batch of `stop - start` steps. Its `lengths` count from `start`: 0 for a row that has ended.
+        A batch of `span.stop - span.start` steps. Its `lengths` count from its first step: 0 for a row that has ended.
     """
-    chunk = {key: value[:, start:stop] if key in time_keys else value for key, value in batch.items()}
-    if batch.get("lengths") is not None:
-        chunk["lengths"] = (batch["lengths"] - start).clamp(0, stop - start)
+    start, stop, begins, ends = span
+    lengths = batch.get("lengths") if ends is None else ends
+    chunk = dict(batch)
+    for key, value in batch.items():
+        if value is not None and (key in time_keys or (key == "reset" and value.dim() > 1)):
+            chunk[key] = _steps(value, span)
+    if lengths is not None:
+        first = start if begins is None else begins.to(lengths.device)
+        chunk["lengths"] = (lengths - first).clamp(0, stop - start)
     return chunk
 
 
-def _describe(value: Any) -> str:
+def _steps(value: Tensor, span: Span) -> Tensor:
+    if span.begins is None:
+        return value[:, span.start : span.stop]
+    steps = span.begins[:, None] + torch.arange(span.stop - span.start)  # (B, t)
+    steps = steps.clamp(max=value.shape[1] - 1).to(value.device)  # what is past a row's end is not read
+    return value[torch.arange(len(value), device=value.device)[:, None], steps]
+
+
+def describe(value: Any) -> str:
+    """A value's type and shape, for a message."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
     if isinstance(value, (list, tuple)):

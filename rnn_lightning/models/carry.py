@@ -1,81 +1,59 @@
-"""The state that goes on from batch to batch: row i of a batch continues where row i of the batch before ended."""
+"""`CarriedStates`: row i of a batch goes on where row i of the batch before ended."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from torch import Tensor
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch
-from rnn_lightning.nn import DropoutMasks, LayerMasks, detach_state, map_state
-from rnn_lightning.nn.state import where_rows
-
-
-class Carried(NamedTuple):
-    """What a batch leaves to the next: the detached state, the sequences' variational masks, and the number of rows."""
-
-    state: Any
-    masks: DropoutMasks | None
-    rows: int
+from rnn_lightning.models.plain import plain, rebuilt
+from rnn_lightning.nn import detach_state, map_state
 
 
 class CarriedStates:
-    """One `Carried` for each stage (`"train"`, `"val"`, ...), so that a validation does not disturb the training."""
+    """A detached state for each stage (`"train"`, `"val"`, ...), so that a validation does not disturb the training."""
 
     def __init__(self) -> None:
-        self._stages: dict[str, Carried] = {}
+        self._stages: dict[str, tuple[Any, int, int]] = {}  # state, rows, data loader
 
-    def get(self, stage: str, batch: Batch) -> tuple[Any, DropoutMasks | None]:
-        """The state and masks that this batch goes on with; (None, None) at the beginning.
+    def take(self, stage: str, rows: int, device: Any = None, loader: int = 0) -> Any:
+        """The state that a batch of that many rows goes on with; None at the beginning of a data loader.
 
         Raises:
             ArgumentError: The batch has another number of rows than the one before.
         """
-        carried, rows = self._stages.get(stage), len(batch["x"])
-        if carried is None:
-            return None, None
-        if carried.rows != rows:
+        state, before, of = self._stages.get(stage, (None, rows, loader))
+        if of != loader:
+            return None
+        if before != rows:
             raise ArgumentError(
-                f"carry_state: this batch has {rows} rows, the one before had {carried.rows}; every row goes on where it "
+                f"carry_state: this batch has {rows} rows, the one before had {before}; every row goes on where it "
                 "ended, so give batches of one size (drop the last, shorter one)"
             )
-        device = batch["x"].device  # a state from a checkpoint may lie elsewhere
-        masks = carried.masks
-        if masks is not None:
-            masks = DropoutMasks(map_state(lambda m: m.to(device), masks.layers), masks.variational)
-        return map_state(lambda s: s.to(device), carried.state), masks
+        return map_state(lambda s: s.to(device), state)  # a state from a checkpoint may lie elsewhere
 
-    def put(self, stage: str, batch: Batch, state: Any, masks: DropoutMasks | None) -> None:
+    def put(self, stage: str, rows: int, state: Any, loader: int = 0) -> None:
         """Keeps what the next batch of this stage goes on with."""
-        self._stages[stage] = Carried(detach_state(state), masks, len(batch["x"]))
+        self._stages[stage] = (detach_state(state), rows, loader)
 
     def clear(self, stage: str) -> None:
         """Forgets a stage's state: its sequences begin anew."""
         self._stages.pop(stage, None)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain lists, dicts and tensors, as a checkpoint holds them."""
-        return {
-            stage: {
-                "state": carried.state,
-                "rows": carried.rows,
-                "masks": None if carried.masks is None else [list(layer) for layer in carried.masks.layers],
-            }
-            for stage, carried in self._stages.items()
-        }
+        """Plain values, as a checkpoint holds them. A state that can't be made plain is left out, and that is said."""
+        saved = {}
+        for stage, (state, *place) in self._stages.items():
+            value, lost = plain(state, "state", types=True)
+            if lost:
+                named = ", ".join(f"{name} ({kind})" for name, kind in lost.items())
+                rank_zero_warn(
+                    f"carry_state: the checkpoint leaves out the {stage} state, as {named} is no tensor or plain value; "
+                    "a resumed run begins with zeros"
+                )
+            else:
+                saved[stage] = [value, *place]
+        return saved
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave."""
-        self._stages = {}
-        for stage, part in saved.items():
-            layers = part["masks"]
-            masks = None if layers is None else DropoutMasks(tuple(LayerMasks(*layer) for layer in layers), True)
-            self._stages[stage] = Carried(part["state"], masks, part["rows"])
-
-
-def renew_masks(masks: DropoutMasks, fresh: DropoutMasks, reset: Tensor) -> DropoutMasks:
-    """Variational masks in which the rows that begin a new sequence, `reset` (B,), get the fresh ones."""
-    layers = []
-    for old_layer, new_layer in zip(masks.layers, fresh.layers, strict=True):
-        pairs = zip(old_layer, new_layer, strict=True)
-        layers.append(LayerMasks(*(None if old is None else where_rows(reset, new, old) for old, new in pairs)))
-    return DropoutMasks(tuple(layers), masks.variational)
+        self._stages = {stage: (rebuilt(state), *place) for stage, (state, *place) in saved.items()}

@@ -1,6 +1,7 @@
 """Stops a run whose loss became NaN or infinite."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,21 +23,21 @@ class LossGuard:
         self.interval = interval
         self._first_bad: Tensor | None = None
 
-    def check(self, loss: Tensor, step: int) -> None:
-        """Checks the loss of optimizer step `step`, counted from 0.
+    def check(self, loss: Tensor, step: Callable[[], int]) -> None:
+        """Checks the loss of the optimizer step that `step` tells, counted from 0.
 
         Raises:
             NonFiniteLossError: The loss of this step, or on an accelerator of one shortly before, is not finite.
         """
         if loss.device.type == "cpu":
             if not math.isfinite(value := loss.item()):
-                self._raise(step, value)
+                self._raise(step(), value)
             return
         finite = torch.isfinite(loss.detach())
         if self._first_bad is None:
             self._first_bad = torch.full((), -1, device=loss.device)
-        self._first_bad = torch.where((self._first_bad < 0) & ~finite, step, self._first_bad)
-        if step % self.interval == 0:
+        self._first_bad = torch.where((self._first_bad < 0) & ~finite, step(), self._first_bad)
+        if step() % self.interval == 0:
             self.look()
 
     def look(self) -> None:

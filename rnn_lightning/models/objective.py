@@ -8,8 +8,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MeanAbsoluteError, Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from rnn_lightning.errors import ArgumentError
 
@@ -81,7 +79,8 @@ class Objective:
         if self.classifies:
             losses = F.cross_entropy(y_hat.flatten(0, -2), y.flatten(), reduction=reduction)  # () or (B * T,)
         else:
-            losses = F.mse_loss(y_hat, y, reduction=reduction) / self.output_size  # () or (..., O)
+            losses = F.mse_loss(y_hat, y, reduction=reduction)  # () or (..., O)
+            losses = losses if self.output_size == 1 else losses / self.output_size
         if valid is None:
             return losses
         counts = valid.flatten() if self.classifies else valid[..., None]
@@ -90,11 +89,15 @@ class Objective:
     @torch.no_grad()
     def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
         """Sum of the metric over the targets that count: how many were hit, or the absolute errors."""
+        if valid is None and not self.classifies:
+            return F.l1_loss(y_hat, y, reduction="sum") / self.output_size
         scores = (y_hat.argmax(-1) == y).float() if self.classifies else (y_hat - y).abs().mean(-1)
-        return scores.sum() if valid is None else (scores * valid).sum()
+        return scores.sum() if valid is None else torch.where(valid, scores, torch.zeros_like(scores)).sum()
 
-    def score(self) -> Metric:
-        """A fresh metric object for a stage of evaluation; it takes outputs (N, O) and targets as `prepare` gives them."""
-        if self.classifies:
-            return MulticlassAccuracy(max(self.output_size, 2), average="micro", validate_args=False)
-        return MeanAbsoluteError()
+    @torch.no_grad()
+    def errors(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
+        """(2, T) of outputs (B, T, O): for each step the sum over the rows of the squared errors or wrong classes, and the
+        number of targets."""
+        errors = (y_hat.argmax(-1) != y).float() if self.classifies else (y_hat - y).square().mean(-1).float()  # (B, T)
+        counts = torch.ones_like(errors) if valid is None else valid.float()
+        return torch.stack(((errors * counts).sum(dim=0), counts.sum(dim=0)))

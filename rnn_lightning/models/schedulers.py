@@ -44,12 +44,17 @@ def check_total_steps(module: LightningModule) -> None:
             )
 
 
+def schedulers_of(module: LightningModule, interval: LRInterval) -> list[Any]:
+    """The schedulers of a module, but for those that follow a metric, if its `lr_interval` is this one."""
+    if module.lr_interval != interval:
+        return []
+    return [scheduler for scheduler in _schedulers(module) if not isinstance(scheduler, ReduceLROnPlateau)]
+
+
 def step_schedulers(module: LightningModule, interval: LRInterval) -> None:
     """Steps the schedulers of a module under manual optimisation, if its `lr_interval` is this one."""
-    if module.lr_interval == interval:
-        for scheduler in _schedulers(module):
-            if not isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step()
+    for scheduler in schedulers_of(module, interval):
+        scheduler.step()
 
 
 def step_plateaus(module: LightningModule, after: str) -> None:

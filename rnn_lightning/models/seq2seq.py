@@ -6,9 +6,10 @@ from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.batch import Batch, valid_steps
+from rnn_lightning.models.loop import Result
 from rnn_lightning.models.objective import Task
 from rnn_lightning.models.sequence_module import SequenceModule
-from rnn_lightning.nn import Seq2SeqNet
+from rnn_lightning.nn import Seq2SeqNet, State
 
 
 class Seq2Seq(SequenceModule):
@@ -21,9 +22,9 @@ class Seq2Seq(SequenceModule):
     network = Seq2SeqNet
     default_task: Task = "regression"
 
-    def prepare_batch(self, batch: Any) -> Batch:
+    def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
         """Checks what the data loader gave against the network."""
-        batch = super().prepare_batch(batch)
+        batch = super().prepare_batch(batch, needs_y)
         x, y = batch["x"], batch.get("y")
         if y is not None and (y.dim() < 2 or y.shape[1] != x.shape[1]):
             raise ArgumentError(
@@ -35,3 +36,12 @@ class Seq2Seq(SequenceModule):
     def valid(self, chunk: Batch) -> Tensor | None:
         """(B, T) bool, true where the target counts; None if all do."""
         return valid_steps(chunk)
+
+    def read(self, output: Tensor, state: State) -> Tensor:
+        """(B, T, O), from the top layer's outputs."""
+        return self.net.head(output)
+
+    def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
+        """`errors` (2, T), see `Objective.errors`."""
+        y_hat, valid = result.more["prediction"], self.valid(chunk)
+        return {"errors": self.objective.errors(y_hat, self.objective.prepare(y_hat, chunk["y"], valid), valid)}

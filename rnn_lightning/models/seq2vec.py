@@ -1,14 +1,17 @@
 """`Seq2Vec`: one output for a whole sequence."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.batch import Batch
-from rnn_lightning.models.chunks import Window, whole
+from rnn_lightning.models.loop import Result
 from rnn_lightning.models.objective import Task
+from rnn_lightning.models.plan import Window, end_window
 from rnn_lightning.models.sequence_module import SequenceModule
-from rnn_lightning.nn import DropoutMasks, Seq2VecNet, State
+from rnn_lightning.nn import Seq2VecNet, State
 
 
 class Seq2Vec(SequenceModule):
@@ -23,47 +26,29 @@ class Seq2Vec(SequenceModule):
     default_task: Task = "classification"
     time_keys = ("x",)
 
-    def prepare_batch(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
         """Checks what the data loader gave against the network."""
-        batch = super().prepare_batch(batch)
+        batch = super().prepare_batch(batch, needs_y)
         if batch.get("mask") is not None:
             raise ArgumentError("mask says which steps have a target, Seq2Vec has one a sequence: leave mask out")
         return batch
 
-    def plan(self, batch: Batch) -> list[Window]:
+    def plan(self, batch: Batch, training: bool) -> list[Window]:
         """One pass: there is one loss, at the sequences' ends."""
-        return [whole(batch["x"].shape[1])]
-
-    def expected_targets(self, batch: Batch) -> int:
-        """One target a row."""
-        return len(batch["x"])
+        if self.tbptt is None:
+            return super().plan(batch, training)
+        back, lengths = (self.tbptt.back, batch.get("lengths")) if training else (self.tbptt.k1, None)
+        return end_window(batch["x"].shape[1], self.tbptt.k1, back, lengths)
 
     def valid(self, chunk: Batch) -> Tensor | None:
         """Every row counts."""
         return None
 
-    def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
-        """Variational masks; fresh ones, which a long sequence would need many of, the network draws piece by piece."""
-        return super().sample_masks(rows, steps) if self.tbptt is None or self.net.layers.variational else None
+    def read(self, output: Tensor, state: State) -> Tensor:
+        """(B, O), from the final state."""
+        h = state[0] if isinstance(state, tuple) else state  # (L * D, B, H)
+        return self.net.head(torch.cat((h[-2], h[-1]), dim=-1) if self.net.layers.bidirectional else h[-1])
 
-    def outputs(self, chunk: Batch, state: State | None) -> tuple[Tensor, State]:
-        """(B, O): under `tbptt` only the last k2 steps of each row have a graph."""
-        if self.tbptt is None:
-            return super().outputs(chunk, state)
-        x, lengths, masks = chunk["x"], chunk.get("lengths"), chunk.get("masks")
-        steps, k2 = x.shape[1], self.tbptt.back
-        if steps <= k2:
-            return self.net(x, state, lengths, masks)
-        ends = torch.full((len(x),), steps) if lengths is None else lengths.cpu()
-        starts = (ends - k2).clamp(min=0)  # (B,), the step from which a row's gradient counts
-        with torch.no_grad():
-            last = int(starts.max())
-            for begin in range(0, last, self.tbptt.k1):
-                piece = x[:, begin : min(begin + self.tbptt.k1, last)]
-                within = None if lengths is None else (starts - begin).clamp(0, piece.shape[1])
-                state = self.net.layers(piece, state, within, masks)[1]
-        if lengths is None:
-            return self.net(x[:, last:], state, None, masks)
-        steps_of_rows = (starts[:, None] + torch.arange(k2)).clamp(max=steps - 1).to(x.device)  # (B, k2)
-        tail = x.gather(1, steps_of_rows[..., None].expand(-1, -1, x.shape[2]))  # (B, k2, I)
-        return self.net(tail, state, ends - starts, masks)
+    def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
+        """`outputs` (O, B), the last dimension being the rows."""
+        return {"outputs": result.more["prediction"].T}

@@ -1,20 +1,23 @@
-"""`SequenceModule`: what `Seq2Vec` and `Seq2Seq` share, from the network's arguments to the logged metrics.
+"""`SequenceModule`: what `Seq2Vec` and `Seq2Seq` share, from the network's arguments to the metrics.
 
 Legend: B batch (rows), T time steps, I input features, O outputs.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, as_batch
+from rnn_lightning.models.batch import Batch, check_features
 from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.objective import Objective, Task
+from rnn_lightning.models.plain import plain
+from rnn_lightning.models.remembered import maker, remember
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
@@ -30,11 +33,8 @@ from rnn_lightning.nn import (
     free_run,
 )
 
-Observer: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], None]
-"""(outputs (..., O), targets in the form that the objective takes, which of them count or None for all)."""
-
 TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval")
-"""Arguments that say how to train. Checkpoints hold the others, those of the network: plain numbers and names."""
+"""Arguments that say how to train. The hyperparameters are the others, those of the network: plain numbers and names."""
 
 
 class SequenceModule(TruncatedBPTTModule):
@@ -70,6 +70,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     network: type[RecurrentNet]
     default_task: Task
+    handles_reset = True
     horizon = 0
     """How many steps `predict_step` goes on after each sequence, every prediction being the next input."""
 
@@ -97,35 +98,29 @@ class SequenceModule(TruncatedBPTTModule):
         lr_interval: LRInterval = "epoch",
     ) -> None:
         super().__init__(tbptt, carry_state, lr_interval)
-        self.save_hyperparameters(ignore=TRAINING)
         if bidirectional and (tbptt is not None or carry_state):
             raise ArgumentError(
                 f"bidirectional=true does not go with {'tbptt' if tbptt is not None else 'carry_state'}: the backward "
                 "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
             )
-        self.net = self.network(
-            input_size,
-            output_size,
-            cell,
-            nonlinearity,
-            hidden_size,
-            num_layers,
-            bias,
-            bidirectional,
-            input_dropout,
-            output_dropout,
-            state_dropout,
-            variational,
-            init,
+        self.save_hyperparameters(ignore=TRAINING)
+        self.hparams.update(plain(dict(self.hparams))[0])  # numpy's numbers and the like
+        own = (
+            "input_size",
+            "output_size",
+            "cell",
+            "nonlinearity",
+            "hidden_size",
+            "num_layers",
+            "bias",
+            "bidirectional",
         )
-        self.objective = Objective(task or self.default_task, output_size)
-        for stage in ("val", "test"):
-            self._metrics(stage)[self.objective.metric] = self.objective.score()
+        dropout = ("input_dropout", "output_dropout", "state_dropout", "variational", "init")
+        self.net = self.network(**{name: self.hparams[name] for name in own + dropout})
+        self.objective = Objective(task or self.default_task, self.hparams["output_size"])
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
-        self.optimizer_name = _optimizer_name(optimizer, self.parameters())
-        self.observers: list[Observer] = []  # see every chunk of validation and test, none of training
-        self._score: Tensor | float = 0.0  # sum of the metric over the training epoch so far
-        self._scored: Tensor | float = 0.0  # its number of targets
+        self.lr: float | None = None  # in place of the optimizer's own; LearningRateFinder sets it
+        self.optimizer_name = self._try_optimizer()
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
@@ -134,12 +129,12 @@ class SequenceModule(TruncatedBPTTModule):
 
     # What the two modules give.
 
-    def outputs(self, chunk: Batch, state: State | None) -> tuple[Tensor, State]:
-        """Runs the network over a chunk and returns its outputs and the state at the chunk's end."""
-        return self.net(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"))
-
     def valid(self, chunk: Batch) -> Tensor | None:
         """Which targets of a chunk count, in the shape of class indices; None if all do."""
+        raise NotImplementedError
+
+    def read(self, output: Tensor, state: State) -> Tensor:
+        """The network's outputs, from the top layer's outputs (B, T, H) and the final state."""
         raise NotImplementedError
 
     def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
@@ -175,65 +170,43 @@ class SequenceModule(TruncatedBPTTModule):
 
     # What truncated BPTT asks for.
 
-    def chunk_step(self, chunk: Batch, state: State | None) -> tuple[Tensor, Tensor | int, State]:
-        """Loss of a chunk over its valid targets; its metric goes into the stage's."""
-        y_hat, state = self.outputs(chunk, state)
+    def chunk_step(self, chunk: Batch, state: State | None) -> tuple[Tensor, Tensor | int, State, dict[str, Tensor]]:
+        """Loss and metric of a chunk over its valid targets, and its outputs."""
+        y_hat, state = self._outputs(chunk, state)
         valid = self.valid(chunk)
         y = self.objective.prepare(y_hat, chunk["y"], valid)
-        loss_sum = self.objective.loss_sum(y_hat, y, valid)
-        targets = y_hat[..., 0].numel() if valid is None else valid.sum()
-        self._observe(y_hat, y, valid, targets)
-        return loss_sum, targets, state
+        targets = y_hat.shape[:-1].numel() if valid is None else valid.sum()
+        more = {self.objective.metric: self.objective.score_sum(y_hat, y, valid), "prediction": y_hat}
+        return self.objective.loss_sum(y_hat, y, valid), targets, state, more
 
     def advance(self, chunk: Batch, state: State | None) -> State:
         """The state at a chunk's end, without the head and the losses."""
-        return self.net.layers(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"))[1]
+        return self.net.layers(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
+
+    def predict_chunk(self, chunk: Batch, state: State | None) -> tuple[dict[str, Tensor], State]:
+        """The outputs of a chunk."""
+        y_hat, state = self._outputs(chunk, state)
+        return {"prediction": y_hat}, state
 
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
         """The dropout masks of a batch: once a sequence if variational, else for these steps."""
         return self.net.sample_masks(rows, steps)
 
-    def prepare_batch(self, batch: Any) -> Batch:
+    def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
         """Checks what the data loader gave against the network."""
-        return as_batch(batch, self.net.layers.input_size, needs_y=self.stage != "predict")
+        batch = super().prepare_batch(batch, needs_y)
+        check_features(batch["x"], self.net.layers.input_size)
+        return batch
 
-    # Metrics.
-
-    def _observe(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, targets: Tensor | int) -> None:
-        if self.stage == "train":
-            # Plain sums, as a metric object that is updated at every step costs more than a small network's step.
-            self._score = self._score + self.objective.score_sum(y_hat.detach(), y, valid)
-            self._scored = self._scored + targets
-        if self.stage not in self.metrics:
-            return
-        for observer in self.observers:
-            observer(y_hat, y, valid)
-        if valid is not None:
-            y_hat, y = y_hat[valid], y[valid]  # (N, O) and (N,) or (N, O)
-        if y.numel() > 0:
-            score = self._metrics(self.stage)[self.objective.metric]
-            score.update(y_hat.flatten(0, -2), y.flatten() if self.objective.classifies else y.flatten(0, -2))
-
-    def predict_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """The outputs for a batch, chunk by chunk.
 
         Returns:
             `x`, `y` and `lengths` as far as the batch has them; `prediction`, class indices or values in the shape of
             y; for classification also `probability` (..., O); with a `horizon` also `forecast` (B, horizon, O).
         """
-        self.stage = "predict"
-        batch = self.prepare_batch(batch)
-        parts: list[Tensor] = []
-
-        def step(chunk: Batch, state: State | None) -> tuple[Tensor, int, State]:
-            y_hat, state = self.outputs(chunk, state)
-            parts.append(y_hat)
-            return y_hat.new_zeros(()), 0, state
-
-        state = None
-        for _, _, after in self.passes(batch, "predict", step):
-            state = after
-        y_hat = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)  # only outputs with time come in parts
+        batch, outputs, state = self._predict(batch, dataloader_idx)
+        y_hat = outputs["prediction"]
         result = {key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}
         if self.horizon:
             result["forecast"] = self.forecast(y_hat, state, batch.get("lengths"))
@@ -241,55 +214,82 @@ class SequenceModule(TruncatedBPTTModule):
             return {**result, "prediction": y_hat}
         return {**result, "prediction": y_hat.argmax(-1), "probability": y_hat.softmax(-1)}
 
-    def on_train_epoch_end(self) -> None:
-        """Logs the metric over the epoch's batches, as they were met in training."""
-        score, scored = self.steps.reduce(float(self._score), "sum"), self.steps.reduce(float(self._scored), "sum")
-        if scored:
-            self.log(f"train/{self.objective.metric}", score / scored, sync_dist=True)
-        self._score, self._scored = 0.0, 0.0
-        super().on_train_epoch_end()
+    def _outputs(self, chunk: Batch, state: State | None) -> tuple[Tensor, State]:
+        return self.net(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))
 
     # Optimisation and checkpoints.
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the scheduler with the interval it steps at."""
-        optimizer = self.optimizer(self.parameters())
+        optimizer = self._make_optimizer()
         if self.lr_scheduler is None:
             return optimizer
         scheduler = scheduler_config(self.lr_scheduler(optimizer), self.lr_interval, self.automatic_optimization)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
-    def rank_state(self) -> dict[str, Any]:
-        """Adds the training metric of the epoch so far."""
-        return {**super().rank_state(), "score": float(self._score), "scored": float(self._scored)}
-
-    def load_rank_state(self, state: dict[str, Any]) -> None:
-        """Takes up what `rank_state` gave."""
-        super().load_rank_state(state)
-        self._score, self._scored = state["score"], state["scored"]
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the model's class to the checkpoint."""
-        super().on_save_checkpoint(checkpoint)
+        """Adds the model's class, and how it is trained."""
         checkpoint |= {"model": type(self).__name__, "optimizer": self.optimizer_name}
+        scheduler = self.lr_scheduler
+        checkpoint["training"] = {
+            "tbptt": None if self.tbptt is None else asdict(self.tbptt),
+            "carry_state": self.carry_state,
+            "lr_interval": self.lr_interval,
+            "optimizer": remember(self.optimizer, self.parameters),
+            "lr_scheduler": None if scheduler is None else remember(scheduler, self._make_optimizer),
+        }
+        super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint of another model."""
+        """Refuses a checkpoint of another model; `load_from_checkpoint` also takes over how it was trained."""
         check_checkpoint(self, checkpoint)
-        fits = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
-        if fits and checkpoint.get("optimizer", self.optimizer_name) != self.optimizer_name:
+        if self._trainer is None:
+            self._train_as(checkpoint.get("training", {}), given=checkpoint.get("hyper_parameters", {}))
+        elif self._trainer.state.fn == TrainerFn.FITTING:
+            saved = checkpoint.get("optimizer", self.optimizer_name)
+            if saved != self.optimizer_name:
+                raise ArgumentError(
+                    f"the checkpoint is of a run with {saved}, this one has {self.optimizer_name}: resume with the same "
+                    "optimizer, or begin a new run from its weights (model.weights)"
+                )
+
+    def _train_as(self, saved: dict[str, Any], given: dict[str, Any]) -> None:
+        """Sets what a checkpoint says of the training; what `load_from_checkpoint` was given holds over it."""
+        saved = {name: value for name, value in saved.items() if name not in given}
+        if "tbptt" in saved:
+            self.truncate(saved["tbptt"])
+        self.carry_state = saved.get("carry_state", self.carry_state)
+        self.lr_interval = saved.get("lr_interval", self.lr_interval)
+        for name in ("optimizer", "lr_scheduler"):
+            value = saved.get(name)
+            make = maker(value) if isinstance(value, dict) else None
+            if make is not None:
+                setattr(self, name, make)
+            elif value is not None:
+                wanted = value if isinstance(value, str) else value["name"]
+                instead = self.optimizer_name if name == "optimizer" else "none"
+                rank_zero_warn(
+                    f"the checkpoint is of a run whose {name} was a {wanted} of arguments that it could not keep: a "
+                    f"further fit has {instead}; give {name}=... to load_from_checkpoint"
+                )
+        self.optimizer_name = self._try_optimizer()
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self.optimizer(self.parameters())
+        for group in optimizer.param_groups if self.lr is not None else []:
+            group["lr"] = self.lr
+        return optimizer
+
+    def _try_optimizer(self) -> str:
+        """The class of the optimizer; it is made at once, so that wrong arguments show before any work is done."""
+        try:
+            made = self._make_optimizer()
+            if isinstance(made, torch.optim.SparseAdam):
+                raise ArgumentError("SparseAdam takes sparse gradients, those of this network are dense: use Adam")
+            return type(made).__name__
+        except ArgumentError:
+            raise
+        except (TypeError, ValueError) as error:
             raise ArgumentError(
-                f"the checkpoint is of a run with {checkpoint['optimizer']}, this one has {self.optimizer_name}: resume "
-                "with the same optimizer, or begin a new run from its weights (model.weights)"
-            )
-        super().on_load_checkpoint(checkpoint)
-
-
-def _optimizer_name(optimizer: OptimizerCallable, parameters: Iterator[torch.nn.Parameter]) -> str:
-    """The class that `optimizer` makes; it is tried at once, so that wrong arguments show before any work is done."""
-    try:
-        return type(optimizer(parameters)).__name__
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"
-        ) from error
+                f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"
+            ) from error

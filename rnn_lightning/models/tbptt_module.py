@@ -1,32 +1,42 @@
 """`TruncatedBPTTModule`: truncated backpropagation through time for any LightningModule.
 
-Legend: B batch (rows), T time steps.
+A batch goes this way: `prepare_batch` checks it; `plan` lists the passes over it; `loop.run` goes through them, chunk by
+chunk, by your `chunk_step`; an `Update` goes back from the losses and steps the optimizer; the state is carried on. What
+differs between training, validation, test and predict is handed to the loop.
+
+Legend: B batch (rows), T time steps, t <= T steps of a chunk.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch.optim import LBFGS
 
-from rnn_lightning.errors import ArgumentError, NonFiniteLossError
-from rnn_lightning.models.batch import Batch, as_batch, cut
-from rnn_lightning.models.carry import CarriedStates, renew_masks
-from rnn_lightning.models.chunks import MaskTape, Window, whole, windows
-from rnn_lightning.models.optimizer_steps import OptimizerSteps
-from rnn_lightning.models.resume import ResumableModule
-from rnn_lightning.models.schedulers import LRInterval, check_total_steps, step_plateaus, step_schedulers
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.batch import Batch, as_batch, cut, describe
+from rnn_lightning.models.carry import CarriedStates
+from rnn_lightning.models.epochs import Epochs
+from rnn_lightning.models.loop import Result, run
+from rnn_lightning.models.loss_guard import LossGuard
+from rnn_lightning.models.masks import MaskTape
+from rnn_lightning.models.means import Means
+from rnn_lightning.models.plain import plain
+from rnn_lightning.models.plan import Span, Window, schedule, split, windows
+from rnn_lightning.models.ranks import reduce
+from rnn_lightning.models.resume import ExactResume
+from rnn_lightning.models.schedulers import LRInterval, schedulers_of, step_schedulers
 from rnn_lightning.models.trainer_check import check_trainer
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
+from rnn_lightning.models.update import Pending, Update, mean_over_ranks
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
 
-ChunkStep: TypeAlias = Callable[[Batch, Any], tuple[Tensor, Tensor | int, Any]]
-"""(chunk, state) -> (sum of losses, number of valid targets, state at the chunk's end)."""
 
-
-class TruncatedBPTTModule(ResumableModule):
+class TruncatedBPTTModule(LightningModule):
     """A LightningModule that is trained, validated and tested chunk by chunk. You write `chunk_step`; it does the rest.
 
     With `tbptt` the training runs by manual optimisation: forward over k1 steps, backward over at most k2, an optimizer
@@ -43,6 +53,8 @@ class TruncatedBPTTModule(ResumableModule):
 
     time_keys: tuple[str, ...] = ("x", "y", "mask")
     """The keys of a batch whose second dimension is time."""
+    handles_reset = False
+    """Whether `chunk_step` itself zeroes the state where its `reset` (B, t) is true. If not, chunks are cut there."""
 
     def __init__(
         self, tbptt: TruncatedBPTT | None = None, carry_state: bool = False, lr_interval: LRInterval = "epoch"
@@ -50,20 +62,20 @@ class TruncatedBPTTModule(ResumableModule):
         super().__init__()
         if lr_interval not in ("epoch", "batch", "step"):
             raise ArgumentError(f'lr_interval={lr_interval!r} is unknown: choose "epoch", "batch" or "step"')
-        if tbptt is not None and not isinstance(tbptt, TruncatedBPTT):
-            raise ArgumentError(f"tbptt={tbptt!r}: give TruncatedBPTT(k1=...), in YAML `tbptt: {{k1: ...}}`, or None")
-        self.tbptt = tbptt
+        self.truncate(tbptt)
         self.carry_state, self.lr_interval = carry_state, lr_interval
+        self.carried, self.means, self.guard, self.pending = CarriedStates(), Means(), LossGuard(), Pending()
+        resume = ExactResume({"carried": self.carried, "means": self.means})
+        self._callbacks = [Epochs(self.carried, self.means, self.guard), resume]
+
+    def truncate(self, tbptt: TruncatedBPTT | None) -> None:
+        """Sets how to truncate, before a fit."""
+        self.tbptt = TruncatedBPTT.of(tbptt)
         self.automatic_optimization = tbptt is None
-        self.steps = OptimizerSteps(self)
-        self.stage = "train"  # of the chunk in hand: "train", "val", "test", "predict"; "waiting" for other ranks
-        # Metric objects sum over batches and ranks by themselves; a mean of the ranks' means would be off.
-        self.metrics = nn.ModuleDict({stage: nn.ModuleDict({"loss": MeanMetric()}) for stage in ("val", "test")})
-        self._carried = CarriedStates()
 
     # What a subclass gives.
 
-    def chunk_step(self, chunk: Batch, state: Any) -> tuple[Tensor, Tensor | int, Any]:
+    def chunk_step(self, chunk: Batch, state: Any) -> tuple[Any, ...]:
         """Runs the model over one chunk. To be given by a subclass.
 
         Args:
@@ -73,7 +85,9 @@ class TruncatedBPTTModule(ResumableModule):
 
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
-            chunk's end (tensors whose second-last dimension is B, or a nest of them).
+            chunk's end: tensors whose second-last dimension is B, or any nest of them. As a fourth, if there is more, a
+            dict: numbers are sums over the targets, logged as means (`val/NAME`); `"prediction"` (B, t, ...) is what
+            predict returns.
         """
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
@@ -81,104 +95,83 @@ class TruncatedBPTTModule(ResumableModule):
         """The state at the end of a chunk whose losses do not count (k2 > k1). Override it to save the losses' cost."""
         return self.chunk_step(chunk, state)[2]
 
+    def predict_chunk(self, chunk: Batch, state: Any) -> tuple[dict[str, Tensor], Any]:
+        """The outputs (B, t, ...) of a chunk by name, and the state. Override it where predict has batches without y."""
+        result = self._result(chunk, state)
+        outputs = {key: value for key, value in result.more.items() if isinstance(value, Tensor) and value.dim() > 0}
+        if "prediction" not in outputs:
+            raise ArgumentError(
+                f"{type(self).__name__} has no predictions: return them from chunk_step as a fourth value, "
+                '{"prediction": ...}, or define predict_chunk'
+            )
+        return outputs, result.state
+
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
         """Dropout masks of `steps` further steps, handed on as `chunk["masks"]`; None where there are none."""
         return None
 
-    def prepare_batch(self, batch: Any) -> Batch:
+    def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
         """Checks what the data loader gave and returns it as a dict."""
-        return as_batch(batch)
+        return as_batch(batch, needs_y)
 
-    def plan(self, batch: Batch) -> list[Window]:
+    def plan(self, batch: Batch, training: bool) -> list[Window]:
         """The passes over a batch; in evaluation none restarts before its chunk."""
         steps = batch["x"].shape[1]
         if self.tbptt is None:
-            return [whole(steps)]
-        if self.training and batch.get("lengths") is not None:
+            return windows(steps, steps, steps)
+        if training and batch.get("lengths") is not None:
             steps = int(batch["lengths"].max())  # nothing is left to do where all rows have ended
-        return list(windows(steps, self.tbptt.k1, self.tbptt.back if self.training else self.tbptt.k1))
+        return windows(steps, self.tbptt.k1, self.tbptt.back if training else self.tbptt.k1)
 
-    def expected_targets(self, batch: Batch) -> int:
-        """The number of targets of a batch in which all are valid; a scale, it need not be exact."""
-        return batch["x"].shape[0] * batch["x"].shape[1]
-
-    @property
-    def accumulating(self) -> bool:
-        """Whether gradients wait for an optimizer step; they are not in checkpoints, so this is no time to save one."""
-        return self.steps.accumulating
-
-    # The walk through a batch.
-
-    def passes(
-        self, batch: Batch, stage: str, step: ChunkStep | None = None
-    ) -> Iterator[tuple[Tensor, Tensor | int, Any]]:
-        """Goes through a batch pass by pass.
-
-        Args:
-            batch: From `prepare_batch`.
-            stage: "train", "val", "test" or "predict"; each carries its own state from batch to batch.
-            step: What is done with a chunk; `chunk_step` if not given.
-
-        Yields:
-            For each pass the sum of its losses (with a graph in training), the number of valid targets, and the detached
-            state at its end.
-        """
-        step = step or self.chunk_step
-        rows, keep = len(batch["x"]), self.tbptt.back if self.tbptt is not None else batch["x"].shape[1]
-        self.stage = stage
-        state, masks = self._begin(batch, stage)
-        tape = MaskTape(lambda steps: self.sample_masks(rows, steps) if self.training else None, keep, masks)
-
-        def chunk(start: int, stop: int) -> Batch:
-            return {**cut(batch, start, stop, self.time_keys), "masks": tape.get(start, stop)}
-
-        stored = {0: state}  # detached states, by the step that they stand before
-        for begin, start, stop, stores in self.plan(batch):
-            stored = {step: kept for step, kept in stored.items() if step >= begin}
-            state = stored[begin]
-            if begin < start:
-                state = self.advance(chunk(begin, start), state)
-            loss_sum: Tensor | float = 0.0
-            targets: Tensor | int = 0
-            for end in stores:
-                part, count, state = step(chunk(start, end), state)
-                loss_sum, targets, start = loss_sum + part, targets + count, end
-                stored[end] = detach_state(state)
-            yield loss_sum, targets, stored[stop]  # type: ignore[misc]
-        if self.carry_state:
-            self._carried.put(stage, batch, stored[stop], tape.variational)
-
-    def _begin(self, batch: Batch, stage: str) -> tuple[Any, DropoutMasks | None]:
-        """The state and the variational masks that the sequences of a batch begin with."""
-        if not self.carry_state:
-            return None, None
-        state, masks = self._carried.get(stage, batch)
-        reset = batch.get("reset")
-        if reset is not None and state is not None:
-            state = reset_rows(state, reset)
-            if masks is not None:
-                fresh = self.sample_masks(len(reset), 1)
-                assert fresh is not None, "masks that were drawn once are drawn again"
-                masks = renew_masks(masks, fresh, reset)
-        return state, masks
-
-    # Lightning's hooks.
+    # Training.
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor] | None:
         """One batch: one loss for automatic optimisation, or under `tbptt` backward passes and optimizer steps."""
-        self.stage = "train"
         batch = self.prepare_batch(batch)
-        if self.tbptt is None:
-            ((loss_sum, targets, _),) = self.passes(batch, "train")
-            loss, everywhere = self.steps.mean_over_ranks(loss_sum, float(targets))
+
+        def see(chunk: Batch, result: Result) -> None:
+            self.means.add("train", result.targets, result.more)
+
+        plan, update = self.plan(batch, training=True), None
+        if self.tbptt is not None:
+            update = self._update(self.tbptt)
+            n = self.tbptt.batches_per_step
+            last = n > 0 and ((batch_idx + 1) % n == 0 or self.trainer.is_last_batch)
+            plan = schedule(plan, int(reduce(self.trainer.strategy, len(plan), "max")), each=n == 0, last=last)
+        total = self._run(batch, plan, "train", self._result, see, update=update)
+        targets = float(total.targets)
+        if update is None:
+            loss, everywhere = mean_over_ranks(total.loss, targets, self.trainer.strategy)
+            self.guard.check(loss, lambda: self.trainer.global_step)
             if everywhere == 0 and self.trainer.world_size == 1:
                 return None  # Lightning takes no step on a batch without any valid target
-            mean = loss_sum.detach() / max(float(targets), 1.0)
         else:
-            loss = mean = self._train_in_chunks(batch, batch_idx, self.tbptt)
+            step_schedulers(self, "batch")
+        mean = torch.zeros(()) if total.loss is None else total.loss.detach() / max(targets, 1.0)
         if self._is_logged(batch_idx):
             self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["x"]))
-        return {"loss": loss}
+        return {"loss": mean if update is not None else loss}
+
+    def _update(self, tbptt: TruncatedBPTT) -> Update:
+        trainer, optimizer = self.trainer, self.optimizers()
+        if not isinstance(optimizer, LightningOptimizer):
+            raise ArgumentError("truncated BPTT trains with one optimizer: return one from configure_optimizers")
+        if isinstance(optimizer.optimizer, LBFGS):
+            raise ArgumentError(
+                "LBFGS evaluates the loss several times a step, which truncated BPTT does not: use tbptt=null, or Adam"
+            )
+        return Update(
+            optimizer,  # type: ignore[arg-type]  # has all that torch's has
+            trainer.strategy,
+            self.parameters,
+            self.pending,
+            self.guard,
+            schedulers_of(self, "step"),
+            each=tbptt.batches_per_step == 0,
+            batches=max(tbptt.batches_per_step, 1),
+            steps_taken=lambda: trainer.global_step,
+            max_steps=trainer.max_steps,
+        )
 
     def _is_logged(self, batch_idx: int) -> bool:
         """Whether anyone reads this batch's loss; to log every one costs a small network 10 % of its time."""
@@ -187,66 +180,6 @@ class TruncatedBPTTModule(ResumableModule):
             return True
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the Trainer's logger connector
         return every > 0 and (trainer.fit_loop.total_batch_idx + 1) % every == 0
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """One batch of validation, chunk by chunk."""
-        self.evaluate(batch, "val")
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """One batch of the test, chunk by chunk."""
-        self.evaluate(batch, "test")
-
-    def evaluate(self, batch: Any, stage: str) -> None:
-        """Goes through a batch without a graph, and logs the stage's metrics over all valid targets of its epoch."""
-        self.stage, metrics = stage, self._metrics(stage)
-        for loss_sum, targets, _ in self.passes(self.prepare_batch(batch), stage):
-            if targets > 0:
-                metrics["loss"].update(loss_sum / targets, weight=targets)
-        for name, metric in metrics.items():
-            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=stage == "val")
-
-    def on_train_start(self) -> None:
-        """Refuses a scheduler that would end before the run."""
-        if self.automatic_optimization and self.lr_interval != "epoch":
-            check_total_steps(self)
-
-    def on_train_epoch_start(self) -> None:
-        """The sequences of an epoch begin anew."""
-        self._carried.clear("train")
-
-    def on_validation_epoch_start(self) -> None:
-        """The sequences and metrics of a validation begin anew."""
-        self._begin_evaluation("val")
-
-    def on_test_epoch_start(self) -> None:
-        """The sequences and metrics of a test begin anew."""
-        self._begin_evaluation("test")
-
-    def on_predict_epoch_start(self) -> None:
-        """The sequences to predict begin anew."""
-        self._carried.clear("predict")
-
-    def on_train_epoch_end(self) -> None:
-        """Looks for a loss that was not finite, and steps the schedulers of interval "epoch"."""
-        self.steps.guard.look()
-        if not self.automatic_optimization:
-            step_schedulers(self, "epoch")
-            step_plateaus(self, after="train")
-
-    def on_validation_epoch_end(self) -> None:
-        """Stops where the weights have become useless, and steps `ReduceLROnPlateau` under manual optimisation."""
-        loss = self._metrics("val")["loss"]
-        if (
-            self.trainer.state.fn == TrainerFn.FITTING
-            and loss.update_called
-            and not (mean := loss.compute()).isfinite()
-        ):
-            raise NonFiniteLossError(
-                f"val/loss is {mean.item()} at optimizer step {self.trainer.global_step}: lower the learning "
-                "rate, clip the gradients, or look for NaN in the data"
-            )
-        if not self.automatic_optimization and not self.trainer.sanity_checking:
-            step_plateaus(self, after="val")
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips the gradient by `tbptt.gradient_clip_val`; mixed precision has unscaled it by now."""
@@ -257,52 +190,131 @@ class TruncatedBPTTModule(ResumableModule):
                 gradient_clip_algorithm=self.tbptt.gradient_clip_algorithm,
             )
 
-    def rank_state(self) -> dict[str, Any]:
-        """Adds the state that is carried from batch to batch."""
-        return {**super().rank_state(), "carried": self._carried.state_dict()}
+    @property
+    def accumulating(self) -> bool:
+        """Whether gradients wait for an optimizer step; they are not in checkpoints, so this is no time to save one."""
+        return self.pending.divisor is not None
 
-    def load_rank_state(self, state: dict[str, Any]) -> None:
-        """Takes up what `rank_state` gave."""
-        super().load_rank_state(state)
-        self._carried.load_state_dict(state["carried"])
+    # Validation, test and predict.
 
-    def configure_callbacks(self) -> list[Any]:
-        """Refuses settings of the Trainer that do not go with the module's, before anything is done or written."""
-        check_trainer(self)
-        return []
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """One batch of validation, chunk by chunk; returns what `shown` gives of it."""
+        return self._evaluate(batch, "val", dataloader_idx)
 
-    def _begin_evaluation(self, stage: str) -> None:
-        self._carried.clear(stage)
-        for metric in self._metrics(stage).values():
-            metric.reset()  # a reset under inference mode leaves tensors that cannot be updated outside it
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """One batch of the test, chunk by chunk."""
+        return self._evaluate(batch, "test", dataloader_idx)
 
-    def _metrics(self, stage: str) -> Any:
-        return self.metrics[stage]
+    def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
+        """What callbacks are handed of a chunk in validation and test; tensors are joined along their last dimension."""
+        return {}
 
-    # Manual optimisation.
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """The outputs for a batch, chunk by chunk, with its `x`, `y` and `lengths` as far as it has them."""
+        batch, outputs, _ = self._predict(batch, dataloader_idx)
+        return {**{key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}, **outputs}
 
-    def _train_in_chunks(self, batch: Batch, batch_idx: int, tbptt: TruncatedBPTT) -> Tensor:
-        """Backward passes and optimizer steps over a batch; returns its mean loss over the valid targets."""
-        group = tbptt.batches_per_step
-        last_of_group = group > 0 and ((batch_idx + 1) % group == 0 or self.trainer.is_last_batch)
-        passes, left = self.passes(batch, "train"), self.steps.reduce(len(self.plan(batch)), "max")
-        total, count = torch.zeros((), device=self.device), 0.0
-        while left > 0 and not self._max_steps_reached():
-            left -= 1
-            loss_sum, targets, _ = next(passes, (None, 0, None))
-            if loss_sum is None:  # other ranks have longer sequences: take part in their reductions with weight 0
-                self.stage = "waiting"
-                loss_sum = self.chunk_step(cut(batch, 0, 1, self.time_keys), None)[0] * 0.0
-            total, count = total + loss_sum.detach(), count + float(targets)
-            if group == 0:
-                self.steps.step_on(loss_sum, float(targets))
-            else:
-                last = last_of_group and left == 0
-                self.steps.accumulate(loss_sum, float(targets), self.expected_targets(batch), last)
-        for _ in passes:  # lets the generator come to its end, where it carries the state on
-            pass
-        step_schedulers(self, "batch")
-        return total / max(count, 1.0)
+    def _evaluate(self, batch: Any, stage: str, loader: int) -> dict[str, Tensor]:
+        batch, shown = self.prepare_batch(batch), _Joined()
 
-    def _max_steps_reached(self) -> bool:
-        return 0 <= self.trainer.max_steps <= self.trainer.global_step
+        def see(chunk: Batch, result: Result) -> None:
+            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
+            shown.add(self.shown(chunk, result))
+
+        self._run(batch, self.plan(batch, training=False), stage, self._result, see, loader)
+        return shown.along(-1)
+
+    def _predict(self, batch: Any, loader: int) -> tuple[Batch, dict[str, Tensor], Any]:
+        batch, outputs = self.prepare_batch(batch, needs_y=False), _Joined()
+
+        def step(chunk: Batch, state: Any) -> Result:
+            more, state = self.predict_chunk(chunk, state)
+            return Result(None, 0, state, more)
+
+        def see(chunk: Batch, result: Result) -> None:
+            outputs.add(result.more)
+
+        total = self._run(batch, self.plan(batch, training=False), "predict", step, see, loader)
+        return batch, outputs.along(1), total.state
+
+    # The way through a batch.
+
+    def _run(
+        self,
+        batch: Batch,
+        plan: list[Window],
+        stage: str,
+        step: Callable[[Batch, Any], Result],
+        see: Callable[[Batch, Result], None],
+        loader: int = 0,
+        update: Update | None = None,
+    ) -> Result:
+        """`loop.run` over a batch, from the state that it begins with to the one that is carried on."""
+        rows, keep = len(batch["x"]), self.tbptt.back if self.tbptt is not None else batch["x"].shape[1]
+        tape = MaskTape(lambda steps: self.sample_masks(rows, steps) if stage == "train" else None, keep)
+        state = self._begin(batch, stage, loader)
+        cuts = not self.handles_reset and batch.get("reset") is not None  # the model knows nothing of sequences within
+        if cuts:
+            plan = split(plan, batch["reset"].any(0).nonzero().flatten().tolist())
+
+        def take(span: Span, state: Any) -> tuple[Batch, Any]:
+            chunk = {**cut(batch, span, self.time_keys), "masks": tape.get(span.start, span.stop)}
+            return chunk, reset_rows(state, chunk["reset"][:, 0]) if cuts else state
+
+        total = run(plan, state, take, step, self.advance, see, update)
+        if self.carry_state:
+            self.carried.put(stage, rows, total.state, loader)
+        return total
+
+    def _begin(self, batch: Batch, stage: str, loader: int) -> Any:
+        """The state that a batch begins with: its own, or the carried one; zeroed in rows that begin anew."""
+        state, reset = batch.pop("state", None), batch.get("reset")
+        if state is None and self.carry_state:
+            state = self.carried.take(stage, len(batch["x"]), batch["x"].device, loader)
+        if reset is not None and reset.dim() == 1:
+            state = reset_rows(state, batch.pop("reset"))
+        return detach_state(state)
+
+    def _result(self, chunk: Batch, state: Any) -> Result:
+        given = self.chunk_step(chunk, state)
+        if not isinstance(given, tuple) or len(given) not in (3, 4):
+            raise ArgumentError(
+                f"{type(self).__name__}.chunk_step returned {describe(given)}: return the sum of the losses, the number of "
+                "targets and the state, and perhaps a dict of more"
+            )
+        return Result(*given)
+
+    # Lightning's hooks.
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What happens between epochs and in checkpoints."""
+        check_trainer(self)  # here, as Lightning's own refusals come next, and do not say what to do instead
+        present = self.trainer.callbacks  # type: ignore[attr-defined]
+        return [callback for callback in self._callbacks if callback not in present]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes all that is in the checkpoint plain, and says what can't be."""
+        values, lost = plain(checkpoint)
+        if values is not checkpoint:
+            checkpoint.clear()
+            checkpoint.update(values)
+        if lost:
+            named = ", ".join(f"{name} ({kind})" for name, kind in lost.items())
+            rank_zero_warn(
+                f"the checkpoint leaves out {named}: it holds tensors and plain values only, so that it can be read "
+                "safely; a resumed run, or load_from_checkpoint, will miss it"
+            )
+
+
+class _Joined:
+    """Outputs of chunks by name."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Tensor]] = {}
+
+    def add(self, outputs: Mapping[str, Tensor]) -> None:
+        for name, value in outputs.items():
+            self._parts.setdefault(name, []).append(value)
+
+    def along(self, dim: int) -> dict[str, Tensor]:
+        return {name: parts[0] if len(parts) == 1 else torch.cat(parts, dim) for name, parts in self._parts.items()}

@@ -29,6 +29,10 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
                 f"carry_state=true needs data whose rows go on from batch to batch, {type(data).__name__} is not "
                 "contiguous: set carry_state=false, or give a data module with contiguous = True"
             )
+    if trainer.state.fn == TrainerFn.FITTING and trainer.precision == "16-true":
+        raise ArgumentError(
+            "trainer.precision=16-true: small gradients vanish in float16 without a scaler; use 16-mixed or bf16-true"
+        )
     if module.tbptt is not None and trainer.state.fn == TrainerFn.FITTING:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             for refused, instead in _REFUSED.items():

@@ -1,7 +1,8 @@
 """`TruncatedBPTT`: the settings of truncated backpropagation through time."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
 
 from rnn_lightning.errors import ArgumentError
 
@@ -33,7 +34,11 @@ class TruncatedBPTT:
     gradient_clip_algorithm: ClipAlgorithm = "norm"
 
     def __post_init__(self) -> None:
-        """Checks the values; an open k2 becomes k1."""
+        """Checks the values; an open k2 becomes k1, numpy's numbers Python's."""
+        for name in ("k1", "k2", "step_every", "gradient_clip_val"):
+            value = getattr(self, name)
+            if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+                object.__setattr__(self, name, value.item())
         if not _is_int(self.k1) or self.k1 < 1:
             raise ArgumentError(
                 f"tbptt.k1={self.k1!r}: give the chunk's length in time steps, an integer of at least 1"
@@ -55,6 +60,19 @@ class TruncatedBPTT:
             raise ArgumentError(
                 f'tbptt.gradient_clip_algorithm={self.gradient_clip_algorithm!r}: give "norm" or "value"'
             )
+
+    @classmethod
+    def of(cls, value: Any) -> "TruncatedBPTT | None":
+        """A `TruncatedBPTT` or None as it is, or from the dict of all its values that a checkpoint holds.
+
+        Raises:
+            ArgumentError: It is something else.
+        """
+        if isinstance(value, Mapping) and set(value) == {field.name for field in fields(cls)}:
+            return cls(**value)
+        if value is not None and not isinstance(value, cls):
+            raise ArgumentError(f"tbptt={value!r}: give TruncatedBPTT(k1=...), in YAML `tbptt: {{k1: ...}}`, or None")
+        return value
 
     @property
     def back(self) -> int:

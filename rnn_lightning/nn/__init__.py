@@ -3,7 +3,7 @@
 Nothing in here imports Lightning.
 """
 
-from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, without_dropout
+from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask, without_dropout
 from rnn_lightning.nn.free_run import check_free_run, free_run
 from rnn_lightning.nn.init import Init
 from rnn_lightning.nn.layers import GRU, LSTM, RNN
@@ -20,6 +20,7 @@ __all__ = [
     "DropoutMasks",
     "Init",
     "LayerMasks",
+    "Mask",
     "Nonlinearity",
     "RecurrentNet",
     "Seq2SeqNet",

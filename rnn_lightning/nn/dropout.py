@@ -8,7 +8,7 @@ Legend: B batch, T time steps, F features of the layer's input, H hidden units, 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.nn.state import map_state
+from rnn_lightning.nn.state import map_state, where_rows
 
 _RARE = 2.0**-8
 """Below this probability of dropping or of keeping, rounding it to 16 bits would be felt."""
@@ -27,12 +27,34 @@ _BLOCK = 2**19
 """Entries drawn at a time: 1 MB."""
 
 
-class LayerMasks(NamedTuple):
-    """The masks of one layer, 1 where an entry is kept and 0 where it is dropped, or None where that dropout is off.
+class Mask(NamedTuple):
+    """One dropout mask, drawn with a probability p of dropping.
 
-    The layer scales what it keeps by 1 / (1 - p), with its own p. The first dimension is time: T for fresh masks, 1 for
-    variational ones. Masks are bfloat16: it holds 0 and 1 exactly, in half of float32's memory, and is converted to
-    float32 in a third of the time that bool takes.
+    The first dimension is time: T for a fresh mask, 1 for a variational one. Drawn masks are bfloat16: it holds 0 and 1
+    exactly, in half of float32's memory, and is converted to float32 in a third of the time that bool takes.
+
+    Attributes:
+        keep: 1 where an entry is kept, 0 where it is dropped.
+        scale: What is kept is multiplied by this, 1 / (1 - p).
+    """
+
+    keep: Tensor
+    scale: float
+
+    def factors(self, dtype: torch.dtype) -> Tensor:
+        """What the mask multiplies with: 0 or `scale`, in `dtype`."""
+        return self.keep.to(dtype, copy=True).mul_(self.scale)
+
+    @staticmethod
+    def join(parts: Sequence["Mask"], join: Callable[[list[Tensor]], Tensor]) -> "Mask":
+        """One mask of several, which must have been drawn with the same p."""
+        if len({part.scale for part in parts}) > 1:
+            raise ArgumentError("masks drawn with different p cannot be joined: draw them anew")
+        return Mask(join([part.keep for part in parts]), parts[0].scale)
+
+
+class LayerMasks(NamedTuple):
+    """The masks of one layer; None where that dropout is off.
 
     Attributes:
         input: (T or 1, B, F), on the layer's input, the same for both directions.
@@ -40,9 +62,9 @@ class LayerMasks(NamedTuple):
         state: (T or 1, D, B, H), on the hidden state that a step hands to the next.
     """
 
-    input: Tensor | None
-    output: Tensor | None
-    state: Tensor | None
+    input: Mask | None = None
+    output: Mask | None = None
+    state: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -57,22 +79,55 @@ class DropoutMasks:
     layers: tuple[LayerMasks, ...]
     variational: bool
 
+    def map(self, fn: Callable[[Tensor], Tensor]) -> "DropoutMasks":
+        """Masks of the same p, with `fn` applied to every tensor."""
+        return DropoutMasks(map_state(fn, self.layers), self.variational)
+
+    def to(self, device: torch.device | str) -> "DropoutMasks":
+        """The same masks on another device."""
+        return self.map(lambda keep: keep.to(device))
+
     def narrow(self, start: int, stop: int) -> "DropoutMasks":
         """The masks of the time steps `start` to `stop` (exclusive), counted from the first step these masks cover."""
-        if self.variational:
-            return self
-        return DropoutMasks(map_state(lambda mask: mask[start:stop], self.layers), variational=False)
+        return self if self.variational else self.map(lambda keep: keep[start:stop])
 
     @staticmethod
     def cat(pieces: Sequence["DropoutMasks"]) -> "DropoutMasks":
-        """Joins the masks of consecutive stretches of time."""
+        """Joins the masks of consecutive stretches of time.
+
+        Raises:
+            ArgumentError: The pieces were drawn with different p.
+        """
         if len(pieces) == 1 or pieces[0].variational:
             return pieces[0]
+        return DropoutMasks._join(pieces, torch.cat)
+
+    def renewed(self, fresh: "DropoutMasks", rows: Tensor) -> "DropoutMasks":
+        """Masks in which the rows where `rows` (B,) is true have the fresh ones.
+
+        Raises:
+            ArgumentError: The fresh masks were drawn with another p.
+        """
+        return DropoutMasks._join((fresh, self), lambda pair: where_rows(rows, *pair))
+
+    @staticmethod
+    def _join(pieces: Sequence["DropoutMasks"], join: Callable[[Any], Tensor]) -> "DropoutMasks":
         joined = []
         for layers in zip(*(piece.layers for piece in pieces), strict=True):  # the same layer of every piece
             places = zip(*layers, strict=True)
-            joined.append(LayerMasks(*(None if place[0] is None else torch.cat(place) for place in places)))
-        return DropoutMasks(tuple(joined), variational=False)
+            joined.append(LayerMasks(*(None if place[0] is None else Mask.join(place, join) for place in places)))
+        return DropoutMasks(tuple(joined), pieces[0].variational)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain lists, tuples, numbers and tensors, as a checkpoint holds them."""
+        layers = [[None if mask is None else tuple(mask) for mask in layer] for layer in self.layers]
+        return {"layers": layers, "variational": self.variational}
+
+    @staticmethod
+    def from_state_dict(saved: dict[str, Any]) -> "DropoutMasks":
+        """The masks that `state_dict` gave."""
+        layers = ((None if mask is None else Mask(*mask) for mask in layer) for layer in saved["layers"])
+        return DropoutMasks(tuple(LayerMasks(*layer) for layer in layers), saved["variational"])
 
 
 def check_probability(name: str, p: float) -> float:
@@ -82,8 +137,8 @@ def check_probability(name: str, p: float) -> float:
     return float(p)
 
 
-def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Tensor | None:
-    """A mask of independent entries, 0 with probability `p`, else 1, in bfloat16; None for p = 0.
+def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | None:
+    """A mask of independent entries, dropped with probability `p`; None for p = 0.
 
     On a CPU an entry takes 16 random bits, a tenth of `bernoulli_`'s time: the probability is right to 2^-17. Rare
     outcomes, which that would not serve, are left to `bernoulli_`, as are other devices. The randomness is that of
@@ -91,8 +146,9 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Tensor | 
     """
     if p == 0.0:
         return None
+    scale = 1.0 / (1.0 - p)
     if device.type != "cpu" or min(p, 1.0 - p) < _RARE:
-        return torch.empty(*shape, device=device, dtype=torch.bfloat16).bernoulli_(1.0 - p)
+        return Mask(torch.empty(*shape, device=device, dtype=torch.bfloat16).bernoulli_(1.0 - p), scale)
     count = math.prod(shape)
     lanes = torch.empty((count + 3) // 4 * 4, dtype=torch.int16, device=device)
     limit = round((1.0 - p) * 2**16) - 2**15
@@ -100,35 +156,45 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Tensor | 
         # `random_` without a range leaves the sign bit zero; from the least integer on, all 64 bits are random.
         block.view(torch.int64).random_(-(2**63), None)  # four lanes at once, each uniform in [-2^15, 2^15)
         torch.lt(block, limit, out=block).mul_(_ONE)
-    return lanes.view(torch.bfloat16)[:count].view(*shape)
+    return Mask(lanes.view(torch.bfloat16)[:count].view(*shape), scale)
 
 
-def drop(x: Tensor, mask: Tensor, p: float) -> Tensor:
-    """Where `mask` (T or 1, ..., F) is 1, x (T, ..., F) times 1 / (1 - p); where it is 0, 0."""
-    if len(mask) == 1:
-        return x * scaled(mask, p, x.dtype)
-    dropped: Tensor = _Drop.apply(x, mask, p)
+def drop(x: Tensor, mask: Mask) -> Tensor:
+    """Where `mask` (T or 1, ..., F) keeps, x (T, ..., F) times the mask's scale; else 0."""
+    if len(mask.keep) == 1 or mask.keep.requires_grad:
+        return x * mask.factors(x.dtype)
+    dropped: Tensor = _Drop.apply(x, *mask)
     return dropped
-
-
-def scaled(mask: Tensor, p: float, dtype: torch.dtype) -> Tensor:
-    """What a mask multiplies with: 0 or 1 / (1 - p), in `dtype`."""
-    return mask.to(dtype, copy=True).mul_(1.0 / (1.0 - p))
 
 
 class _Drop(torch.autograd.Function):
     """`drop` that keeps only the 16-bit mask for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Tensor, p: float) -> Tensor:
-        ctx.save_for_backward(mask)
-        ctx.p = p
-        return scaled(mask, p, x.dtype).mul_(x)
+    def forward(x: Tensor, keep: Tensor, scale: float) -> Tensor:
+        return Mask(keep, scale).factors(x.dtype).mul_(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
+        _, keep, ctx.scale = inputs
+        ctx.save_for_backward(keep)
+        ctx.save_for_forward(keep)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (mask,) = ctx.saved_tensors
-        return _Drop.apply(grad, mask, ctx.p), None, None
+        (keep,) = ctx.saved_tensors
+        return _Drop.apply(grad, keep, ctx.scale), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, keep: Tensor, scale: float) -> tuple[Tensor, int]:
+        x, keep = (a[None] if dim is None else a.movedim(dim, 0) for a, dim in zip((x, keep), in_dims, strict=False))
+        return x * Mask(keep, scale).factors(x.dtype), 0
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *rest: None) -> Tensor:
+        (keep,) = ctx.saved_tensors
+        dropped: Tensor = _Drop.apply(tangent, keep, ctx.scale)
+        return dropped
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rnn_lightning.nn.dropout import Mask
 from rnn_lightning.nn.fused_gru import FusedGRU
 from rnn_lightning.nn.fused_lstm import FusedLSTM
 from rnn_lightning.nn.fused_rnn import FusedRNN
@@ -24,10 +25,9 @@ def fused_recurrence(
     x: Tensor,
     state: tuple[Tensor, ...],
     weights: Sequence[Tensor],
-    mask: Tensor | None = None,
+    mask: Mask | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
-    p: float = 0.0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer in one direction over all time steps; arguments and results are those of `recurrence`.
 
@@ -38,13 +38,14 @@ def fused_recurrence(
     dtype = x.dtype
     if torch.is_autocast_enabled(x.device.type) and dtype != torch.float64:  # autocast leaves float64 as it is
         dtype = torch.get_autocast_dtype(x.device.type)
+    keep, scale = (None, 1.0) if mask is None else mask
     with without_autocast(x):
         if dtype in (torch.bfloat16, torch.float16) or x.dtype != dtype:
             x, state, weights = x.float(), tuple(s.float() for s in state), [w.float() for w in weights]
         if lengths is None:
-            output, final = _run(mode, x, state, weights, mask, p, reverse=reverse)
+            output, final = _run(mode, x, state, weights, keep, scale, reverse=reverse)
         else:
-            output, final = _run_lengths(mode, x, state, weights, mask, p, lengths, reverse)
+            output, final = _run_lengths(mode, x, state, weights, keep, scale, lengths, reverse)
         return output.to(dtype), tuple(s.to(dtype) for s in final)
 
 
@@ -54,12 +55,12 @@ def _run(
     state: tuple[Tensor, ...],
     weights: Sequence[Tensor],
     mask: Tensor | None,
-    p: float,
+    scale: float,
     reverse: bool = False,
     sizes: tuple[int, ...] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *state, *weights))
-    steps = Steps(x.shape[0], x.shape[1], reverse, sizes, p, keep)
+    steps = Steps(x.shape[0], x.shape[1], reverse, sizes, scale, keep)
     state = tuple(s.contiguous() for s in state)
     biases = weights if len(weights) == 4 else (*weights, None, None)
     if mode == "LSTM":
@@ -77,7 +78,7 @@ def _run_lengths(
     state: tuple[Tensor, ...],
     weights: Sequence[Tensor],
     mask: Tensor | None,
-    p: float,
+    scale: float,
     lengths: Tensor,
     reverse: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -100,7 +101,7 @@ def _run_lengths(
     elif mask is not None:
         mask = mask.flatten(0, 1).index_select(0, place).view_as(mask)
     state = tuple(s.index_select(0, order) for s in state)
-    output, final = _run(mode, x, state, weights, mask, p, sizes=sizes)
+    output, final = _run(mode, x, state, weights, mask, scale, sizes=sizes)
     output = output.masked_fill(past[..., None], 0.0).flatten(0, 1).index_select(0, back).view_as(output)
     unsort = torch.empty_like(order).scatter_(0, order, torch.arange(batch, device=x.device))
     return output, tuple(s.index_select(0, unsort) for s in final)

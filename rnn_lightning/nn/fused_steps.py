@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_lightning.nn.dropout import scaled
+from rnn_lightning.nn.dropout import Mask
 from rnn_lightning.nn.fused_product import NARROW, accumulate
 
 BLOCK = 2**19
@@ -66,7 +66,7 @@ class Steps:
         reverse: Whether time runs from the last step to the first; not together with `sizes`.
         sizes: The number of rows that have a step t, for each t; rows are sorted by length, the longest first.
             None where all rows have all steps.
-        p: The probability with which the state mask drops.
+        scale: What the state mask multiplies what it keeps with.
         keep: Whether a backward pass may follow, for which a forward pass keeps its gates.
     """
 
@@ -74,7 +74,7 @@ class Steps:
     batch: int
     reverse: bool = False
     sizes: tuple[int, ...] | None = None
-    p: float = 0.0
+    scale: float = 1.0
     keep: bool = True
 
     def blocks(self, width: int) -> list[tuple[int, int]]:
@@ -91,7 +91,7 @@ class Steps:
 
     def masks(self, mask: Tensor | None, like: Tensor) -> "StepMasks | None":
         """What each step multiplies its state with; mask (T or 1, B, H), like (T, B, H)."""
-        return None if mask is None else StepMasks(mask, self.p, like)
+        return None if mask is None else StepMasks(mask, self.scale, like)
 
     def views(self, part: Tensor, start: int) -> list[Tensor]:
         """The running rows of each step, in running order; part (S, B, ...) begins at step `start`."""
@@ -168,9 +168,9 @@ class StepMasks:
     So they are never in memory for all steps but as 16 bits an entry.
     """
 
-    def __init__(self, mask: Tensor, p: float, like: Tensor) -> None:
-        self.mask, self.like, self.scale = mask, like, 1.0 / (1.0 - p)
-        self.same = scaled(mask, p, like.dtype).expand_as(like) if len(mask) == 1 else None
+    def __init__(self, mask: Tensor, scale: float, like: Tensor) -> None:
+        self.mask, self.like, self.scale = mask, like, scale
+        self.same = Mask(mask, scale).factors(like.dtype).expand_as(like) if len(mask) == 1 else None
 
     def __getitem__(self, steps: slice) -> Tensor:
         """(S, B, H), valid until the next stretch is asked for."""

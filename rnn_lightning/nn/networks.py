@@ -97,6 +97,7 @@ class Seq2VecNet(RecurrentNet):
         state: State | None = None,
         lengths: Tensor | None = None,
         masks: DropoutMasks | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """One output for each sequence.
 
@@ -108,11 +109,12 @@ class Seq2VecNet(RecurrentNet):
             state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
             lengths: (B,) integers in [0, T]: each row is read up to its own length.
             masks: From `sample_masks`; in training drawn if not given.
+            reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.
 
         Returns:
             y (B, O), or (O,) unbatched, and the final state in the layout of `state`.
         """
-        _, state = self.layers(x, state, lengths, masks)
+        _, state = self.layers(x, state, lengths, masks, reset)
         h = state[0] if isinstance(state, tuple) else state  # (L * D, B, H)
         top = torch.cat((h[-2], h[-1]), dim=-1) if self.layers.bidirectional else h[-1]
         return self.head(top), state
@@ -130,6 +132,7 @@ class Seq2SeqNet(RecurrentNet):
         state: State | None = None,
         lengths: Tensor | None = None,
         masks: DropoutMasks | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, State]:
         """One output for each step of each sequence.
 
@@ -138,11 +141,12 @@ class Seq2SeqNet(RecurrentNet):
             state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
             lengths: (B,) integers in [0, T]. Past a row's length its output is zero, bias included.
             masks: From `sample_masks`; in training drawn if not given.
+            reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.
 
         Returns:
             y (B, T, O), in the form of `x`, and the final state in the layout of `state`.
         """
-        output, state = self.layers(x, state, lengths, masks)
+        output, state = self.layers(x, state, lengths, masks, reset)
         if isinstance(output, PackedSequence):
             return output._replace(data=self.head(output.data)), state
         y = self.head(output)  # (B, T, O)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn.dropout import Mask
 from rnn_lightning.nn.fused_product import SMALLEST
 
 Path = Literal["auto", "torch", "fused", "reference"]
@@ -38,9 +39,10 @@ def force_path(path: Path) -> Iterator[None]:
 def choose_path(
     mode: str,
     x: Tensor,
-    state_mask: Tensor | None = None,
+    state_mask: Mask | None = None,
     ragged: bool = False,
     step_size: int | None = None,
+    resets: bool = False,
 ) -> Literal["torch", "fused", "reference"]:
     """The path of a layer.
 
@@ -58,16 +60,21 @@ def choose_path(
         state_mask: The mask of state dropout, if there is one.
         ragged: Whether the rows have lengths.
         step_size: The multiplications of a step's product with the state, B * G * H * H, where known.
+        resets: Whether new sequences begin within the rows, which only the reference knows.
     """
     path = "auto" if torch.compiler.is_compiling() else _path.get()  # Dynamo knows no context variables
     if path == "torch" and state_mask is not None:
         raise ArgumentError('force_path("torch") has no state dropout: set state_dropout=0, or force "fused" or "auto"')
+    if resets:
+        if path in ("torch", "fused"):
+            raise ArgumentError(f'force_path("{path}") has no reset: leave reset out, or force "reference" or "auto"')
+        return "reference"
     if path != "auto":
         return path
     slow: Literal["torch", "reference"] = "torch" if state_mask is None else "reference"
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         return slow
-    if x.device.type != "cpu" or (state_mask is not None and state_mask.requires_grad):
+    if x.device.type != "cpu" or (state_mask is not None and state_mask.keep.requires_grad):
         return slow
     if state_mask is None and (torch.is_autocast_enabled("cpu") or x.dtype not in (torch.float32, torch.float64)):
         return "torch"

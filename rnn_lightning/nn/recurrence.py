@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnn_lightning.nn.dropout import scaled
+from rnn_lightning.nn.dropout import Mask
 
 Step = Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
@@ -49,10 +49,10 @@ def recurrence(
     x: Tensor,
     state: tuple[Tensor, ...],
     weights: Sequence[Tensor],
-    mask: Tensor | None = None,
+    mask: Mask | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
-    p: float = 0.0,
+    reset: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer in one direction over all time steps.
 
@@ -61,11 +61,13 @@ def recurrence(
         x: (T, B, F).
         state: (h,) or (h, c), each (B, H).
         weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,).
-        mask: (T or 1, B, H), 1 or 0, multiplies the hidden state that a step hands to the next one, together with
-            1 / (1 - p); the step's output and the LSTM's c are untouched.
+        mask: (T or 1, B, H), multiplies the hidden state that a step hands to the next one; the step's output and the
+            LSTM's c are untouched.
         lengths: (B,); past a row's length its output is zero and its state stays as it is.
         reverse: Whether time runs from a row's last step to its first.
-        p: The probability with which `mask` drops.
+        reset: (T, B) bool, true where a new sequence begins at that step: the state before it is zero, and no gradient
+            goes back across it. With `reverse` a sequence begins, in the order that the steps run, with its last step:
+            the state before step t is zero where `reset` is true at t + 1. Past a row's length it means nothing.
 
     Returns:
         The outputs (T, B, H), and the state as the next step would receive it.
@@ -75,10 +77,9 @@ def recurrence(
         dtype = torch.get_autocast_dtype(x.device.type)
         x, state, weights = x.to(dtype), tuple(s.to(dtype) for s in state), [w.to(dtype) for w in weights]
         with torch.autocast(x.device.type, enabled=False):
-            return recurrence(mode, x, state, weights, mask, lengths, reverse, p)
-    if mask is not None:
-        mask = scaled(mask, p, x.dtype)
-    return _loop(STEPS[mode], x, state, weights, mask, lengths, reverse)
+            return recurrence(mode, x, state, weights, mask, lengths, reverse, reset)
+    factors = None if mask is None else mask.factors(x.dtype)
+    return _loop(STEPS[mode], x, state, weights, factors, lengths, reverse, reset)
 
 
 def _loop(
@@ -89,6 +90,7 @@ def _loop(
     mask: Tensor | None,
     lengths: Tensor | None,
     reverse: bool,
+    reset: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases or (None, None)
@@ -96,9 +98,12 @@ def _loop(
     if lengths is not None:  # what stands past a row's end, were it NaN, must not reach the weights' gradients
         past = torch.arange(steps, device=x.device)[:, None] >= lengths  # (T, B)
         x = x.masked_fill(past[..., None], 0.0)
+    begins = None if reset is None else _begins(reset, lengths, reverse)
     gates = F.linear(x, w_ih, b_ih).unbind(0)  # T times (B, G * H)
     outputs = list(gates)  # each is overwritten by its step's output
     for t in reversed(range(steps)) if reverse else range(steps):
+        if begins is not None:
+            state = tuple(torch.where(begins[t], 0.0, s) for s in state)
         new = step(gates[t], F.linear(state[0], w_hh, b_hh), state)
         output = new[0]  # (B, H)
         if mask is not None:
@@ -109,3 +114,12 @@ def _loop(
             output = torch.where(alive, output, torch.zeros_like(output))
         outputs[t], state = output, new
     return torch.stack(outputs), state
+
+
+def _begins(reset: Tensor, lengths: Tensor | None, reverse: bool) -> Tensor:
+    """(T, B, 1), true where the state before a step is zero; steps past a row's end begin nothing."""
+    if lengths is not None:
+        reset = reset & (torch.arange(len(reset), device=reset.device)[:, None] < lengths)
+    if reverse:  # the step after, which time runs through before
+        reset = torch.cat((reset[1:], torch.zeros_like(reset[:1])))
+    return reset[..., None]

@@ -4,13 +4,14 @@ Legend: B batch, T time steps, F features of a layer's input, H hidden units, L 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, check_probability, draw_mask, drop
+from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask, check_probability, draw_mask, drop
 from rnn_lightning.nn.fused import fused_recurrence
 from rnn_lightning.nn.init import Init, check_init, initialize_layers
 from rnn_lightning.nn.path import choose_path
@@ -118,6 +119,7 @@ class RecurrentLayers(nn.RNNBase):
         hx: State | None = None,
         lengths: Tensor | None = None,
         masks: DropoutMasks | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, State]:
         """Runs the stack over a batch of sequences, as torch.nn does.
 
@@ -127,35 +129,51 @@ class RecurrentLayers(nn.RNNBase):
             lengths: (B,) integers in [0, T]. Past a row's length its outputs are zero, and its state is the one at its
                 last step, as with packed sequences and `tf.nn.dynamic_rnn`. Length 0 leaves the state as it was.
             masks: From `sample_masks`, applied also in evaluation; in training they are drawn if not given.
+            reset: (B, T) bool with `batch_first`, else (T, B); (T,) unbatched. True where a new sequence begins at that
+                step: the state before it is zero, and no gradient goes back across it. The backward direction of
+                bidirectional layers begins anew with the last step of each sequence. Padding begins nothing.
 
         Returns:
             The top layer's output, (B, T, D * H) or in the form of the input, and the final state in the form of `hx`.
 
         Raises:
-            ArgumentError: `lengths` that do not fit, or given with packed input; masks of another batch size or T.
+            ArgumentError: `lengths` that do not fit, or given with packed input; masks of another batch size or T; a
+                `reset` of another shape or type.
         """
         if isinstance(input, PackedSequence):
-            return self._forward_packed(input, hx, lengths, masks)
+            return self._forward_packed(input, hx, lengths, masks, reset)
         if input.dim() == 2:
             batch_dim = 0 if self.batch_first else 1
             hx = map_state(lambda s: s.unsqueeze(1), hx)
             if lengths is not None and lengths.dim() == 0:
                 lengths = lengths.unsqueeze(0)
-            output, state = self._forward_batched(input.unsqueeze(batch_dim), hx, lengths, masks)
+            if reset is not None and reset.dim() == 1:
+                reset = reset.unsqueeze(batch_dim)
+            output, state = self._forward_batched(input.unsqueeze(batch_dim), hx, lengths, masks, reset)
             return output.squeeze(batch_dim), map_state(lambda s: s.squeeze(1), state)
-        return self._forward_batched(input, hx, lengths, masks)
+        return self._forward_batched(input, hx, lengths, masks, reset)
 
     def _forward_batched(
-        self, input: Tensor, hx: State | None, lengths: Tensor | None, masks: DropoutMasks | None
+        self,
+        input: Tensor,
+        hx: State | None,
+        lengths: Tensor | None,
+        masks: DropoutMasks | None,
+        reset: Tensor | None,
     ) -> tuple[Tensor, State]:
         """`forward` for an input of three dimensions."""
         time_dim, batch_dim = (1, 0) if self.batch_first else (0, 1)
         batch, steps = input.shape[batch_dim], input.shape[time_dim]
         lengths = _check_lengths(lengths, batch, steps)
+        if reset is not None:
+            _check_reset(reset, (batch, steps) if self.batch_first else (steps, batch))
         if masks is None and self.training:
             masks = self.sample_masks(batch, steps)
         work = batch * self.weight_hh_l0.numel()
-        if masks is None and choose_path(self.mode, input, None, lengths is not None, work) == "torch":
+        if (
+            masks is None
+            and choose_path(self.mode, input, None, lengths is not None, work, reset is not None) == "torch"
+        ):
             return self._forward_torch(input, hx, lengths)
         hx = self._initial(batch, hx)
         self.check_forward_args(input, hx, None)  # type: ignore[arg-type]  # torch's own checks of the shapes
@@ -164,7 +182,9 @@ class RecurrentLayers(nn.RNNBase):
         if masks is not None:
             _check_masks(masks, batch, steps)
         x = input.transpose(0, time_dim)  # (T, B, F)
-        output, state = self._forward_layers(x, hx, lengths, masks)
+        if reset is not None:
+            reset = reset.transpose(0, time_dim).to(x.device)  # (T, B)
+        output, state = self._forward_layers(x, hx, lengths, masks, reset)
         return output.transpose(0, time_dim), state
 
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
@@ -195,15 +215,24 @@ class RecurrentLayers(nn.RNNBase):
         return (zeros, zeros) if self.mode == "LSTM" else zeros
 
     def _forward_packed(
-        self, input: PackedSequence, hx: State | None, lengths: Tensor | None, masks: DropoutMasks | None
+        self,
+        input: PackedSequence,
+        hx: State | None,
+        lengths: Tensor | None,
+        masks: DropoutMasks | None,
+        reset: Tensor | None,
     ) -> tuple[PackedSequence, State]:
         if lengths is not None:
             raise ArgumentError("lengths given with packed input, which has its own: leave lengths out")
         dropping = self.training and (self.input_dropout or self.output_dropout or self.state_dropout)
-        if masks is None and not dropping and choose_path(self.mode, input.data, ragged=True) == "torch":
+        if (
+            masks is None
+            and not dropping
+            and choose_path(self.mode, input.data, ragged=True, resets=reset is not None) == "torch"
+        ):
             return super().forward(input, hx)
         padded, lengths = pad_packed_sequence(input, self.batch_first)
-        output, state = self._forward_batched(padded, hx, lengths, masks)
+        output, state = self._forward_batched(padded, hx, lengths, masks, reset)
         if input.sorted_indices is not None:
             output = output.index_select(0 if self.batch_first else 1, input.sorted_indices)
             lengths = lengths[input.sorted_indices.cpu()]
@@ -231,7 +260,7 @@ class RecurrentLayers(nn.RNNBase):
         return output, state
 
     def _forward_layers(
-        self, x: Tensor, hx: State, lengths: Tensor | None, masks: DropoutMasks | None
+        self, x: Tensor, hx: State, lengths: Tensor | None, masks: DropoutMasks | None, reset: Tensor | None
     ) -> tuple[Tensor, State]:
         """Layer by layer. x (T, B, F), hx (L * D, B, H) or a pair -> (T, B, D * H) and the state."""
         directions = 2 if self.bidirectional else 1
@@ -239,19 +268,19 @@ class RecurrentLayers(nn.RNNBase):
         work = x.shape[1] * self.weight_hh_l0.numel()
         finals = []
         for layer in range(self.num_layers):
-            mask = masks.layers[layer] if masks is not None else LayerMasks(None, None, None)
+            mask = masks.layers[layer] if masks is not None else LayerMasks()
             if mask.input is not None:
-                x = drop(x, mask.input, self.input_dropout)
+                x = drop(x, mask.input)
             rows = slice(layer * directions, (layer + 1) * directions)
             state = tuple(s[rows] for s in initial)
-            path = choose_path(self.mode, x, mask.state, lengths is not None, work)
+            path = choose_path(self.mode, x, mask.state, lengths is not None, work, reset is not None)
             if path == "torch":
                 x, final = self._torch_layer(layer, x, state, lengths)
             else:
-                x, final = self._own_layer(layer, x, state, lengths, mask.state, path)
+                x, final = self._own_layer(layer, x, state, lengths, mask.state, reset, path)
             finals.append(final)
             if mask.output is not None:
-                x = drop(x, mask.output, self.output_dropout)
+                x = drop(x, mask.output)
             if layer < self.num_layers - 1:
                 x = nn.functional.dropout(x, self.dropout, self.training)
         states = finals[0]
@@ -265,21 +294,21 @@ class RecurrentLayers(nn.RNNBase):
         x: Tensor,
         state: tuple[Tensor, ...],
         lengths: Tensor | None,
-        mask: Tensor | None,
+        mask: Mask | None,
+        reset: Tensor | None,
         path: str,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One layer, as a whole or step by step. x (T, B, F), state (D, B, H) each, mask (T or 1, D, B, H)."""
         outputs, finals = [], []
         lengths = lengths if lengths is None else lengths.to(x.device)
-        run = fused_recurrence if path == "fused" else recurrence
+        run = fused_recurrence if path == "fused" else partial(recurrence, reset=reset)
         for direction in range(len(state[0])):
             output, final = run(
                 self.mode,
                 x,
                 tuple(s[direction] for s in state),
                 self.all_weights[layer * len(state[0]) + direction],
-                mask=None if mask is None else mask[:, direction],
-                p=self.state_dropout,
+                mask=None if mask is None else mask._replace(keep=mask.keep[:, direction]),
                 lengths=lengths,
                 reverse=direction == 1,
             )
@@ -331,11 +360,22 @@ def _check_lengths(lengths: Tensor | None, batch: int, steps: int) -> Tensor | N
     return lengths
 
 
+def _check_reset(reset: Tensor, shape: tuple[int, int]) -> None:
+    if reset.shape != shape or reset.dtype != torch.bool:
+        raise ArgumentError(
+            f"reset is {reset.dtype} of shape {tuple(reset.shape)}: give bool of shape {shape}, true where a new sequence "
+            "begins"
+        )
+
+
 def _check_masks(masks: DropoutMasks, batch: int, steps: int) -> None:
     for layer in masks.layers:
         for mask in layer:
-            if mask is not None and (mask.shape[-2] != batch or mask.shape[0] != (1 if masks.variational else steps)):
+            if mask is None:
+                continue
+            time, rows = mask.keep.shape[0], mask.keep.shape[-2]
+            if rows != batch or time != (1 if masks.variational else steps):
                 raise ArgumentError(
-                    f"masks are for {mask.shape[0]} steps of {mask.shape[-2]} rows, the input has {steps} of {batch}: "
+                    f"masks are for {time} steps of {rows} rows, the input has {steps} of {batch}: "
                     f"draw them with sample_masks({batch}, {steps})"
                 )

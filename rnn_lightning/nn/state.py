@@ -1,28 +1,43 @@
 """The recurrent state: what a stack hands from one time step, or one chunk, to the next.
 
+A state is a tensor, or any nest of tuples, lists, dicts, named tuples and dataclasses of tensors, with None and numbers in
+it. All of them behave alike in every function here.
+
 Legend: B batch, T time steps, H hidden units, L layers, D directions.
 """
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from rnn_lightning.errors import ArgumentError
+
 State: TypeAlias = Tensor | tuple[Tensor, Tensor]
 """torch's layout: h (L * D, B, H) for RNN and GRU, the pair (h, c) of such tensors for LSTM."""
 
 
-def map_state(fn: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """Applies `fn` to every tensor of a state, or of any nest of tuples, lists and dicts; what is no tensor stays."""
+def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:
+    """Applies `fn` to every tensor of a state, together with those in the same place of `others`; the rest stays."""
     if isinstance(state, Tensor):
-        return fn(state)
-    if isinstance(state, dict):
-        return {key: map_state(fn, value) for key, value in state.items()}
-    if isinstance(state, tuple) and hasattr(state, "_fields"):  # a named tuple takes its fields one by one
-        return type(state)(*(map_state(fn, part) for part in state))
+        return fn(state, *others)
     if isinstance(state, (tuple, list)):
-        return type(state)(map_state(fn, part) for part in state)
+        parts = [map_state(fn, *same) for same in zip(state, *others, strict=True)]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)  # a named tuple takes fields
+    if isinstance(state, Mapping):
+        mapped: Any = copy.copy(state)
+        for key in state:
+            mapped[key] = map_state(fn, *(part[key] for part in (state, *others)))
+        return mapped
+    if is_dataclass(state) and not isinstance(state, type):
+        mapped = copy.copy(state)
+        for field in fields(state):  # past a frozen class's own __setattr__
+            parts = [getattr(part, field.name) for part in (state, *others)]
+            object.__setattr__(mapped, field.name, map_state(fn, *parts))
+        return mapped
     return state
 
 
@@ -32,22 +47,34 @@ def detach_state(state: Any) -> Any:
 
 
 def where_rows(rows: Tensor, first: Any, second: Any) -> Any:
-    """Row by row, the state `first` where `rows` (B,) is true, else `second`; both of one structure."""
-    if isinstance(first, Tensor):
-        return torch.where(rows.to(first.device)[:, None], first, second)
-    if isinstance(first, dict):
-        return {key: where_rows(rows, value, second[key]) for key, value in first.items()}
-    return type(first)(where_rows(rows, a, b) for a, b in zip(first, second, strict=True))
+    """Row by row, the state `first` where `rows` (B,) is true, else `second`; both of one structure.
+
+    Raises:
+        ArgumentError: A tensor has not B rows where a state has them, in its second-last dimension.
+    """
+
+    def choose(a: Tensor, b: Tensor) -> Tensor:
+        if a.dim() == 0:  # a number for all rows
+            return b
+        if a.shape[-2 if a.dim() > 1 else 0] != len(rows):
+            raise ArgumentError(
+                f"the state has a tensor of shape {tuple(a.shape)} for {len(rows)} rows: give states whose second-last "
+                "dimension are the rows, such as (layers, B, hidden) or (B, hidden)"
+            )
+        here = rows.to(a.device)
+        return torch.where(here[:, None] if a.dim() > 1 else here, a, b)
+
+    return map_state(choose, first, second)
 
 
 def reset_rows(state: Any, reset: Tensor) -> Any:
     """Zeroes the state of the rows that begin a new sequence.
 
     Args:
-        state: Tensors of shape (L * D, B, H), or a tuple of them.
+        state: Tensors of shape (L * D, B, H), or a nest of them.
         reset: (B,) bool, true where row i begins a new sequence.
 
     Returns:
-        A new state; rows where `reset` is false are unchanged.
+        A new state; rows where `reset` is false are unchanged, as is what belongs to no row.
     """
     return where_rows(reset, map_state(torch.zeros_like, state), state)

@@ -30,7 +30,13 @@ class Unrolled(NamedTuple):
     hidden: list[list[list[Tensor]]]
 
 
-def unrolled(layers: RecurrentLayers, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> Unrolled:
+def unrolled(
+    layers: RecurrentLayers,
+    x: Tensor,
+    state: State | None = None,
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> Unrolled:
     """Runs a stack without dropout, one time step and one layer after the other.
 
     Args:
@@ -38,10 +44,11 @@ def unrolled(layers: RecurrentLayers, x: Tensor, state: State | None = None, len
         x: (B, T, F).
         state: The initial state, h (L * D, B, H) or (h, c); zeros if not given.
         lengths: (B,) integers in [0, T]; a row's state stays as it is from its end on.
+        reset: (B, T) bool, true where a new sequence begins at that step.
 
     Returns:
-        The same values as `layers.eval()(x, state, lengths)`, as nodes of one graph, also where the weights need no
-        gradient.
+        The same values as `layers.eval()(x, state, lengths, reset=reset)`, as nodes of one graph, also where the weights
+        need no gradient.
     """
     directions = 2 if layers.bidirectional else 1
     if state is None:
@@ -52,6 +59,7 @@ def unrolled(layers: RecurrentLayers, x: Tensor, state: State | None = None, len
         initial = (initial[0].detach().requires_grad_(), *initial[1:])  # h is in a graph, whatever the weights are
     steps = x.shape[1]
     inputs = list(x.unbind(1))  # T times (B, F)
+    begins = [None] * (steps + 1) if reset is None else [*reset.to(x.device).unbind(1), reset.new_zeros(len(x))]
     hidden, finals = [], []
     for layer in range(layers.num_layers):
         nodes: list[list[Tensor]] = [[] for _ in range(steps)]
@@ -60,7 +68,11 @@ def unrolled(layers: RecurrentLayers, x: Tensor, state: State | None = None, len
             at = tuple(part[row] for part in initial)
             for t in reversed(range(steps)) if direction == 1 else range(steps):
                 alive = None if lengths is None else (lengths.to(x.device) - t).clamp(0, 1)
-                _, at = recurrence(layers.mode, inputs[t][None], at, layers.all_weights[row], lengths=alive)
+                anew = begins[t + direction]  # backwards, a sequence begins with its last step
+                if anew is not None and lengths is not None:
+                    anew = anew & (lengths.to(x.device) > t + direction)
+                zeroed = None if anew is None else anew[None]
+                _, at = recurrence(layers.mode, inputs[t][None], at, layers.all_weights[row], None, alive, reset=zeroed)
                 nodes[t].append(at[0])
             finals.append(at)
         inputs = [torch.cat(pair, dim=1) if directions == 2 else pair[0] for pair in nodes]  # (B, D * H) each

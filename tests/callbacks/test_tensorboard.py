@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -154,13 +154,26 @@ class Figures:
         self.__dict__.setdefault("figures", {})[tag] = figure
 
 
-def run(callback, model, train, val):
+class Batches(LightningDataModule):
+    """Lists of batches; each target is the next input if it says so."""
+
+    def __init__(self, train, val, predicts_next_input):
+        super().__init__()
+        self.train, self.val, self.predicts_next_input = train, val, predicts_next_input
+
+    def train_dataloader(self):
+        return DataLoader(self.train, batch_size=None)
+
+    def val_dataloader(self):
+        return DataLoader(self.val, batch_size=None)
+
+
+def run(callback, model, train, val, predicts_next_input=False):
     """Two epochs over lists of batches."""
     kept = type("Kept", (Figures, type(callback)), {})()
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", max_epochs=2, callbacks=[kept], enable_model_summary=False, **silent)
-    trainer.fit(model, DataLoader(train, batch_size=None), DataLoader(val, batch_size=None))
-    assert model.observers == []
+    trainer.fit(model, Batches(train, val, predicts_next_input))
     return kept.figures, trainer
 
 
@@ -194,7 +207,7 @@ def test_a_series_of_ones_own_has_a_forecast_of_its_second_half():
     series = torch.sin(torch.arange(41) * 0.3).view(1, 41, 1)
     batch = {"x": series[:, :-1], "y": series[:, 1:]}
     model = Seq2Seq(1, 1, hidden_size=8)
-    figures, _ = run(SeriesFigures(), model, [batch] * 3, [batch])
+    figures, _ = run(SeriesFigures(), model, [batch] * 3, [batch], predicts_next_input=True)
     with torch.no_grad():
         whole = model(batch["x"])[0][0, :, 0]
         y, state = model(batch["x"][:, :20])
@@ -210,6 +223,13 @@ def test_a_series_of_ones_own_has_a_forecast_of_its_second_half():
     np.testing.assert_array_equal(forecast.get_xdata(), np.arange(20, 41))
     truth = curve(figures["val/forecast"], "what really comes")
     np.testing.assert_allclose(truth.get_ydata(), series[0, 20:, 0])
+
+
+def test_targets_that_are_the_next_inputs_by_chance_are_no_forecast():
+    constant = {"x": torch.ones(2, 10, 1), "y": torch.ones(2, 10, 1)}
+    figures, _ = run(SeriesFigures(), Seq2Seq(1, 1, hidden_size=4), [constant], [constant])
+    assert set(figures) == {"val/error_by_step", "val/window"}
+    assert {line.get_label() for line in figures["val/window"].axes[0].get_lines()} == {"targets", "predictions"}
 
 
 def test_a_confusion_matrix_counts_every_sequence():
@@ -253,7 +273,10 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
     trainer.fit(model, DataLoader([batch] * 3, batch_size=None))
     events = EventAccumulator(str(tmp_path / "t/version_0")).Reload()
     model.train()
-    *_, (loss_sum, targets, _) = model.passes(batch, "train")
+    whole = model.plan(batch, training=True)[-1]  # the last pass
+    state = None if tbptt is None else model.net.layers(batch["x"][:, : whole.begin])[1].detach()
+    start = whole.chunk[0].start
+    loss_sum, targets, *_ = model.chunk_step({"x": batch["x"][:, start:], "y": batch["y"][:, start:]}, state)
     gradients = torch.autograd.grad(loss_sum / targets, list(model.parameters()))
     norm = torch.stack([g.norm() for g in gradients]).norm().item()
     assert [event.value for event in events.Scalars("train/grad_norm")] == pytest.approx([norm] * 3, rel=1e-4)

@@ -51,6 +51,6 @@ def test_the_baseline_is_the_loss_of_knowing_when_but_not_what(delay):
 def test_a_seq2seq_module_takes_the_batches():
     data, batch = batch_of(count=4, delay=5)
     model = Seq2Seq(data.input_size, data.output_size, task="classification", cell="gru", hidden_size=8)
-    loss, targets, _ = model.chunk_step(model.prepare_batch(batch), None)
+    loss, targets, *_ = model.chunk_step(model.prepare_batch(batch), None)
     assert targets == 4 * 25
     assert float(loss.detach()) / targets == pytest.approx(math.log(9), rel=0.2)  # knows nothing yet

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from rnn_lightning import ArgumentError
+from rnn_lightning.models import Seq2Seq
 from rnn_lightning.models.batch import as_batch, cut, valid_steps
+from rnn_lightning.models.plan import Span
 
 X, Y = torch.randn(3, 5, 2), torch.randn(3, 5)
 
@@ -11,7 +13,7 @@ def test_a_pair_is_x_and_y():
     batch = as_batch((X, Y))
     assert batch["x"] is X
     assert batch["y"] is Y
-    assert as_batch([X, Y], input_size=2)["y"] is Y
+    assert as_batch([X, Y])["y"] is Y
 
 
 def test_predicting_needs_no_targets():
@@ -26,7 +28,7 @@ def test_predicting_needs_no_targets():
         ({"y": Y}, "needs x and y"),
         ((X, Y, Y), "pair"),
         ("no batch", "pair|needs x"),
-        ((X[0], Y), "shape"),
+        ((X[0], X[0]), "shape"),
         ((X[:, :0], Y), "shape"),
         ({"x": X, "y": Y, "lengths": torch.tensor([5, 5])}, "lengths"),
         ({"x": X, "y": Y, "lengths": torch.tensor([5.0, 5.0, 5.0])}, "lengths"),
@@ -35,22 +37,23 @@ def test_predicting_needs_no_targets():
         ({"x": X, "y": Y, "mask": torch.ones(3, 4, dtype=torch.bool)}, "mask"),
         ({"x": X, "y": Y, "mask": torch.ones(3, 5)}, "mask"),
         ({"x": X, "y": Y, "reset": torch.ones(3)}, "reset"),
+        ({"x": X, "y": Y, "reset": torch.ones(3, 4, dtype=torch.bool)}, r"\(3,\) or \(3, 5\)"),
     ],
 )
 def test_what_does_not_fit_is_one_line(batch, words):
     with pytest.raises(ArgumentError, match=words) as error:
-        as_batch(batch)
+        Seq2Seq(2, 1).prepare_batch(batch)
     assert "\n" not in str(error.value)
 
 
 def test_features_must_fit_the_model():
     with pytest.raises(ArgumentError, match="input_size is 3"):
-        as_batch((X, Y), input_size=3)
+        Seq2Seq(3, 1).prepare_batch((X, Y))
 
 
 def test_cut_counts_lengths_from_its_first_step():
     lengths, mask = torch.tensor([5, 1, 3]), torch.rand(3, 5) > 0.5
-    chunk = cut({"x": X, "y": Y, "mask": mask, "lengths": lengths, "name": "kept"}, 2, 4)
+    chunk = cut({"x": X, "y": Y, "mask": mask, "lengths": lengths, "name": "kept"}, Span(2, 4))
     assert torch.equal(chunk["x"], X[:, 2:4])
     assert torch.equal(chunk["y"], Y[:, 2:4])
     assert torch.equal(chunk["mask"], mask[:, 2:4])
@@ -76,9 +79,27 @@ def test_valid_steps_joins_lengths_and_mask():
         ({"x": X, "y": Y, "lengths": torch.ones(3, dtype=torch.bool)}, "lengths"),
         ({"x": X, "y": Y[:2]}, "2 rows, x has 3"),
         ({"x": X.long(), "y": Y}, "floats"),
+        ({"x": X[..., 0].long(), "y": Y}, r"int64 of shape \(3, 5\), which look like tokens: .*x.float.*embedding"),
     ],
 )
 def test_wrong_types_are_one_line(batch, words):
     with pytest.raises(ArgumentError, match=words) as error:
-        as_batch(batch)
+        Seq2Seq(2, 1).prepare_batch(batch)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("x", [torch.ones(3, 5, dtype=torch.int64), torch.randn(3, 5), torch.randn(3, 5, 1, 8, 8)])
+def test_a_model_of_ones_own_takes_any_x_with_rows_and_steps(x):
+    assert as_batch((x, Y))["x"] is x
+
+
+def test_rows_may_be_cut_each_at_its_own_place():
+    batch = {"x": X, "y": Y, "lengths": torch.tensor([5, 2, 4]), "reset": torch.rand(3, 5) > 0.5}
+    begins = torch.tensor([3, 0, 2])
+    chunk = cut(batch, Span(3, 5, begins), ("x",))
+    assert chunk["lengths"].tolist() == [2, 2, 2]
+    for row, begin in enumerate(begins):
+        assert torch.equal(chunk["x"][row], X[row, begin : begin + 2])
+        assert torch.equal(chunk["reset"][row], batch["reset"][row, begin : begin + 2])
+    assert chunk["y"] is Y
+    assert cut(batch, Span(1, 3, ends=begins))["lengths"].tolist() == [2, 0, 1]

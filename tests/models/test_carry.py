@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from rnn_lightning import ArgumentError
 from rnn_lightning.data import SyntheticSine
 from rnn_lightning.models import Seq2Seq, TruncatedBPTT
+from rnn_lightning.models.carry import CarriedStates
 
 
 def seq2seq(cell="lstm", **arguments):
@@ -71,19 +72,19 @@ def test_a_reset_row_begins_with_a_zero_state(fit):
     assert loss == pytest.approx((torch.cat((first, second), 1) - y).square().mean().item(), rel=1e-6)
 
 
-def test_variational_masks_stay_with_their_sequence():
-    module = seq2seq(carry_state=True, state_dropout=0.5, variational=True).train()
-    x, y = stream()
-    first, second = pieces(x, y, 12)
-    list(module.passes(first, "train"))
-    masks = module._carried.get("train", second)[1]
-    list(module.passes({**second, "reset": torch.tensor([False, True, False])}, "train"))
-    after = module._carried.get("train", second)[1]
-    for old, new in zip(masks.layers, after.layers, strict=True):
-        assert torch.equal(old.state[..., [0, 2], :], new.state[..., [0, 2], :])
-    assert not all(
-        torch.equal(a.state[..., 1, :], b.state[..., 1, :]) for a, b in zip(masks.layers, after.layers, strict=True)
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(4, 6)])
+def test_variational_masks_are_drawn_anew_for_each_batch_and_stay_within_it(tbptt, fit):
+    module, seen = seq2seq(carry_state=True, state_dropout=0.5, variational=True, tbptt=tbptt), []
+    chunk_step = module.chunk_step
+    module.chunk_step = lambda chunk, state: (
+        seen.append(chunk["masks"].layers[1].state.keep) or chunk_step(chunk, state)
     )
+    fit(module, pieces(*stream(), 12), precision="64-true")
+    half = len(seen) // 2  # two batches
+    assert half == (1 if tbptt is None else 5)
+    for masks in (seen[:half], seen[half:]):
+        assert all(torch.equal(masks[0], mask) for mask in masks)
+    assert not torch.equal(seen[0], seen[half])
 
 
 def test_another_number_of_rows_is_an_error(fit):
@@ -97,13 +98,12 @@ def test_the_carried_state_is_in_the_checkpoint(dropout, fit, tmp_path):
     module = seq2seq(carry_state=True, **dropout)
     trainer = fit(module, pieces(*stream(), 12), precision="64-true")
     trainer.save_checkpoint(tmp_path / "a.ckpt")
-    loaded = Seq2Seq.load_from_checkpoint(tmp_path / "a.ckpt", carry_state=True)
-    batch = {"x": torch.zeros(3, 2, 1)}
-    (state, masks), (again, masks_again) = (m._carried.get("train", batch) for m in (module, loaded))
+    loaded = CarriedStates()
+    (rank,) = torch.load(tmp_path / "a.ckpt", weights_only=True)["ranks"]
+    loaded.load_state_dict(rank["carried"])
+    state, again = (carried.take("train", 3) for carried in (module.carried, loaded))
+    assert len(state) == 2
     assert all(torch.equal(a, b) for a, b in zip(state, again, strict=True))
-    assert (masks is None) == (masks_again is None) == (not dropout)
-    if masks is not None:
-        assert torch.equal(masks.layers[1].state, masks_again.layers[1].state)
 
 
 def test_data_that_is_not_contiguous_is_refused():

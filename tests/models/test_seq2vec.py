@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from rnn_lightning import ArgumentError
 from rnn_lightning.models import Seq2Vec, TruncatedBPTT
 from rnn_lightning.models.batch import as_batch
+from rnn_lightning.nn import DropoutMasks
 
 
 def seq2vec(cell="gru", **arguments):
@@ -50,6 +51,13 @@ def test_the_gradient_goes_back_k2_steps_from_each_rows_own_end(cell, lengths, k
     assert module.trainer.callback_metrics["train/loss"].item() == pytest.approx(loss.item(), rel=1e-6)
 
 
+def evaluated(module, data):
+    """The outputs and the final state in evaluation."""
+    with torch.no_grad():
+        _, outputs, state = module._predict(data, 0)
+    return outputs["prediction"], state
+
+
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(1, 12),
@@ -59,15 +67,30 @@ def test_the_gradient_goes_back_k2_steps_from_each_rows_own_end(cell, lengths, k
 def test_evaluation_in_chunks_equals_the_whole(k1, more, lengths):
     data = batch(3, 9) if lengths is None else batch(3, 9, lengths=torch.tensor(lengths))
     whole, chunked = seq2vec().eval(), seq2vec(tbptt=TruncatedBPTT(k1, k1 + more)).eval()
-    for wanted, found in zip(whole.outputs(data, None), chunked.outputs(data, None), strict=True):
+    for wanted, found in zip(evaluated(whole, data), evaluated(chunked, data), strict=True):
         torch.testing.assert_close(found, wanted)
 
 
-def test_variational_masks_serve_the_steps_without_a_graph_too():
-    module = seq2vec(state_dropout=0.5, variational=True, tbptt=TruncatedBPTT(2, 3))
-    data = batch(masks=module.net.sample_masks(4))
-    whole = module.net(data["x"], masks=data["masks"])[0]
-    torch.testing.assert_close(module.outputs(data, None)[0], whole)
+@pytest.mark.parametrize("variational", [False, True])
+def test_masks_serve_the_steps_without_a_graph_too(variational, fit):
+    """The state that the pass with a graph begins with is that of the whole run under the same masks."""
+    sgd = {"optimizer": lambda p: torch.optim.SGD(p, 0.0)}
+    module, seen, data = (
+        seq2vec(state_dropout=0.5, variational=variational, tbptt=TruncatedBPTT(2, 3), **sgd),
+        [],
+        batch(),
+    )
+    chunk_step = module.chunk_step
+    module.chunk_step = lambda chunk, state: seen.append((chunk, state)) or chunk_step(chunk, state)
+    drawn = []
+    sample_masks = module.net.sample_masks
+    module.net.sample_masks = lambda *shape: drawn.append(sample_masks(*shape)) or drawn[-1]
+    fit(module, [data], precision="64-true")
+    ((chunk, state),) = seen
+    assert torch.equal(chunk["x"], data["x"][:, 8:])
+    assert len(drawn) == (1 if variational else 5)
+    masks = drawn[0] if variational else DropoutMasks.cat(drawn).narrow(0, 8)
+    torch.testing.assert_close(state, module.net.layers(data["x"][:, :8], None, None, masks)[1])
 
 
 @pytest.mark.parametrize("step_every", ["chunk", "batch", 2])
@@ -88,7 +111,7 @@ def test_regression_takes_values():
     torch.manual_seed(0)
     module = Seq2Vec(3, 2, task="regression", hidden_size=5)
     x, y = torch.randn(4, 6, 3), torch.randn(4, 2)
-    loss_sum, targets, _ = module.chunk_step(as_batch((x, y)), None)
+    loss_sum, targets, *_ = module.chunk_step(as_batch((x, y)), None)
     torch.testing.assert_close(loss_sum / targets, F.mse_loss(module(x)[0], y))
 
 

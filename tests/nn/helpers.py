@@ -47,7 +47,7 @@ def random_state(layers: Any, batch: int) -> Any:
 
 def no_masks(layers: Any) -> DropoutMasks:
     """Masks of no dropout at all: they make the layers run one by one, each on torch's kernel."""
-    return DropoutMasks((LayerMasks(None, None, None),) * layers.num_layers, variational=True)
+    return DropoutMasks((LayerMasks(),) * layers.num_layers, variational=True)
 
 
 def outcome(run: Callable[[Tensor, Any], tuple[Tensor, Any]], module: Any, x: Tensor, hx: Any) -> dict[str, Tensor]:

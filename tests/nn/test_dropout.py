@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.nn import DropoutMasks
+from rnn_lightning.nn import DropoutMasks, Mask
 from rnn_lightning.nn.dropout import check_probability, draw_mask, drop
 
 from .helpers import DEVICES, make
@@ -18,7 +18,7 @@ P = {"input_dropout": 0.1, "output_dropout": 0.5, "state_dropout": 0.9}
 
 def all_masks(masks):
     """The masks of all layers with their probability of dropping."""
-    return [(mask, p) for layer in masks.layers for mask, p in zip(layer, P.values(), strict=True)]
+    return [(mask.keep, p) for layer in masks.layers for mask, p in zip(layer, P.values(), strict=True)]
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -28,17 +28,17 @@ def test_shapes(variational, bidirectional):
     masks, time, directions = layers.sample_masks(4, 7), 1 if variational else 7, 2 if bidirectional else 1
     assert masks.variational == variational
     for layer, features in zip(masks.layers, (5, 3 * directions), strict=True):
-        assert layer.input.shape == (time, 4, features)
-        assert layer.output.shape == (time, 4, 3 * directions)
-        assert layer.state.shape == (time, directions, 4, 3)
+        assert layer.input.keep.shape == (time, 4, features)
+        assert layer.output.keep.shape == (time, 4, 3 * directions)
+        assert layer.state.keep.shape == (time, directions, 4, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, 7], ids=["variational", "fresh"])
 def test_what_is_kept_is_scaled_and_so_is_its_gradient(rows, dtype):
     x, mask = torch.randn(7, 4, 5, dtype=dtype, requires_grad=True), draw_mask((rows, 4, 5), 0.3, torch.device("cpu"))
-    y = drop(x, mask, 0.3)
-    expected = torch.where(mask.bool(), x / 0.7, 0.0)
+    y = drop(x, mask)
+    expected = torch.where(mask.keep.bool(), x / 0.7, 0.0)
     tolerance = {} if dtype != torch.bfloat16 else {"rtol": 0.02, "atol": 0.0}
     torch.testing.assert_close(y, expected, **tolerance)
     grad = torch.randn_like(y)
@@ -49,7 +49,7 @@ def test_what_is_kept_is_scaled_and_so_is_its_gradient(rows, dtype):
 @pytest.mark.parametrize("rows", [1, 3])
 def test_second_derivatives_of_a_masked_input(rows):
     x, mask = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True), torch.randint(0, 2, (rows, 2, 4))
-    assert torch.autograd.gradgradcheck(lambda x: drop(x.sin(), mask.bfloat16(), 0.4), x)
+    assert torch.autograd.gradgradcheck(lambda x: drop(x.sin(), Mask(mask.bfloat16(), 1 / 0.6)), x)
 
 
 def test_fresh_masks_stay_small_for_the_backward_pass():
@@ -57,7 +57,7 @@ def test_fresh_masks_stay_small_for_the_backward_pass():
     kept = []
     x = torch.randn(6, 4, 5, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.dtype) or t, lambda t: t):
-        drop(x, draw_mask((6, 4, 5), 0.3, x.device), 0.3)
+        drop(x, draw_mask((6, 4, 5), 0.3, x.device))
     assert kept == [torch.bfloat16]
 
 
@@ -87,8 +87,8 @@ def test_layers_kinds_directions_rows_steps_and_units_are_independent(variationa
     layers = make("lstm", 40, 40, 3, variational=variational, **dict.fromkeys(P, 0.5))
     both = make("lstm", 40, 40, 1, bidirectional=True, variational=variational, **dict.fromkeys(P, 0.5))
     batch, steps = (200, None) if variational else (20, 10)
-    masks = [mask for layer in layers.sample_masks(batch, steps).layers for mask in layer]
-    two_ways = both.sample_masks(batch, steps).layers[0].state
+    masks = [mask.keep for layer in layers.sample_masks(batch, steps).layers for mask in layer]
+    two_ways = both.sample_masks(batch, steps).layers[0].state.keep
     pairs = list(itertools.combinations([mask.flatten() for mask in masks], 2))
     pairs.append((two_ways[:, 0].flatten(), two_ways[:, 1].flatten()))
     for mask in masks:
@@ -124,8 +124,8 @@ def test_one_piece_joins_to_itself():
 def test_drawing_a_mask():
     assert draw_mask((2, 3), 0.0, torch.device("cpu")) is None
     mask = draw_mask((2, 3), 0.5, torch.device("cpu"))
-    assert (mask.shape, mask.dtype) == ((2, 3), torch.bfloat16)
-    assert not mask.requires_grad
+    assert (mask.keep.shape, mask.keep.dtype, mask.scale) == ((2, 3), torch.bfloat16, 2.0)
+    assert not mask.keep.requires_grad
 
 
 def test_probabilities():
@@ -141,7 +141,7 @@ def test_probabilities():
 @pytest.mark.parametrize("p", [0.004, 0.1, 0.3, 0.5, 0.77, 0.995])
 def test_every_lane_of_a_random_word_keeps_with_the_same_probability(p):
     """Four entries share 64 random bits: each within 5 sigma, and no two of them correlated."""
-    mask = draw_mask((4 * 250_000,), p, torch.device("cpu"))
+    mask = draw_mask((4 * 250_000,), p, torch.device("cpu")).keep
     kept = (mask > 0).double().view(-1, 4)
     rows, sigma = len(kept), math.sqrt(p * (1 - p))
     assert float((kept.mean(0) - (1 - p)).abs().max()) < 5 * sigma / math.sqrt(rows)
@@ -159,5 +159,68 @@ def test_every_value_of_a_lane_occurs():
 
 @pytest.mark.parametrize("p", [1e-12, 1e-3, 0.999])
 def test_rare_outcomes_keep_their_probability(p):
-    mask = draw_mask((1000, 1000), p, torch.device("cpu"))
+    mask = draw_mask((1000, 1000), p, torch.device("cpu")).keep
     assert abs(float((mask == 0).double().mean()) - p) < 5e-3 * math.sqrt(p * (1 - p))
+
+
+@pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
+def test_masks_keep_their_own_p_in_a_layer_with_another(variational):
+    """What is kept is scaled by the p that the mask was drawn with, at each of the three places."""
+    drawn = make("rnn_relu", 5, 3, 2, variational=variational, **P)
+    other = make("rnn_relu", 5, 3, 2, variational=variational, **dict.fromkeys(P, 0.3))
+    none = make("rnn_relu", 5, 3, 2)
+    for layers in (other, none):
+        layers.load_state_dict(drawn.state_dict())
+    x, masks = torch.randn(4, 7, 5, dtype=torch.float64), drawn.sample_masks(4, 7)
+    expected = drawn(x, masks=masks)
+    for layers in (other, none):
+        torch.testing.assert_close(layers(x, masks=masks), expected, rtol=0, atol=0)
+
+
+def test_a_seed_draws_the_bits_it_always_drew():
+    torch.manual_seed(7)
+    masks = make("gru", 3, 4, 2, **dict.fromkeys(P, 0.5)).sample_masks(2, 2)
+    bits = torch.cat([mask.keep.flatten() for layer in masks.layers for mask in layer])
+    assert "".join(str(int(bit)) for bit in bits[:48]) == "111101111101100011010100000110011000101111010110"
+
+
+def test_masks_go_into_a_checkpoint_as_plain_values(tmp_path):
+    masks = make("gru", 5, 3, 2, state_dropout=0.3, variational=True).sample_masks(4)
+    torch.save(masks.state_dict(), tmp_path / "masks.pt")
+    again = DropoutMasks.from_state_dict(torch.load(tmp_path / "masks.pt", weights_only=True))
+    assert again.variational
+    for one, other in zip(again.layers, masks.layers, strict=True):
+        assert torch.equal(one.state.keep, other.state.keep)
+        assert (one.state.scale, one.input, one.output) == (other.state.scale, None, None)
+
+
+def test_masks_of_different_p_are_not_joined():
+    one, other = (make("gru", 5, 3, state_dropout=p).sample_masks(4, 2) for p in (0.3, 0.4))
+    with pytest.raises(ArgumentError, match="different p"):
+        DropoutMasks.cat([one, other])
+    with pytest.raises(ArgumentError, match="different p"):
+        one.renewed(other, torch.tensor([True, False, True, False]))
+
+
+def test_rows_that_begin_anew_get_fresh_masks():
+    layers = make("gru", 5, 3, 2, bidirectional=True, variational=True, **P)
+    old, fresh = layers.sample_masks(4), layers.sample_masks(4)
+    new = old.renewed(fresh, torch.tensor([False, True, False, True]))
+    for parts in zip(new.layers, old.layers, fresh.layers, strict=True):
+        for mask, kept, drawn in zip(*parts, strict=True):
+            assert torch.equal(mask.keep[..., [0, 2], :], kept.keep[..., [0, 2], :])
+            assert torch.equal(mask.keep[..., [1, 3], :], drawn.keep[..., [1, 3], :])
+
+
+@pytest.mark.parametrize("rows", [1, 3], ids=["variational", "fresh"])
+def test_transforms_pass_through_a_masked_input(rows):
+    x, tangent = torch.randn(2, 3, 2, 4, dtype=torch.float64).unbind(0)
+    mask = Mask(torch.randint(0, 2, (rows, 2, 4)).bfloat16(), 1 / 0.6)
+    factors = mask.factors(torch.float64)
+    value, change = torch.func.jvp(lambda x: drop(x, mask), (x,), (tangent,))
+    torch.testing.assert_close(value, x * factors)
+    torch.testing.assert_close(change, tangent * factors)
+    torch.testing.assert_close(torch.func.jacrev(lambda x: drop(x, mask).sum())(x), factors.expand_as(x))
+    torch.testing.assert_close(
+        torch.vmap(lambda x: drop(x, mask))(torch.stack((x, tangent))), torch.stack((value, change))
+    )

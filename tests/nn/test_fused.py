@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 import rnn_lightning.nn
 import rnn_lightning.nn.fused_product as products
 import rnn_lightning.nn.fused_steps as fused_steps
-from rnn_lightning.nn import force_path
+from rnn_lightning.nn import Mask, force_path
 from rnn_lightning.nn.fused import fused_recurrence
 from rnn_lightning.nn.recurrence import recurrence
 
@@ -54,7 +54,7 @@ def test_equals_the_reference(mode, reverse, block, memory, narrow, monkeypatch)
     cases = itertools.product((True, False), (None, 1, T), (None, (5, 1, 3), (0, 4, 2), (3, 3, 0), (0, 0, 0)))
     for (bias, rows, lengths), use in itertools.product(cases, ("both", "output", "state")):
         leaves = problem(mode, bias)
-        mask = None if rows is None else (torch.rand(rows, B, H) > 0.5).double() * 2
+        mask = None if rows is None else Mask((torch.rand(rows, B, H) > 0.5).double(), 2.0)
         args = mask, None if lengths is None else torch.tensor(lengths), reverse
         actual, expected = (outcome(run, mode, leaves, *args, use=use) for run in (fused_recurrence, recurrence))
         for one, other in zip(actual, expected, strict=True):
@@ -65,7 +65,10 @@ def test_equals_the_reference(mode, reverse, block, memory, narrow, monkeypatch)
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_equal_finite_differences(mode, lengths):
     leaves, parts = problem(mode), 2 if mode == "LSTM" else 1
-    mask, lengths = torch.rand(T, B, H, dtype=torch.float64) + 0.5, None if lengths is None else torch.tensor(lengths)
+    mask, lengths = (
+        Mask(torch.rand(T, B, H, dtype=torch.float64) + 0.5, 1.0),
+        None if lengths is None else torch.tensor(lengths),
+    )
 
     def run(x, *rest):
         y, final = fused_recurrence(mode, x, rest[:parts], rest[parts:], mask, lengths)
@@ -81,12 +84,12 @@ def test_float32_is_as_exact_as_the_reference(mode, reverse, monkeypatch):
     for limit in ("SMALLEST", "NARROW", "MANY"):
         monkeypatch.setattr(products, limit, 1)
     exact = problem(mode, sizes=(20, 32, 16, 48))
-    mask = (torch.rand(20, 32, 48) > 0.5).double() * 2
+    mask = Mask((torch.rand(20, 32, 48) > 0.5).bfloat16(), 2.0)
     rounded = [leaf.detach().float().requires_grad_() for leaf in exact]
     for lengths in (None, torch.randint(0, 21, (32,))):
         expected = outcome(recurrence, mode, exact, mask, lengths, reverse)
-        by_step = outcome(recurrence, mode, rounded, mask.float(), lengths, reverse)
-        actual = outcome(fused_recurrence, mode, rounded, mask.float(), lengths, reverse)
+        by_step = outcome(recurrence, mode, rounded, mask, lengths, reverse)
+        actual = outcome(fused_recurrence, mode, rounded, mask, lengths, reverse)
         for one, step, other in zip(actual, by_step, expected, strict=True):
             error, usual = ((v.double() - other).norm() / other.norm() for v in (one, step))
             assert error < 1e-5 + 5 * usual

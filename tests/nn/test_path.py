@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.nn import force_path
+from rnn_lightning.nn import Mask, force_path
 from rnn_lightning.nn.path import choose_path
 
-X, MASK = torch.zeros(3, 2, 4), torch.ones(1, 2, 4)
+X, MASK = torch.zeros(3, 2, 4), Mask(torch.ones(1, 2, 4), 2.0)
 
 
 def test_auto_takes_the_fast_path_on_a_cpu():
@@ -43,7 +43,7 @@ def test_auto_takes_what_knows_the_device():
 
 
 def test_masks_that_want_gradients_go_step_by_step():
-    assert choose_path("RNN_TANH", X, MASK.clone().requires_grad_()) == "reference"
+    assert choose_path("RNN_TANH", X, Mask(torch.ones(1, 2, 4, requires_grad=True), 2.0)) == "reference"
 
 
 @pytest.mark.parametrize("path", ["reference", "fused"])

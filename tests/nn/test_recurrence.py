@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from rnn_lightning.nn import Mask
 from rnn_lightning.nn.recurrence import STEPS, recurrence
 
 T, B, F, H = 3, 2, 2, 2
@@ -35,6 +36,7 @@ def test_gradients_equal_finite_differences(mode, reverse):
 
         def run(x, mask, *rest, lengths=lengths):
             parts = 2 if mode == "LSTM" else 1
+            mask = None if mask is None else Mask(mask, 1.5)
             y, final = recurrence(mode, x, rest[:parts], rest[parts:], mask, lengths, reverse)
             return (y, *final)
 
@@ -45,8 +47,8 @@ def test_gradients_equal_finite_differences(mode, reverse):
 def test_reverse_is_forward_on_reversed_time(mode):
     x, state, weights = problem(mode)
     mask = torch.rand(T, B, H, dtype=torch.float64)
-    y, final = recurrence(mode, x, state, weights, mask, reverse=True)
-    y_flipped, final_flipped = recurrence(mode, x.flip(0), state, weights, mask.flip(0))
+    y, final = recurrence(mode, x, state, weights, Mask(mask, 2.0), reverse=True)
+    y_flipped, final_flipped = recurrence(mode, x.flip(0), state, weights, Mask(mask.flip(0), 2.0))
     torch.testing.assert_close(y, y_flipped.flip(0))
     torch.testing.assert_close(final, final_flipped)
 
@@ -72,25 +74,25 @@ def test_a_relu_network_of_one_unit():
 
 def test_the_mask_acts_on_what_a_step_hands_on():
     """The step's output and the state given are whole; the final state is masked."""
-    mask = torch.tensor([2.0, 0.0, 2.0], dtype=torch.float64)[:, None, None]
+    mask = Mask(torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)[:, None, None], 2.0)
     y, final = scalar("RNN_RELU", [1.0, 1.0, 1.0], [4.0], [1.0], [1.0], mask=mask)
     assert (y, final) == ([5.0, 11.0, 1.0], [2.0])
     y, final = scalar("RNN_RELU", [1.0, 1.0, 1.0], [4.0], [1.0], [1.0], mask=mask, reverse=True)
     assert (y, final) == ([1.0, 11.0, 5.0], [2.0])  # time 2 first: 5, handed on as 10; 11, handed on as 0; 1, as 2
-    y, final = scalar("RNN_RELU", [1.0, 1.0], [4.0], [1.0], [1.0], mask=mask[:1])
+    y, final = scalar("RNN_RELU", [1.0, 1.0], [4.0], [1.0], [1.0], mask=mask._replace(keep=mask.keep[:1]))
     assert (y, final) == ([5.0, 11.0], [22.0])
 
 
 def test_the_mask_spares_the_memory():
     """With all gates half open, c_t = c_(t-1) / 2 whatever happens to h."""
-    y, (h, c) = scalar("LSTM", [0.0, 0.0], [0.0, 8.0], [0.0] * 4, [0.0] * 4, mask=torch.zeros(1, 1, 1))
+    y, (h, c) = scalar("LSTM", [0.0, 0.0], [0.0, 8.0], [0.0] * 4, [0.0] * 4, mask=Mask(torch.zeros(1, 1, 1), 2.0))
     assert (h, c) == (0.0, 2.0)
     assert y == pytest.approx([0.5 * torch.tanh(torch.tensor(c, dtype=torch.float64)).item() for c in (4.0, 2.0)])
 
 
 def test_a_gru_keeps_half_of_what_was_handed_on():
     """With all gates half open, h_t = m h_(t-1) / 2."""
-    mask = torch.full((1, 1, 1), 3.0, dtype=torch.float64)
+    mask = Mask(torch.ones(1, 1, 1, dtype=torch.float64), 3.0)
     assert scalar("GRU", [0.0, 0.0], [8.0], [0.0] * 3, [0.0] * 3, mask=mask) == ([4.0, 6.0], [18.0])
 
 

@@ -28,7 +28,7 @@ def per_step(layers, masks, lengths=None):
     directions = 2 if layers.bidirectional else 1
 
     def at(mask, p, t, *index):
-        return 1.0 if mask is None else mask[(0 if masks.variational else t, *index)].double() / (1 - p)
+        return 1.0 if mask is None else mask.keep[(0 if masks.variational else t, *index)].double() / (1 - p)
 
     def run_row(layer, direction, x, row, h, c):
         """x, a list of the inputs of one row's steps -> its outputs and the final state."""

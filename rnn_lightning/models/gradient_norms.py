@@ -1,0 +1,111 @@
+"""`gradient_norms`, how far gradients reach: the norm of dLoss/dh_t against t, per layer, cut where the training cuts it.
+
+Legend: B batch, T time steps, H hidden units, L layers.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.batch import Batch
+from rnn_lightning.models.batch import cut
+from rnn_lightning.models.plan import Span
+from rnn_lightning.models.sequence_module import SequenceModule
+from rnn_lightning.nn import Unrolled, unrolled, without_dropout
+from rnn_lightning.nn.lengths import length_mask
+
+
+class GradientNorms(NamedTuple):
+    """Norms of the gradients that reach each time step, the mean over the sequences that are still running there.
+
+    Attributes:
+        last: (L, T), of the loss of each sequence's last target alone: what vanishes or explodes on the way back.
+        every: (L, T), of the sum of the losses of all targets, as the training adds them up.
+    """
+
+    last: Tensor
+    every: Tensor
+
+
+def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
+    """Measures dLoss/dh_t on a batch, over the passes that truncated BPTT makes in training, at fixed weights.
+
+    The network runs without dropout, step by step from a state of zeros. No gradient is left on any parameter, and no
+    random number is drawn.
+
+    Args:
+        module: `Seq2Vec` or `Seq2Seq`.
+        batch: From `prepare_batch`, with targets, on the module's device.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        # Copies: the tensors of a validation may be such that no gradient can be taken with them.
+        batch = {key: value.clone() if isinstance(value, Tensor) else value for key, value in batch.items()}
+        batch["x"] = x = batch["x"].to(next(module.parameters()).dtype)  # (B, T, I)
+        rows, steps, layers = len(x), x.shape[1], module.net.layers
+        shape = (layers.num_layers, 2 if layers.bidirectional else 1, steps, rows, layers.hidden_size)
+        last, every = x.new_zeros(shape), x.new_zeros(shape)  # gradients
+        state, at = None, 0
+        for window in module.plan(batch, training=True):
+            restart = (Span(at, window.begin),) if window.begin > at else ()
+            with torch.no_grad(), without_dropout(layers):
+                for span in (*restart, *window.dark):
+                    before = cut(batch, span, module.time_keys)
+                    state = layers(before["x"], state, before.get("lengths"), reset=before.get("reset"))[1]
+            at = window.begin
+            graph = window.graph
+            chunk = cut(batch, graph, module.time_keys)
+            run = unrolled(layers, chunk["x"], state, chunk.get("lengths"))
+            times = _times(graph, rows, steps, x.device)
+            for into, loss in zip(
+                (last, every), _losses(module, batch, window.chunk[0].start, graph, run), strict=True
+            ):
+                _add(into, loss, run, times)
+        alive = torch.ones(rows, steps, device=x.device)
+        if batch.get("lengths") is not None:
+            alive = length_mask(batch["lengths"], steps, x.device).float()
+    return GradientNorms(_norms(last, alive), _norms(every, alive))
+
+
+def _times(span: Span, rows: int, steps: int, device: torch.device) -> Tensor:
+    """(B, t), the time step of the batch at which each row is in each step of a span."""
+    begins = torch.full((rows,), span.start) if span.begins is None else span.begins
+    times = begins[:, None] + torch.arange(span.stop - span.start)
+    return times.clamp(max=steps - 1).to(device)  # past a row's end there is no gradient
+
+
+def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: Unrolled) -> tuple[Tensor, Tensor]:
+    """The loss of each sequence's last target and that of all targets from `start` on, summed over the sequences."""
+    objective, y_hat, valid = module.objective, module.read(run.output, run.state), module.valid(batch)
+    if y_hat.dim() == 2:  # one target a sequence
+        loss = objective.loss_sum(y_hat, objective.prepare(y_hat, batch["y"], None), None)
+        return loss, loss
+    steps = torch.arange(batch["x"].shape[1], device=batch["x"].device)
+    valid = torch.ones(len(batch["x"]), len(steps), dtype=torch.bool, device=steps.device) if valid is None else valid
+    ends = torch.where(valid, steps, -1).amax(dim=1, keepdim=True)  # (B, 1), the step of each row's last target
+    inside = slice(start, graph.stop)
+    y_hat, valid, last = y_hat[:, start - graph.start :], valid[:, inside], (valid & (steps == ends))[:, inside]
+    y = objective.prepare(y_hat, batch["y"][:, inside], valid)
+    return objective.loss_sum(y_hat, y, last), objective.loss_sum(y_hat, y, valid)
+
+
+def _add(gradients: Tensor, loss: Tensor, run: Unrolled, times: Tensor) -> None:
+    """Adds a pass's gradients: passes that share time steps each have their own graph, and the weights get the sum."""
+    places = [
+        ((layer, direction, t), h)
+        for layer, hidden in enumerate(run.hidden)
+        for t, pair in enumerate(hidden)
+        for direction, h in enumerate(pair)
+    ]
+    found = torch.autograd.grad(loss, [h for _, h in places], retain_graph=True, allow_unused=True)
+    rows = torch.arange(len(times), device=times.device)
+    for ((layer, direction, t), _), gradient in zip(places, found, strict=True):
+        if gradient is not None:
+            gradients[layer, direction].index_put_((times[:, t], rows), gradient.detach(), accumulate=True)
+
+
+def _norms(gradients: Tensor, alive: Tensor) -> Tensor:
+    """(L, T), the mean over the sequences alive of the norm over both directions' hidden units."""
+    norms = gradients.double().square().sum(dim=(1, 4)).sqrt().cpu()  # (L, T, B)
+    alive = alive.T.cpu()  # (T, B)
+    return (norms * alive).sum(dim=2) / alive.sum(dim=1).clamp(min=1)

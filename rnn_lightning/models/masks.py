@@ -1,0 +1,35 @@
+"""`MaskTape`: the dropout masks along a sequence, so that chunks equal the whole also in training."""
+
+from collections.abc import Callable
+
+from rnn_lightning.nn import DropoutMasks
+
+
+class MaskTape:
+    """The masks of one batch, drawn as time goes on; the same step always gets the same mask.
+
+    Args:
+        draw: Draws the masks of that many steps; gives None where there is no dropout.
+        keep: How many of the last steps may be asked for again: the k2 of a pass.
+    """
+
+    def __init__(self, draw: Callable[[int], DropoutMasks | None], keep: int) -> None:
+        self._draw, self._keep = draw, keep
+        self._masks: DropoutMasks | None = None
+        self._first, self._end = 0, 0  # the stretch of time that fresh masks cover
+
+    def get(self, start: int, stop: int) -> DropoutMasks | None:
+        """The masks of the steps `start` to `stop` (exclusive); `start` lies at most at the end of what was drawn."""
+        if self._masks is not None and self._masks.variational:
+            return self._masks
+        if stop > self._end:
+            drawn = self._draw(stop - self._end)
+            if drawn is None or drawn.variational:
+                self._masks = drawn
+                return drawn
+            self._masks = drawn if self._masks is None else DropoutMasks.cat([self._masks, drawn])
+            self._end = stop
+            past = max(0, self._end - self._keep - self._first)  # steps that no pass will ask for again
+            self._masks = self._masks.narrow(past, self._end - self._first)
+            self._first += past
+        return None if self._masks is None else self._masks.narrow(start - self._first, stop - self._first)

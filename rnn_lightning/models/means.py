@@ -1,0 +1,62 @@
+"""`Means`: the loss and the metrics of an epoch, as means over the valid targets of all batches, chunks and ranks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch.strategies import Strategy
+from torch import Tensor
+
+from rnn_lightning.models.ranks import gather
+
+TARGETS = "targets"
+
+
+class Means:
+    """Sums by stage and data loader. A metric object that is updated at every chunk would cost more than a small chunk."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, dict[int, dict[str, Any]]] = {}
+
+    def add(self, stage: str, targets: Tensor | int, sums: Mapping[str, Any], loader: int = 0) -> None:
+        """Adds the sums of a chunk, and the number of its valid targets; what is no number is left alone."""
+        into = self._sums.setdefault(stage, {}).setdefault(loader, {TARGETS: 0})
+        into[TARGETS] = into[TARGETS] + targets
+        for name, value in sums.items():
+            if not isinstance(value, Tensor):
+                into[name] = into.get(name, 0.0) + value
+            elif value.dim() == 0:
+                into[name] = into.get(name, 0.0) + value.detach()
+
+    def compute(self, stage: str, strategy: Strategy) -> dict[str, float]:
+        """The means of a stage over all ranks, by name; of several data loaders also of each, `NAME/loader_I`."""
+        total: dict[int | str, dict[str, float]] = {}
+        for ours in gather(strategy, {k: _floats(v) for k, v in self._sums.get(stage, {}).items()}):
+            for loader, sums in ours.items():
+                for name, value in sums.items():
+                    for place in ("all", loader):
+                        of = total.setdefault(place, {})
+                        of[name] = of.get(name, 0.0) + value
+        if len(total) == 2:
+            del total[next(place for place in total if place != "all")]
+        return {
+            name if place == "all" else f"{name}/loader_{place}": value / sums[TARGETS]
+            for place, sums in total.items()
+            for name, value in sums.items()
+            if name != TARGETS and sums[TARGETS]
+        }
+
+    def clear(self, stage: str) -> None:
+        """Begins a stage anew."""
+        self._sums.pop(stage, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums of the training epoch so far."""
+        return _floats(self._sums.get("train", {}).get(0, {}))
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Takes up what `state_dict` gave."""
+        self._sums = {"train": {0: dict(saved)}} if saved else {}
+
+
+def _floats(sums: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in sums.items()}

@@ -1,0 +1,101 @@
+"""Where truncated BPTT cuts a sequence: plain values, made once a batch, the same for training, evaluation and diagnosis.
+
+`windows(10, k1=3, k2=5)`: four backward passes. The steps before a chunk are run again, with a graph and without their
+losses, from a detached state that an earlier pass has kept; a chunk is cut where a later pass restarts.
+
+    begin at  before   chunk           states kept at
+    0                  [0,1) [1,3)     1, 3
+    1         [1,3)    [3,4) [4,6)     4, 6
+    4         [4,6)    [6,7) [7,9)     7, 9
+    7         [7,9)    [9,10)          10
+"""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Span(NamedTuple):
+    """The time steps `start` to `stop` (exclusive) of a batch.
+
+    Attributes:
+        start: The first step.
+        stop: The step after the last.
+        begins: (B,), where each row has a first step of its own and takes `stop - start` steps from there.
+        ends: (B,), where each row ends here, instead of at its length.
+    """
+
+    start: int
+    stop: int
+    begins: Tensor | None = None
+    ends: Tensor | None = None
+
+
+class Window(NamedTuple):
+    """One backward pass; without a chunk it is that of a device which has no more data than this, while others have.
+
+    Attributes:
+        begin: The step before which its state was kept.
+        chunk: Its losses count. After each span the state is kept.
+        before: Run with a graph, so that gradients flow back through it; its losses do not count.
+        dark: Run first, without a graph.
+        ends_step: Whether the optimizer steps after it.
+    """
+
+    begin: int
+    chunk: tuple[Span, ...] = ()
+    before: tuple[Span, ...] = ()
+    dark: tuple[Span, ...] = ()
+    ends_step: bool = True
+
+    @property
+    def graph(self) -> Span:
+        """All steps that the gradient reaches."""
+        first = (self.before or self.chunk)[0]
+        return first._replace(stop=self.chunk[-1].stop)
+
+
+def windows(steps: int, k1: int, k2: int) -> list[Window]:
+    """The passes over a sequence of T = `steps`: chunks of length k1 (the last may be shorter), gradients over k2 steps."""
+    plan = []
+    for start in range(0, steps, k1):
+        stop, begin = min(start + k1, steps), max(0, start - (k2 - k1))
+        # Later chunks start at multiples of k1, so restarts lie k1 apart: at most one falls inside this chunk.
+        restart = start + (k1 - k2) % k1
+        inside = start < restart < stop and restart + k2 - k1 < steps
+        borders = (start, restart, stop) if inside else (start, stop)
+        plan.append(Window(begin, _spans(borders), _spans((begin, start)) if begin < start else ()))
+    return plan
+
+
+def end_window(steps: int, k1: int, k2: int, lengths: Tensor | None = None) -> list[Window]:
+    """One pass, for one loss at the end: the last k2 steps of each row, and those before k1 at a time without a graph."""
+    if steps <= k2:
+        return [Window(0, _spans((0, steps)))]
+    begins = None if lengths is None else (lengths.cpu() - k2).clamp(min=0)
+    first = steps - k2 if begins is None else int(begins.max())
+    dark = tuple(Span(at, min(at + k1, first), ends=begins) for at in range(0, first, k1))
+    return [Window(0, (Span(first, first + k2, begins),), dark=dark)]
+
+
+def split(plan: Iterable[Window], borders: Iterable[int]) -> list[Window]:
+    """The same passes, with every span cut at these steps."""
+    borders = sorted(borders)
+
+    def cut(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+        inner = ((start, *(at for at in borders if start < at < stop), stop) for start, stop, *_ in spans)
+        return tuple(span for points in inner for span in _spans(points))
+
+    return [w._replace(chunk=cut(w.chunk), before=cut(w.before), dark=cut(w.dark)) for w in plan]
+
+
+def schedule(plan: list[Window], count: int, each: bool, last: bool) -> list[Window]:
+    """The passes of a batch, `count` of them as on the device with the most; steps after `each` or only the `last`."""
+    plan = plan + [Window(plan[-1].chunk[-1].stop)] * (count - len(plan))
+    return [w._replace(ends_step=each or (last and n == count)) for n, w in enumerate(plan, 1)]
+
+
+def _spans(borders: Iterable[int]) -> tuple[Span, ...]:
+    return tuple(Span(*pair) for pair in pairwise(borders))

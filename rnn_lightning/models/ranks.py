@@ -1,0 +1,27 @@
+"""Numbers and states of all processes; with one process they are what they are."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import Strategy
+
+
+def world_size(strategy: Strategy) -> int:
+    """The number of processes."""
+    return getattr(strategy, "world_size", 1)
+
+
+def reduce(strategy: Strategy, value: float, op: str) -> float:
+    """A number, reduced over all processes by "sum" or "max"."""
+    if world_size(strategy) == 1:
+        return float(value)
+    tensor = torch.tensor(value, dtype=torch.float64, device=strategy.root_device)
+    return float(strategy.reduce(tensor, reduce_op=op))
+
+
+def gather(strategy: Strategy, value: Any) -> list[Any]:
+    """A value of every process, in order; it must be picklable."""
+    values = [value] * world_size(strategy)
+    if len(values) > 1:
+        torch.distributed.all_gather_object(values, value)
+    return values

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from typing_extensions import override
 
 from rnn_lightning.batch import Batch, first_rows
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
@@ -36,10 +37,11 @@ class GradientReach(TensorBoardCallback):
         self._norms: list[Tensor] = []  # (L, T) each
         self._figure: Figure | None = None
 
+    @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets the data of another fit."""
         self._probe = self._figure = None
 
+    @override
     def on_validation_batch_end(
         self,
         trainer: Trainer,
@@ -49,13 +51,12 @@ class GradientReach(TensorBoardCallback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keeps the first sequences of the first validation."""
         if self._probe is None and self._draws(trainer, pl_module):
             assert isinstance(pl_module, SequenceModule), "asked by _draws"
             self._probe = first_rows(pl_module.prepare_batch(batch), self.rows)
 
+    @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures and draws."""
         if self._probe is None or not self._draws(trainer, pl_module):
             return
         assert isinstance(pl_module, SequenceModule), "asked by _draws"
@@ -79,12 +80,12 @@ class GradientReach(TensorBoardCallback):
         )
         self.show(trainer, "train/gradient_reach", self._figure)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """The looks so far, so that a resumed run's figure goes on."""
         return {"steps": self._steps, "norms": self._norms}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up what `state_dict` gave."""
         self._steps, self._norms = list(state_dict["steps"]), list(state_dict["norms"])
 
     def _draws(self, trainer: Trainer, module: LightningModule) -> bool:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from torch import nn
 from torch.utils.tensorboard.summary import hparams
+from typing_extensions import override
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.models import SequenceModule
 
 
 class HyperParameters(TensorBoardCallback):
@@ -20,15 +21,15 @@ class HyperParameters(TensorBoardCallback):
         enabled: Whether to write them.
     """
 
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the settings and the names of the metrics."""
         if self.is_active(trainer) and trainer.is_global_zero:
             metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # of these only the names are used
             for summary in hparams(settings(trainer, pl_module), metrics)[:2]:
                 self.write(trainer, summary)
 
+    @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Says that the run came to its end."""
         if self.is_active(trainer) and trainer.is_global_zero and not trainer.interrupted:
             self.write(trainer, hparams({}, {})[2])
 

@@ -4,6 +4,7 @@ import warnings
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from typing_extensions import override
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.models import SequenceModule
@@ -18,7 +19,8 @@ class NetworkGraph(TensorBoardCallback):
         enabled: Whether to add it.
     """
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not (self.is_active(trainer) and trainer.is_global_zero and isinstance(pl_module, SequenceModule)):
             return
         net = pl_module.net

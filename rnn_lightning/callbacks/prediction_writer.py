@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from typing_extensions import override
 
 from rnn_lightning.models import Seq2Vec
 from rnn_lightning.predictions import (
@@ -42,8 +43,8 @@ class PredictionWriter(BasePredictionWriter):
         self.paths: list[Path] = []
         self._open: ExitStack | None = None
 
+    @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Opens the files beside their final places."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._open, self._count, self._first = ExitStack(), 0, None
         self._writers: list[PredictionTable | PredictionArrays] = [PredictionTable(self._path(trainer, ".csv"))]
@@ -55,6 +56,7 @@ class PredictionWriter(BasePredictionWriter):
         if isinstance(pl_module, Seq2Vec) and pl_module.objective.classifies:
             self._tally = ClassTally(pl_module.objective.output_size, _MISTAKES, pl_module.device)
 
+    @override
     def write_on_batch_end(
         self,
         trainer: Trainer,
@@ -65,7 +67,6 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Writes a batch."""
         rows = len(prediction["prediction"])
         numbers = list(batch_indices or range(self._count, self._count + rows))
         self._count += rows
@@ -76,8 +77,8 @@ class PredictionWriter(BasePredictionWriter):
         if self._tally is not None and "y" in prediction:
             self._tally.add(prediction["x"], prediction["y"], prediction["probability"])
 
+    @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Moves the files into place, joins those of all processes, and draws."""
         if self._open is None:
             return
         self._open.close()
@@ -93,8 +94,8 @@ class PredictionWriter(BasePredictionWriter):
         if trainer.is_global_zero and self._first is not None:
             self.paths += self._draw(*self._first, getattr(trainer, "datamodule", None))
 
+    @override
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leaves nothing half-written."""
         if self._open is not None:
             self._open.__exit__(type(exception), exception, exception.__traceback__)
             self._open = None

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from typing_extensions import override
 
 from rnn_lightning.batch import Batch, first_rows
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
@@ -34,16 +35,17 @@ class SeriesFigures(TensorBoardCallback):
         self._first: Batch | None = None  # the first sequence of the validation
         self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets
 
+    @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets the data of another fit."""
         self._first = None
 
+    @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins anew."""
         self._errors = None
         if isinstance(pl_module, Seq2Seq) and self.is_active(trainer):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
 
+    @override
     def on_validation_batch_end(
         self,
         trainer: Trainer,
@@ -53,7 +55,6 @@ class SeriesFigures(TensorBoardCallback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Adds the errors of a batch, and keeps the first sequence."""
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
         sums = outputs["errors"]  # (2, T)
@@ -62,8 +63,8 @@ class SeriesFigures(TensorBoardCallback):
         if self._first is None:
             self._first = first_rows(pl_module.prepare_batch(batch), 1)
 
+    @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws, on rank zero."""
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
         if trainer.world_size > 1:  # other ranks may have had longer or shorter sequences

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rnn_lightning.models.gradient_norms import gradient_norms
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
+from rnn_lightning.models.gradient_norms import gradient_norms
 
 T, U, V = 12, 0.7, 0.4  # steps, input weight, head weight
 

@@ -26,7 +26,9 @@ def drawn(figure):
     image = figures.pixels(figure)
     assert image.dtype == np.uint8
     assert image.shape[2] == 3
-    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 5, "more than an empty page"
+    edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    assert (edges == 255).all(), "nothing is cut off at the edge"
+    assert (image < 128).any(axis=-1).mean() > 0.005, "more than an empty page"
     return image
 
 

@@ -42,12 +42,16 @@ class PredictionWriter(BasePredictionWriter):
         self.folder, self.arrays = Path(folder), arrays
         self.paths: list[Path] = []
         self._open: ExitStack | None = None
+        self._writers: list[PredictionTable | PredictionArrays] = []
+        self._count = 0
+        self._first: tuple[int, Prediction] | None = None  # the first sequence, with its number
+        self._tally: ClassTally | None = None
 
     @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._open, self._count, self._first = ExitStack(), 0, None
-        self._writers: list[PredictionTable | PredictionArrays] = [PredictionTable(self._path(trainer, ".csv"))]
+        self._writers = [PredictionTable(self._path(trainer, ".csv"))]
         if self.arrays:
             self._writers.append(PredictionArrays(self._path(trainer, ".npz")))
         for writer in self._writers:

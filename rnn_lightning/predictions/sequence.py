@@ -49,13 +49,12 @@ class ShownSequence:
         self.inputs[:steps] = self.x
         if self.next_input and self.y is not None:
             self.inputs[steps] = self.y[-1]
-        longer = data.example(steps + ahead) if is_example else None
-        self.timed = longer is not None and "t" in longer and len(longer["t"]) == steps + ahead + 1
+        longer: Batch = (data.example(steps + ahead) if is_example else None) or {}
+        self.timed = "t" in longer and len(longer["t"]) == steps + ahead + 1
         if self.timed:
-            self.t, known = (
-                longer["t"],
-                torch.cat((longer["x"][0], longer["y"][0, -1:])) if self.next_input else longer["x"][0],
-            )
+            self.t, known = longer["t"], longer["x"][0]
+            if self.next_input:
+                known = torch.cat((known, longer["y"][0, -1:]))
             self.inputs[: len(known)] = known
 
     def window_figure(self, predictions: Tensor, title: str) -> "Figure":

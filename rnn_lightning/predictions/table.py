@@ -7,6 +7,7 @@ import csv
 import heapq
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -61,7 +62,7 @@ def merge_tables(parts: Sequence[Path], path: Path) -> None:
     """Joins the tables of several processes, ordered by sequence, into one, and removes them."""
     with ExitStack() as stack:
         readers = [csv.reader(stack.enter_context(open(part, newline=""))) for part in parts]
-        headers = [header for reader in readers if (header := next(reader, None))]
+        headers = [header for reader in readers for header in islice(reader, 1)]
         beside = stack.enter_context(written_beside(path))
         with open(beside, "w", newline="") as file:
             csv.writer(file).writerows(headers[:1])

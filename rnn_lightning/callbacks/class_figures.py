@@ -42,15 +42,7 @@ class ClassFigures(TensorBoardCallback):
             self._tally = ClassTally(pl_module.objective.output_size, self.mistakes, pl_module.device)
 
     @override
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
         if self._tally is not None and isinstance(pl_module, Seq2Vec):
             batch, y_hat = pl_module.prepare_batch(batch), outputs["outputs"].T  # (B, O)
             y = pl_module.objective.prepare(y_hat, batch["y"], None)  # (B,)

@@ -42,15 +42,7 @@ class GradientReach(TensorBoardCallback):
         self._probe = self._figure = None
 
     @override
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
         if self._probe is None and self._draws(trainer, pl_module):
             assert isinstance(pl_module, SequenceModule), "asked by _draws"
             self._probe = first_rows(pl_module.prepare_batch(batch), self.rows)

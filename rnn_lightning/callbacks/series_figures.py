@@ -46,15 +46,7 @@ class SeriesFigures(TensorBoardCallback):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
 
     @override
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
         sums = outputs["errors"]  # (2, T)

@@ -1,14 +1,14 @@
 """`SyntheticSine`: windows of one generated series, to be predicted one step ahead. Needs no file and no network."""
 
 import math
-from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import check_int
+from rnn_lightning.data.datamodule import SequenceDataModule, check_int
 from rnn_lightning.data.generated import GeneratedSequences
 from rnn_lightning.data.loading import TensorBatches
 from rnn_lightning.errors import ArgumentError
@@ -48,96 +48,22 @@ def sine_windows(starts: Tensor, n_steps: int, resolution: float) -> Batch:
     return {"x": points[:, :-1].clone(), "y": points[:, 1:].clone()}
 
 
-@dataclass(frozen=True)
-class SineSeries:
-    """A stretch of the series, and how windows are cut from it.
-
-    Args:
-        t_min: Where it begins.
-        t_max: Where it ends; no window reaches beyond, its last target included.
-        resolution: Time from point to point.
-        n_steps: Points in a window.
-        predict_start: Where the example begins; None for 12.2, or for `t_min` if 12.2 is outside [t_min, t_max).
-
-    Raises:
-        ArgumentError: A number is out of its range, or no window fits between t_min and t_max.
-    """
-
-    t_min: float
-    t_max: float
-    resolution: float
-    n_steps: int
-    predict_start: float | None = None
-
-    def __post_init__(self) -> None:
-        check_int("n_steps", self.n_steps, at_least=1)
-        for name in (field.name for field in fields(self) if field.name != "n_steps"):
-            value = getattr(self, name)
-            if name == "predict_start" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ArgumentError(f"{name} must be a finite number, got {value!r}: change {name}")
-        if self.resolution <= 0:
-            raise ArgumentError(
-                f"resolution must be above 0, got {self.resolution}: it is the time from point to point"
-            )
-        span = self.n_steps * self.resolution
-        if self.t_max - span <= self.t_min:
-            raise ArgumentError(
-                f"n_steps={self.n_steps} of resolution={self.resolution} do not fit between t_min={self.t_min} and "
-                f"t_max={self.t_max}: raise t_max above {self.t_min + span:g}, or lower n_steps or resolution"
-            )
-        if not self.t_min <= self.start < self.t_max:
-            raise ArgumentError(
-                f"predict_start={self.predict_start} is outside [t_min={self.t_min}, t_max={self.t_max}): change it"
-            )
-
-    @property
-    def start(self) -> float:
-        """Where the example begins."""
-        if self.predict_start is not None:
-            return self.predict_start
-        return PREDICT_START if self.t_min <= PREDICT_START < self.t_max else self.t_min
-
-    def windows(self, numbers: Tensor) -> Batch:
-        """Windows whose starts are uniform in [t_min, t_max - n_steps * resolution), from (B, 1) numbers in [0, 1)."""
-        starts = self.t_min + numbers[:, 0] * (self.t_max - self.n_steps * self.resolution - self.t_min)
-        return sine_windows(starts, self.n_steps, self.resolution)
-
-    def example(self, steps: int | None = None) -> Batch:
-        """The window that starts at `predict_start`, of `n_steps` or `steps` points, which may reach beyond `t_max`.
-
-        Returns:
-            `x` and `y` (1, steps, 1), and `t` (steps + 1,) float64, the times of the inputs and of the last target.
-        """
-        steps = self.n_steps if steps is None else steps
-        start = torch.tensor([self.start], dtype=torch.float64)
-        t = start + torch.arange(steps + 1, dtype=torch.float64) * self.resolution
-        return {**sine_windows(start, steps, self.resolution), "t": t}
-
-    def example_dataset(self) -> TensorBatches:
-        """The example alone."""
-        example = self.example()
-        return TensorBatches({"x": example["x"], "y": example["y"]})
+def random_windows(numbers: Tensor, t_min: float, start_max: float, n_steps: int, resolution: float) -> Batch:
+    """Windows whose starts are uniform in [t_min, start_max), from random numbers (B, 1) in [0, 1)."""
+    return sine_windows(t_min + numbers[:, 0] * (start_max - t_min), n_steps, resolution)
 
 
-class SyntheticSine(GeneratedSequences):
-    """Windows of f(t) = t sin(t) / 3 + 2 sin(5 t); the target is the input one step ahead.
-
-    Training windows start uniformly at random in [t_min, t_max - n_steps * resolution). `predict` is one window. To read
-    the series in order, with a state that is carried from batch to batch, use `SineStream`.
-
-    A batch has `x` and `y`, both (B, n_steps, 1) float32.
+class SineData(SequenceDataModule):
+    """Base of `SyntheticSine` and `SineStream`: a stretch of f(t) = t sin(t) / 3 + 2 sin(5 t), and one window to predict.
 
     Args:
         t_min: Where the series begins.
         t_max: Where it ends; no window reaches beyond, its last target included.
         resolution: Time from point to point.
-        n_steps: Points in a window.
+        n_steps: Points in a window, or of each row of a batch.
         predict_start: Where the window of `predict` and of the figures begins; None for 12.2, or for `t_min` if 12.2 is
             outside [t_min, t_max).
-        eval_windows: Windows in the validation set, and in the test set.
-        **settings: Those of `GeneratedSequences` and `SequenceDataModule`.
+        **settings: Those of the next base class.
 
     Raises:
         ArgumentError: A number is out of its range, or no window fits between t_min and t_max.
@@ -152,21 +78,73 @@ class SyntheticSine(GeneratedSequences):
         resolution: float = 0.1,
         n_steps: int = 20,
         predict_start: float | None = None,
-        eval_windows: int = 10_000,
         **settings: Any,
     ) -> None:
-        check_int("eval_windows", eval_windows, at_least=1)
-        super().__init__(eval_sequences=eval_windows, **settings)
-        self.series = SineSeries(t_min, t_max, resolution, n_steps, predict_start)
-        self.save_hyperparameters()
+        super().__init__(**settings)
+        check_int("n_steps", n_steps, at_least=1)
+        times = {"t_min": t_min, "t_max": t_max, "resolution": resolution, "predict_start": predict_start}
+        self.hparams.update(times, n_steps=n_steps)
+        for name, value in times.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not number and not (name == "predict_start" and value is None):
+                raise ArgumentError(f"{name} must be a finite number, got {value!r}: change {name}")
+        if resolution <= 0:
+            raise ArgumentError(f"resolution must be above 0, got {resolution}: it is the time from point to point")
+        self.t_min, self.start_max = float(t_min), float(t_max - n_steps * resolution)
+        if self.start_max <= t_min:
+            raise ArgumentError(
+                f"n_steps={n_steps} of resolution={resolution} do not fit between t_min={t_min} and t_max={t_max}: "
+                f"raise t_max above {t_min + n_steps * resolution:g}, or lower n_steps or resolution"
+            )
+        if predict_start is None:
+            predict_start = PREDICT_START if t_min <= PREDICT_START < t_max else t_min
+        if not t_min <= predict_start < t_max:
+            raise ArgumentError(f"predict_start={predict_start} is outside [t_min={t_min}, t_max={t_max}): change it")
+        self.n_steps, self.resolution, self.predict_start = n_steps, float(resolution), float(predict_start)
         self.input_size, self.output_size = 1, 1
-        self.generate, self.n_numbers = self.series.windows, 1
+
+    def example(self, steps: int | None = None) -> Batch:
+        """The window that starts at `predict_start`, of `n_steps` or `steps` points, which may reach beyond `t_max`.
+
+        Returns:
+            `x` and `y` (1, steps, 1), and `t` (steps + 1,) float64, the times of the inputs and of the last target.
+        """
+        steps = self.n_steps if steps is None else steps
+        start = torch.tensor([self.predict_start], dtype=torch.float64)
+        t = start + torch.arange(steps + 1, dtype=torch.float64) * self.resolution
+        return {**sine_windows(start, steps, self.resolution), "t": t}
 
     def setup(self, stage: str | None = None) -> None:
         """Makes all datasets, whatever the stage."""
         super().setup(stage)
-        self.datasets["predict"] = self.series.example_dataset()
+        example = self.example()
+        self.datasets["predict"] = TensorBatches({"x": example["x"], "y": example["y"]})
 
-    def example(self, steps: int | None = None) -> Batch:
-        """The window that starts at `predict_start`, as figures and `predict` show it."""
-        return self.series.example(steps)
+
+class SyntheticSine(SineData, GeneratedSequences):
+    """Windows of f(t) = t sin(t) / 3 + 2 sin(5 t); the target is the input one step ahead.
+
+    Training windows start uniformly at random in [t_min, t_max - n_steps * resolution). `predict` is one window. To read
+    the series in order, with a state that is carried from batch to batch, use `SineStream`.
+
+    A batch has `x` and `y`, both (B, n_steps, 1) float32.
+
+    Args:
+        eval_windows: Windows in the validation set, and in the test set.
+        **settings: Those of `SineData`, `GeneratedSequences` and `SequenceDataModule`.
+
+    Raises:
+        ArgumentError: A number is out of its range, or no window fits between t_min and t_max.
+    """
+
+    def __init__(self, eval_windows: int = 10_000, **settings: Any) -> None:
+        check_int("eval_windows", eval_windows, at_least=1)
+        super().__init__(eval_sequences=eval_windows, **settings)
+        self.save_hyperparameters()
+        window = {
+            "t_min": self.t_min,
+            "start_max": self.start_max,
+            "n_steps": self.n_steps,
+            "resolution": self.resolution,
+        }
+        self.generate, self.n_numbers = partial(random_windows, **window), 1

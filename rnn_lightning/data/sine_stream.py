@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.datamodule import check_int
 from rnn_lightning.data.loading import BatchDataset
-from rnn_lightning.data.sine import SineSeries, time_series
+from rnn_lightning.data.sine import SineData, time_series
 from rnn_lightning.errors import ArgumentError
 
 
@@ -45,7 +45,7 @@ class StreamDataset(BatchDataset):
         return {"x": self.x[stretch], "y": self.y[stretch], "reset": reset}
 
 
-class SineStream(SequenceDataModule):
+class SineStream(SineData):
     """f(t) = t sin(t) / 3 + 2 sin(5 t) read in order, for a model with `carry_state`; the target is one step ahead.
 
     `batch_size` readers, spread evenly over the series, read it `n_steps` at a time, and begin again at its end.
@@ -55,14 +55,8 @@ class SineStream(SequenceDataModule):
     A batch has `x` and `y`, both (B, n_steps, 1) float32, and `reset` (B,) bool, true where a row begins anew.
 
     Args:
-        t_min: Where the series begins.
-        t_max: Where it ends.
-        resolution: Time from point to point.
-        n_steps: Points that each row of a batch holds.
-        predict_start: Where the window of `predict` and of the figures begins; None for 12.2, or for `t_min` if 12.2 is
-            outside [t_min, t_max).
-        steps_per_epoch: Training batches in an epoch.
-        **settings: Those of `SequenceDataModule`; `batch_size` is the number of readers, of each process.
+        steps_per_epoch: Training batches in an epoch, for each process.
+        **settings: Those of `SineData` and `SequenceDataModule`; `batch_size` is the number of readers of each process.
 
     Raises:
         ArgumentError: A number is out of its range, or there are more readers than stretches of `n_steps`.
@@ -70,48 +64,34 @@ class SineStream(SequenceDataModule):
 
     contiguous = True
     new_each_epoch = True  # the indices count on from epoch to epoch
-    predicts_next_input = True
 
-    def __init__(
-        self,
-        t_min: float = 0.0,
-        t_max: float = 30.0,
-        resolution: float = 0.1,
-        n_steps: int = 20,
-        predict_start: float | None = None,
-        steps_per_epoch: int = 100,
-        **settings: Any,
-    ) -> None:
+    def __init__(self, steps_per_epoch: int = 100, **settings: Any) -> None:
         super().__init__(**settings)
         check_int("steps_per_epoch", steps_per_epoch, at_least=1)
-        self.series = SineSeries(t_min, t_max, resolution, n_steps, predict_start)
-        self.n_points = math.floor((t_max - t_min) / resolution + 1e-9)
-        self.stretches = (self.n_points - 1) // n_steps
+        t_min, t_max = self.hparams["t_min"], self.hparams["t_max"]
+        self.n_points = math.floor((t_max - t_min) / self.resolution + 1e-9)
+        self.stretches = (self.n_points - 1) // self.n_steps
         readers = max(self.batch_size, self.eval_batch_size)
         if self.stretches < readers:
             raise ArgumentError(
-                f"the series from t_min={t_min} to t_max={t_max} has {self.stretches} stretches of n_steps={n_steps}, "
-                f"fewer than the {readers} readers of a batch: raise t_max, or lower batch_size, n_steps or resolution"
+                f"the series from t_min={t_min} to t_max={t_max} has {self.stretches} stretches of "
+                f"n_steps={self.n_steps}, fewer than the {readers} readers of a batch: raise t_max, or lower batch_size, "
+                "n_steps or resolution"
             )
         self.save_hyperparameters()
-        self.input_size, self.output_size = 1, 1
         self.steps_per_epoch = steps_per_epoch
 
     def setup(self, stage: str | None = None) -> None:
         """Makes all datasets, whatever the stage."""
-        self.datasets = {
+        super().setup(stage)
+        self.datasets |= {
             "train": self._stream(self.batch_size * self.world_size, 0.0, self.steps_per_epoch),
             "val": self._stream(self.eval_batch_size * self.world_size, 0.5),
             "test": self._stream(self.eval_batch_size * self.world_size, 0.25),
-            "predict": self.series.example_dataset(),
         }
-
-    def example(self, steps: int | None = None) -> Batch:
-        """The window that starts at `predict_start`, as figures and `predict` show it."""
-        return self.series.example(steps)
 
     def _stream(self, readers: int, shift: float, batches: int | None = None) -> StreamDataset:
         steps = torch.arange(self.n_points, dtype=torch.float64) + shift
-        series = time_series(self.series.t_min + steps * self.series.resolution).to(torch.float32)
+        series = time_series(self.t_min + steps * self.resolution).to(torch.float32)
         once = -(-self.stretches // readers)  # the distance from one reader's beginning to the next one's
-        return StreamDataset(series, self.series.n_steps, readers, once if batches is None else batches)
+        return StreamDataset(series, self.n_steps, readers, once if batches is None else batches)

@@ -83,6 +83,9 @@ class SequenceDataModule(LightningDataModule):
         """The seed that holds now. Read late: `seed_everything` may be called after the data module is made."""
         return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
 
+    def setup(self, stage: str | None = None) -> None:
+        """Fills `datasets`. To be given by a subclass."""
+
     def train_dataloader(self) -> ResumableLoader:
         """Training batches; the last one may be short. Without a Trainer, each pass is a new epoch."""
         dataset = self._dataset("train")

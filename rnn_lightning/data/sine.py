@@ -141,10 +141,7 @@ class SyntheticSine(SineData, GeneratedSequences):
         check_int("eval_windows", eval_windows, at_least=1)
         super().__init__(eval_sequences=eval_windows, **settings)
         self.save_hyperparameters()
-        window = {
-            "t_min": self.t_min,
-            "start_max": self.start_max,
-            "n_steps": self.n_steps,
-            "resolution": self.resolution,
-        }
-        self.generate, self.n_numbers = partial(random_windows, **window), 1
+        self.generate = partial(
+            random_windows, t_min=self.t_min, start_max=self.start_max, n_steps=self.n_steps, resolution=self.resolution
+        )
+        self.n_numbers = 1

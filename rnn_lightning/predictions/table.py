@@ -66,7 +66,8 @@ def merge_tables(parts: Sequence[Path], path: Path) -> None:
         beside = stack.enter_context(written_beside(path))
         with open(beside, "w", newline="") as file:
             csv.writer(file).writerows(headers[:1])
-            csv.writer(file).writerows(heapq.merge(*readers, key=lambda row: int(row[0])))
+            rows: Iterator[list[str]] = heapq.merge(*readers, key=lambda row: int(row[0]))
+            csv.writer(file).writerows(rows)
     for part in parts:
         part.unlink()
 

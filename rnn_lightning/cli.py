@@ -21,7 +21,7 @@ from rnn_lightning import (
     models,  # noqa: F401
 )
 from rnn_lightning.arguments import Arguments
-from rnn_lightning.callbacks import STORY, BestAndLast, LayerSummary, PredictionWriter, progress
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, PredictionWriter, progress
 from rnn_lightning.errors import ArgumentError, NonFiniteLossError
 from rnn_lightning.export import command as export_command
 from rnn_lightning.models import SequenceModule
@@ -82,10 +82,12 @@ class CLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Sizes follow from the data; runs are logged to TensorBoard, which tells their story."""
-        for name, callback in STORY.items():
+        for name, callback in TENSORBOARD_CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
         words = "Of predict: steps to go on after each sequence, every prediction being the next input."
         parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
+        words = "predict only: also write the arrays, as predictions.npz."
+        parser.add_argument("--arrays", type=bool, default=False, help=words)
         for size in LINKED:
             parser.link_arguments(
                 "data", f"model.init_args.{size}", compute_fn=_size_of_data(size), apply_on="instantiate"
@@ -148,11 +150,12 @@ class CLI(LightningCLI):
         if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(progress())
         if config.enable_model_summary is not False and not any(isinstance(c, ModelSummary) for c in callbacks):
-            callbacks.append(LayerSummary())
+            callbacks.append(ModelSummary(max_depth=2))  # the module, its network, layers and head
         if self.subcommand == "fit" and config.enable_checkpointing is not False:
             callbacks.append(BestAndLast())
         if self.subcommand == "predict":
-            callbacks.append(PredictionWriter(run_folder(self.checkpoint) if self.checkpoint else RUNS))
+            folder = run_folder(self.checkpoint) if self.checkpoint else RUNS
+            callbacks.append(PredictionWriter(folder, self.config_init[self.subcommand].arrays))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def after_instantiate_classes(self) -> None:

@@ -13,14 +13,14 @@ import statistics
 from benchmark_training import ours
 from measure import alternate, machine, save, table
 
-from rnn_lightning.callbacks import STORY
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 
 ALL, NONE = "all callbacks on", "all off"
 
 
 def only(*names: str) -> list[str]:
     """The arguments that leave on the callbacks of these names alone."""
-    return [f"--{name}.enabled={str(name in names).lower()}" for name in STORY]
+    return [f"--{name}.enabled={str(name in names).lower()}" for name in TENSORBOARD_CALLBACKS]
 
 
 if __name__ == "__main__":
@@ -32,9 +32,9 @@ if __name__ == "__main__":
     parser.add_argument("--json", help="also write the results there")
     options = parser.parse_args()
     data_dir, epochs = os.path.abspath(options.data_dir), options.epochs
-    settings = {NONE: only(), ALL: only(*STORY)}
+    settings = {NONE: only(), ALL: only(*TENSORBOARD_CALLBACKS)}
     if options.each:
-        settings |= {f"{name} alone": only(name) for name in STORY}
+        settings |= {f"{name} alone": only(name) for name in TENSORBOARD_CALLBACKS}
     ours(data_dir, 1)  # the first fit of a process pays for imports and caches
     times = alternate(
         {name: lambda more=more: ours(data_dir, epochs, *more) for name, more in settings.items()},  # type: ignore[misc]

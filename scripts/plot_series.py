@@ -22,7 +22,8 @@ if __name__ == "__main__":
     parser.add_argument("--start", type=float, default=PREDICT_START, help="where the window begins")
     options = parser.parse_args()
     try:
-        SyntheticSine(options.t_min, options.t_max, options.resolution, options.n_steps)  # checks them
+        names = ("t_min", "t_max", "resolution", "n_steps")
+        SyntheticSine(**{name: getattr(options, name) for name in names})  # checks them
     except ArgumentError as error:
         parser.error(str(error))
     t = torch.arange(options.t_min, options.t_max, options.resolution, dtype=torch.float64)

@@ -23,6 +23,32 @@ def _clean_state():
         os.environ["PL_GLOBAL_SEED"] = before
 
 
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """An empty folder, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def fail(capsys):
+    """Runs a command that must fail, and returns the one line it prints."""
+
+    from rnn_lightning.cli import main
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert end.value.code == 2
+        assert lines[-1].startswith("error: ")
+        assert len(lines) == 1, lines
+        return lines[-1]
+
+    return run
+
+
 def idx_bytes(array):
     """An IDX file of unsigned bytes."""
     array = np.asarray(array, dtype=np.uint8)

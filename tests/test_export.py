@@ -14,27 +14,22 @@ from rnn_lightning.models import Seq2Seq, Seq2Vec
 from rnn_lightning.models.checkpoint import network_of
 from rnn_lightning.nn import Seq2SeqNet
 
-pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export")
+pytestmark = [
+    pytest.mark.usefixtures("own_folder"),
+    pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export"),
+]
 SHORT = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data.steps_per_epoch=2", "--data.eval_windows=20"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
-def fail(capsys):
-    """Runs a command that must fail, and returns the one line it prints."""
+def fail(fail):
+    """The fixture of all rooms, and that nothing is left behind."""
 
     def run(*arguments):
         before = sorted(Path.cwd().rglob("*"))
-        with pytest.raises(SystemExit) as end:
-            main(list(arguments))
-        (line,) = capsys.readouterr().err.strip().splitlines()
-        assert end.value.code == 2
-        assert sorted(Path.cwd().rglob("*")) == before, "nothing is left behind"
+        line = fail(*arguments)
+        assert sorted(Path.cwd().rglob("*")) == before
         return line
 
     return run

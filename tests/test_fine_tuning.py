@@ -10,28 +10,15 @@ from rnn_lightning import hub
 from rnn_lightning.cli import main
 from rnn_lightning.models.checkpoint import network_of
 
+pytestmark = pytest.mark.usefixtures("own_folder")
 SINE = ["--config=sine_long", "--model.weights=seq2seq_sine", "--trainer.accelerator=cpu", "--data.eval_windows=500"]
 SHORT = ["--trainer.max_epochs=1", "--data.steps_per_epoch=2", "--model.optimizer.lr=1e-6", "--model.lr_scheduler=null"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 LAST = "runs/{}/version_0/checkpoints/last.ckpt"
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def loss(text):
     return float(re.search(r"test/loss\D+([\d.]+)", text)[1])
-
-
-def fails(captured, *arguments):
-    captured.readouterr()
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    (line,) = [line for line in captured.readouterr().err.strip().splitlines() if line.startswith("error: ")]
-    assert end.value.code == 2
-    return line
 
 
 def test_a_fit_begins_where_the_trained_network_is(capsys):
@@ -47,7 +34,7 @@ def test_trained_weights_are_tested_without_a_checkpoint(capsys):
     assert loss(capsys.readouterr().out) < 0.04
 
 
-def test_a_head_of_another_size(make_mnist, capsys, caplog):
+def test_a_head_of_another_size(make_mnist, fail, capsys, caplog):
     folder = make_mnist("four", train=300, test=100, classes=4)
     data = [f"--data.data_dir={folder}", "--data.verify=false", "--data.val_size=100", "--trainer.accelerator=cpu"]
     recipe = ["--config=mnist_rnn", "--model.weights=seq2vec_mnist", *data, *QUIET]
@@ -56,10 +43,10 @@ def test_a_head_of_another_size(make_mnist, capsys, caplog):
     tuned, trained = network_of(LAST.format("mnist_rnn"))[0], hub.seq2vec_mnist()
     assert tuned.head.out_features == 4
     torch.testing.assert_close(tuned.layers.state_dict(), trained.layers.state_dict(), rtol=0, atol=1e-6)
-    assert "untrained: fit first" in fails(capsys, "test", *recipe)
+    assert "untrained: fit first" in fail("test", *recipe)
 
 
-def test_a_run_needs_its_first_weights_no_more(capsys):
+def test_a_run_needs_its_first_weights_no_more(fail, capsys):
     """Its checkpoints have all weights, so the file may be gone when they are tested or the run is resumed."""
     torch.save(hub.seq2seq_sine().state_dict(), "start.pt")
     main(["fit", *SINE, "--model.weights=start.pt", *SHORT, *QUIET])
@@ -69,7 +56,7 @@ def test_a_run_needs_its_first_weights_no_more(capsys):
     main(["test", checkpoint, *QUIET])
     assert loss(capsys.readouterr().out) < 0.04
     main(["fit", checkpoint, "--trainer.max_epochs=2", *QUIET])
-    assert "start.pt" in fails(capsys, "fit", *SINE, "--model.weights=start.pt", *SHORT, *QUIET)
+    assert "start.pt" in fail("fit", *SINE, "--model.weights=start.pt", *SHORT, *QUIET)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +67,6 @@ def test_a_run_needs_its_first_weights_no_more(capsys):
         (["--model.weights=seq2seq_sine", "--model.hidden_size=9"], "hidden_size=100 (the model has 9)"),
     ],
 )
-def test_weights_that_do_not_fit_are_one_line(arguments, words, capsys):
-    assert words in fails(capsys, "fit", *SINE, *arguments, *SHORT, *QUIET)
+def test_weights_that_do_not_fit_are_one_line(arguments, words, fail):
+    assert words in fail("fit", *SINE, *arguments, *SHORT, *QUIET)
     assert not Path("runs").exists()

@@ -1,17 +1,17 @@
-"""What a run keeps and shows besides the numbers: checkpoints, the story in TensorBoard, progress, predictions."""
+"""What a run keeps and shows: checkpoints, figures and numbers in TensorBoard, progress, predictions."""
 
 from rnn_lightning.callbacks.checkpoints import BestAndLast, PeriodicCheckpoint
 from rnn_lightning.callbacks.class_figures import ClassFigures
 from rnn_lightning.callbacks.gradient_reach import GradientReach
-from rnn_lightning.callbacks.layer_summary import LayerSummary
+from rnn_lightning.callbacks.hyper_parameters import HyperParameters
+from rnn_lightning.callbacks.network_graph import NetworkGraph
 from rnn_lightning.callbacks.prediction_writer import PredictionWriter
 from rnn_lightning.callbacks.progress import PlainProgress, progress
-from rnn_lightning.callbacks.run_card import HyperParameters, NetworkGraph
 from rnn_lightning.callbacks.series_figures import SeriesFigures
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.callbacks.vital_signs import VitalSigns
 
-STORY: dict[str, type[TensorBoardCallback]] = {
+TENSORBOARD_CALLBACKS: dict[str, type[TensorBoardCallback]] = {
     "series_figures": SeriesFigures,
     "class_figures": ClassFigures,
     "gradient_reach": GradientReach,
@@ -19,15 +19,14 @@ STORY: dict[str, type[TensorBoardCallback]] = {
     "network_graph": NetworkGraph,
     "hyper_parameters": HyperParameters,
 }
-"""What every fit of the command line shows in TensorBoard, by the name that turns it off: `--NAME.enabled=false`."""
+"""What every fit of the command line shows in TensorBoard, by the name that disables it: `--NAME.enabled=false`."""
 
 __all__ = [
-    "STORY",
+    "TENSORBOARD_CALLBACKS",
     "BestAndLast",
     "ClassFigures",
     "GradientReach",
     "HyperParameters",
-    "LayerSummary",
     "NetworkGraph",
     "PeriodicCheckpoint",
     "PlainProgress",

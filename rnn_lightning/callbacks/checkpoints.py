@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from typing_extensions import override
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.checkpoint import read_checkpoint
@@ -73,17 +74,17 @@ class PeriodicCheckpoint(Callback):
         self.every_n_steps, self.every_n_seconds, self.dirpath = every_n_steps, every_n_seconds, dirpath
         self._step, self._time = 0, 0.0
 
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Counts from here."""
         self._step, self._time = trainer.global_step, time.monotonic()
         if self.dirpath is None:
             folder = trainer.log_dir if trainer.logger is not None else trainer.default_root_dir
             self.dirpath = str(Path(folder or ".", "checkpoints"))
 
+    @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves if it is time."""
         if getattr(pl_module, "accumulating", False) or not self._is_time(trainer):
             return
         assert self.dirpath is not None, "known from on_train_start"

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
+from typing_extensions import override
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.models import Seq2Vec
+from rnn_lightning.predictions import ClassTally
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,61 +28,36 @@ class ClassFigures(TensorBoardCallback):
     def __init__(self, enabled: bool = True, mistakes: int = 12) -> None:
         super().__init__(enabled)
         self.mistakes = mistakes
-        self._counts: Tensor | None = None  # (O, O)
+        self._tally: ClassTally | None = None
         self._confusion: Figure | None = None
-        self._wrong: list[tuple[Tensor, int, int, float]] = []  # x (T, I), truth, prediction, probability
 
+    @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets the classes of another fit."""
-        self._confusion = None
+        self._confusion = None  # another fit may have other classes
 
+    @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins anew."""
-        self._counts, self._wrong = None, []
+        self._tally = None
         if isinstance(pl_module, Seq2Vec) and pl_module.objective.classifies and self.is_active(trainer):
-            size = pl_module.objective.output_size
-            self._counts = torch.zeros(size, size, dtype=torch.int64, device=pl_module.device)
+            self._tally = ClassTally(pl_module.objective.output_size, self.mistakes, pl_module.device)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Counts a batch, and keeps its mistakes as long as there is room."""
-        if self._counts is None or not isinstance(pl_module, Seq2Vec):
-            return
-        batch, y_hat, size = pl_module.prepare_batch(batch), outputs["outputs"].T, len(self._counts)  # y_hat (B, O)
-        y = pl_module.objective.prepare(y_hat, batch["y"], None)  # (B,)
-        self._counts += torch.bincount(y * size + y_hat.argmax(-1), minlength=size * size).view(size, size)
-        if len(self._wrong) >= self.mistakes or not hasattr(getattr(trainer, "datamodule", None), "images"):
-            return
-        probability, prediction = y_hat.softmax(-1).max(-1)
-        rows = (prediction != y).nonzero().flatten()[: self.mistakes - len(self._wrong)].tolist()
-        if rows:
-            x = batch["x"]
-            self._wrong += [
-                (x[row].float().cpu(), int(y[row]), int(prediction[row]), float(probability[row])) for row in rows
-            ]
+    @override
+    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
+        if self._tally is not None and isinstance(pl_module, Seq2Vec):
+            batch, y_hat = pl_module.prepare_batch(batch), outputs["outputs"].T  # (B, O)
+            y = pl_module.objective.prepare(y_hat, batch["y"], None)  # (B,)
+            self._tally.add(batch["x"], y, y_hat.softmax(-1))
 
+    @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws, on rank zero."""
-        if self._counts is None:
+        if self._tally is None:
             return
         if trainer.world_size > 1:
-            self._counts = trainer.strategy.reduce(self._counts, reduce_op="sum")
+            self._tally.counts = trainer.strategy.reduce(self._tally.counts, reduce_op="sum")
         if not trainer.is_global_zero:
             return
-        from rnn_lightning.figures import confusion_figure, mistakes_figure
-
-        self._confusion = confusion_figure(self._counts.cpu(), into=self._confusion)
+        self._confusion = self._tally.confusion_figure(into=self._confusion)
         self.show(trainer, "val/confusion", self._confusion)
-        data: Any = getattr(trainer, "datamodule", None)
-        if self._wrong and hasattr(data, "images"):
-            x, truths, predictions, probabilities = zip(*self._wrong, strict=True)
-            images = data.images(torch.stack(x))
-            if images is not None:
-                self.show(trainer, "val/mistakes", mistakes_figure(images, truths, predictions, probabilities))
+        mistakes = self._tally.mistakes_figure(getattr(trainer, "datamodule", None))
+        if mistakes is not None:
+            self.show(trainer, "val/mistakes", mistakes)

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from typing_extensions import override
 
-from rnn_lightning.callbacks.reach import gradient_reach
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, first_rows, logged_step
-from rnn_lightning.models import Batch, SequenceModule
+from rnn_lightning.batch import Batch, first_rows
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
+from rnn_lightning.models import SequenceModule
+from rnn_lightning.models.gradient_norms import gradient_norms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +22,7 @@ class GradientReach(TensorBoardCallback):
     """Draws `train/gradient_reach` after each validation: the norm of dLoss/dh_t against t, per layer, a line each time.
 
     The loss is that of each sequence's last target, the dotted line that of all targets, as the training adds them up
-    over its passes. Measured on one fixed batch, the first of the validation, by `gradient_reach`.
+    over its passes. Measured on one fixed batch, the first of the validation, by `gradient_norms`.
 
     Args:
         enabled: Whether to draw it.
@@ -35,36 +37,28 @@ class GradientReach(TensorBoardCallback):
         self._norms: list[Tensor] = []  # (L, T) each
         self._figure: Figure | None = None
 
+    @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets the data of another fit."""
         self._probe = self._figure = None
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keeps the first sequences of the first validation."""
+    @override
+    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
         if self._probe is None and self._draws(trainer, pl_module):
             assert isinstance(pl_module, SequenceModule), "asked by _draws"
             self._probe = first_rows(pl_module.prepare_batch(batch), self.rows)
 
+    @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures and draws."""
         if self._probe is None or not self._draws(trainer, pl_module):
             return
         assert isinstance(pl_module, SequenceModule), "asked by _draws"
         from rnn_lightning.figures import gradient_reach_figure
 
-        reach = gradient_reach(pl_module, self._probe)
-        if self._norms and self._norms[-1].shape != reach.last.shape:  # of a checkpoint from other data
+        norms = gradient_norms(pl_module, self._probe)
+        if self._norms and self._norms[-1].shape != norms.last.shape:  # of a checkpoint from other data
             self._steps, self._norms, self._figure = [], [], None
         self._steps.append(logged_step(trainer))
-        self._norms.append(reach.last)
+        self._norms.append(norms.last)
         if len(self._steps) > _LOOKS:
             self._steps, self._norms = self._steps[::2], self._norms[::2]
         begin, label = self._cut(pl_module)
@@ -73,17 +67,17 @@ class GradientReach(TensorBoardCallback):
             self._steps,
             cut=begin or None,
             cut_label=label,
-            all_losses=None if torch.equal(reach.last, reach.every) else reach.every,
+            all_losses=None if torch.equal(norms.last, norms.every) else norms.every,
             into=self._figure,
         )
         self.show(trainer, "train/gradient_reach", self._figure)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """The looks so far, so that a resumed run's figure goes on."""
         return {"steps": self._steps, "norms": self._norms}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up what `state_dict` gave."""
         self._steps, self._norms = list(state_dict["steps"]), list(state_dict["norms"])
 
     def _draws(self, trainer: Trainer, module: LightningModule) -> bool:

@@ -1,40 +1,66 @@
-"""What `predict` writes: a table of inputs, targets and predictions, the same as raw arrays, and a picture."""
+"""`PredictionWriter`: what `predict` writes, a table and a picture, and arrays on request."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from typing_extensions import override
 
-from rnn_lightning.callbacks.prediction_files import Prediction, Table, save_arrays
-from rnn_lightning.callbacks.prediction_picture import save_picture
+from rnn_lightning.models import Seq2Vec
+from rnn_lightning.predictions import (
+    ClassTally,
+    Prediction,
+    PredictionArrays,
+    PredictionTable,
+    ShownSequence,
+    merge_tables,
+)
+from rnn_lightning.predictions.table import one_output_a_step
+
+_MISTAKES = 18
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes `predictions.csv` (`Table`), `predictions.npz` (`save_arrays`) and `predictions.png` (`save_picture`).
+    """Writes `predictions.csv` (`PredictionTable`) and `predictions.png`, batch by batch: no batch stays in memory.
 
-    With several devices each writes files of its own. Files are written beside and moved into place at the end.
+    The picture shows inputs, targets and predictions of the first sequence of a regression with one output a step, and
+    its forecast; or the confusion matrix of a sequence classifier, and as `predictions_mistakes.png` some of what it got
+    wrong, where the data module can show sequences as images. Files appear when all is written. Several processes that
+    share the folder write one table and one picture.
 
     Args:
         folder: Where the files go; made if it is not there.
+        arrays: Whether to write `predictions.npz` (`PredictionArrays`), too; one file for each process.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, arrays: bool = False) -> None:
         super().__init__(write_interval="batch")
-        self.folder = Path(folder)
+        self.folder, self.arrays = Path(folder), arrays
         self.paths: list[Path] = []
-        self._table: Table | None = None
-        self._batches: list[Prediction] = []
-        self._numbers: list[int] = []
+        self._open: ExitStack | None = None
+        self._writers: list[PredictionTable | PredictionArrays] = []
+        self._count = 0
+        self._first: tuple[int, Prediction] | None = None  # the first sequence, with its number
+        self._tally: ClassTally | None = None
 
+    @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Opens the table beside its final place."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        suffix = "" if trainer.world_size == 1 else f"_rank{trainer.global_rank}"
-        self._batches, self._numbers, self.paths = [], [], []
-        self._table = Table(self.folder / f"predictions{suffix}.csv")
+        self._open, self._count, self._first = ExitStack(), 0, None
+        self._writers = [PredictionTable(self._path(trainer, ".csv"))]
+        if self.arrays:
+            self._writers.append(PredictionArrays(self._path(trainer, ".npz")))
+        for writer in self._writers:
+            self._open.enter_context(writer)
+        self._tally = None
+        if isinstance(pl_module, Seq2Vec) and pl_module.objective.classifies:
+            self._tally = ClassTally(pl_module.objective.output_size, _MISTAKES, pl_module.device)
 
+    @override
     def write_on_batch_end(
         self,
         trainer: Trainer,
@@ -45,30 +71,58 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Writes a batch's lines."""
-        assert self._table is not None, "opened in on_predict_start"
-        begin = len(self._numbers)
-        numbers = list(batch_indices or range(begin, begin + len(prediction["prediction"])))
-        self._table.write(prediction, numbers)
-        self._batches.append({name: values.cpu() for name, values in prediction.items()})
-        self._numbers += numbers
+        rows = len(prediction["prediction"])
+        numbers = list(batch_indices or range(self._count, self._count + rows))
+        self._count += rows
+        for writer in self._writers:
+            writer.write(prediction, numbers)
+        if self._first is None:
+            self._first = numbers[0], {name: values[:1].cpu() for name, values in prediction.items()}
+        if self._tally is not None and "y" in prediction:
+            self._tally.add(prediction["x"], prediction["y"], prediction["probability"])
 
+    @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Moves the table into place, and writes arrays and picture."""
-        if self._table is None:
+        if self._open is None:
             return
-        path = self._table.path
-        self._table.close()
-        self._table, self.paths = None, [path]
-        if self._batches:
-            save_arrays(self._batches, self._numbers, path.with_suffix(".npz"))
-            self.paths.append(path.with_suffix(".npz"))
-            data = getattr(trainer, "datamodule", None)
-            self.paths += save_picture(self._batches, path.with_suffix(".png"), data)
-        self._batches = []
+        self._open.close()
+        self._open, self.paths = None, [writer.path for writer in self._writers if writer.path.is_file()]
+        if trainer.world_size > 1:
+            trainer.strategy.barrier()
+            if self._tally is not None:
+                self._tally.counts = trainer.strategy.reduce(self._tally.counts, reduce_op="sum")
+            parts = [self._path(trainer, ".csv", rank) for rank in range(trainer.world_size)]
+            if trainer.is_global_zero and all(part.is_file() for part in parts):  # else the folders are not shared
+                merge_tables(parts, self.folder / "predictions.csv")
+                self.paths[0] = self.folder / "predictions.csv"
+        if trainer.is_global_zero and self._first is not None:
+            self.paths += self._draw(*self._first, getattr(trainer, "datamodule", None))
 
+    @override
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leaves nothing half-written."""
-        if self._table is not None:
-            self._table.discard()
-            self._table = None
+        if self._open is not None:
+            self._open.__exit__(type(exception), exception, exception.__traceback__)
+            self._open = None
+
+    def _path(self, trainer: Trainer, suffix: str, rank: int | None = None) -> Path:
+        rank = trainer.global_rank if rank is None else rank
+        return self.folder / f"predictions{f'_rank{rank}' if trainer.world_size > 1 else ''}{suffix}"
+
+    def _draw(self, number: int, first: Prediction, data: Any) -> list[Path]:
+        from rnn_lightning.figures import save
+
+        path = self.folder / "predictions.png"
+        if self._tally is not None and self._tally.counts.any():
+            mistakes = self._tally.mistakes_figure(data)
+            figures = [(self._tally.confusion_figure(), path), (mistakes, self.folder / "predictions_mistakes.png")]
+            return [save(figure, at) for figure, at in figures if figure is not None]
+        if "probability" in first or not one_output_a_step(first):
+            return []
+        ahead = first["forecast"].shape[1] if "forecast" in first else 0
+        is_example = number == 0 and hasattr(data, "example") and data.example() is not None
+        shown = ShownSequence(first, data, is_example, ahead)
+        predictions = first["prediction"][0, : len(shown.x)]
+        if not ahead:
+            return [save(shown.window_figure(predictions, "Predictions on the first sequence"), path)]
+        forecast = torch.cat((predictions[-1:], first["forecast"][0]))
+        return [save(shown.forecast_figure(forecast, f"{ahead} steps beyond the window"), path)]

@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from typing_extensions import override
 
 
 class Bar(TQDMProgressBar):
@@ -17,8 +18,8 @@ class Bar(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__(refresh_rate=20)
 
+    @override
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """The metrics logged for the bar, without the run's number."""
         return _metrics(super().get_metrics(trainer, pl_module))
 
 
@@ -29,28 +30,28 @@ class PlainProgress(ProgressBar):
         super().__init__()
         self._on, self._began = True, 0.0
 
+    @override
     def enable(self) -> None:
-        """Lightning calls it on rank zero."""
         self._on = True
 
+    @override
     def disable(self) -> None:
-        """Lightning calls it on the other ranks."""
         self._on = False
 
+    @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at the clock."""
         self._began = time.perf_counter()
 
+    @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the epoch's line."""
         of_all = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         parts = [f"epoch {trainer.current_epoch + 1}{of_all}", f"step {trainer.global_step}"]
         parts += [f"{name} {_short(value)}" for name, value in self.get_metrics(trainer, pl_module).items()]
         parts.append(f"{time.perf_counter() - self._began:.1f} s")
         self.print("  ".join(parts))
 
+    @override
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """The metrics logged for the bar, without the run's number."""
         return _metrics(super().get_metrics(trainer, pl_module))
 
     def print(self, *args: Any, **kwargs: Any) -> None:

@@ -5,11 +5,13 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from typing_extensions import override
 
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, first_rows
-from rnn_lightning.callbacks.timeline import Sequence, Timeline
-from rnn_lightning.models import Batch, Seq2Seq
+from rnn_lightning.batch import Batch, first_rows
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.models import Seq2Seq
 from rnn_lightning.nn import Seq2SeqNet, free_run, without_dropout
+from rnn_lightning.predictions import ShownSequence
 
 _AHEAD = 60  # steps of the forecast beyond the data's example
 
@@ -19,8 +21,8 @@ class SeriesFigures(TensorBoardCallback):
 
     - `val/window`: inputs, targets and predictions on one window, that of the data's `example()` (of `SyntheticSine` the
       one that starts at t = 12.2), else the first sequence of the validation. Regression only.
-    - `val/forecast`: from that window on, every prediction is the next input. Where the targets are the inputs one step
-      ahead.
+    - `val/forecast`: from that window on, every prediction is the next input. Where the data module declares that the
+      targets are the inputs one step ahead (`predicts_next_input`).
     - `val/error_by_step`: the held-out error of each time step, over the whole validation: the mean squared error, or the
       share of wrong classes.
 
@@ -33,26 +35,18 @@ class SeriesFigures(TensorBoardCallback):
         self._first: Batch | None = None  # the first sequence of the validation
         self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets
 
+    @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets the data of another fit."""
         self._first = None
 
+    @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins anew."""
         self._errors = None
         if isinstance(pl_module, Seq2Seq) and self.is_active(trainer):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Adds the errors of a batch, and keeps the first sequence."""
+    @override
+    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
         sums = outputs["errors"]  # (2, T)
@@ -61,8 +55,8 @@ class SeriesFigures(TensorBoardCallback):
         if self._first is None:
             self._first = first_rows(pl_module.prepare_batch(batch), 1)
 
+    @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws, on rank zero."""
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
         if trainer.world_size > 1:  # other ranks may have had longer or shorter sequences
@@ -86,42 +80,27 @@ class SeriesFigures(TensorBoardCallback):
         self._errors = torch.cat((self._errors, more), dim=1)
 
     def _draw_example(self, trainer: Trainer, module: Seq2Seq) -> None:
-        from rnn_lightning.figures import forecast_figure, window_figure
-
         data: Any = getattr(trainer, "datamodule", None)
         example = data.example() if hasattr(data, "example") else None
         assert self._first is not None, "there were errors, so there was a batch"
         net = module.net
         assert isinstance(net, Seq2SeqNet), "a Seq2Seq has one"
-        shown = Sequence.first_of(example or self._first)
-        steps, next_one = len(shown.x), shown.asks_for_next
-        # The data's example goes on as long as we like; of another sequence the second half is held back.
-        warm, end = (steps, steps + _AHEAD) if example else (steps // 2, steps)
-        line = Timeline.of(shown, end if next_one else steps, data)
+        # The data's example continues as long as we like; of another sequence the second half is held back.
+        shown = ShownSequence(
+            example or self._first, data, is_example=example is not None, ahead=_AHEAD if example else 0
+        )
+        steps = len(shown.x)
+        warm = steps if example else steps // 2
         with torch.no_grad(), without_dropout(net):
             x = shown.x[None].to(next(module.parameters()))  # its device and dtype
-            y_hat = net(x)[0][0]  # (T, O)
-            figure = window_figure(
-                line.t[:steps],
-                shown.x[:, 0] if next_one else None,
-                line.t[1 : steps + 1] if next_one else line.t[:steps],
-                None if shown.y is None else shown.y[:, 0],
-                y_hat[:, 0].float().cpu(),
-                title=f"Predictions, window from t = {float(line.t[0]):g}" if line.timed else "One held-out sequence",
-                xlabel=line.label,
-            )
-            self.show(trainer, "val/window", figure)
-            if not next_one or warm < 1 or net.layers.bidirectional:
+            start = f"window from t = {float(shown.t[0]):g}"
+            title = f"Predictions, {start}" if shown.timed else "One held-out sequence"
+            self.show(trainer, "val/window", shown.window_figure(net(x)[0][0], title))
+            if not shown.next_input or warm < 1 or net.layers.bidirectional:
                 return
             y, state = net(x[:, :warm])
-            ahead = torch.cat((y[:, -1:], free_run(net, y[:, -1], state, end - warm)), dim=1)[0]
-        figure = forecast_figure(
-            line.t[:warm],
-            line.values[:warm, 0],
-            line.t[warm:],
-            ahead[:, 0].float().cpu(),
-            line.values[warm:, 0],
-            title="Forecast: each prediction is the next input",
-            xlabel=line.label,
+            ahead = free_run(net, y[:, -1], state, len(shown.t) - 1 - warm)
+            forecast = torch.cat((y[:, -1:], ahead), dim=1)[0]
+        self.show(
+            trainer, "val/forecast", shown.forecast_figure(forecast, "Forecast: each prediction is the next input")
         )
-        self.show(trainer, "val/forecast", figure)

@@ -1,4 +1,4 @@
-"""`TensorBoardCallback`: what the callbacks that tell a training's story in TensorBoard share.
+"""`TensorBoardCallback`: what the callbacks that write to TensorBoard share.
 
 None of them touches the training: they draw no random numbers, leave no gradients, and run the network as they find it.
 """
@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from tensorboard.compat.proto.summary_pb2 import Summary
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +32,21 @@ class TensorBoardCallback(Callback):
             return False
         return not trainer.fast_dev_run and _logger(trainer) is not None  # type: ignore[attr-defined]
 
+    @override
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.on_validated_batch(trainer, pl_module, outputs, batch)
+
+    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
+        """For what a subclass does with the outputs of each validation batch."""
+
     def writer(self, trainer: Trainer) -> "SummaryWriter":
         """TensorBoard's writer; on rank zero of an active callback."""
         logger = _logger(trainer)
@@ -46,7 +62,7 @@ class TensorBoardCallback(Callback):
         self.write(trainer, Summary(value=[Summary.Value(tag=tag, image=image)]))
 
     def write(self, trainer: Trainer, summary: Summary) -> None:
-        """Adds a ready summary; `add_image` would take as long as the drawing of some figures."""
+        """Adds a ready summary: `add_figure` packs the PNG so hard that it takes twice as long as the drawing."""
         file_writer = self.writer(trainer).file_writer
         if file_writer is not None:  # None once it is closed
             file_writer.add_summary(summary, logged_step(trainer))
@@ -65,8 +81,3 @@ def steps_taken(trainer: Trainer) -> int:
 def logged_step(trainer: Trainer) -> int:
     """The step that the metrics of the newest batch, or of a validation after it, are logged at; it counts from 0."""
     return max(0, steps_taken(trainer) - 1)
-
-
-def first_rows(batch: dict[str, Any], rows: int) -> dict[str, Any]:
-    """The first sequences of a batch."""
-    return {key: value[:rows] if hasattr(value, "__getitem__") else value for key, value in batch.items()}

@@ -1,26 +1,29 @@
 """LightningDataModules: where sequences come from.
 
-`SequenceMNIST`, `SyntheticSine`, `AddingProblem` and `CopyMemory` are ready to use; derive others from
-`SequenceDataModule`, or from `MadeUpSequences` where nothing is stored.
+`SequenceMNIST`, `SyntheticSine`, `SineStream`, `AddingProblem` and `CopyMemory` are ready to use; derive others from
+`SequenceDataModule`, or from `GeneratedSequences` where nothing is stored.
 """
 
 from rnn_lightning.data.adding import AddingProblem
 from rnn_lightning.data.copying import CopyMemory
-from rnn_lightning.data.counted import MadeUpSequences
 from rnn_lightning.data.datamodule import SequenceDataModule
-from rnn_lightning.data.loading import EpochSampler, EvaluationSampler, ResumableLoader, TensorBatches
+from rnn_lightning.data.generated import GeneratedSequences
+from rnn_lightning.data.loading import BatchDataset, EpochSampler, EvaluationSampler, ResumableLoader, TensorBatches
 from rnn_lightning.data.mnist import SequenceMNIST, pixel_permutation
 from rnn_lightning.data.sine import SyntheticSine, sine_windows, time_series
+from rnn_lightning.data.sine_stream import SineStream
 
 __all__ = [
     "AddingProblem",
+    "BatchDataset",
     "CopyMemory",
     "EpochSampler",
     "EvaluationSampler",
-    "MadeUpSequences",
+    "GeneratedSequences",
     "ResumableLoader",
     "SequenceDataModule",
     "SequenceMNIST",
+    "SineStream",
     "SyntheticSine",
     "TensorBatches",
     "pixel_permutation",

@@ -6,15 +6,10 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
-from rnn_lightning.data.loading import (
-    Batch,
-    EpochSampler,
-    EvaluationSampler,
-    ResumableLoader,
-    identity,
-)
+from rnn_lightning.batch import Batch
+from rnn_lightning.data.loading import EpochSampler, EvaluationSampler, ResumableLoader, identity
 from rnn_lightning.errors import ArgumentError
 
 
@@ -27,35 +22,41 @@ def check_int(name: str, value: Any, at_least: int) -> None:
 class SequenceDataModule(LightningDataModule):
     """Base of the data modules: sizes, seed, and one kind of loader for all stages, with or without a Trainer.
 
-    A subclass sets `input_size` and `output_size` in `__init__`, calls `save_hyperparameters()` there with plain values
-    only, and in `setup` fills `self.datasets` under "train", "val", "test", "predict". A dataset maps a list of indices
-    to a whole batch by `__getitems__` (see `TensorBatches`); a batch is a dict with `x` (B, T, input_size) and `y`.
-    No argument may have the name of one of a model's: Lightning logs both in one table.
+    A subclass sets `input_size` and `output_size` in `__init__`, calls `save_hyperparameters()` there if its arguments
+    are plain values, and in `setup` fills `self.datasets` under "train", "val", "test", "predict". A dataset maps a list
+    of indices to a whole batch by `__getitems__` (see `BatchDataset`); a batch is a dict with `x` (B, T, input_size) and
+    `y`. No argument may have the name of one of a model's: Lightning logs both in one table.
 
     Args:
-        batch_size: sequences in a training batch, of each process.
-        eval_batch_size: sequences in a batch of the other stages; None for `batch_size`.
-        num_workers: processes that load data; 0 loads in the training process, mostly the fastest here.
-        seed: of the training order or draws; None for the seed of the run (`seed_everything`), or 0 if it has none.
+        batch_size: Sequences in a training batch, of each process.
+        eval_batch_size: Sequences in a batch of the other stages; None for `batch_size`.
+        num_workers: Processes that load data; 0 loads in the training process, mostly the fastest here.
+        seed: Seed for the training order or numbers; defaults to the run's seed (`seed_everything`), else 0.
 
     Attributes:
-        input_size: features of a time step.
-        output_size: outputs that a model needs for `y`: classes, or numbers.
-        contiguous: whether row i of a batch goes on in row i of the next, as `carry_state` needs.
-        fresh: whether training samples never come again; then the training dataset is asked for ever new indices.
-        datasets: stage to dataset, from `setup` on.
+        input_size: Features of a time step.
+        output_size: Outputs that a model needs for `y`: classes, or numbers.
+        contiguous: Whether row i of a batch continues in row i of the next, as `carry_state` needs.
+        new_each_epoch: Whether the training dataset has new samples in each epoch, at ever higher indices.
+        predicts_next_input: Whether each target is the input one step later, so that a prediction can be the next input.
+        datasets: Stage to dataset, from `setup` on.
 
     Raises:
-        ArgumentError: for a number that is out of its range.
+        ArgumentError: A number is out of its range.
     """
 
     input_size: int
     output_size: int
     contiguous: bool = False
-    fresh: bool = False
+    new_each_epoch: bool = False
+    predicts_next_input: bool = False
 
-    def __init__(self, batch_size: int, eval_batch_size: int | None, num_workers: int, seed: int | None) -> None:
+    def __init__(
+        self, batch_size: int = 50, eval_batch_size: int | None = None, num_workers: int = 0, seed: int | None = None
+    ) -> None:
         super().__init__()
+        # From here, as a subclass may pass them on unseen by its own save_hyperparameters().
+        self.hparams.update(batch_size=batch_size, eval_batch_size=eval_batch_size, num_workers=num_workers, seed=seed)
         check_int("batch_size", batch_size, at_least=1)
         check_int("num_workers", num_workers, at_least=0)
         if eval_batch_size is not None:
@@ -82,31 +83,38 @@ class SequenceDataModule(LightningDataModule):
         """The seed that holds now. Read late: `seed_everything` may be called after the data module is made."""
         return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
 
+    def setup(self, stage: str | None = None) -> None:
+        """Fills `datasets`. To be given by a subclass."""
+
     def train_dataloader(self) -> ResumableLoader:
         """Training batches; the last one may be short. Without a Trainer, each pass is a new epoch."""
-        return self._loader("train")
+        dataset = self._dataset("train")
+        sampler = EpochSampler(dataset, self.world_size, self.rank, self.resolve_seed(), self.new_each_epoch)
+        return self._loader(dataset, sampler, self.batch_size)
 
     def val_dataloader(self) -> ResumableLoader:
         """Validation batches, in order, each sample once."""
-        return self._loader("val")
+        return self._evaluation_loader("val")
 
     def test_dataloader(self) -> ResumableLoader:
         """Test batches, in order, each sample once."""
-        return self._loader("test")
+        return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> ResumableLoader:
         """Batches to predict, in order, each sample once; they have the true `y` as well."""
-        return self._loader("predict")
+        return self._evaluation_loader("predict")
 
     def example(self, steps: int | None = None) -> Batch | None:
-        """One sequence that figures show; None, the default, for the first of the validation set.
+        """The sequence that figures show; None, the default, for the first of the validation set.
+
+        Where there is one, it must also be the first of the `predict` set: its times are then those of that prediction.
 
         Args:
-            steps: its length, if it can be chosen; what the forecast is compared with needs a longer one.
+            steps: Its length, if it can be chosen; what comes after the sequence is taken from a longer one.
 
         Returns:
             `x` (1, T, input_size) and `y` as in a batch, and optionally `t` (T + 1,), the times of the inputs and, one
-            later, of the targets.
+            later, of the last target.
         """
         return None
 
@@ -114,17 +122,20 @@ class SequenceDataModule(LightningDataModule):
         """The sequences `x` (N, T, input_size) as images (N, rows, columns), if they are such; None, the default."""
         return None
 
-    def _loader(self, split: str) -> ResumableLoader:
+    def _dataset(self, split: str) -> Dataset[Batch]:
         if split not in self.datasets:
             raise ArgumentError(f"no {split} data yet: call setup() of {type(self).__name__} first")
-        dataset = self.datasets[split]
-        train = split == "train"
+        return self.datasets[split]
+
+    def _evaluation_loader(self, split: str) -> ResumableLoader:
+        dataset = self._dataset(split)
+        return self._loader(dataset, EvaluationSampler(dataset, self.world_size, self.rank), self.eval_batch_size)
+
+    def _loader(self, dataset: Dataset[Batch], sampler: Sampler[int], batch_size: int) -> ResumableLoader:
         return ResumableLoader(
             dataset,
-            batch_size=self.batch_size if train else self.eval_batch_size,
-            sampler=EpochSampler(dataset, self.world_size, self.rank, self.resolve_seed(), self.fresh)
-            if train
-            else EvaluationSampler(dataset, self.world_size, self.rank),
+            batch_size=batch_size,
+            sampler=sampler,
             collate_fn=identity,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

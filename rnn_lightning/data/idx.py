@@ -9,86 +9,48 @@ import gzip
 import hashlib
 import math
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from rnn_lightning.errors import ArgumentError
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_UNSIGNED_BYTES = 0x08
 _REMEDY = "delete it (MNIST's own files are then downloaded again)"
 
 
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turns what goes wrong inside into one line that names the file."""
+def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
+    """Reads a file.
+
+    Args:
+        path: The file, gzipped or not.
+        n_dims: How many dimensions it must have.
+        sha256: What the unpacked bytes must hash to, in hexadecimal; None to skip that check.
+
+    Returns:
+        uint8, read-only, in the shape that the header gives: (count, rows, columns) for images, (count,) for labels.
+
+    Raises:
+        ArgumentError: It cannot be read, is truncated, no such file, or hashes to something else.
+    """
     try:
-        yield
+        data = path.read_bytes()
+        # by content: files get renamed, and some tools unpack without dropping the suffix
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ArgumentError(f"{path} is truncated or corrupted ({error}): {_REMEDY}") from error
     except OSError as error:
         raise ArgumentError(f"cannot read {path} ({error.strerror or error}): make it readable") from error
-
-
-def _is_gzip(path: Path) -> bool:
-    # by content: files get renamed, and some tools unpack without dropping the suffix
-    with path.open("rb") as file:
-        return file.read(2) == _GZIP_MAGIC
-
-
-def _parse_header(head: bytes, n_dims: int, path: Path) -> tuple[int, ...]:
-    size = 4 + 4 * n_dims
-    if len(head) < size or head[:4] != bytes((0, 0, _UNSIGNED_BYTES, n_dims)):
+    start = 4 + 4 * n_dims
+    if len(data) < start or data[:4] != bytes((0, 0, 0x08, n_dims)):
         raise ArgumentError(
             f"{path} is not an IDX file of unsigned bytes in {n_dims} dimensions "
-            f"(it begins with {head[:4].hex(' ') or 'nothing'}): {_REMEDY}"
+            f"(it begins with {data[:4].hex(' ') or 'nothing'}): {_REMEDY}"
         )
-    return tuple(int(dim) for dim in np.frombuffer(head[4:size], dtype=">u4"))
-
-
-def read_idx_shape(path: Path, n_dims: int) -> tuple[int, ...]:
-    """Reads the header only.
-
-    Args:
-        path: the file, gzipped or not.
-        n_dims: how many dimensions it must have.
-
-    Returns:
-        The dimensions; (count, rows, columns) for images, (count,) for labels.
-
-    Raises:
-        ArgumentError: if it cannot be read or is no such file.
-    """
-    with _damage_named(path), gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
-        head = file.read(4 + 4 * n_dims)
-    return _parse_header(head, n_dims, path)
-
-
-def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
-    """Reads a whole file.
-
-    Args:
-        path: the file, gzipped or not.
-        n_dims: how many dimensions it must have.
-        sha256: what the unpacked bytes must hash to, in hexadecimal; None to skip that check.
-
-    Returns:
-        uint8, read-only, in the shape that the header tells.
-
-    Raises:
-        ArgumentError: if it cannot be read, is truncated, no such file, or hashes to something else.
-    """
-    with _damage_named(path):
-        packed = path.read_bytes()
-        data = gzip.decompress(packed) if packed[:2] == _GZIP_MAGIC else packed
-    shape = _parse_header(data, n_dims, path)
-    start, count = 4 + 4 * n_dims, math.prod(shape)
-    if len(data) != start + count:
+    shape = np.frombuffer(data[4:start], dtype=">u4").tolist()
+    if len(data) != start + math.prod(shape):
         raise ArgumentError(
-            f"{path} is truncated or corrupted ({len(data)} bytes unpacked, its header tells {start + count}): {_REMEDY}"
+            f"{path} is truncated or corrupted ({len(data)} bytes unpacked, its header tells {start + math.prod(shape)}): "
+            f"{_REMEDY}"
         )
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise ArgumentError(

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
+from rnn_lightning.batch import Batch
 from rnn_lightning.data.counter_hash import derive_key
 from rnn_lightning.errors import ArgumentError
-
-Batch = dict[str, Tensor]
 
 
 def identity(batch: Any) -> Any:
@@ -22,7 +21,23 @@ def identity(batch: Any) -> Any:
     return batch
 
 
-class TensorBatches(Dataset[Batch]):
+class BatchDataset(Dataset[Batch]):
+    """Base of datasets that give whole batches: a subclass defines `__len__` and `__getitems__`.
+
+    It holds what it needs and never its data module, which would take the Trainer along into worker processes.
+    """
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Batch:
+        return {name: rows[0] for name, rows in self.__getitems__([index]).items()}
+
+
+class TensorBatches(BatchDataset):
     """Samples held in tensors.
 
     Args:
@@ -32,7 +47,7 @@ class TensorBatches(Dataset[Batch]):
         ArgumentError: if the first dimensions differ, or there is no tensor.
     """
 
-    def __init__(self, tensors: Batch) -> None:
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
         sizes = {name: len(tensor) for name, tensor in tensors.items()}
         if len(set(sizes.values())) != 1:
             raise ArgumentError(f"tensors must have one first dimension, got {sizes}: give one row a sample in each")
@@ -40,9 +55,6 @@ class TensorBatches(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
-
-    def __getitem__(self, index: int) -> Batch:
-        return {name: tensor[index] for name, tensor in self.tensors.items()}
 
     def __getitems__(self, indices: list[int]) -> Batch:
         rows = torch.tensor(indices)
@@ -61,14 +73,15 @@ class EpochSampler(DistributedSampler[int]):
         dataset: gives the number of samples n.
         world_size: number of processes.
         rank: this process, from 0.
-        seed: of the order; unused if `fresh`.
-        fresh: the samples never come again: gives the numbers epoch * n + i, in order, not a shuffle of 0 ... n - 1.
+        seed: of the order; unused if `new_each_epoch`.
+        new_each_epoch: gives the indices epoch * n + i, in order, instead of a shuffle of 0 ... n - 1: for datasets that
+            have other samples there.
     """
 
     def __init__(
-        self, dataset: Dataset[Batch], world_size: int = 1, rank: int = 0, seed: int = 0, fresh: bool = False
+        self, dataset: Dataset[Batch], world_size: int = 1, rank: int = 0, seed: int = 0, new_each_epoch: bool = False
     ) -> None:
-        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=not fresh, seed=seed)
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=not new_each_epoch, seed=seed)
         self.start = 0  # how many of this process's samples the next pass leaves out, because they were seen already
 
     def __iter__(self) -> Iterator[int]:

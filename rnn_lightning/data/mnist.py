@@ -1,14 +1,15 @@
 """`SequenceMNIST`: handwritten digits read as sequences, row by row or pixel by pixel."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from rnn_lightning.batch import Batch
 from rnn_lightning.data.counter_hash import derive_key, splitmix64
 from rnn_lightning.data.datamodule import SequenceDataModule, check_int
-from rnn_lightning.data.loading import Batch, TensorBatches
+from rnn_lightning.data.loading import TensorBatches
 from rnn_lightning.data.mnist_files import Part, download_missing, read_part, read_sizes
 from rnn_lightning.errors import ArgumentError
 
@@ -73,9 +74,6 @@ def to_images(x: Tensor, layout: Layout, columns: int) -> Tensor:
 class DigitBatches(TensorBatches):
     """Images held as bytes: a quarter of the memory, and float32 in [0, 1] only in the batches."""
 
-    def __getitem__(self, index: int) -> Batch:
-        return {name: rows[0] for name, rows in self.__getitems__([index]).items()}
-
     def __getitems__(self, indices: list[int]) -> Batch:
         batch = super().__getitems__(indices)
         return {**batch, "x": batch["x"].to(torch.float32).div_(255)}
@@ -86,20 +84,19 @@ class SequenceMNIST(SequenceDataModule):
 
     The first `val_size` of the 60,000 training images are the validation set, the rest is trained on; the official
     10,000 test images are the test set, and what `predict` gets. The four files are read, gzipped or not, from
-    `data_dir` or `data_dir`/MNIST/raw; those missing are downloaded to the latter. Every file is checked by SHA-256.
+    `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw; those missing are downloaded to `data_dir`/MNIST/raw. Every file
+    is checked by SHA-256.
 
     A batch has `x` (B, T, I) float32 in [0, 1] and `y` (B,) int64, the digit.
 
     Args:
         data_dir: folder of the files.
         layout: rows: 28 steps of 28 pixels. pixels: 784 steps of 1 pixel. permuted: pixels in one fixed random order.
-        batch_size: images in a training batch, of each process.
         val_size: how many of the training images validate.
-        eval_batch_size: images in a batch of the other stages; None for `batch_size`.
-        num_workers: processes that load data; 0 loads in the training process, the fastest here.
         verify: whether the files must be MNIST's own. Set to false for another set in the same format and under the
             same file names, which must be there already; image size and number of classes are then read from them.
-        seed: of the training order; None for the seed of the run (`seed_everything`), or 0 if it has none.
+        batch_size: images in a training batch, of each process.
+        **settings: those of `SequenceDataModule`.
 
     Raises:
         ArgumentError: for a value out of its range, `data_dir` that is a file, or with `verify=False` files that are
@@ -110,14 +107,12 @@ class SequenceMNIST(SequenceDataModule):
         self,
         data_dir: str | Path = "data",
         layout: Layout = "rows",
-        batch_size: int = 150,
         val_size: int = 5000,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
         verify: bool = True,
-        seed: int | None = None,
+        batch_size: int = 150,
+        **settings: Any,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        super().__init__(batch_size=batch_size, **settings)
         if layout not in get_args(Layout):
             raise ArgumentError(f"layout must be one of {', '.join(get_args(Layout))}, got {layout!r}: change layout")
         data_dir = str(data_dir)  # a Path among the hyper-parameters would need unpickling from checkpoints

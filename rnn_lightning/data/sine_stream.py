@@ -1,27 +1,33 @@
-"""The series read in order by many readers at once: data whose rows go on from batch to batch."""
+"""`SineStream`: the series read in order by many readers at once; rows continue from batch to batch."""
+
+import math
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from rnn_lightning.data.loading import Batch
+from rnn_lightning.batch import Batch
+from rnn_lightning.data.datamodule import check_int
+from rnn_lightning.data.loading import BatchDataset
+from rnn_lightning.data.sine import SineData, time_series
+from rnn_lightning.errors import ArgumentError
 
 
-class SineStream(Dataset[Batch]):
+class StreamDataset(BatchDataset):
     """B readers, spread evenly over one long series; each batch holds the next stretch of every reader.
 
-    Reader r begins at stretch r S / B of the S stretches, and after the last goes on with the first. `reset` tells of
-    rows that begin anew: there, and in the first batch of an epoch.
+    Reader r begins at stretch r S / B of the S stretches, and after the last continues with the first. `reset` is true
+    for rows that begin anew: there, and in the first batch of an epoch.
 
     Args:
         series: (N,) the series; it has S = (N - 1) // n_steps stretches.
         n_steps: Steps of a stretch; targets are one step ahead.
-        readers: B, on all processes together.
+        readers: B, of all processes together.
         batches: Batches in an epoch.
     """
 
     def __init__(self, series: Tensor, n_steps: int, readers: int, batches: int) -> None:
-        self.n_steps, self.readers, self.batches = n_steps, readers, batches
+        self.readers, self.batches = readers, batches
         self.stretches = (len(series) - 1) // n_steps
         length = self.stretches * n_steps
         self.x = series[:length].reshape(self.stretches, n_steps, 1)
@@ -30,9 +36,6 @@ class SineStream(Dataset[Batch]):
     def __len__(self) -> int:
         return self.readers * self.batches
 
-    def __getitem__(self, index: int) -> Batch:
-        return {name: rows[0] for name, rows in self.__getitems__([index]).items()}
-
     def __getitems__(self, indices: list[int]) -> Batch:
         """Index i is reader i % B in batch i // B, counted on from epoch to epoch."""
         numbers = torch.tensor(indices)
@@ -40,3 +43,55 @@ class SineStream(Dataset[Batch]):
         stretch = (reader * self.stretches // self.readers + batch) % self.stretches
         reset = (stretch == 0) | (batch % self.batches == 0)
         return {"x": self.x[stretch], "y": self.y[stretch], "reset": reset}
+
+
+class SineStream(SineData):
+    """f(t) = t sin(t) / 3 + 2 sin(5 t) read in order, for a model with `carry_state`; the target is one step ahead.
+
+    `batch_size` readers, spread evenly over the series, read it `n_steps` at a time, and begin again at its end.
+    Validation and test read the same series once, at points shifted by a half and a quarter of `resolution`. `predict`
+    is one window.
+
+    A batch has `x` and `y`, both (B, n_steps, 1) float32, and `reset` (B,) bool, true where a row begins anew.
+
+    Args:
+        steps_per_epoch: Training batches in an epoch, for each process.
+        **settings: Those of `SineData` and `SequenceDataModule`; `batch_size` is the number of readers of each process.
+
+    Raises:
+        ArgumentError: A number is out of its range, or there are more readers than stretches of `n_steps`.
+    """
+
+    contiguous = True
+    new_each_epoch = True  # the indices count on from epoch to epoch
+
+    def __init__(self, steps_per_epoch: int = 100, **settings: Any) -> None:
+        super().__init__(**settings)
+        check_int("steps_per_epoch", steps_per_epoch, at_least=1)
+        t_min, t_max = self.hparams["t_min"], self.hparams["t_max"]
+        self.n_points = math.floor((t_max - t_min) / self.resolution + 1e-9)
+        self.stretches = (self.n_points - 1) // self.n_steps
+        readers = max(self.batch_size, self.eval_batch_size)
+        if self.stretches < readers:
+            raise ArgumentError(
+                f"the series from t_min={t_min} to t_max={t_max} has {self.stretches} stretches of "
+                f"n_steps={self.n_steps}, fewer than the {readers} readers of a batch: raise t_max, or lower batch_size, "
+                "n_steps or resolution"
+            )
+        self.save_hyperparameters()
+        self.steps_per_epoch = steps_per_epoch
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes all datasets, whatever the stage."""
+        super().setup(stage)
+        self.datasets |= {
+            "train": self._stream(self.batch_size * self.world_size, 0.0, self.steps_per_epoch),
+            "val": self._stream(self.eval_batch_size * self.world_size, 0.5),
+            "test": self._stream(self.eval_batch_size * self.world_size, 0.25),
+        }
+
+    def _stream(self, readers: int, shift: float, batches: int | None = None) -> StreamDataset:
+        steps = torch.arange(self.n_points, dtype=torch.float64) + shift
+        series = time_series(self.t_min + steps * self.resolution).to(torch.float32)
+        once = -(-self.stretches // readers)  # the distance from one reader's beginning to the next one's
+        return StreamDataset(series, self.n_steps, readers, once if batches is None else batches)

@@ -41,7 +41,7 @@ def confusion_figure(counts: Any, names: Sequence[str] | None = None, into: Figu
 def _empty_matrix(classes: int, names: Sequence[str] | None) -> Figure:
     """All but the counts."""
     size = 4.2 if classes <= _NUMBERS else 5.2
-    figure, (axes,) = new_figure(size=(size, size), margins=(0.62, 0.12, 0.52, 0.36))
+    figure, (axes,) = new_figure(size=(size, size))
     axes.imshow(np.zeros((classes, classes)), cmap="Blues", vmin=0.0, vmax=1.0)
     axes.grid(visible=False)
     axes.set(xlabel="predicted class", ylabel="true class")
@@ -69,15 +69,14 @@ def mistakes_figure(
     images = np.asarray(images, dtype=float)
     count, height, width = images.shape
     rows = max(1, -(-count // columns))
-    cell, title, head, edge = 0.84, 0.26, 0.36, 0.06  # inches
-    size = (columns * cell + 2 * edge, rows * (cell + title) + head)
+    cell, title, head = 0.84, 0.26, 0.36  # inches
     # One picture of all the images is drawn much faster than an axes for each.
     gap, above = max(1, width // 10), round(height * title / cell)
     wall = np.full((rows * (height + above), columns * (width + gap) - gap), np.nan)
     with styled():
-        figure, (axes,) = new_figure(size=size, margins=(edge, edge, 0.0, head))
+        figure, (axes,) = new_figure(size=(columns * cell + 0.12, rows * (cell + title) + head))
         axes.set_axis_off()
-        axes.set_title("Got wrong: truth → prediction, its probability", x=0.01)
+        axes.set_title("Got wrong: truth → prediction, its probability")
         labels = zip(truths, predictions, probabilities, strict=True)
         for i, (image, (truth, prediction, probability)) in enumerate(zip(images, labels, strict=True)):
             row, column = divmod(i, columns)

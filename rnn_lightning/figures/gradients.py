@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from rnn_lightning.figures.style import CARD, COLORS, legend_above, log_scale, new_figure, styled
+from rnn_lightning.figures.style import CARD, COLORS, DIGIT_SPACE, log_scale, new_figure, styled
 
 _LINES = 10  # more would cover each other
+_COLORS = ListedColormap(colormaps["viridis_r"](np.linspace(0.12, 1.0, 128)))  # its yellow is lost on white
 
 
 def gradient_reach_figure(
@@ -43,15 +45,15 @@ def gradient_reach_figure(
     looks = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _LINES)).round().astype(int))
     shown = np.where(norms > 0, norms, np.nan)
     place = (steps - steps[0]) / max(steps[-1] - steps[0], 1)  # of each look between the first and the last
-    colors = ListedColormap(colormaps["viridis_r"](np.linspace(0.12, 1.0, 128)))  # its yellow is lost on white
     with styled():
-        figure = into or _empty(norms.shape[1], norms.shape[2], cut, cut_label, all_losses is not None, colors)
+        figure = into or _without_lines(norms.shape[1], norms.shape[2], cut, cut_label, all_losses is not None)
         *panels, bar = figure.axes
+        bar.set_yticks([0, 1], [str(step).ljust(6, DIGIT_SPACE) for step in (steps[0], steps[-1])])
         for layer, axes in enumerate(reversed(panels)):
             for line in [line for line in axes.get_lines() if line.get_gid() == "look"]:
                 line.remove()
             for look in looks:
-                axes.plot(shown[look, layer], color=colors(place[look]), linewidth=1.4, gid="look")
+                axes.plot(shown[look, layer], color=_COLORS(place[look]), linewidth=1.4, gid="look")
             if all_losses is not None:
                 every = np.asarray(all_losses, dtype=float)[layer]
                 every = np.where(every > 0, every, np.nan)
@@ -60,36 +62,27 @@ def gradient_reach_figure(
             axes.autoscale_view(scalex=False)
             if np.isfinite(shown[looks, layer]).any():
                 log_scale(axes)
-        bar.set_yticks([0, 1], [str(steps[0]), str(steps[-1])])
     return figure
 
 
-def _empty(layers: int, steps: int, cut: int | None, cut_label: str, dotted: bool, colors: ListedColormap) -> Figure:
-    """All but the lines. Layers stand one above the other, the top one on top: a card of TensorBoard is narrow."""
-    head = 0.64 if dotted else 0.36  # inches
-    size = (CARD[0], CARD[1] - 0.36 + head + 1.9 * (layers - 1))
-    figure, panels = new_figure(rows=layers, size=size, margins=(0.86, 0.98, 0.52, head), gap=0.36)
+def _without_lines(layers: int, steps: int, cut: int | None, cut_label: str, dotted: bool) -> Figure:
+    """All but the lines. Panels are stacked, the top layer on top: a card of TensorBoard is narrow."""
+    figure, panels = new_figure(rows=layers, size=(CARD[0], CARD[1] + 0.28 * dotted + 1.9 * (layers - 1)))
     panels.reverse()
     for layer, axes in enumerate(panels):
         if cut is not None:
             _mark(axes, cut, steps, cut_label)
         of_layer = "" if layers == 1 else f", layer {layer + 1}"
-        axes.set_xlim(-0.5, steps - 0.5)
-        axes.set_title(f"How far gradients reach{of_layer}", pad=24 if dotted and layer == layers - 1 else 6)
-        axes.set_ylabel("norm of dLoss/dhₜ")
+        axes.set(xlim=(-0.5, steps - 0.5), title=f"How far gradients reach{of_layer}", ylabel="norm of dLoss/dhₜ")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axes.tick_params(labelbottom=layer == 0)
     panels[0].set_xlabel("time step t")
+    figure.colorbar(ScalarMappable(Normalize(0, 1), _COLORS), ax=panels, label="training step", aspect=30)
     if dotted:
-        kinds = [Line2D([], [], color=colors(1.0)), Line2D([], [], color=COLORS["reference"], linestyle=":")]
-        legend_above(panels[-1], kinds, ["loss of the last target", "of all targets"])
-    # Not matplotlib's colorbar, which takes as long as a panel.
-    bar = figure.add_axes((1 - 0.82 / size[0], 0.52 / size[1], 0.13 / size[0], 1 - (0.52 + head) / size[1]))
-    bar.imshow(np.linspace(0, 1, 128)[:, None], cmap=colors, aspect="auto", origin="lower", extent=(0, 1, 0, 1))
-    bar.grid(visible=False)
-    bar.yaxis.tick_right()
-    bar.yaxis.set_label_position("right")
-    bar.set(ylabel="training step", xticks=[])
+        kinds = [Line2D([], [], color=_COLORS(1.0)), Line2D([], [], color=COLORS["reference"], linestyle=":")]
+        figure.legend(
+            kinds, ["loss of the last target", "of all targets"], loc="outside upper left", ncols=2, frameon=False
+        )
     return figure
 
 

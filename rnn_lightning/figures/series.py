@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rnn_lightning.figures.style import CARD, COLORS, legend_above, marker_size, new_figure, styled, vector
+from rnn_lightning.figures.style import CARD, COLORS, marker_size, new_figure, styled, vector
 
 
 def series_figure(t: Any, values: Any, t_window: Any, window: Any, name: str = "series") -> Figure:
@@ -88,15 +88,14 @@ def forecast_figure(
     """
     t, t_forecast = vector("t", t), vector("t_forecast", t_forecast)
     with styled():
-        figure, (axes,) = new_figure(size=(CARD[0], CARD[1] + 0.28), margins=(0.72, 0.16, 0.52, 0.64))
+        figure, (axes,) = new_figure(size=(CARD[0], CARD[1] + 0.28))
         axes.axvspan(t[0], t[-1], color=COLORS["input"], alpha=0.07, linewidth=0)
         _inputs(axes, t, vector("inputs", inputs), label="true inputs", points=len(t) + len(t_forecast))
         if truth is not None:
             axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="what really comes")
         axes.plot(t_forecast, vector("forecast", forecast), "--", color=COLORS["prediction"], label="forecast")
-        axes.set(xlabel=xlabel, ylabel="value")
-        axes.set_title(title, pad=24)
-        legend_above(axes)
+        axes.set(title=title, xlabel=xlabel, ylabel="value")
+        figure.legend(loc="outside upper left", ncols=3, frameon=False)
     return figure
 
 

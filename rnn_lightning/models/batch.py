@@ -4,20 +4,15 @@ Legend: B batch, T time steps, I input features, O outputs.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from rnn_lightning.batch import Batch
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.plan import Span
-
-Batch: TypeAlias = dict[str, Any]
-"""`x` (B, T, I), or of your own model (B, T, ...) such as tokens (B, T); `y` (B,), (B, O), (B, T) or (B, T, O).
-
-Optional are `lengths` (B,) int64; `mask` (B, T) bool, true where the target counts; `reset`, (B,) or (B, T) bool, true
-where row i begins a new sequence, at the batch's first step or at each one; `state`, to begin with. A chunk of a batch is
-a batch, too; while training it also has `masks`, its dropout masks."""
+from rnn_lightning.nn.lengths import length_mask
 
 
 def as_batch(batch: Any, needs_y: bool = True) -> Batch:
@@ -88,7 +83,7 @@ def valid_steps(batch: Batch) -> Tensor | None:
     valid = batch.get("mask")
     if batch.get("lengths") is not None:
         x = batch["x"]
-        within = torch.arange(x.shape[1], device=x.device) < batch["lengths"].to(x.device)[:, None]  # (B, T)
+        within = length_mask(batch["lengths"], x.shape[1], x.device)  # (B, T)
         valid = within if valid is None else valid & within
     return valid
 

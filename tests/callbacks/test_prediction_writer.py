@@ -1,19 +1,21 @@
 import csv
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from rnn_lightning.callbacks import PredictionWriter
+from rnn_lightning.data import AddingProblem, SequenceMNIST, TensorBatches
 from rnn_lightning.models import Seq2Seq, Seq2Vec
 
 X = torch.randn(5, 4, 2)
 
 
-def predict(model, batches, folder):
-    writer = PredictionWriter(folder)
+def predict(model, batches, folder, arrays=False):
+    writer = PredictionWriter(folder, arrays)
     settings = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", callbacks=[writer], **settings)
     results = trainer.predict(model, DataLoader(batches, batch_size=None))
@@ -56,7 +58,7 @@ def test_columns_without_targets(model, columns, tmp_path):
 
 def test_raw_arrays_of_all_sequences(tmp_path):
     batches = [{"x": X[:3], "y": X[:3, :, :1]}, {"x": torch.randn(2, 6, 2), "y": torch.randn(2, 6, 1)}]
-    _, results = predict(Seq2Seq(2, 1), batches, tmp_path)
+    _, results = predict(Seq2Seq(2, 1), batches, tmp_path, arrays=True)
     found = np.load(tmp_path / "predictions.npz")  # no pickle in it
     assert set(found) == {"sequence", "x", "y", "prediction", "lengths"}
     assert found["sequence"].tolist() == list(range(5))
@@ -68,7 +70,7 @@ def test_raw_arrays_of_all_sequences(tmp_path):
 
 
 def test_raw_arrays_of_a_classifier_in_half_precision(tmp_path):
-    predict(Seq2Vec(2, 3).to(torch.bfloat16), [(X.to(torch.bfloat16), torch.arange(5) % 3)], tmp_path)
+    predict(Seq2Vec(2, 3).to(torch.bfloat16), [(X.to(torch.bfloat16), torch.arange(5) % 3)] * 2, tmp_path, arrays=True)
     found = np.load(tmp_path / "predictions.npz")
     assert found["probability"].dtype == np.float32
     np.testing.assert_allclose(found["probability"].sum(1), 1, atol=0.02)
@@ -81,7 +83,7 @@ def test_a_forecast_goes_on_where_each_sequence_ends(lengths, tmp_path):
     batch = {"x": x, "y": torch.randn(3, 4, 2), **({} if lengths is None else {"lengths": lengths})}
     model = Seq2Seq(2, 2, cell="lstm", hidden_size=5, state_dropout=0.5)
     model.horizon = 3
-    rows, _ = predict(model, [batch], tmp_path)
+    rows, _ = predict(model, [batch], tmp_path, arrays=True)
     model.eval()
     for row in range(3):
         length = 4 if lengths is None else int(lengths[row])
@@ -116,9 +118,65 @@ def test_a_forecast_goes_on_where_each_sequence_ends(lengths, tmp_path):
 )
 def test_a_picture_where_there_is_one_to_draw(model, batch, pictures, tmp_path):
     predict(model, [batch], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1 + pictures, "a table, and no arrays that nobody asked for"
     assert len(list(tmp_path.glob("*.png"))) == pictures
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("arrays", [False, True])
+def test_no_batch_stays_in_memory(arrays, tmp_path):
+    """As many batches as one likes: the tensors of all but the first row of the first are gone."""
+    seen = []
+
+    class Watching(PredictionWriter):
+        def write_on_batch_end(self, trainer, pl_module, prediction, *rest):
+            assert not any(reference() is not None for reference in seen[:-6]), "an earlier batch is still held"
+            super().write_on_batch_end(trainer, pl_module, prediction, *rest)
+            seen.extend(weakref.ref(values) for values in prediction.values())
+
+    settings = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(accelerator="cpu", callbacks=[Watching(tmp_path, arrays)], **settings)
+    batches = (({"x": torch.randn(4, 6, 2), "y": torch.randn(4, 6, 1)}) for _ in range(8))
+    trainer.predict(Seq2Seq(2, 1), DataLoader(Stream(batches), batch_size=None), return_predictions=False)
+    assert len(seen) == 24
+    assert len(list(csv.DictReader((tmp_path / "predictions.csv").open()))) == 8 * 4 * 6
+    if arrays:
+        assert np.load(tmp_path / "predictions.npz")["x"].shape == (32, 6, 2)
+
+
+class Stream(IterableDataset):
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return self.batches
+
+
+@pytest.mark.parametrize("task", ["series", "classes"])
+def test_two_processes_write_one_table_and_one_picture(task, tmp_path, fake_mnist_dir):
+    """As one process alone writes them."""
+    if task == "series":
+        data, model = AddingProblem(n_steps=5, eval_sequences=7, eval_batch_size=2), Seq2Seq(2, 1)
+        data.setup()
+        x = torch.cat([batch["x"] for batch in data.predict_dataloader()])
+        data.datasets["predict"] = TensorBatches({"x": x, "y": x[..., :1].clone()})
+        data.setup = lambda stage=None: None
+    else:
+        data = SequenceMNIST(fake_mnist_dir, verify=False, val_size=10, eval_batch_size=30)
+        model = Seq2Vec(28, 10, hidden_size=4)
+    for folder, options in (("one", {"devices": 1}), ("two", {"devices": 2, "strategy": "ddp_fork"})):
+        settings = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = Trainer(accelerator="cpu", callbacks=[PredictionWriter(tmp_path / folder)], **settings, **options)
+        trainer.predict(model, data, return_predictions=False)
+    one, two = ({path.name: path for path in (tmp_path / folder).iterdir()} for folder in ("one", "two"))
+    pictures = {"predictions.png", "predictions_mistakes.png"} if task == "classes" else {"predictions.png"}
+    assert set(one) == set(two) == {"predictions.csv", *pictures}
+    tables = [list(csv.DictReader(found["predictions.csv"].open())) for found in (one, two)]
+    assert [row["sequence"] for row in tables[0]] == [row["sequence"] for row in tables[1]]
+    for a, b in zip(*tables, strict=True):
+        assert {k: float(v) for k, v in a.items()} == pytest.approx({k: float(v) for k, v in b.items()}, abs=1e-5)
+    assert one["predictions.png"].read_bytes() == two["predictions.png"].read_bytes()
 
 
 def test_a_failure_leaves_no_file(tmp_path):

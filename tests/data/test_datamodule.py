@@ -3,10 +3,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from rnn_lightning.data import SequenceDataModule, SequenceMNIST, SyntheticSine, TensorBatches
+from rnn_lightning.data import (
+    AddingProblem,
+    CopyMemory,
+    SequenceDataModule,
+    SequenceMNIST,
+    SineStream,
+    SyntheticSine,
+    TensorBatches,
+)
 from rnn_lightning.errors import ArgumentError
 
 # resuming into another folder, and Lightning's own advice
@@ -70,11 +79,17 @@ def fit(data, tmp_path, checkpoint=None, **settings):
     return model.shown["train"]
 
 
-@pytest.mark.parametrize("cls", [SequenceMNIST, SyntheticSine])
-def test_no_argument_is_named_like_a_models(cls):
-    arguments = inspect.signature(cls).parameters.values()
-    assert not {argument.name for argument in arguments} & set(MODEL_ARGUMENTS.split())
-    assert all(argument.kind is argument.POSITIONAL_OR_KEYWORD for argument in arguments)
+@pytest.mark.parametrize("cls", [SequenceMNIST, SyntheticSine, SineStream, AddingProblem, CopyMemory])
+def test_the_command_line_knows_every_argument_and_none_is_named_like_a_models(cls):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls, "data")
+    names = {name.removeprefix("data.") for name in vars(parser.get_defaults().as_flat())}
+    own = {"batch_size", "eval_batch_size", "num_workers", "seed", *inspect.signature(cls).parameters} - {"settings"}
+    assert names >= own
+    assert not names & set(MODEL_ARGUMENTS.split())
+    help_text = parser.format_help()
+    assert all(f"--data.{name} " in help_text for name in names)
+    assert help_text.count("Seed for the training order or numbers") == 1, "also what a base class explains"
 
 
 def test_loaders_before_setup_say_what_to_do():

@@ -1,18 +1,20 @@
 import gzip
 import hashlib
 import http.server
+import socket
 import threading
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+import torch
 
-from rnn_lightning.data import download as module
 from rnn_lightning.data.download import download
 from rnn_lightning.errors import ArgumentError
 
 CONTENT = bytes(range(256)) * 700
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
 PACKED = gzip.compress(CONTENT)
+SHA256 = hashlib.sha256(PACKED).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -54,52 +56,53 @@ def server(monkeypatch):
 
 
 def fetch(folder, mirrors):
-    return download("digits", folder, mirrors, SHA256, "put it there by hand")
+    return download("digits.gz", folder, mirrors, SHA256, "put it there by hand")
 
 
-def test_the_unpacked_file_is_placed_alone(server, tmp_path):
+def test_the_file_is_placed_alone(server, tmp_path):
     path = fetch(tmp_path / "new" / "folder", server.mirrors("good"))
-    assert path == tmp_path / "new" / "folder" / "digits"
-    assert path.read_bytes() == CONTENT
-    assert [file.name for file in path.parent.iterdir()] == ["digits"]
+    assert path == tmp_path / "new" / "folder" / "digits.gz"
+    assert path.read_bytes() == PACKED
+    assert [file.name for file in path.parent.iterdir()] == ["digits.gz"]
 
 
 @pytest.mark.parametrize("fault", ["missing", "other", "page", "short", "broken"])
 def test_the_next_mirror_is_tried_after_a_fault(server, tmp_path, fault):
-    assert fetch(tmp_path, server.mirrors(fault, "good", "good")).read_bytes() == CONTENT
+    assert fetch(tmp_path, server.mirrors(fault, "good", "good")).read_bytes() == PACKED
     assert server.asked == [f"/{fault}/digits.gz", "/good/digits.gz"]
 
 
 def test_no_good_mirror_is_one_line_and_leaves_nothing(server, tmp_path):
-    with pytest.raises(ArgumentError, match=r"digits.*404|Not Found.*SHA-256.*by hand") as caught:
+    with pytest.raises(ArgumentError, match=r"digits.gz .*Not Found.*invalid hash value.*by hand") as caught:
         fetch(tmp_path, server.mirrors("missing", "other"))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_network_is_one_line(monkeypatch, tmp_path):
-    def unreachable(url, timeout):
-        assert timeout > 0
+    def unreachable(request):
+        assert socket.getdefaulttimeout() > 0, "a mirror that is silent is left"
         raise URLError(OSError(-2, "Name or service\nnot known"))
 
-    monkeypatch.setattr(module, "urlopen", unreachable)
-    with pytest.raises(ArgumentError, match=r"mirrors could be reached .*a\.org: .*not known; b\.org: .*by hand") as e:
+    monkeypatch.setattr(torch.hub, "urlopen", unreachable)
+    with pytest.raises(ArgumentError, match=r"from any of the mirrors .*a\.org: .*not known; b\.org: .*by hand") as e:
         fetch(tmp_path, ["https://a.org/x/", "https://b.org/y/"])
     assert "\n" not in str(e.value)
+    assert socket.getdefaulttimeout() is None
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "ctrl-c"])
 @pytest.mark.parametrize("old", [None, b"old"], ids=["new", "replaced"])
 def test_an_interrupted_write_leaves_what_was_there(server, monkeypatch, tmp_path, error, old):
     if old:
-        (tmp_path / "digits").write_bytes(old)
+        (tmp_path / "digits.gz").write_bytes(old)
 
     def interrupted(source, target):
-        assert source.read_bytes() == CONTENT  # all of it is written before it gets its name
-        assert source.parent == target.parent  # else replacing is no single step
+        assert Path(source).read_bytes() == PACKED  # all of it is written before it gets its name
+        assert Path(source).parent == Path(target).parent  # else replacing is no single step
         raise error
 
-    monkeypatch.setattr(module.os, "replace", interrupted)
+    monkeypatch.setattr(torch.hub.shutil, "move", interrupted)
     expected = ArgumentError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         fetch(tmp_path, server.mirrors("good"))

@@ -92,9 +92,9 @@ def test_training_order_depends_on_seed_and_epoch_and_on_nothing_else():
 
 
 @given(n=st.integers(1, 40), world=st.integers(1, 5), epoch=st.integers(0, 10**6))
-def test_fresh_samples_run_on_from_epoch_to_epoch(n, world, epoch):
+def test_new_samples_run_on_from_epoch_to_epoch(n, world, epoch):
     n = n * world
-    ranks = [EpochSampler(dataset(n), world, rank, fresh=True) for rank in range(world)]
+    ranks = [EpochSampler(dataset(n), world, rank, new_each_epoch=True) for rank in range(world)]
     for sampler in ranks:
         sampler.set_epoch(epoch)
     assert sorted(index for sampler in ranks for index in sampler) == list(range(epoch * n, (epoch + 1) * n))
@@ -127,10 +127,16 @@ def test_each_pass_of_a_plain_loop_is_a_new_epoch():
     assert seen(again) == second
 
 
-@pytest.mark.parametrize("fresh", [False, True], ids=["shuffled", "fresh"])
+@pytest.mark.parametrize("new_each_epoch", [False, True], ids=["shuffled", "new each epoch"])
 @given(n=st.integers(1, 40), batch_size=st.integers(1, 9), world=st.integers(1, 3), data=st.data())
-def test_a_resumed_loader_hands_out_what_was_left(fresh, n, batch_size, world, data):
-    settings = {"n": n, "batch_size": batch_size, "world_size": world, "rank": world - 1, "fresh": fresh}
+def test_a_resumed_loader_hands_out_what_was_left(new_each_epoch, n, batch_size, world, data):
+    settings = {
+        "n": n,
+        "batch_size": batch_size,
+        "world_size": world,
+        "rank": world - 1,
+        "new_each_epoch": new_each_epoch,
+    }
     undisturbed = loader(**settings)
     undisturbed.sampler.set_epoch(3)
     epoch, next_epoch = seen(undisturbed), seen(undisturbed)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from rnn_lightning.data import SequenceMNIST, mnist_files, pixel_permutation
-from rnn_lightning.data import download as download_module
 from rnn_lightning.errors import ArgumentError
 
 LAYOUTS = {"rows": (28, 28), "pixels": (784, 1), "permuted": (784, 1)}
@@ -88,9 +87,13 @@ def test_image_and_label_stay_together(fake_mnist_dir):
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-@pytest.mark.parametrize("place", ["", "MNIST/raw"], ids=["data_dir", "torchvision"])
-def test_another_set_is_read_from_either_place(make_mnist, tmp_path, packed, place):
+@pytest.mark.parametrize("dotted", [False, True], ids=["own name", "dotted name"])
+@pytest.mark.parametrize("place", ["", "MNIST/raw", "raw"], ids=["data_dir", "torchvision", "its MNIST folder"])
+def test_a_set_is_found_in_each_place_under_each_name(make_mnist, tmp_path, packed, place, dotted):
     make_mnist(tmp_path / place, train=30, test=10, rows=6, columns=5, classes=3, packed=packed)
+    for path in list((tmp_path / place).iterdir()) * dotted:
+        path.replace(path.with_name(path.name.replace("-idx", ".idx")))
+    assert all(mnist_files.find_file(tmp_path, name) for name in mnist_files.SHA256), "nothing would be downloaded"
     data = fake(tmp_path, val_size=10)
     assert (data.input_size, data.output_size) == (5, 3)
     data.setup()
@@ -133,11 +136,11 @@ def test_parts_of_two_sets_are_refused(make_mnist, tmp_path):
     make_mnist(tmp_path, train=30, test=10)
     make_mnist(tmp_path / "other", train=30, test=20, rows=5)
     (tmp_path / "other" / "t10k-images-idx3-ubyte").replace(tmp_path / "t10k-images-idx3-ubyte")
+    with pytest.raises(ArgumentError, match="20 t10k images but 10 labels"):
+        fake(tmp_path, val_size=10)
+    (tmp_path / "other" / "t10k-labels-idx1-ubyte").replace(tmp_path / "t10k-labels-idx1-ubyte")
     with pytest.raises(ArgumentError, match="differ in size"):
         fake(tmp_path, val_size=10)
-    (tmp_path / "other" / "train-labels-idx1-ubyte").replace(tmp_path / "t10k-labels-idx1-ubyte")
-    with pytest.raises(ArgumentError, match="20 t10k images but 30 labels"):
-        mnist_files.read_part(tmp_path, "t10k", verify=False)
 
 
 def test_a_wrong_file_stops_before_training(fake_mnist_dir):
@@ -151,20 +154,22 @@ def test_no_network_says_where_to_put_the_files(monkeypatch, tmp_path):
     def unreachable(*_, **__):
         raise URLError("no network")
 
-    monkeypatch.setattr(download_module, "urlopen", unreachable)
+    monkeypatch.setattr(torch.hub, "urlopen", unreachable)
     with pytest.raises(ArgumentError, match=f"put the four files.* into {tmp_path} by hand") as caught:
         SequenceMNIST(tmp_path).prepare_data()
     assert all(name in str(caught.value) for name in mnist_files.SHA256)
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_only_missing_files_are_downloaded_and_then_read(monkeypatch, make_mnist, tmp_path):
     source = make_mnist(tmp_path / "mirror", train=40, test=10)
     contents = {path.name: path.read_bytes() for path in source.iterdir()}
-    monkeypatch.setattr(mnist_files, "SHA256", {n: hashlib.sha256(c).hexdigest() for n, c in contents.items()})
+    packed = {name: gzip.compress(content) for name, content in contents.items()}
+    for known, files in (("SHA256", contents), ("PACKED_SHA256", packed)):
+        monkeypatch.setattr(mnist_files, known, {n: hashlib.sha256(c).hexdigest() for n, c in files.items()})
     monkeypatch.setattr(mnist_files, "MIRRORS", (source.as_uri() + "/",))
-    for name, content in contents.items():
-        (source / f"{name}.gz").write_bytes(gzip.compress(content))
+    for name, content in packed.items():
+        (source / f"{name}.gz").write_bytes(content)
     present = tmp_path / "data" / "t10k-labels-idx1-ubyte.gz"
     present.parent.mkdir()
     (source / present.name).replace(present)
@@ -174,8 +179,8 @@ def test_only_missing_files_are_downloaded_and_then_read(monkeypatch, make_mnist
     assert len(joined(data.train_dataloader())["y"]) == 30
     assert len(joined(data.test_dataloader())["y"]) == 10
     raw = tmp_path / "data" / "MNIST" / "raw"
-    assert {path.name for path in raw.iterdir()} == set(contents) - {"t10k-labels-idx1-ubyte"}
-    monkeypatch.setattr(download_module, "urlopen", None)  # nothing is missing any more
+    assert {path.name for path in raw.iterdir()} == {f"{name}.gz" for name in contents} - {present.name}
+    monkeypatch.setattr(torch.hub, "urlopen", None)  # nothing is missing any more
     data.prepare_data()
 
 
@@ -183,11 +188,11 @@ def test_hyperparameters_are_plain_values(tmp_path):
     assert dict(SequenceMNIST(tmp_path).hparams) == {
         "data_dir": str(tmp_path),
         "layout": "rows",
-        "batch_size": 150,
         "val_size": 5000,
+        "verify": True,
+        "batch_size": 150,
         "eval_batch_size": None,
         "num_workers": 0,
-        "verify": True,
         "seed": None,
     }
 

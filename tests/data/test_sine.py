@@ -19,6 +19,11 @@ def made(**settings):
     return data
 
 
+def starts(dataset, indices, low, high):
+    """Where these windows start, from their random numbers."""
+    return low + dataset.numbers(indices)[:, 0] * (high - low)
+
+
 def epoch(data, number=0):
     loader = data.train_dataloader()
     loader.sampler.set_epoch(number)
@@ -47,13 +52,25 @@ def test_predict_is_the_window_at_12_2():
     torch.testing.assert_close(batch["y"][0, :, 0], expected[1:], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("start", [100.0, 150.5, None])
+def test_the_predicted_window_lies_in_the_range_that_is_trained_on(start):
+    data = made(t_min=100.0, t_max=198.0, predict_start=start)
+    example, longer = data.example(), data.example(80)
+    assert float(example["t"][0]) == (100.0 if start is None else start)
+    (batch,) = data.predict_dataloader()
+    for name in ("x", "y"):
+        assert torch.equal(batch[name], example[name])
+        assert torch.equal(longer[name][:, :20], example[name])
+    assert longer["x"][0, :, 0].tolist() == pytest.approx([f(t) for t in longer["t"][:-1].tolist()], rel=1e-6, abs=1e-6)
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_windows_follow_the_series_one_step_ahead(split):
     data = made(t_min=-3, t_max=8, resolution=0.25, n_steps=7, eval_windows=100)
     dataset = data.datasets[split]
     indices = [0, 5, 99]
     batch = dataset.__getitems__(indices)
-    for row, start in enumerate(dataset.starts(torch.tensor(indices)).tolist()):
+    for row, start in enumerate(starts(dataset, indices, -3, 8 - 7 * 0.25).tolist()):
         points = [f(start + 0.25 * i) for i in range(8)]
         assert batch["x"][row, :, 0].tolist() == pytest.approx(points[:7], rel=1e-6, abs=1e-6)
         assert batch["y"][row, :, 0].tolist() == pytest.approx(points[1:], rel=1e-6, abs=1e-6)
@@ -74,20 +91,20 @@ def test_inputs_and_targets_share_no_memory(count):
 def test_starts_are_uniform_over_the_whole_range():
     dataset = made(t_min=2, t_max=40, n_steps=30, resolution=0.2).datasets["train"]
     n, low, high = 100_000, 2.0, 34.0
-    starts = dataset.starts(torch.arange(n))
-    assert low <= starts.min() < starts.max() < high
+    found = starts(dataset, list(range(n)), low, high)
+    assert low <= found.min() < found.max() < high
     width = high - low
-    assert abs(starts.mean() - (low + high) / 2) < 4 * width / (12 * n) ** 0.5
-    assert abs(starts.var() - width**2 / 12) < 4 * width**2 / (180 * n) ** 0.5
-    cumulative = (starts.sort().values - low) / width
+    assert abs(found.mean() - (low + high) / 2) < 4 * width / (12 * n) ** 0.5
+    assert abs(found.var() - width**2 / 12) < 4 * width**2 / (180 * n) ** 0.5
+    cumulative = (found.sort().values - low) / width
     assert (cumulative - torch.arange(1, n + 1) / n).abs().max() < 1.95 / n**0.5  # Kolmogorov-Smirnov, p = 0.001
 
 
 def test_training_windows_are_fresh_in_every_step_and_epoch():
     data = made(steps_per_epoch=10)
-    starts = torch.cat([epoch(data, number)[:, 0, 0] for number in range(3)])
-    assert starts.numel() == 1500
-    assert starts.unique().numel() > 1490  # two floats may agree by chance
+    first = torch.cat([epoch(data, number)[:, 0, 0] for number in range(3)])
+    assert first.numel() == 1500
+    assert first.unique().numel() > 1490  # two floats may agree by chance
 
 
 @pytest.mark.parametrize("other", [{"batch_size": 25, "steps_per_epoch": 16}, {"num_workers": 2}], ids=str)
@@ -109,8 +126,8 @@ def test_training_windows_depend_on_the_seed_and_the_fixed_sets_do_not(monkeypat
 
 def test_the_sets_have_no_window_in_common():
     data = made()
-    starts = torch.cat([data.datasets[s].starts(torch.arange(10_000)) for s in ("train", "val", "test")])
-    assert starts.unique().numel() == 30_000
+    numbers = torch.cat([data.datasets[s].numbers(list(range(10_000))) for s in ("train", "val", "test")])
+    assert numbers.unique().numel() == 30_000
 
 
 def test_sizes_and_lengths():
@@ -130,6 +147,9 @@ BAD = {
     "too long": ({"n_steps": 2000}, "n_steps=2000 .* do not fit .* raise t_max above 200, or lower"),
     "just as long": ({"n_steps": 30, "resolution": 1.0}, "do not fit"),
     "t_max below t_min": ({"t_min": 40.0}, "do not fit"),
+    "predict_start below": ({"predict_start": -0.1}, r"predict_start=-0.1 is outside \[t_min=0.0, t_max=30.0\)"),
+    "predict_start at the end": ({"predict_start": 30.0}, "predict_start=30.0 is outside"),
+    "predict_start nan": ({"predict_start": math.nan}, "predict_start must be a finite number"),
     "steps_per_epoch": ({"steps_per_epoch": 0}, "steps_per_epoch must be"),
     "eval_windows": ({"eval_windows": 0}, "eval_windows must be"),
     "batch_size": ({"batch_size": True}, "batch_size must be"),

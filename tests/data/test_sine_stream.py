@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.data import SyntheticSine, time_series
+from rnn_lightning.data import SineStream, SyntheticSine, time_series
 from rnn_lightning.data.loading import EpochSampler
-from rnn_lightning.data.sine_stream import SineStream
+from rnn_lightning.data.sine_stream import StreamDataset
 
 
 def stream(**arguments):
-    data = SyntheticSine(layout="stream", **{"n_steps": 7, "batch_size": 4, "steps_per_epoch": 25, **arguments})
+    data = SineStream(**{"n_steps": 7, "batch_size": 4, "steps_per_epoch": 25, **arguments})
     data.setup()
     return data
 
@@ -56,10 +56,10 @@ def test_evaluation_goes_through_points_beside_once(split):
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 6))
 def test_ranks_share_the_readers(world, rows, batches, n_steps):
-    dataset = SineStream(torch.arange(200.0), n_steps, rows * world, batches)
+    dataset = StreamDataset(torch.arange(200.0), n_steps, rows * world, batches)
     parts = []
     for rank in range(world):
-        sampler = EpochSampler(dataset, world, rank, fresh=True)
+        sampler = EpochSampler(dataset, world, rank, new_each_epoch=True)
         indices = list(sampler)
         parts.append([dataset.__getitems__(indices[i : i + rows]) for i in range(0, len(indices), rows)])
         for a, b in zip(parts[-1], parts[-1][1:], strict=False):
@@ -77,9 +77,15 @@ def test_the_stream_is_contiguous_and_windows_are_not():
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"layout": "river"}, "layout"), ({"layout": "stream", "batch_size": 50}, "50 readers")],
+    [
+        ({"batch_size": 50}, "50 readers"),
+        ({"batch_size": 4, "eval_batch_size": 50}, "50 readers"),
+        ({"steps_per_epoch": 0, "batch_size": 4}, "steps_per_epoch must be"),
+        ({"t_max": 1.0}, "do not fit between"),
+    ],
+    ids=str,
 )
 def test_what_does_not_fit_is_one_line(arguments, words):
     with pytest.raises(ArgumentError, match=words) as error:
-        SyntheticSine(**arguments)
+        SineStream(**arguments)
     assert "\n" not in str(error.value)

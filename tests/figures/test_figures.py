@@ -26,7 +26,9 @@ def drawn(figure):
     image = figures.pixels(figure)
     assert image.dtype == np.uint8
     assert image.shape[2] == 3
-    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 5, "more than an empty page"
+    edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    assert (edges == 255).all(), "nothing is cut off at the edge"
+    assert (image < 128).any(axis=-1).mean() > 0.005, "more than an empty page"
     return image
 
 
@@ -115,7 +117,25 @@ def test_a_figure_that_is_drawn_into_again_equals_a_new_one():
     figures.pixels(first)
     again = figures.gradient_reach_figure(norms, [9, 19, 29, 39, 49], all_losses=norms[4] + 1, into=first, **options)
     fresh = figures.gradient_reach_figure(norms, [9, 19, 29, 39, 49], all_losses=norms[4] + 1, **options)
+    fresh.set_layout_engine("none")
+    for new_axes, old_axes in zip(fresh.axes, again.axes, strict=True):  # the layout of the first drawing is kept
+        new_axes.set_position(old_axes.get_position())
     np.testing.assert_array_equal(figures.pixels(again), figures.pixels(fresh))
+
+
+def test_a_layout_that_is_kept_has_room_for_other_numbers():
+    """The labels of the vertical axis, once all near 1, are then as long as they get; nothing leaves the page."""
+    norms = np.linspace(0.5, 1, T)[None, None]
+    figure = figures.gradient_reach_figure(norms, [0])
+    figures.pixels(figure)
+    before = figure.axes[0].get_position().bounds
+    figures.gradient_reach_figure(np.concatenate((norms, norms * np.geomspace(1e-6, 1, T))), [0, 123456], into=figure)
+    page = figure.bbox
+    figures.pixels(figure)
+    assert figure.axes[0].get_position().bounds == before
+    tight = figure.get_tightbbox().extents * figure.dpi
+    assert tight[0] >= page.x0 - 1
+    assert tight[2] <= page.x1 + 1
 
 
 def test_mistakes_stand_with_truth_prediction_and_probability():

@@ -1,4 +1,4 @@
-"""How far gradients reach: the norm of dLoss/dh_t against t, per layer, cut where the training cuts it.
+"""`gradient_norms`, how far gradients reach: the norm of dLoss/dh_t against t, per layer, cut where the training cuts it.
 
 Legend: B batch, T time steps, H hidden units, L layers.
 """
@@ -8,13 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnn_lightning.models import Batch, SequenceModule
+from rnn_lightning.batch import Batch
 from rnn_lightning.models.batch import cut
 from rnn_lightning.models.plan import Span
+from rnn_lightning.models.sequence_module import SequenceModule
 from rnn_lightning.nn import Unrolled, unrolled, without_dropout
+from rnn_lightning.nn.lengths import length_mask
 
 
-class Reach(NamedTuple):
+class GradientNorms(NamedTuple):
     """Norms of the gradients that reach each time step, the mean over the sequences that are still running there.
 
     Attributes:
@@ -26,7 +28,7 @@ class Reach(NamedTuple):
     every: Tensor
 
 
-def gradient_reach(module: SequenceModule, batch: Batch) -> Reach:
+def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
     """Measures dLoss/dh_t on a batch, over the passes that truncated BPTT makes in training, at fixed weights.
 
     The network runs without dropout, step by step from a state of zeros. No gradient is left on any parameter, and no
@@ -61,8 +63,8 @@ def gradient_reach(module: SequenceModule, batch: Batch) -> Reach:
                 _add(into, loss, run, times)
         alive = torch.ones(rows, steps, device=x.device)
         if batch.get("lengths") is not None:
-            alive = (torch.arange(steps, device=x.device) < batch["lengths"].to(x.device)[:, None]).float()
-    return Reach(_norms(last, alive), _norms(every, alive))
+            alive = length_mask(batch["lengths"], steps, x.device).float()
+    return GradientNorms(_norms(last, alive), _norms(every, alive))
 
 
 def _times(span: Span, rows: int, steps: int, device: torch.device) -> Tensor:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rnn_lightning.callbacks.reach import gradient_reach
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
+from rnn_lightning.models.gradient_norms import gradient_norms
 
 T, U, V = 12, 0.7, 0.4  # steps, input weight, head weight
 
@@ -32,7 +32,7 @@ def states(w, x):
 @pytest.mark.parametrize("w", [0.5, 1.0, 1.3])
 def test_it_is_w_to_the_power_of_the_distance(w):
     x, y = torch.rand(3, T, 1) + 0.1, torch.randn(3, 1)
-    reach = gradient_reach(linear(Seq2Vec, w), {"x": x, "y": y})
+    reach = gradient_norms(linear(Seq2Vec, w), {"x": x, "y": y})
     at_end = (2 * (V * states(w, x)[:, -1] - y[:, 0]) * V).abs().mean().double()
     torch.testing.assert_close(reach.last[0], at_end * w ** torch.arange(T - 1, -1, -1.0).double(), rtol=1e-5, atol=0)
     assert torch.equal(reach.last, reach.every)
@@ -42,7 +42,7 @@ def test_it_is_w_to_the_power_of_the_distance(w):
 @pytest.mark.parametrize(("k1", "k2"), [(3, 3), (3, 7), (5, 8), (12, 12), (20, 30)])
 def test_the_last_loss_of_a_truncated_sequence_is_cut_at_k2(w, k1, k2):
     x, y = torch.rand(3, T, 1) + 0.1, torch.randn(3, T, 1)
-    reach = gradient_reach(linear(Seq2Seq, w, tbptt=TruncatedBPTT(k1, k2)), {"x": x, "y": y})
+    reach = gradient_norms(linear(Seq2Seq, w, tbptt=TruncatedBPTT(k1, k2)), {"x": x, "y": y})
     at_end = (2 * (V * states(w, x)[:, -1] - y[:, -1, 0]) * V).abs().mean().double()
     begin = max(0, (T - 1) // k1 * k1 - (k2 - k1))  # the last chunk, and what is before it
     expected = at_end * w ** torch.arange(T - 1, -1, -1.0).double()
@@ -76,7 +76,7 @@ def test_the_sum_is_what_the_passes_of_training_send_back(kind, options, ragged)
         batch["lengths"] = torch.tensor([T, 7, 3, 1])
         if kind is Seq2Seq:
             batch["mask"] = torch.rand(4, T) > 0.3
-    reach = gradient_reach(model, batch)
+    reach = gradient_norms(model, batch)
     x = batch["x"].clone().requires_grad_()
     model.train()
     backward = Backward()
@@ -96,7 +96,7 @@ def test_both_directions_are_counted():
         model.net.head.weight.copy_(torch.tensor([[V, 3.0]]))
     x, y = torch.rand(2, T, 1) + 0.1, torch.zeros(2, T, 1)
     slope = 2 * model.net(x)[0][:, -1, 0].detach().double()  # dLoss/dy of each row
-    reach = gradient_reach(model, {"x": x, "y": y}).last[0]
+    reach = gradient_norms(model, {"x": x, "y": y}).last[0]
     forward = V * 0.8 ** torch.arange(T - 1, -1, -1.0).double()
     backward = torch.zeros(T).double()
     backward[-1] = 3.0  # the backward direction has seen only the last step by then
@@ -110,7 +110,7 @@ def test_it_leaves_nothing_behind(cell):
     before = torch.get_rng_state()
     with torch.inference_mode():  # as in a validation
         batch = {"x": torch.ones(5, 9, 2), "y": torch.arange(5) % 3}
-        reach = gradient_reach(model, batch)
+        reach = gradient_norms(model, batch)
     assert reach.last.shape == (2, 9)
     assert (reach.last[:, :5] == 0).all()
     assert (reach.last[:, 5:] > 0).all()
@@ -121,4 +121,4 @@ def test_it_leaves_nothing_behind(cell):
 
 def test_a_sequence_without_any_target_sends_nothing():
     batch = {"x": torch.rand(2, T, 1), "y": torch.randn(2, T, 1), "mask": torch.zeros(2, T, dtype=torch.bool)}
-    assert (gradient_reach(linear(Seq2Seq, 0.9), batch).every == 0).all()
+    assert (gradient_norms(linear(Seq2Seq, 0.9), batch).every == 0).all()

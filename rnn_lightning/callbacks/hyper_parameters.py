@@ -1,12 +1,11 @@
-"""`HyperParameters` and `NetworkGraph`: what a run is, so that runs compare in TensorBoard."""
+"""`HyperParameters`: the settings of a run beside its metrics, so that runs compare in TensorBoard."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.tensorboard.summary import hparams
+from typing_extensions import override
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.models import SequenceModule
@@ -22,35 +21,17 @@ class HyperParameters(TensorBoardCallback):
         enabled: Whether to write them.
     """
 
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the settings and the names of the metrics."""
         if self.is_active(trainer) and trainer.is_global_zero:
             metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # of these only the names are used
             for summary in hparams(settings(trainer, pl_module), metrics)[:2]:
                 self.write(trainer, summary)
 
+    @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Says that the run came to its end."""
         if self.is_active(trainer) and trainer.is_global_zero and not trainer.interrupted:
             self.write(trainer, hparams({}, {})[2])
-
-
-class NetworkGraph(TensorBoardCallback):
-    """Adds the network's graph, traced in evaluation mode on one short sequence of zeros.
-
-    Args:
-        enabled: Whether to add it.
-    """
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Traces and writes."""
-        if not (self.is_active(trainer) and trainer.is_global_zero and isinstance(pl_module, SequenceModule)):
-            return
-        net = pl_module.net
-        x = next(net.parameters()).new_zeros(1, 2, net.layers.input_size)
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer's, about sizes that it takes for constants
-            self.writer(trainer).add_graph(net, x)
 
 
 _FOLLOWS = {

@@ -1,4 +1,4 @@
-"""The event files of whole runs, read with TensorBoard's own reader; and that telling the story changes no run."""
+"""The event files of whole runs, read with TensorBoard's own reader; and that writing them changes no run."""
 
 import io
 from pathlib import Path
@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.data import DataLoader
 
-from rnn_lightning.callbacks import STORY, ClassFigures, GradientReach, SeriesFigures, VitalSigns
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, ClassFigures, GradientReach, SeriesFigures, VitalSigns
 from rnn_lightning.cli import main
+from rnn_lightning.figures import COLORS
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
 
+pytestmark = pytest.mark.usefixtures("own_folder")
 SHORT = ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=2", "--trainer.accelerator=cpu"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 SINE = ["--data.eval_windows=60", "--data.steps_per_epoch=4", "--data.eval_batch_size=25", *SHORT, *QUIET]
@@ -27,11 +29,6 @@ VITAL = {
     "speed/sequences_per_second",
     "memory/peak_MiB",
 }
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def read(recipe, version=0):
@@ -52,8 +49,22 @@ def pictures(events, tag):
     return {event.step: np.asarray(Image.open(io.BytesIO(event.encoded_image_string))) for event in found}
 
 
-def assert_story(events, tags):
-    """The tags are there; two validations were drawn, at the steps of the validation's loss, and not empty."""
+DRAWN_IN = {
+    "val/window": ("input", "target", "prediction"),
+    "val/forecast": ("input", "target", "prediction"),
+    "val/error_by_step": ("error",),
+    "val/mistakes": ("prediction",),
+    "train/gradient_reach": ("reference",),
+}
+"""What must be seen in each figure, by the colour that the thing has in all of them."""
+
+
+def to_rgb8(colour):
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def assert_drawn(events, tags):
+    """The tags are there; two validations were drawn, at the steps of the validation's loss, and all is in them."""
     assert set(events.Tags()["images"]) == tags
     validations = [event.step for event in events.Scalars("val/loss")]
     assert len(validations) == 2
@@ -61,7 +72,13 @@ def assert_story(events, tags):
         images = pictures(events, tag)
         assert list(images) == validations
         for image in images.values():
-            assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 20, f"{tag} is empty"
+            colours = {tuple(colour) for colour in np.unique(image.reshape(-1, image.shape[-1]), axis=0).tolist()}
+            missing = {name for name in DRAWN_IN.get(tag, ()) if to_rgb8(COLORS[name]) not in colours}
+            assert not missing, f"{tag} has no {missing}"
+            edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+            inside = (image < 128).any(axis=-1).mean()
+            assert 0.01 < inside < 0.6, f"{tag} is empty or full"
+            assert (edges == 255).all() or tag == "val/mistakes", f"{tag} is cut off at its edge"
     for tag in VITAL:
         values = events.Scalars(tag)
         steps = [event.step for event in values]
@@ -82,7 +99,7 @@ def settings_and_metrics(events):
 
 def test_a_series_run():
     events = fit("sine_seq2seq", *SINE)
-    assert_story(events, {"val/window", "val/forecast", "val/error_by_step", "train/gradient_reach"})
+    assert_drawn(events, {"val/window", "val/forecast", "val/error_by_step", "train/gradient_reach"})
     found, metrics = settings_and_metrics(events)
     assert found["hidden_size"].number_value == 100
     assert found["cell"].string_value == "rnn"
@@ -97,13 +114,13 @@ def test_a_classifiers_run(make_mnist, tmp_path):
     data = [f"--data.data_dir={make_mnist(tmp_path / 'mnist')}", "--data.verify=false"]
     small = ["--data.val_size=100", "--data.batch_size=60", "--model.hidden_size=8", "--model.optimizer.lr=1e-4"]
     events = fit("mnist_rnn", *data, *small, *SHORT, *QUIET)
-    assert_story(events, {"val/confusion", "val/mistakes", "train/gradient_reach"})
+    assert_drawn(events, {"val/confusion", "val/mistakes", "train/gradient_reach"})
     assert settings_and_metrics(events)[1] == {"val/loss", "val/acc", "test/loss", "test/acc"}
     assert {round(event.value, 7) for event in events.Scalars("train/lr")} == {1e-4}
 
 
 def test_every_callback_can_be_turned_off():
-    off = [f"--{name}.enabled=false" for name in STORY]
+    off = [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
     events = fit("sine_tbptt", *SINE, *off)
     assert events.Tags()["images"] == []
     assert not events.Tags()["graph"]
@@ -122,10 +139,10 @@ def test_silent_with_another_logger(tmp_path):
 @pytest.mark.parametrize("recipe", ["sine_deep_dropout", "sine_tbptt", "sine_stream"])
 def test_a_run_is_the_same_to_the_bit_with_and_without(recipe):
     """Weights, optimizer, and the random numbers that come next, with dropout drawn at every step."""
-    arguments = [*SINE, "--model.state_dropout=0.2", "--model.input_dropout=0.1", "--trainer.max_epochs=3"]
-    arguments += ["--data.eval_batch_size=1"] * (recipe == "sine_stream")
+    of_data = [SINE[1], "--data.eval_batch_size=1", *SHORT, *QUIET] if recipe == "sine_stream" else SINE
+    arguments = [*of_data, "--model.state_dropout=0.2", "--model.input_dropout=0.1", "--trainer.max_epochs=3"]
     main(["fit", "--config", recipe, *arguments])
-    main(["fit", "--config", recipe, *arguments, *(f"--{name}.enabled=false" for name in STORY)])
+    main(["fit", "--config", recipe, *arguments, *(f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS)])
     saved = [
         torch.load(f"runs/{recipe}/version_{version}/checkpoints/last.ckpt", weights_only=True) for version in (0, 1)
     ]
@@ -154,12 +171,26 @@ class Figures:
         self.__dict__.setdefault("figures", {})[tag] = figure
 
 
-def run(callback, model, train, val):
+class Batches(LightningDataModule):
+    """Lists of batches; each target is the next input if it says so."""
+
+    def __init__(self, train, val, predicts_next_input):
+        super().__init__()
+        self.train, self.val, self.predicts_next_input = train, val, predicts_next_input
+
+    def train_dataloader(self):
+        return DataLoader(self.train, batch_size=None)
+
+    def val_dataloader(self):
+        return DataLoader(self.val, batch_size=None)
+
+
+def run(callback, model, train, val, predicts_next_input=False):
     """Two epochs over lists of batches."""
     kept = type("Kept", (Figures, type(callback)), {})()
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", max_epochs=2, callbacks=[kept], enable_model_summary=False, **silent)
-    trainer.fit(model, DataLoader(train, batch_size=None), DataLoader(val, batch_size=None))
+    trainer.fit(model, Batches(train, val, predicts_next_input))
     return kept.figures, trainer
 
 
@@ -193,7 +224,7 @@ def test_a_series_of_ones_own_has_a_forecast_of_its_second_half():
     series = torch.sin(torch.arange(41) * 0.3).view(1, 41, 1)
     batch = {"x": series[:, :-1], "y": series[:, 1:]}
     model = Seq2Seq(1, 1, hidden_size=8)
-    figures, _ = run(SeriesFigures(), model, [batch] * 3, [batch])
+    figures, _ = run(SeriesFigures(), model, [batch] * 3, [batch], predicts_next_input=True)
     with torch.no_grad():
         whole = model(batch["x"])[0][0, :, 0]
         y, state = model(batch["x"][:, :20])
@@ -209,6 +240,13 @@ def test_a_series_of_ones_own_has_a_forecast_of_its_second_half():
     np.testing.assert_array_equal(forecast.get_xdata(), np.arange(20, 41))
     truth = curve(figures["val/forecast"], "what really comes")
     np.testing.assert_allclose(truth.get_ydata(), series[0, 20:, 0])
+
+
+def test_targets_that_are_the_next_inputs_by_chance_are_no_forecast():
+    constant = {"x": torch.ones(2, 10, 1), "y": torch.ones(2, 10, 1)}
+    figures, _ = run(SeriesFigures(), Seq2Seq(1, 1, hidden_size=4), [constant], [constant])
+    assert set(figures) == {"val/error_by_step", "val/window"}
+    assert {line.get_label() for line in figures["val/window"].axes[0].get_lines()} == {"targets", "predictions"}
 
 
 def test_a_confusion_matrix_counts_every_sequence():
@@ -265,7 +303,7 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
 def test_csv_logger_and_no_logger_from_python(tmp_path):
     batch = {"x": torch.randn(3, 4, 1), "y": torch.randn(3, 4, 1)}
     for logger in (False, CSVLogger(tmp_path)):
-        callbacks = [callback() for callback in STORY.values()]
+        callbacks = [callback() for callback in TENSORBOARD_CALLBACKS.values()]
         silent = {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
         trainer = Trainer(accelerator="cpu", max_epochs=1, logger=logger, callbacks=callbacks, **silent)
         trainer.fit(Seq2Seq(1, 1), DataLoader([batch], batch_size=None), DataLoader([batch], batch_size=None))

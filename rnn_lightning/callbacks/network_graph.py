@@ -1,0 +1,30 @@
+"""`NetworkGraph`: the network's graph in TensorBoard."""
+
+import warnings
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from typing_extensions import override
+
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.models import SequenceModule
+
+
+class NetworkGraph(TensorBoardCallback):
+    """Adds the network's graph, traced in evaluation mode on one short sequence of zeros.
+
+    `TensorBoardLogger(log_graph=True)` would trace the module in training mode, and so draw dropout's random numbers.
+
+    Args:
+        enabled: Whether to add it.
+    """
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not (self.is_active(trainer) and trainer.is_global_zero and isinstance(pl_module, SequenceModule)):
+            return
+        net = pl_module.net
+        x = next(net.parameters()).new_zeros(1, 2, net.layers.input_size)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the tracer's, about sizes that it takes for constants
+            self.writer(trainer).add_graph(net, x)

@@ -1,0 +1,85 @@
+"""Generated sequences: nothing is stored, and number i of a stream is the same wherever it is asked for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.batch import Batch
+from rnn_lightning.data.counter_hash import derive_key, uniform
+from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.loading import BatchDataset
+
+# One stream of random numbers each. Training's key also has the seed in it; the fixed sets' have not.
+_TRAIN, _VAL, _TEST = 1, 2, 3
+
+
+class GeneratedDataset(BatchDataset):
+    """Sequences generated from random numbers that are a function of the sequence's index.
+
+    Args:
+        generate: Turns random numbers (B, n_numbers), float64 in [0, 1), into a batch. Worker processes may pickle it.
+        n_numbers: Random numbers of a sequence.
+        length: Of the dataset. Higher indices are allowed, and give further sequences.
+        key: Names the stream (`derive_key`).
+    """
+
+    def __init__(self, generate: Callable[[Tensor], Batch], n_numbers: int, length: int, key: int) -> None:
+        self.generate, self.n_numbers, self.length, self.key = generate, n_numbers, length, key
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return self.generate(self.numbers(indices))
+
+    def numbers(self, indices: list[int]) -> Tensor:
+        """The random numbers of these sequences: (B, n_numbers) float64 in [0, 1)."""
+        return uniform(torch.tensor(indices)[:, None] * self.n_numbers + torch.arange(self.n_numbers), self.key)
+
+
+class GeneratedSequences(SequenceDataModule):
+    """Base of data modules whose sequences are generated from a fixed number of random numbers each.
+
+    Training sequences are new in every step, a function of (seed, epoch, step, rank): a resumed run sees what an
+    undisturbed one sees. Validation and test are fixed sets, the same for every seed; `predict` gets the first ten
+    sequences of the test set. A subclass sets `input_size`, `output_size`, `generate` and `n_numbers` in `__init__`.
+
+    Args:
+        steps_per_epoch: Training batches in an epoch, for each process. The data have no natural epoch.
+        eval_sequences: Sequences in the validation set, and in the test set.
+        **settings: Those of `SequenceDataModule`.
+
+    Attributes:
+        generate: Turns random numbers (B, n_numbers), float64 in [0, 1), into a batch. Worker processes may pickle it,
+            so it must not be a method of the data module.
+        n_numbers: Random numbers of a sequence.
+
+    Raises:
+        ArgumentError: A number is out of its range.
+    """
+
+    new_each_epoch = True
+    generate: Callable[[Tensor], Batch]
+    n_numbers: int
+
+    def __init__(self, steps_per_epoch: int = 100, eval_sequences: int = 2000, **settings: Any) -> None:
+        super().__init__(**settings)
+        check_int("steps_per_epoch", steps_per_epoch, at_least=1)
+        check_int("eval_sequences", eval_sequences, at_least=1)
+        self.hparams.update(steps_per_epoch=steps_per_epoch)
+        self.steps_per_epoch, self.eval_sequences = steps_per_epoch, eval_sequences
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes all datasets, whatever the stage: nothing is stored."""
+        per_epoch = self.steps_per_epoch * self.batch_size * self.world_size
+        self.datasets = {
+            split: GeneratedDataset(self.generate, self.n_numbers, length, key)
+            for split, length, key in (
+                ("train", per_epoch, derive_key(_TRAIN, self.resolve_seed())),
+                ("val", self.eval_sequences, derive_key(_VAL)),
+                ("test", self.eval_sequences, derive_key(_TEST)),
+                ("predict", min(self.eval_sequences, 10), derive_key(_TEST)),
+            )
+        }

@@ -1,0 +1,16 @@
+"""Which time steps of padded sequences are inside their length."""
+
+import torch
+from torch import Tensor
+
+
+def length_mask(lengths: Tensor, steps: int, device: torch.device | None = None) -> Tensor:
+    """(B, T) bool, true where a time step is before the end of its sequence.
+
+    Args:
+        lengths: (B,) integers.
+        steps: T.
+        device: Of the mask; that of `lengths` if not given.
+    """
+    lengths = lengths.to(device)
+    return torch.arange(steps, device=lengths.device) < lengths[:, None]

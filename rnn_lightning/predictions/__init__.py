@@ -1,0 +1,8 @@
+"""What becomes of predictions: a table, arrays, and figures. Here torch's tensors turn into files and drawings."""
+
+from rnn_lightning.predictions.arrays import PredictionArrays
+from rnn_lightning.predictions.classes import ClassTally
+from rnn_lightning.predictions.sequence import ShownSequence
+from rnn_lightning.predictions.table import Prediction, PredictionTable, merge_tables
+
+__all__ = ["ClassTally", "Prediction", "PredictionArrays", "PredictionTable", "ShownSequence", "merge_tables"]

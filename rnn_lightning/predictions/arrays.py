@@ -1,0 +1,78 @@
+"""`PredictionArrays`: predictions as numpy arrays, for who asks for them.
+
+Legend: B batch, T time steps.
+"""
+
+import zipfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from rnn_lightning.files import written_beside
+from rnn_lightning.predictions.table import Prediction, one_output_a_step
+
+
+class PredictionArrays:
+    """An `.npz` file with each of the predictions' tensors over all sequences, and their numbers as `sequence`.
+
+    Sequences of batches of different lengths are filled up with NaN (whole numbers with 0); where any is, `lengths` has
+    the length of each. Batches wait in temporary files, not in memory, until the shape of the whole is known.
+
+    Args:
+        path: The file, which appears when the `with` block ends without an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._open = path, ExitStack()
+        self._files: dict[str, IO[bytes]] = {}
+        self._shapes: dict[str, list[tuple[int, ...]]] = {}
+        self._per_step: set[str] = set()
+
+    def __enter__(self) -> "PredictionArrays":
+        return self
+
+    def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
+        """Keeps a batch; `numbers` are those of its sequences."""
+        rows, steps = prediction["x"].shape[:2]
+        self._per_step = {"x", *(prediction if one_output_a_step(prediction) else ())} - {"lengths", "forecast"}
+        batch = {"lengths": torch.full((rows,), steps), **prediction, "sequence": torch.tensor(numbers)}
+        for name, values in batch.items():
+            array = (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).cpu().numpy()
+            if name not in self._files:
+                self._files[name] = self._open.enter_context(TemporaryFile(dir=self.path.parent))  # noqa: SIM115
+                self._shapes[name] = []
+            np.save(self._files[name], array)
+            self._shapes[name].append(array.shape)
+        self._ragged = "lengths" in prediction or len({shape[1] for shape in self._shapes["x"]}) > 1
+
+    def __exit__(self, error: Any, *_: Any) -> None:
+        with self._open:
+            if error is None and self._files:
+                if not self._ragged:
+                    del self._files["lengths"]
+                with written_beside(self.path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+                    for name in self._files:
+                        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                            self._copy(name, member)
+
+    def _copy(self, name: str, member: IO[bytes]) -> None:
+        """Writes one array batch by batch, after a header with the shape of the whole."""
+        file, shapes = self._files[name], self._shapes[name]
+        file.seek(0)
+        longest = max(shape[1] for shape in shapes) if name in self._per_step else None
+        for number in range(len(shapes)):
+            array = np.load(file)
+            if longest is not None:
+                fill = np.nan if np.issubdtype(array.dtype, np.floating) else 0
+                width = [(0, longest - array.shape[1] if axis == 1 else 0) for axis in range(array.ndim)]
+                array = np.pad(array, width, constant_values=fill)
+            if number == 0:
+                whole = (sum(shape[0] for shape in shapes), *array.shape[1:])
+                header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": whole}
+                np.lib.format.write_array_header_1_0(member, header)
+            member.write(array.tobytes())

@@ -1,0 +1,56 @@
+"""`ClassTally`: which class a classifier takes for which, and some of what it got wrong.
+
+Legend: B batch, T time steps, I input features, O outputs.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class ClassTally:
+    """Counts predictions batch by batch, and keeps the first few wrong ones.
+
+    Args:
+        classes: O.
+        mistakes: How many wrong ones are kept at most.
+        device: Where it counts.
+
+    Attributes:
+        counts: (O, O) int64, how often the class of the row was taken for that of the column.
+    """
+
+    def __init__(self, classes: int, mistakes: int, device: torch.device | str = "cpu") -> None:
+        self.counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
+        self.mistakes = mistakes
+        self._wrong: list[tuple[Tensor, int, int, float]] = []  # x (T, I), truth, prediction, probability
+
+    def add(self, x: Tensor, y: Tensor, probability: Tensor) -> None:
+        """Counts a batch: x (B, T, I), y (B,), probability (B, O)."""
+        sure, prediction = probability.max(-1)
+        size = len(self.counts)
+        y = y.flatten()
+        self.counts += torch.bincount(y * size + prediction, minlength=size * size).view(size, size)
+        room = self.mistakes - len(self._wrong)
+        for row in (prediction != y).nonzero().flatten()[:room].tolist() if room > 0 else ():
+            self._wrong.append((x[row].float().cpu(), int(y[row]), int(prediction[row]), float(sure[row])))
+
+    def confusion_figure(self, into: "Figure | None" = None) -> "Figure":
+        """The counts as a figure; `into` is one that this gave before."""
+        from rnn_lightning.figures import confusion_figure
+
+        return confusion_figure(self.counts.cpu(), into=into)
+
+    def mistakes_figure(self, data: Any) -> "Figure | None":
+        """The wrong ones, where there are any and the data module can show sequences as `images`."""
+        from rnn_lightning.figures import mistakes_figure
+
+        if not self._wrong or not hasattr(data, "images") or len({x.shape for x, *_ in self._wrong}) > 1:
+            return None
+        x, truths, predictions, probabilities = zip(*self._wrong, strict=True)
+        images = data.images(torch.stack(x))
+        return None if images is None else mistakes_figure(images, truths, predictions, probabilities)

@@ -1,0 +1,85 @@
+"""`ShownSequence`: one sequence along its time axis, and the figures of what a model predicts for it.
+
+Legend: T time steps, I input features, O outputs.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.batch import Batch
+from rnn_lightning.models.batch import valid_steps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class ShownSequence:
+    """The first sequence of a batch, cut to its length, with its times and what really comes after it.
+
+    What the data module declares is used, nothing is guessed: `predicts_next_input`, and by `example` the times.
+
+    Args:
+        batch: With `x`; `y`, `lengths` and `mask` if there are any.
+        data: The data module, or None.
+        is_example: Whether the sequence is the data module's `example()`.
+        ahead: Steps that are shown beyond the sequence.
+
+    Attributes:
+        x: (T, I).
+        y: (T, O), NaN where a target does not count; None where none is known.
+        t: (T + ahead + 1,) times of the inputs, and of what comes next. They count the steps unless `timed`.
+        inputs: (T + ahead + 1, I) the true inputs at these times, NaN where they are not known.
+        timed: Whether the times are the data module's.
+        next_input: Whether each target is the input one step later.
+    """
+
+    def __init__(self, batch: Batch, data: Any = None, is_example: bool = False, ahead: int = 0) -> None:
+        row = {key: value[:1].cpu() for key, value in batch.items() if isinstance(value, Tensor)}
+        steps = int(row["lengths"]) if "lengths" in row else row["x"].shape[1]
+        self.x, self.y = row["x"][0, :steps].float(), None
+        if "y" in row:
+            y = (row["y"] if row["y"].dim() == 3 else row["y"][..., None]).float()  # (1, T, O)
+            valid = valid_steps(row)
+            self.y = (y if valid is None else y.masked_fill(~valid[..., None], float("nan")))[0, :steps]
+        self.next_input = bool(getattr(data, "predicts_next_input", False))
+        self.t = torch.arange(steps + ahead + 1)
+        self.inputs = torch.full((steps + ahead + 1, self.x.shape[1]), float("nan"))
+        self.inputs[:steps] = self.x
+        if self.next_input and self.y is not None:
+            self.inputs[steps] = self.y[-1]
+        longer: Batch = (data.example(steps + ahead) if is_example else None) or {}
+        self.timed = "t" in longer and len(longer["t"]) == steps + ahead + 1
+        if self.timed:
+            self.t, known = longer["t"], longer["x"][0]
+            if self.next_input:
+                known = torch.cat((known, longer["y"][0, -1:]))
+            self.inputs[: len(known)] = known
+
+    def window_figure(self, predictions: Tensor, title: str) -> "Figure":
+        """Inputs, targets and predictions (T, O), of the first feature and output."""
+        from rnn_lightning.figures import window_figure
+
+        steps = len(self.x)
+        return window_figure(
+            self.t[:steps],
+            self.x[:, 0] if self.next_input else None,
+            self.t[1 : steps + 1] if self.next_input else self.t[:steps],
+            None if self.y is None else self.y[:, 0],
+            predictions[:, 0].float().cpu(),
+            title=title,
+            xlabel=self._label,
+        )
+
+    def forecast_figure(self, forecast: Tensor, title: str) -> "Figure":
+        """The forecast (N, O) of the last N times, each prediction the next input, and what really comes."""
+        from rnn_lightning.figures import forecast_figure
+
+        begin = len(self.t) - len(forecast)
+        t, inputs, ahead = self.t, self.inputs[:, 0], forecast[:, 0].float().cpu()
+        return forecast_figure(t[:begin], inputs[:begin], t[begin:], ahead, inputs[begin:], title, self._label)
+
+    @property
+    def _label(self) -> str:
+        return "time t" if self.timed else "time step"

@@ -1,0 +1,105 @@
+"""`PredictionTable`: predictions as CSV, a line for each output.
+
+Legend: B batch, T time steps, I input features, O outputs, N steps of a forecast.
+"""
+
+import csv
+import heapq
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from rnn_lightning.files import written_beside
+
+Prediction: TypeAlias = dict[str, Tensor]
+"""What `predict_step` gives: `prediction`, and `x`, `y`, `lengths`, `probability`, `forecast` if there are any."""
+
+
+def one_output_a_step(prediction: Prediction) -> bool:
+    """Whether the outputs have a time dimension."""
+    return prediction["prediction"].dim() - int("probability" not in prediction) == 2
+
+
+class PredictionTable:
+    """A CSV file with one line for each output, a sequence's or a time step's.
+
+    Columns: `sequence`, for one output a step also `step` and the inputs `x_0`, ...; targets `y` where known,
+    `prediction`, and for classification the classes' `probability_0`, ... A forecast's lines follow its sequence: their
+    inputs are the predictions of the line before, their targets are empty.
+
+    Args:
+        path: The file, which appears when the `with` block ends without an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._open, self._empty = path, ExitStack(), True
+
+    def __enter__(self) -> "PredictionTable":
+        part = self._open.enter_context(written_beside(self.path))
+        self._writer = csv.writer(self._open.enter_context(open(part, "w", newline="")))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
+        """Writes a batch's lines; `numbers` are those of its sequences."""
+        columns = _columns(prediction)
+        if self._empty:
+            step = ["step"] if "x" in columns else []
+            self._writer.writerow(
+                ["sequence", *step, *(n for name, values in columns.items() for n in _names(name, values))]
+            )
+            self._empty = False
+        self._writer.writerows(_lines(prediction, columns, numbers))
+
+
+def merge_tables(parts: Sequence[Path], path: Path) -> None:
+    """Joins the tables of several processes, ordered by sequence, into one, and removes them."""
+    with ExitStack() as stack:
+        readers = [csv.reader(stack.enter_context(open(part, newline=""))) for part in parts]
+        headers = [header for reader in readers for header in islice(reader, 1)]
+        beside = stack.enter_context(written_beside(path))
+        with open(beside, "w", newline="") as file:
+            csv.writer(file).writerows(headers[:1])
+            rows: Iterator[list[str]] = heapq.merge(*readers, key=lambda row: int(row[0]))
+            csv.writer(file).writerows(rows)
+    for part in parts:
+        part.unlink()
+
+
+def _columns(prediction: Prediction) -> dict[str, Tensor]:
+    """The columns' tensors, each (B, width) for one output a sequence, (B, T, width) for one a step."""
+    per_step = one_output_a_step(prediction)
+    names = ("x", "y", "prediction", "probability") if per_step else ("y", "prediction", "probability")
+    present = {name: prediction[name] for name in names if name in prediction}
+    return {name: values if values.dim() == 2 + per_step else values[..., None] for name, values in present.items()}
+
+
+def _names(name: str, values: Tensor) -> list[str]:
+    width = values.shape[-1]
+    return [name] if width == 1 and name != "x" else [f"{name}_{i}" for i in range(width)]
+
+
+def _lines(prediction: Prediction, columns: dict[str, Tensor], numbers: Sequence[int]) -> Iterator[list[Any]]:
+    values = {name: tensor.cpu().tolist() for name, tensor in columns.items()}
+    lengths = prediction["lengths"].tolist() if "lengths" in prediction else None
+    forecast = prediction["forecast"].cpu().tolist() if "forecast" in prediction else None
+    unknown = [""] * columns["y"].shape[-1] if "y" in columns else []
+    for row, number in enumerate(numbers):
+        of_row = [column[row] for column in values.values()]
+        if "x" not in columns:
+            yield [number, *(value for column in of_row for value in column)]
+            continue
+        length = len(of_row[0]) if lengths is None else lengths[row]
+        for step in range(length):
+            yield [number, step, *(value for column in of_row for value in column[step])]
+        if forecast is not None:
+            before = values["prediction"][row][length - 1]
+            for step, after in enumerate(forecast[row], start=length):
+                yield [number, step, *before, *unknown, *after]
+                before = after

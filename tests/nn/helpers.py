@@ -5,7 +5,6 @@ from types import ModuleType
 from typing import Any
 
 import hypothesis
-import pytest
 import torch
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from rnn_lightning.nn import DropoutMasks, LayerMasks, map_state
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
 PATHS = ("auto", "torch", "fused", "reference")
-DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")))
+DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 
 
 def few(examples: int) -> hypothesis.settings:

@@ -101,7 +101,7 @@ def no_compiler(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Builds the wheel, loads the trained networks with torch alone, and runs a recipe from the wheel in an empty folder."""
+    """Builds the wheel, loads the trained networks with torch alone, and runs a recipe from the wheel."""
     folder = Path(tempfile.mkdtemp(dir=session.create_tmp()))
     session.install("build")
     session.run("python", "-m", "build", "--outdir", str(folder), ".", silent=True)

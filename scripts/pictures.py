@@ -1,8 +1,8 @@
 """Draws the pictures of README and docs.
 
-    python scripts/pictures.py readme                       # trains two recipes: docs/pictures/
-    python scripts/pictures.py reproduction --data_dir data # from docs/reproduction.json: docs/figures/
-    python scripts/pictures.py series --out series.png      # the synthetic series with one training window
+python scripts/pictures.py readme                       # trains two recipes: docs/pictures/
+python scripts/pictures.py reproduction --data_dir data # from docs/reproduction.json: docs/figures/
+python scripts/pictures.py series --out series.png      # the synthetic series with one training window
 """
 
 import argparse
@@ -66,7 +66,12 @@ def digit(data_dir: str, path: Path) -> None:
 
 def series(options: argparse.Namespace) -> None:
     """Left the whole series with one training window in bold, right that window's inputs and targets."""
-    sizes = {"t_min": options.t_min, "t_max": options.t_max, "resolution": options.resolution, "n_steps": options.n_steps}
+    sizes = {
+        "t_min": options.t_min,
+        "t_max": options.t_max,
+        "resolution": options.resolution,
+        "n_steps": options.n_steps,
+    }
     SyntheticSine(**sizes)  # checks them
     t = torch.arange(options.t_min, options.t_max, options.resolution, dtype=torch.float64)
     window = options.start + options.resolution * torch.arange(options.n_steps + 1, dtype=torch.float64)

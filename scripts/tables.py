@@ -104,7 +104,9 @@ class Figures:
         seeds = ", ".join(map(str, sorted({run.seed for run in done})))
         minutes = sum(self.state["runs"][run.key]["whole"] for run in done) / 60
         lines = [f"- {len(done)} fits of {len(plan())} that `--full` runs; seeds: {seeds}."]
-        lines += [f"- {', '.join(f'{key} {value}' for key, value in machine.items())}." for machine in self.state["machines"]]
+        lines += [
+            f"- {', '.join(f'{key} {value}' for key, value in machine.items())}." for machine in self.state["machines"]
+        ]
         return "\n".join([*lines, f"- {minutes:.0f} minutes of processor time together."])
 
     def promise(self, recipe: str) -> str:
@@ -140,7 +142,9 @@ def card_tables(path: Path) -> dict[str, Callable[[], str]]:
     found = description(path)
     training = found["training"]
     versions = ", ".join(f"{name} {version}" for name, version in training["versions"].items())
-    typed = " \\\n  ".join([f"--config {training['recipe']} --seed_everything {training['seed']}", *training["arguments"]])
+    typed = " \\\n  ".join(
+        [f"--config {training['recipe']} --seed_everything {training['seed']}", *training["arguments"]]
+    )
     figures = [
         (f"test {found['unit']}", f"{found['test']:.4f}"),
         (f"over {len(found['tests'])} seeds", spread(found["tests"], ".4f")),
@@ -164,9 +168,12 @@ def card_tables(path: Path) -> dict[str, Callable[[], str]]:
 
 
 def fill(text: str, tables: dict[str, Callable[[], str]]) -> str:
-    """A Markdown text with its tables made anew."""
-    pattern = re.compile(r"(<!-- table (\w+) -->\n).*?\n?(<!-- end -->)", re.S)
-    return pattern.sub(lambda match: f"{match[1]}{tables[match[2]]()}\n{match[3]}", text)
+    """A Markdown text with these tables made anew; others stay as they are."""
+
+    def made(match: re.Match[str]) -> str:
+        return f"{match[1]}{tables[match[2]]()}\n{match[3]}" if match[2] in tables else match[0]
+
+    return re.sub(r"(<!-- table (\w+) -->\n).*?\n?(<!-- end -->)", made, text, flags=re.S)
 
 
 def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:

@@ -117,9 +117,9 @@ def wheel(session: nox.Session) -> None:
 @nox.session
 def oldest(session: nox.Session) -> None:
     """The default tests with the oldest of every dependency that pyproject.toml claims."""
-    needs = nox.project.load_toml()["project"]
-    oldest = [re.sub(r">=([^,\s]+).*", r"==\1.*", need) for need in needs["dependencies"]]
-    session.install(*oldest)
-    session.install("-e", ".[test]")
-    session.run("pip", "check")
+    needs = nox.project.load_toml()["project"]["dependencies"]
+    oldest = [re.sub(r">=([^,\s]+).*", r"==\1.*", need) for need in needs]
+    if "PIP_CONSTRAINT" in os.environ:  # holds torch to the one build at hand
+        oldest = [need for need in oldest if not need.startswith("torch==")]
+    session.install(*oldest, "-e", ".[test]")
     session.run("pytest", *session.posargs, env=_mnist())

@@ -187,13 +187,13 @@ def second(step: Callable[[], object]) -> Callable[[], float]:
 def deep_contestants() -> dict[str, Callable[[], float]]:
     """Seconds of a whole training step: masks, forward, backward, Adam."""
     x, y = torch.randn(ROWS, STEPS, 1), torch.randn(ROWS, STEPS, 1)
-    sizes: Any = (1, 1, "rnn", "tanh", HIDDEN, LAYERS)
+    net = partial(Seq2SeqNet, 1, 1, "rnn", "tanh", HIDDEN, LAYERS)
     nets: dict[str, nn.Module] = {
         "loop over nn.RNNCell, variational": Cells(variational=True),
         "loop over nn.RNNCell, dropout at each step": Cells(variational=False),
-        "rnn_lightning, variational": Seq2SeqNet(*sizes, input_dropout=P, state_dropout=P, variational=True),
-        "rnn_lightning, fresh masks": Seq2SeqNet(*sizes, input_dropout=P, state_dropout=P),
-        "rnn_lightning, no dropout": Seq2SeqNet(*sizes),
+        "rnn_lightning, variational": net(input_dropout=P, state_dropout=P, variational=True),
+        "rnn_lightning, fresh masks": net(input_dropout=P, state_dropout=P),
+        "rnn_lightning, no dropout": net(),
         "torch.nn.RNN, no dropout": Stacked(),
     }
     optimizers = {name: torch.optim.Adam(net.parameters(), lr=1e-3) for name, net in nets.items()}

@@ -75,7 +75,7 @@ def plan(full: bool = True) -> list[Run]:
 def load(path: Path = RESULTS) -> dict[str, Any]:
     """The results so far, or none: `machines`, and `runs` by name and seed."""
     try:
-        return json.loads(path.read_text()) if path.exists() else {"machines": [], "runs": {}}  # type: ignore[no-any-return]
+        return json.loads(path.read_text()) if path.exists() else {"machines": [], "runs": {}}
     except (OSError, ValueError) as error:
         sys.exit(f"error: cannot read the results in {path} ({error}): mend or delete it")
 

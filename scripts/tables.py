@@ -47,10 +47,10 @@ def spread(values: list[float], form: str) -> str:
 def value(result: Result, metric: str) -> float | None:
     """One number of a result; None where it has none. `reproduction.yaml` lists the metrics."""
     if metric.startswith("test/"):
-        return result["test"].get(metric)  # type: ignore[no-any-return]
+        return result["test"].get(metric)
     if metric.startswith("val/"):
         name, epoch = metric.split("@")
-        return result["validation"][name][int(epoch) - (int(epoch) > 0)]  # type: ignore[no-any-return]
+        return result["validation"][name][int(epoch) - (int(epoch) > 0)]
     if metric == "window":
         pairs = zip(result["predictions"]["y"], result["predictions"]["prediction"], strict=True)
         return statistics.fmean((y - prediction) ** 2 for y, prediction in pairs)

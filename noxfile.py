@@ -117,4 +117,4 @@ def oldest(session: nox.Session) -> None:
     if "PIP_CONSTRAINT" in os.environ:  # holds torch to the one build at hand
         oldest = [need for need in oldest if not need.startswith("torch==")]
     session.install(*oldest, "-e", ".[test]")
-    session.run("pytest", *session.posargs, env=_mnist())
+    session.run("pytest", "-W", "default", *session.posargs, env=_mnist())  # newer packages disturb old ones

@@ -83,7 +83,7 @@ def save(figure: Figure, path: Path) -> None:
     print(write_atomically(path, lambda part: figure.savefig(part, dpi=150)))
 
 
-if __name__ == "__main__":
+def run(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("readme", help="README's pictures, a few minutes")
@@ -101,8 +101,12 @@ if __name__ == "__main__":
     command.add_argument("--n_steps", type=int, default=20, help="points in the window")
     command.add_argument("--start", type=float, default=12.2, help="where the window begins")
     command.set_defaults(draw=series)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         options.draw(options)
     except ArgumentError as error:
         parser.error(str(error))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,6 +1,7 @@
 """`scripts/train_weights.py`, on trainings of seconds: what it writes, that it repeats, and what its check finds."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,22 +11,27 @@ import train_weights as script
 NAME = "seq2seq_sine_deep"
 
 
-@pytest.fixture
-def make(tmp_path, monkeypatch):
+def make(seeds, folder):
     """Trains `seq2seq_sine_deep` for a moment, and returns the folder."""
-    monkeypatch.chdir(tmp_path)
     short = ["--trainer.max_epochs=2", "--data.steps_per_epoch=3", "--data.eval_windows=50", "--data.batch_size=20"]
-    entry = {**script.NETWORKS[NAME], "arguments": short}
-
-    def run(seeds, name="out"):
-        script.make(NAME, entry, seeds, "data", tmp_path / name)
-        return tmp_path / name
-
-    return run
+    script.make(NAME, {**script.NETWORKS[NAME], "arguments": short}, seeds, "data", folder)
+    return folder
 
 
-def test_weights_and_figures_of_the_seed_that_validates_best(make, capsys):
-    folder = make([0, 1, 2])
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What one training by seed 0 wrote."""
+    return make([0], tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """The same, to be changed."""
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def test_weights_and_figures_of_the_seed_that_validates_best(tmp_path, capsys):
+    folder = make([0, 1, 2], tmp_path)
     out = capsys.readouterr().out
     losses = [float(line.rpartition(" ")[2]) for line in out.splitlines() if ": val/loss" in line]
     assert len(set(losses)) == 3
@@ -43,16 +49,16 @@ def test_weights_and_figures_of_the_seed_that_validates_best(make, capsys):
     assert script.check([NAME], "data", folder) == []
 
 
-def test_the_same_command_gives_the_same_bytes(make):
-    first, second = make([1], "first"), make([1], "second")
-    names = sorted(path.name for path in first.iterdir())
+def test_the_same_command_gives_the_same_bytes(trained, tmp_path):
+    again = make([0], tmp_path)
+    names = sorted(path.name for path in trained.iterdir())
     assert len(names) == 2
     for name in names:
-        assert (first / name).read_bytes() == (second / name).read_bytes()
+        assert (trained / name).read_bytes() == (again / name).read_bytes()
 
 
-def test_what_the_check_finds(make):
-    folder = make([0])
+def test_what_the_check_finds(copy):
+    folder = copy
     path = folder / f"{NAME}.json"
     text = path.read_text()
     found = json.loads(text)
@@ -107,8 +113,8 @@ def test_from_the_command_line(arguments, code, words, capsys, monkeypatch, tmp_
     assert words in line
 
 
-def test_a_check_that_finds_something_fails(make):
-    path = Path(make([0]), f"{NAME}.json")
+def test_a_check_that_finds_something_fails(copy):
+    path = copy / f"{NAME}.json"
     found = json.loads(path.read_text())
     found["training"]["runs"]["0"]["test"] += 0.001
     path.write_text(json.dumps(found))

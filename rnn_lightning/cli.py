@@ -58,7 +58,7 @@ class SaveConfig(SaveConfigCallback):
             part = path.with_name(f"{path.name}.part")
             config = self.config.clone()
             config.ckpt_path = None  # it was where this run began; a test by this file is of this run
-            self.parser.save(config, part, skip_none=False, overwrite=True, multifile=self.multifile)
+            self.parser.save(config, part, skip_unset=False, overwrite=True, multifile=self.multifile)
             part.replace(path)
         self.already_saved = True
 

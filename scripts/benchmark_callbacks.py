@@ -6,12 +6,12 @@ Timed inside `trainer.fit`, as the command line runs it, with everything else on
 metrics). `--each` also measures them one by one.
 """
 
-import argparse
 import os
 import statistics
+from functools import partial
 
 from benchmark_training import ours
-from measure import alternate, machine, save, table
+from measure import alternate, options_of, publish, table
 
 from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 
@@ -24,23 +24,16 @@ def only(*names: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_of(__doc__)
     parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--each", action="store_true", help="also measure each callback alone")
-    parser.add_argument("--json", help="also write the results there")
     options = parser.parse_args()
-    data_dir, epochs = os.path.abspath(options.data_dir), options.epochs
-    settings = {NONE: only(), ALL: only(*TENSORBOARD_CALLBACKS)}
-    if options.each:
-        settings |= {f"{name} alone": only(name) for name in TENSORBOARD_CALLBACKS}
-    ours(data_dir, 1)  # the first fit of a process pays for imports and caches
-    times = alternate(
-        {name: lambda more=more: ours(data_dir, epochs, *more) for name, more in settings.items()},  # type: ignore[misc]
-        options.rounds,
-    )
-    print(f"\nmnist_rnn, {epochs} epochs, {machine()}\n\n{table(times, NONE)}")
+    settings = {NONE: only(), ALL: only(*TENSORBOARD_CALLBACKS), **{f"{name} alone": only(name) for name in TENSORBOARD_CALLBACKS if options.each}}
+    fit = partial(ours, os.path.abspath(options.data_dir))
+    fit(1)  # the first fit of a process pays for imports and caches
+    times = alternate({name: partial(fit, options.epochs, *more) for name, more in settings.items()}, options.rounds)
     ratios = [on / off for on, off in zip(times[ALL], times[NONE], strict=True)]
+    publish(options, "callbacks", table(times, NONE), callbacks=times)
     print(f"\nall on / all off, round by round: median {statistics.median(ratios):.3f}")
-    save(options.json, callbacks=times)

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from measure import alternate, machine, save, table
+from measure import alternate, options_of, publish, table
+from tables import markdown
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -29,38 +30,33 @@ ROWS, HIDDEN, K = 32, 128, 100
 MODES = ("tbptt", "plain loop", "full")
 
 
-def make_model(mode: str) -> Seq2Seq:
-    """The network, trained in chunks or as a whole."""
-    torch.manual_seed(0)
-    tbptt = None if mode == "full" else TruncatedBPTT(K)
-    return Seq2Seq(1, 1, cell="lstm", hidden_size=HIDDEN, tbptt=tbptt, optimizer=lambda p: torch.optim.SGD(p, 0.01))
+class Timed(Seq2Seq):
+    """The network, trained in chunks or as a whole; it keeps the seconds of each batch."""
+
+    def __init__(self, mode: str) -> None:
+        torch.manual_seed(0)
+        tbptt = None if mode == "full" else TruncatedBPTT(K)
+        optimizer = lambda parameters: torch.optim.SGD(parameters, 0.01)  # noqa: E731
+        super().__init__(1, 1, cell="lstm", hidden_size=HIDDEN, tbptt=tbptt, optimizer=optimizer)
+        self.seconds: list[float] = []
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        """As ever, with a clock."""
+        start = time.perf_counter()
+        result = super().training_step(batch, batch_idx)
+        self.seconds.append(time.perf_counter() - start)
+        return result
 
 
-def fit(model: Seq2Seq, batches: list[dict[str, torch.Tensor]]) -> list[float]:
-    """Seconds of each batch, inside `Trainer.fit`."""
-    seconds: list[float] = []
-
-    class Timed(Seq2Seq):
-        def training_step(self, batch: Any, batch_idx: int) -> Any:
-            start = time.perf_counter()
-            result = super().training_step(batch, batch_idx)
-            seconds.append(time.perf_counter() - start)
-            return result
-
-    model.__class__ = Timed
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    Trainer(accelerator="cpu", max_epochs=1, **quiet).fit(model, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
-    return seconds
-
-
-def plain_loop(model: Seq2Seq, batches: list[dict[str, torch.Tensor]]) -> list[float]:
-    """Seconds of each batch in a loop written by hand over the same network."""
-    net, seconds = model.net.train(), []
+def run(mode: str, batches: list[dict[str, torch.Tensor]]) -> list[float]:
+    """Seconds of each batch, inside `Trainer.fit` or in a loop written by hand over the same network."""
+    model = Timed(mode)
+    if mode != "plain loop":
+        quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+        trainer = Trainer(accelerator="cpu", max_epochs=1, **dict.fromkeys(quiet, False))  # type: ignore[arg-type]
+        trainer.fit(model, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+        return model.seconds
+    net = model.net.train()
     optimizer = torch.optim.SGD(net.parameters(), 0.01)
     for batch in batches:
         start, state = time.perf_counter(), None
@@ -70,73 +66,58 @@ def plain_loop(model: Seq2Seq, batches: list[dict[str, torch.Tensor]]) -> list[f
             F.mse_loss(y_hat, y).backward()
             optimizer.step()
             state = tuple(s.detach() for s in state)
-        seconds.append(time.perf_counter() - start)
-    return seconds
+        model.seconds.append(time.perf_counter() - start)
+    return model.seconds
 
 
-def peak() -> int:
-    """Peak resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def random_batch(steps: int) -> dict[str, torch.Tensor]:
+    return {"x": torch.randn(ROWS, steps, 1), "y": torch.randn(ROWS, steps, 1)}
 
 
 def case(mode: str, steps: int) -> dict[str, float]:
     """Measures one case in this process."""
-    run = plain_loop if mode == "plain loop" else fit
-    model = make_model(mode)
-    batch = {"x": torch.randn(ROWS, steps, 1), "y": torch.randn(ROWS, steps, 1)}
-    # After the input: it would take the place of what the warm-up has freed.
-    run(model, [{"x": torch.randn(ROWS, 2 * K, 1), "y": torch.randn(ROWS, 2 * K, 1)}])
-    before = peak()
-    seconds = run(model, [batch] * 3)
-    return {"bytes": peak() - before, "microseconds a step": 1e6 * min(seconds[1:]) / steps}
+    batch = random_batch(steps)
+    run(mode, [random_batch(2 * K)])  # after the input: it would take the place of what the warm-up has freed
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = run(mode, [batch] * 3)
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"bytes": 1024 * more, "microseconds a step": 1e6 * min(seconds[1:]) / steps}
 
 
-def overhead(rounds: int) -> dict[str, list[float]]:
-    """Seconds of a batch of 10,000 steps, ours and the plain loop in turn in this process."""
-    batch = {"x": torch.randn(ROWS, 10_000, 1), "y": torch.randn(ROWS, 10_000, 1)}
-    return alternate(
-        {
-            "plain loop": lambda: plain_loop(make_model("plain loop"), [batch] * 2)[1],
-            "tbptt": lambda: fit(make_model("tbptt"), [batch] * 2)[1],
-        },
-        rounds,
-    )
+def overhead(options: argparse.Namespace) -> None:
+    """A batch of 10,000 steps, ours and the plain loop in turn in this process."""
+    batch = random_batch(10_000)
+    times = alternate({mode: lambda mode=mode: run(mode, [batch] * 2)[1] for mode in MODES[:2]}, 9)  # type: ignore[misc]
+    publish(options, "tbptt_overhead", table(times, "plain loop"), overhead=times)
 
 
-def main() -> None:
-    """Runs all cases, each in a process of its own, and prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def growth(options: argparse.Namespace) -> None:
+    """All modes and lengths, each in a process of its own."""
+    results: dict[str, list[dict[str, float]]] = {}
+    cases = [(m, n) for n in options.steps for m in MODES if m != "full" or n <= options.full_up_to]
+    for mode, steps in cases * options.rounds:
+        command = [sys.executable, __file__, "--case", mode, str(steps)]
+        line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        results.setdefault(f"{mode}, T {steps:,}", []).append(json.loads(line))
+        print(f"{mode}, T {steps:,}: {line}", file=sys.stderr, flush=True)
+    rows = []
+    for name, runs in results.items():
+        memory = statistics.median(run["bytes"] for run in runs) / 1e6
+        times = sorted(run["microseconds a step"] for run in runs)
+        rows.append((name, f"{memory:.1f}", f"{statistics.median(times):.0f} ({times[0]:.0f} to {times[-1]:.0f})"))
+    head = ("case", "peak memory beyond the input, MB", "microseconds a time step (median, min to max)")
+    publish(options, "tbptt", markdown(head, rows), tbptt=results)
+
+
+if __name__ == "__main__":
+    parser = options_of(__doc__)
     parser.add_argument("--steps", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full_up_to", type=int, default=10_000, help="longest sequence for full BPTT")
-    parser.add_argument("--json", help="also write the results there")
     parser.add_argument("--overhead", action="store_true", help="only the overhead over the plain loop, 9 alternations")
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case is not None:
         print(json.dumps(case(options.case[0], int(options.case[1]))))
-        return
-    if options.overhead:
-        print(table(overhead(9), "plain loop"))
-        return
-    results: dict[str, list[dict[str, float]]] = {}
-    for _ in range(options.rounds):
-        for steps in options.steps:
-            for mode in MODES:
-                if mode == "full" and steps > options.full_up_to:
-                    continue
-                command = [sys.executable, __file__, "--case", mode, str(steps)]
-                line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-                results.setdefault(f"{mode}, T {steps:,}", []).append(json.loads(line))
-                print(f"{mode}, T {steps:,}: {line}", file=sys.stderr, flush=True)
-    print(f"LSTM, B {ROWS}, I 1, H {HIDDEN}, k1 = k2 = {K}; {machine()}\n")
-    print("| | peak memory beyond the input, MB | microseconds a time step (median, min to max) |\n|---|---|---|")
-    for name, runs in results.items():
-        memory = statistics.median(run["bytes"] for run in runs) / 1e6
-        times = sorted(run["microseconds a step"] for run in runs)
-        print(f"| {name} | {memory:.1f} | {statistics.median(times):.0f} ({times[0]:.0f} to {times[-1]:.0f}) |")
-    save(options.json, tbptt=results)
-
-
-if __name__ == "__main__":
-    main()
+    else:
+        (overhead if options.overhead else growth)(options)

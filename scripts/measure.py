@@ -1,5 +1,10 @@
-"""What the benchmarks share: contestants in alternation, medians and spread, and the machine they ran on."""
+"""What the benchmarks share: contestants in alternation, tables of medians and spread, and the machine they ran on.
 
+`torch.utils.benchmark` runs one contestant after the other; on a machine whose speed changes by the minute that compares
+the minutes. Here all run in turn, round after round.
+"""
+
+import argparse
 import json
 import os
 import platform
@@ -9,6 +14,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from tables import fill, markdown
+
+from rnn_lightning.files import write_atomically
+
+
+def options_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", help="also write the results there")
+    parser.add_argument(
+        "--page", type=Path, help="also put the table into this page, between <!-- table NAME --> and <!-- end -->"
+    )
+    return parser
 
 
 def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -28,14 +46,13 @@ def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int) -> di
 
 def table(times: dict[str, list[float]], base: str, unit: Literal["s", "ms"] = "s") -> str:
     """Medians, range, and each contestant's time as a multiple of `base`'s, as a Markdown table."""
-    lines = [f"| | median {unit} | min | max | ratio of medians |", "|---|---|---|---|---|"]
-    scale = 1e3 if unit == "ms" else 1.0
-    reference = statistics.median(times[base])
+    scale, reference = 1e3 if unit == "ms" else 1.0, statistics.median(times[base])
+    rows = []
     for name, values in times.items():
         median = statistics.median(values)
-        spread = " | ".join(f"{scale * seconds:.3f}" for seconds in (median, min(values), max(values)))
-        lines.append(f"| {name} | {spread} | {median / reference:.2f} |")
-    return "\n".join(lines)
+        spread = (f"{scale * seconds:.3f}" for seconds in (median, min(values), max(values)))
+        rows.append((name, *spread, f"{median / reference:.2f}"))
+    return markdown(("contestant", f"median {unit}", "min", "max", "ratio of medians"), rows)
 
 
 def machine() -> dict[str, Any]:
@@ -49,8 +66,22 @@ def machine() -> dict[str, Any]:
 
 
 def save(path: str | None, **results: Any) -> None:
-    """Writes results with the machine they were taken on as JSON, beside and then renamed."""
+    """Writes results with the machine they were taken on as JSON."""
     if path is not None:
-        part = Path(f"{path}.part")
-        part.write_text(json.dumps({"machine": machine(), **results}, indent=1))
-        part.replace(path)
+        write_atomically(path, json.dumps({"machine": machine(), **results}, indent=1))
+
+
+def publish(options: argparse.Namespace, name: str, text: str, **results: Any) -> None:
+    """Prints a table with the machine, and puts it where the options of `options_of` say.
+
+    Args:
+        options: Parsed.
+        name: Of the table in a page.
+        text: The table, Markdown.
+        **results: What `--json` keeps.
+    """
+    about = ", ".join(f"{key} {value}" for key, value in machine().items())
+    print(f"\n{about}\n\n{text}")
+    save(options.json, **results)
+    if options.page is not None:
+        write_atomically(options.page, fill(options.page.read_text(), {name: lambda: f"{text}\n\n{about}"}))

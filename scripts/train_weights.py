@@ -1,33 +1,42 @@
 """Trains the networks that ship with the package, and checks them.
 
-    python scripts/train_weights.py seq2vec_mnist --data_dir data    # trains, writes weights and model card
-    python scripts/train_weights.py --check --data_dir data          # evaluates all shipped weights against their cards
+    python scripts/train_weights.py seq2vec_mnist --data_dir data    # trains, writes the weights and their figures
+    python scripts/train_weights.py --check --data_dir data          # evaluates all shipped weights against their figures
 
-A network is trained once for each seed, by its recipe, on one thread of the CPU. The best by validation is shipped; the
-test set is only looked at afterwards.
+`trained_networks.yaml` says how each is trained: once for each seed, on one thread of the CPU. The best by validation is
+shipped; the test set is only looked at afterwards. The figures go into the JSON beside the weights, from where
+`scripts/tables.py` puts them into README and model card.
 """
 
 import argparse
 import contextlib
+import json
+import platform
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import lightning
+import tables
 import torch
-from model_card import Run, read_card, write_card
+import yaml
 from torch.nn import functional as F
-from trained_networks import NETWORKS, TrainedNetwork
 
+from rnn_lightning import __version__
 from rnn_lightning.callbacks import BestAndLast
 from rnn_lightning.cli import CLI, fail, main
 from rnn_lightning.data import SequenceDataModule, SequenceMNIST, SyntheticSine
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.files import write_atomically
 from rnn_lightning.models.checkpoint import network_of
 from rnn_lightning.nn import RecurrentNet
 from rnn_lightning.saved import load_network, read_description, save_network
 
-ROOT = Path(__file__).resolve().parents[1]
-WEIGHTS = ROOT / "rnn_lightning" / "weights"
+WEIGHTS = tables.ROOT / "rnn_lightning" / "weights"
+NETWORKS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("trained_networks.yaml").read_text())
+TOLERANCES = {"acc": 0.0003, "mse": 0.0001}
+"""One image in ten thousand, or the last digit, may fall otherwise on another machine."""
 
 
 class Training(CLI):
@@ -41,20 +50,20 @@ class Training(CLI):
         type(self).best = (float(callback.best_model_score or "inf"), callback.best_model_path)
 
 
-def train(entry: TrainedNetwork, seed: int, data_dir: str, folder: str) -> tuple[float, str]:
+def train(entry: dict[str, Any], seed: int, data_dir: str, folder: str) -> tuple[float, str]:
     """Fits by the entry's recipe; the validation loss of the best checkpoint, and its path."""
-    arguments = ["fit", f"--config={entry.recipe}", *entry.overrides, f"--seed_everything={seed}"]
+    arguments = ["fit", f"--config={entry['recipe']}", *entry["arguments"], f"--seed_everything={seed}"]
     arguments += [f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"]
-    arguments += [f"--data.data_dir={data_dir}"] if entry.on_mnist else []
+    arguments += [f"--data.data_dir={data_dir}"] if entry["metric"] == "acc" else []
     arguments += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     with contextlib.redirect_stderr(sys.stdout):
         main(arguments, Training)
     return Training.best
 
 
-def held_out(entry: TrainedNetwork, data_dir: str) -> SequenceDataModule:
-    """The entry's data, with the test set ready."""
-    data = SequenceMNIST(data_dir, eval_batch_size=1000) if entry.on_mnist else SyntheticSine(eval_batch_size=1000)
+def held_out(metric: str, data_dir: str) -> SequenceDataModule:
+    """The data of networks with this metric, digits or the series, with the test set ready."""
+    data = SequenceMNIST(data_dir, eval_batch_size=1000) if metric == "acc" else SyntheticSine(eval_batch_size=1000)
     data.setup("test")
     return data
 
@@ -71,38 +80,48 @@ def evaluate(net: RecurrentNet, data: SequenceDataModule) -> float:
     return total / count
 
 
-def make(entry: TrainedNetwork, seeds: list[int], data_dir: str, output: Path) -> None:
-    """Trains a network once for each seed, and writes the one that validates best, with its card."""
-    data = held_out(entry, data_dir)  # before the training: files that are missing show at once
-    val_losses, networks = {}, {}
+def make(name: str, entry: dict[str, Any], seeds: list[int], data_dir: str, output: Path) -> None:
+    """Trains a network once for each seed, and writes the one that validates best, with the figures of all."""
+    data = held_out(entry["metric"], data_dir)  # before the training: files that are missing show at once
+    runs: dict[str, dict[str, float]] = {}
+    networks = {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
-            val_losses[seed], checkpoint = train(entry, seed, data_dir, folder)
+            val_loss, checkpoint = train(entry, seed, data_dir, folder)
             networks[seed] = network_of(checkpoint)
-            print(f"{entry.name}, seed {seed}: val/loss {val_losses[seed]:.5f}", flush=True)
-    best = min(seeds, key=lambda seed: val_losses[seed])
-    runs = [Run(seed, val_losses[seed], evaluate(networks[seed][0], data)) for seed in seeds]
-    path = save_network(*networks[best], output, entry.name)
-    write_card(output / f"{entry.name}.md", entry, path, runs, best)
-    test = evaluate(load_network(output / f"{entry.name}.json"), data)
-    print(f"{path}: test {entry.metric} {test:.5f}, by seed {best} of {seeds}")
+            runs[str(seed)] = {"val_loss": round(val_loss, 5)}
+            print(f"{name}, seed {seed}: val/loss {val_loss:.5f}", flush=True)
+    best = min(seeds, key=lambda seed: runs[str(seed)]["val_loss"])
+    for seed in seeds:
+        runs[str(seed)]["test"] = round(evaluate(networks[seed][0], data), 4)
+    versions = {
+        "rnn_lightning": __version__,
+        "torch": torch.__version__,
+        "Lightning": lightning.__version__,
+        "Python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    save_network(*networks[best], output, name)
+    path = output / f"{name}.json"
+    training = {**entry, "seed": best, "runs": runs, "versions": versions}
+    write_atomically(path, json.dumps({**json.loads(path.read_text()), "training": training}, indent=1) + "\n")
+    print(f"{path}: test {entry['metric']} {runs[str(best)]['test']}, by seed {best} of {seeds}")
 
 
 def check(names: list[str], data_dir: str, folder: Path) -> list[str]:
-    """What is wrong with the weights and cards in a folder; nothing, if each card says what its weights do."""
+    """What is wrong with the weights in a folder; nothing, if each network does what its figures say."""
     wrong = []
     for name in names:
-        entry = NETWORKS[name]
-        card = read_card(folder / f"{name}.md")
-        description = read_description(folder / f"{name}.json")
-        found = evaluate(load_network(folder / f"{name}.json"), held_out(entry, data_dir))
-        size = (folder / description["weights"]).stat().st_size
-        print(f"{name}: test {entry.metric} {found:.5f}, the card says {card.test:.5f}")
-        # One image in ten thousand, or the last digit, may fall otherwise on another machine.
-        if abs(found - card.test) > (0.0003 if entry.on_mnist else 0.0001):
-            wrong.append(f"{name}: the card says test {entry.metric} {card.test}, the weights have {found:.5f}")
-        if (card.weights, card.sha256, card.size) != (description["weights"], description["sha256"], size):
-            wrong.append(f"{name}: the card is of another file than {description['weights']} of {size} bytes")
+        path = folder / f"{name}.json"
+        training = read_description(path).get("training")
+        if training is None:
+            wrong.append(f"{name}: {path} has no figures: train the network again")
+            continue
+        metric, claimed = training["metric"], training["runs"][str(training["seed"])]["test"]
+        found = evaluate(load_network(path), held_out(metric, data_dir))
+        print(f"{name}: test {metric} {found:.5f}, its figures say {claimed}")
+        if abs(found - claimed) > TOLERANCES[metric]:
+            wrong.append(f"{name}: its figures say test {metric} {claimed}, the weights have {found:.5f}")
     return wrong
 
 
@@ -113,7 +132,7 @@ def run(arguments: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="evaluate the shipped weights; all if no name is given")
     parser.add_argument("--data_dir", default="data", help="folder of the MNIST files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training each")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder of weights and cards")
+    parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder of the weights")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NETWORKS]
     if unknown or not (options.names or options.check):
@@ -124,9 +143,11 @@ def run(arguments: list[str] | None = None) -> None:
             wrong = check(options.names or list(NETWORKS), options.data_dir, options.output)
             sys.exit("\n".join(wrong) or None)
         for name in options.names:
-            make(NETWORKS[name], options.seeds, options.data_dir, options.output)
+            make(name, NETWORKS[name], options.seeds, options.data_dir, options.output)
     except ArgumentError as error:
         fail(str(error))
+    if options.output == WEIGHTS:
+        tables.fill_all()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,26 @@
-"""What tests in all rooms share: small files in MNIST's format, the real ones where there are any, a clean state."""
+"""What tests in all rooms share: one thread a process, files in MNIST's format, small or real, and a clean state."""
 
 import gzip
 import os
 import sys
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for every process that a test starts
+
 import numpy as np
 import pytest
+import torch
 
 REAL_MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 
 
 @pytest.fixture(autouse=True)
 def _clean_state():
-    """Figures need no screen, and one test's `seed_everything` does not reach the next."""
+    """One thread (the workers of pytest-xdist share the cores), no screen for figures, no seed from another test.
+
+    A test that needs two threads calls `torch.set_num_threads(2)`.
+    """
+    torch.set_num_threads(1)
     if "matplotlib" in sys.modules:
         sys.modules["matplotlib"].use("agg")
     before = os.environ.pop("PL_GLOBAL_SEED", None)

@@ -76,14 +76,11 @@ def check(folder, name, *devices):
         assert first["ranks"][0]["carried"].keys() == second["ranks"][0]["carried"].keys()
 
 
-@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream"])
+@pytest.mark.parametrize(
+    "name",
+    ["sine_tbptt", *(pytest.param(name, marks=pytest.mark.slow) for name in RECIPES if name != "sine_tbptt")],
+)
 def test_a_killed_run_resumes_to_the_bit(name, tmp_path):
-    check(tmp_path, name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["sine_seq2seq", "sine_tbptt accumulated"])
-def test_more_killed_runs_resume_to_the_bit(name, tmp_path):
     check(tmp_path, name)
 
 

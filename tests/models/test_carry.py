@@ -19,9 +19,10 @@ def seq2seq(cell="lstm", **arguments):
     ).double()
 
 
-def stream(rows=3, steps=24, seed=0):
+def stream(rows=3, steps=24, seed=0) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(rows, steps, 1, generator=generator, dtype=torch.float64) for _ in range(2)]
+    x, y = (torch.randn(rows, steps, 1, generator=generator, dtype=torch.float64) for _ in range(2))
+    return x, y
 
 
 def pieces(x, y, length, **more):

@@ -73,7 +73,7 @@ def sgd(parameters):
     ("model", "step_every"),
     [
         (RankedSeq2Seq, "chunk"),
-        (RankedSeq2Seq, 2),
+        pytest.param(RankedSeq2Seq, 2, marks=pytest.mark.slow),
         (RankedSeq2Vec, "batch"),
         pytest.param(RankedSeq2Seq, "batch", marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, None, marks=pytest.mark.slow),

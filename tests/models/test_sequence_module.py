@@ -9,7 +9,7 @@ from rnn_lightning import ArgumentError
 from rnn_lightning.data import SequenceMNIST, SyntheticSine
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
 
-DEVICES = ["cpu", pytest.param("gpu", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+DEVICES = ["cpu", "gpu"] if torch.cuda.is_available() else ["cpu"]
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
 
 

@@ -25,7 +25,8 @@ def assert_close(actual, expected):
 def test_torch_export_with_dynamic_batch(kind, cell, bidirectional):
     net = make(kind, cell, bidirectional=bidirectional)
     batch = torch.export.Dim("batch", min=1, max=1024)
-    program = torch.export.export(net, (torch.randn(B, T, I),), dynamic_shapes={"x": {0: batch}})
+    inputs = (torch.randn(B, T, I),)
+    program = torch.export.export(net, inputs, dynamic_shapes={"x": {0: batch}}, strict=False)  # as later torch does
     for rows in (1, B, 17):
         x = torch.randn(rows, T, I)
         assert_close(program.module()(x), net(x))

@@ -1,0 +1,112 @@
+"""Draws the pictures of README and docs.
+
+python scripts/pictures.py readme                       # trains two recipes: docs/pictures/
+python scripts/pictures.py reproduction --data_dir data # from docs/reproduction.json: docs/figures/
+python scripts/pictures.py series --out series.png      # the synthetic series with one training window
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from plan import ROOT, load
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rnn_lightning.cli import main
+from rnn_lightning.data import SequenceMNIST, SyntheticSine, time_series
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.figures import series_figure, window_figure
+from rnn_lightning.files import write_atomically
+
+README_PICTURES = {
+    "sine_seq2seq": {"val/window": "window.png"},
+    "sine_tbptt": {"val/forecast": "forecast.png", "train/gradient_reach": "gradient_reach.png"},
+}
+"""Recipe to TensorBoard's tag to file."""
+
+
+def readme(options: argparse.Namespace) -> None:
+    """Trains the recipes and takes from the event files what TensorBoard shows after the last validation."""
+    for recipe, files in README_PICTURES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            main(["fit", "--config", recipe, f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"])
+            run = str(Path(folder, recipe, "version_0"))
+            events = EventAccumulator(run, size_guidance={"images": 1}).Reload()
+        for tag, name in files.items():
+            print(write_atomically(options.out / name, events.Images(tag)[-1].encoded_image_string))
+
+
+def reproduction(options: argparse.Namespace) -> None:
+    """The tutorial's four figures: the series, a digit, and the predictions of two systems' first seeds."""
+    defaults = {"t_min": 0.0, "t_max": 30.0, "resolution": 0.1, "n_steps": 20, "start": 12.2}
+    series(argparse.Namespace(out=options.out / "reproduction_series.png", **defaults))
+    digit(options.data_dir, options.out / "reproduction_digit.png")
+    t = 12.2 + 0.1 * torch.arange(21, dtype=torch.float64)
+    for name, system in (("window", "sine_seq2seq"), ("dropout", "sine_deep_dropout_document")):
+        columns = load()["runs"][f"{system}/0"]["predictions"]
+        figure = window_figure(t[:-1], columns["x_0"], t[1:], columns["y"], columns["prediction"], title=system)
+        save(figure, options.out / f"reproduction_{name}.png")
+
+
+def digit(data_dir: str, path: Path) -> None:
+    """The first digit of the test set, and the same as a sequence."""
+    data = SequenceMNIST(data_dir)
+    data.setup("test")
+    sample = data.datasets["test"][0]
+    figure = Figure(figsize=(7.4, 3.7), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.imshow(sample["x"], cmap="gray_r")
+    left.set(title=f"A digit: {int(sample['y'])}", xlabel="pixel of a row", ylabel="row")
+    right.imshow(sample["x"].T, cmap="gray_r", origin="lower")
+    right.set(title="What the network reads", xlabel="time step: the row", ylabel="input: the pixel")
+    save(figure, path)
+
+
+def series(options: argparse.Namespace) -> None:
+    """Left the whole series with one training window in bold, right that window's inputs and targets."""
+    sizes = {
+        "t_min": options.t_min,
+        "t_max": options.t_max,
+        "resolution": options.resolution,
+        "n_steps": options.n_steps,
+    }
+    SyntheticSine(**sizes)  # checks them
+    t = torch.arange(options.t_min, options.t_max, options.resolution, dtype=torch.float64)
+    window = options.start + options.resolution * torch.arange(options.n_steps + 1, dtype=torch.float64)
+    save(series_figure(t, time_series(t), window, time_series(window), name="t sin(t) / 3 + 2 sin(5t)"), options.out)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG."""
+    print(write_atomically(path, lambda part: figure.savefig(part, dpi=150)))
+
+
+def run(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("readme", help="README's pictures, a few minutes")
+    command.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures", help="the folder to write to")
+    command.set_defaults(draw=readme)
+    command = commands.add_parser("reproduction", help="the figures of docs/reproduction.md")
+    command.add_argument("--out", type=Path, default=ROOT / "docs" / "figures", help="the folder to write to")
+    command.add_argument("--data_dir", default="data", help="folder of the MNIST files")
+    command.set_defaults(draw=reproduction)
+    command = commands.add_parser("series", help="the synthetic series")
+    command.add_argument("--out", type=Path, default=Path("series.png"), help="the PNG to write")
+    command.add_argument("--t_min", type=float, default=0.0, help="where the series begins")
+    command.add_argument("--t_max", type=float, default=30.0, help="where it ends")
+    command.add_argument("--resolution", type=float, default=0.1, help="time from point to point")
+    command.add_argument("--n_steps", type=int, default=20, help="points in the window")
+    command.add_argument("--start", type=float, default=12.2, help="where the window begins")
+    command.set_defaults(draw=series)
+    options = parser.parse_args(arguments)
+    try:
+        options.draw(options)
+    except ArgumentError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,124 @@
+"""Makes a release: the version, its section of the changelog, a commit, a tag, and what goes to the package index.
+
+    python scripts/release.py 0.2.0 --dry_run    # all of it in a temporary clone; this repository stays as it is
+    python scripts/release.py 0.2.0              # the same, then the commit and the tag come here, the files to dist/
+
+Run it with the extra `dev`. The packages get the repository's address, that of the remote `origin` or `--repository`: as
+`project.urls`, and in README's links, which an index shows without the files beside them. A wheel with a compiled part is
+made fit for other Linux systems by auditwheel: run the script in a manylinux image, once a platform, for wheels that can
+be published. Uploading is left to you: `twine upload dist/*`.
+"""
+
+import argparse
+import datetime
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VERSION = "rnn_lightning/__init__.py"
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> str:
+    """A command's output; ends the release where it fails."""
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"error: {' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def split_changelog(text: str) -> tuple[str, str, str]:
+    """What stands before the unreleased changes, these, and what stands after them."""
+    match = re.search(r"^## \[Unreleased\]\n(.*?)(?=^## \[|\Z)", text, re.M | re.S)
+    if match is None or not match[1].strip():
+        sys.exit("error: CHANGELOG.md has nothing under ## [Unreleased]: there is nothing to release")
+    return text[: match.start()], match[1].strip(), text[match.end() :]
+
+
+def substitute(path: Path, pattern: str, text: str) -> None:
+    """Replaces the one place in a file that matches."""
+    new, count = re.subn(pattern, text, path.read_text(), flags=re.M)
+    if count != 1:
+        sys.exit(f"error: {path.name} has {count} lines like {pattern}, one was expected")
+    path.write_text(new)
+
+
+def absolute(text: str, address: str, tag: str) -> str:
+    """A Markdown text whose relative links lead to the repository, at the release's tag."""
+
+    def link(match: re.Match[str]) -> str:
+        return f"{match[1]}]({address}/{'raw' if match[1].startswith('!') else 'blob'}/{tag}/{match[2]})"
+
+    return re.sub(r"(!?\[[^\]]*)\]\((?!\w+:|#)([^)\s]+)\)", link, text)
+
+
+def commit(folder: Path, version: str, today: str) -> None:
+    """Writes the version into a clone's files, and commits and tags them."""
+    before, changes, after = split_changelog((folder / "CHANGELOG.md").read_text())
+    (folder / "CHANGELOG.md").write_text(
+        f"{before}## [Unreleased]\n\n## [{version}] - {today}\n\n{changes}\n{after and chr(10)}{after}"
+    )
+    substitute(folder / VERSION, r'^__version__ = ".*"$', f'__version__ = "{version}"')
+    substitute(folder / "CITATION.cff", r"^version: .*$", f"version: {version}")
+    substitute(folder / "CITATION.cff", r"^date-released: .*$", f"date-released: {today}")
+    run("git", "commit", "--quiet", "--all", "--message", f"Release {version}", cwd=folder)
+    notes = f"{version}\n\n{changes}"
+    run("git", "tag", "--annotate", f"v{version}", "--cleanup=whitespace", "--message", notes, cwd=folder)
+
+
+def packages(folder: Path, version: str, address: str | None) -> list[Path]:
+    """Builds source archive and wheel of a clone."""
+    if address:
+        address = re.sub(r"^git@([^:]+):", r"https://\1/", address).removesuffix(".git")
+        readme = folder / "README.md"
+        readme.write_text(absolute(readme.read_text(), address, f"v{version}"))
+        urls = f'[project.urls]\nRepository = "{address}"\nChangelog = "{address}/blob/v{version}/CHANGELOG.md"\n'
+        substitute(folder / "pyproject.toml", r"^\[project\.scripts\]$", f"{urls}\n[project.scripts]")
+    else:
+        print(
+            "no remote origin and no --repository: the packages get no project.urls, and README's links stay relative"
+        )
+    run(sys.executable, "-m", "build", "--outdir", "dist", cwd=folder)
+    for wheel in (folder / "dist").glob("*-linux_*.whl"):  # an index takes no such wheel
+        run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", "dist", wheel, cwd=folder)
+        wheel.unlink()
+    run(sys.executable, "-m", "twine", "check", "--strict", *(folder / "dist").iterdir(), cwd=folder)
+    return sorted((folder / "dist").iterdir())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("version", help="of the release, such as 0.2.0")
+    parser.add_argument("--dry_run", action="store_true", help="leave this repository as it is")
+    parser.add_argument("--repository", help="the repository's address (default: that of the remote origin)")
+    options = parser.parse_args()
+    if not re.fullmatch(r"\d+\.\d+\.\d+", options.version):
+        parser.error(f"{options.version} is no version: give three numbers, such as 0.2.0")
+    if run("git", "status", "--porcelain"):
+        sys.exit("error: there are uncommitted changes: commit or remove them first")
+    if run("git", "tag", "--list", f"v{options.version}"):
+        sys.exit(f"error: there is a tag v{options.version} already: choose the next version")
+    remotes = run("git", "remote").split()
+    address = options.repository or (run("git", "remote", "get-url", "origin") if "origin" in remotes else None)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "clone")
+        run("git", "clone", "--quiet", ROOT, folder)
+        for key in ("user.name", "user.email"):
+            run("git", "config", key, run("git", "config", key), cwd=folder)
+        commit(folder, options.version, os.environ.get("RELEASE_DATE") or datetime.date.today().isoformat())
+        print(run("git", "show", "--stat", "--format=%B", f"v{options.version}", cwd=folder))
+        for path in packages(folder, options.version, address):
+            print(f"{path.name}, {path.stat().st_size:,} bytes")
+            if not options.dry_run:
+                (ROOT / "dist").mkdir(exist_ok=True)
+                shutil.copy(path, ROOT / "dist")
+        if not options.dry_run:
+            run("git", "pull", "--quiet", "--ff-only", "--tags", folder, f"v{options.version}")
+
+
+if __name__ == "__main__":
+    main()

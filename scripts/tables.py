@@ -1,0 +1,212 @@
+"""Fills the tables of README, docs, recipes and model cards from the results.
+
+    python scripts/tables.py            # writes them
+    python scripts/tables.py --check    # only tells which are not up to date
+
+In Markdown a table stands between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
+figures come from `docs/reproduction.json` and from the JSON files beside the weights.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from plan import PLAN, RESULTS, ROOT, Result, combinations, load, plan, result_of
+
+from rnn_lightning.files import write_atomically
+from rnn_lightning.recipes import recipes
+from rnn_lightning.saved import shipped
+
+METRICS = {"acc": "accuracy", "mse": "MSE"}
+
+
+def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """A Markdown table, without the columns of which every figure is "not run"."""
+    columns = list(head)
+    lines = [list(map(str, row)) for row in rows]
+    kept = [i for i in range(len(columns)) if any(line[i] not in ("not run", "") for line in lines)]
+    chosen = [[line[i] for i in kept] for line in ([*map(str, columns)], ["---"] * len(columns), *lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in chosen)
+
+
+def spread(values: list[float], form: str) -> str:
+    """The mean, and for several values their range."""
+    mean = f"{statistics.fmean(values):{form}}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+
+
+# Results of fits.
+
+
+def value(result: Result, metric: str) -> float | None:
+    """One number of a result; None where it has none. `reproduction.yaml` lists the metrics."""
+    if metric.startswith("test/"):
+        return result["test"].get(metric)
+    if metric.startswith("val/"):
+        name, epoch = metric.split("@")
+        return result["validation"][name][int(epoch) - (int(epoch) > 0)]
+    if metric == "window":
+        pairs = zip(result["predictions"]["y"], result["predictions"]["prediction"], strict=True)
+        return statistics.fmean((y - prediction) ** 2 for y, prediction in pairs)
+    if metric.startswith("batches<"):
+        losses = result["validation"]["val/loss"]
+        first = next((i for i, loss in enumerate(losses) if loss < float(metric[8:])), None)
+        return None if first is None else (first + 1) / len(losses) * result["batches"]
+    return float(result[metric])
+
+
+class Figures:
+    """Figures of the results by system and metric."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+        self.results: dict[str, list[Result]] = {}
+        for run in plan():
+            result = result_of(state, run)
+            self.results.setdefault(run.name, []).extend([] if result is None else [result])
+
+    def show(self, name: str, metric: str, form: str = "") -> str:
+        """The mean over the seeds and their range; or why there is none."""
+        found = self.results[name]
+        done = [result for result in found if "error" not in result]
+        if not done:
+            return "diverged" if found else "not run"
+        form = form or {"seconds": ".0f", "window": ".3f"}.get(metric, ".4f" if "/" in metric else ",.0f")
+        values = [number for number in (value(result, metric) for result in done) if number is not None]
+        if not values:
+            return "not solved" if metric.startswith("batches") else ""
+        some = f", {len(values)} of {len(found)} seeds" if len(values) < len(found) else ""
+        return spread(values, form) + some
+
+    def expand(self, text: Any) -> str:
+        """A text with its `{=SYSTEM METRIC FORMAT}` filled in."""
+        return re.sub(r"\{=([^}]+)\}", lambda match: self.show(*match[1].split()), str(text))
+
+    def rows(self, rows: list[Any]) -> Iterator[list[str]]:
+        """The rows of a table in `reproduction.yaml`."""
+        for row in rows:
+            if isinstance(row, list):
+                yield [self.expand(cell) for cell in row]
+                continue
+            (group,) = (group for group in PLAN["systems"] if group["name"] == row["of"])
+            for words in combinations(group, row["each"]):
+                yield [self.expand(Template(cell).substitute(words)) for cell in row["cells"]]
+
+    def facts(self) -> str:
+        """How many fits there are, of which seeds, and where they ran."""
+        done = [run for run in plan() if result_of(self.state, run)]
+        seeds = ", ".join(map(str, sorted({run.seed for run in done})))
+        minutes = sum(self.state["runs"][run.key]["whole"] for run in done) / 60
+        lines = [f"- {len(done)} fits of {len(plan())} that `--full` runs; seeds: {seeds}."]
+        lines += [
+            f"- {', '.join(f'{key} {value}' for key, value in machine.items())}." for machine in self.state["machines"]
+        ]
+        return "\n".join([*lines, f"- {minutes:.0f} minutes of processor time together."])
+
+    def promise(self, recipe: str) -> str:
+        """What a recipe reaches."""
+        return self.expand(PLAN["recipes"][recipe][1])
+
+
+# Trained networks.
+
+
+def description(path: Path) -> dict[str, Any]:
+    """The JSON beside some weights, and its figures: those of all seeds, `test` of the shipped one, its `unit`."""
+    found: dict[str, Any] = json.loads(path.read_text())
+    training = found["training"]
+    tests = [run["test"] for run in training["runs"].values()]
+    size = path.with_name(found["weights"]).stat().st_size
+    test = training["runs"][str(training["seed"])]["test"]
+    return {**found, "tests": tests, "test": test, "unit": METRICS[training["metric"]], "size": size}
+
+
+def weights_table(paths: Iterable[Path]) -> str:
+    """README's table of the trained networks."""
+    rows = []
+    for path in paths:
+        found = description(path)
+        summary = path.with_suffix(".md").read_text().splitlines()[2].rstrip(".")
+        rows.append((f"`{path.stem}`", summary, f"{found['unit']} {found['test']:.4f}", spread(found["tests"], ".4f")))
+    return markdown(("entry", "what it is", "on the test set", "mean over 3 seeds (range)"), rows)
+
+
+def card_tables(path: Path) -> dict[str, Callable[[], str]]:
+    """The tables of a model card, by name."""
+    found = description(path)
+    training = found["training"]
+    versions = ", ".join(f"{name} {version}" for name, version in training["versions"].items())
+    typed = " \\\n  ".join(
+        [f"--config {training['recipe']} --seed_everything {training['seed']}", *training["arguments"]]
+    )
+    figures = [
+        (f"test {found['unit']}", f"{found['test']:.4f}"),
+        (f"over {len(found['tests'])} seeds", spread(found["tests"], ".4f")),
+        ("weights", f"`{found['weights']}`, {found['size']} bytes"),
+        ("SHA-256", f"`{found['sha256']}`"),
+        ("licence", "Apache-2.0, as the package"),
+        ("trained with", versions),
+    ]
+    runs = [
+        (seed, f"{run['val_loss']:.5f}", f"{run['test']:.4f}", "shipped" if seed == str(training["seed"]) else " ")
+        for seed, run in training["runs"].items()
+    ]
+    return {
+        "figures": lambda: markdown((" ", " "), figures),
+        "command": lambda: f"```sh\npython -m rnn_lightning fit {typed}\n```",
+        "seeds": lambda: markdown(("seed", "validation loss", f"test {found['unit']}", " "), runs),
+    }
+
+
+# Files.
+
+
+def fill(text: str, tables: dict[str, Callable[[], str]]) -> str:
+    """A Markdown text with these tables made anew; others stay as they are."""
+
+    def made(match: re.Match[str]) -> str:
+        return f"{match[1]}{tables[match[2]]()}\n{match[3]}" if match[2] in tables else match[0]
+
+    return re.sub(r"(<!-- table (\w+) -->\n).*?\n?(<!-- end -->)", made, text, flags=re.S)
+
+
+def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:
+    """Every file that has tables, and what should stand in it."""
+    figures = Figures(load(results))
+    rows = [(f"`{name}`", words, figures.promise(name)) for name, (words, _) in PLAN["recipes"].items()]
+    tables: dict[str, Callable[[], str]] = {
+        "recipes": lambda: markdown(("recipe", "what it shows", "measured"), rows),
+        "weights": lambda: weights_table(shipped().values()),
+        "facts": figures.facts,
+        **{k: lambda t=t: markdown(t["head"], figures.rows(t["rows"])) for k, t in PLAN["tables"].items()},  # type: ignore[misc]
+    }
+    for name in ("README.md", "docs/reproduction.md"):
+        yield root / name, fill((root / name).read_text(), tables)
+    for path in shipped().values():
+        card = path.with_suffix(".md")
+        yield card, fill(card.read_text(), card_tables(path))
+    for name, path in recipes().items():
+        yield path, re.sub(r"^# Measured: .*$", f"# Measured: {figures.promise(name)}.", path.read_text(), flags=re.M)
+
+
+def fill_all() -> None:
+    """Writes the files that are not up to date."""
+    for path, text in filled():
+        if path.read_text() != text:
+            write_atomically(path, text)
+            print(f"filled {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a table is not up to date")
+    if parser.parse_args().check:
+        stale = [str(path.relative_to(ROOT)) for path, text in filled() if path.read_text() != text]
+        sys.exit(f"not up to date: {', '.join(stale)}; run python scripts/tables.py" if stale else None)
+    fill_all()

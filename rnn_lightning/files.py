@@ -1,0 +1,67 @@
+"""Files that are whole or not there: written beside their place, flushed to the disk, then renamed."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = ".part-"
+"""How the name of a file begins that is still being written; it ends as the finished file's name does."""
+
+
+def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], object]) -> Path:
+    """Writes a file so that nobody ever sees a part of it, whenever the process ends and whoever else writes it.
+
+    Args:
+        path: The file; its folder is made if it is not there.
+        content: Bytes, or text (written as UTF-8, its line ends as they are), or a function that writes the file at the
+            path that it is given. That path has the suffix of `path`.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: The file cannot be written; what lay there before is as it was.
+    """
+    with written_beside(path) as part:
+        if callable(content):
+            content(part)
+        else:
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
+    return Path(path)
+
+
+@contextmanager
+def written_beside(path: str | Path) -> Iterator[Path]:
+    """Gives a path to write at, which takes the place of `path` at the end, or is removed if an error ends it.
+
+    Args:
+        path: The file; its folder is made if it is not there.
+
+    Yields:
+        A path in the same folder, of the same suffix, that no other process uses.
+
+    Raises:
+        OSError: The file cannot be written; what lay there before is as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield part
+        _flush(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)  # after the rename there is none
+    if os.name == "posix":
+        _flush(path.parent)  # the new name, too
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file or folder is on the disk, not only in the system's memory."""
+    file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,79 @@
+"""Files that are whole or not there."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnn_lightning.files import write_atomically, written_beside
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"), [(b"\x00\r\n", b"\x00\r\n"), ("ä\r\n", "ä\r\n".encode())], ids=["bytes", "text"]
+)
+def test_what_is_given_is_what_is_read(content, wanted, tmp_path):
+    path = write_atomically(tmp_path / "new/folder/file.txt", content)
+    assert path.read_bytes() == wanted
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_a_function_writes_at_a_path_of_the_same_suffix(tmp_path):
+    """numpy would add another suffix to any other name, and leave a file that is never renamed."""
+    path = write_atomically(str(tmp_path / "arrays.npz"), lambda part: np.savez(part, x=np.arange(3)))
+    assert np.load(path)["x"].tolist() == [0, 1, 2]
+    assert os.listdir(tmp_path) == ["arrays.npz"]
+
+
+def test_an_error_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail(part):
+        part.write_text("half of the n")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, fail)
+    with pytest.raises(FileNotFoundError):
+        write_atomically(path, lambda part: None)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_killed_process_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    script = (
+        "import os, signal, sys; from rnn_lightning.files import written_beside\n"
+        "with written_beside(sys.argv[1]) as part:\n"
+        "    part.write_text('half of the n'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], timeout=60)
+    assert done.returncode != 0
+    assert path.read_text() == "old"
+
+
+def test_many_writers_of_one_file_leave_one_of_their_files(tmp_path):
+    texts = [str(i) * 100_000 for i in range(8)]
+    path = tmp_path / "file"
+    threads = [threading.Thread(target=write_atomically, args=(path, text)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text() in texts
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (calls.append("fsync"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
+    with written_beside(tmp_path / "file") as part:
+        Path(part).write_text("new")
+    assert calls[:2] == ["fsync", "replace"]

@@ -14,7 +14,7 @@ from trained_networks import TrainedNetwork
 
 from rnn_lightning import __version__
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.saved import write_bytes
+from rnn_lightning.files import write_atomically
 
 _NAMES = {"acc": "accuracy", "mse": "mean squared error"}
 _TEMPLATE = """\
@@ -125,7 +125,7 @@ def write_card(path: Path, entry: TrainedNetwork, weights: Path, runs: list[Run]
         rows="\n".join(rows),
         origin=textwrap.fill(_ORIGIN.format(machine=platform.machine(), versions=", ".join(versions)), 120),
     )
-    write_bytes(path, text.encode())
+    write_atomically(path, text.encode())
 
 
 def read_card(path: Path) -> Card:

@@ -22,7 +22,6 @@ from rnn_lightning.callbacks import BestAndLast
 from rnn_lightning.cli import CLI, fail, main
 from rnn_lightning.data import SequenceDataModule, SequenceMNIST, SyntheticSine
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.checkpoint import network_of
 from rnn_lightning.nn import RecurrentNet
 from rnn_lightning.saved import load_network, read_description, save_network
 
@@ -78,7 +77,7 @@ def make(entry: TrainedNetwork, seeds: list[int], data_dir: str, output: Path) -
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
             val_losses[seed], checkpoint = train(entry, seed, data_dir, folder)
-            networks[seed] = network_of(checkpoint)
+            networks[seed] = load_network(checkpoint), read_description(checkpoint)["arguments"]
             print(f"{entry.name}, seed {seed}: val/loss {val_losses[seed]:.5f}", flush=True)
     best = min(seeds, key=lambda seed: val_losses[seed])
     runs = [Run(seed, val_losses[seed], evaluate(networks[seed][0], data)) for seed in seeds]

@@ -11,8 +11,8 @@ from rnn_lightning import export, hub
 from rnn_lightning.cli import main
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models import Seq2Seq, Seq2Vec
-from rnn_lightning.models.checkpoint import network_of
 from rnn_lightning.nn import Seq2SeqNet
+from rnn_lightning.saved import load_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export")
 SHORT = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data.steps_per_epoch=2", "--data.eval_windows=20"]
@@ -67,7 +67,7 @@ def test_from_a_fit_to_files_and_back(capsys):
     names = sorted(path.name for path in Path("here/out").iterdir())
     assert [Path(name).suffix for name in names] == [".pt", ".json", ".onnx"]
     assert sorted(Path("here").iterdir()) == [Path("here/out")]
-    trained, _ = network_of("runs/sine_deep_dropout/version_0/checkpoints/best.ckpt")
+    trained = load_network("runs/sine_deep_dropout/version_0/checkpoints/best.ckpt")
     net, x = hub.load_exported("here/out"), torch.randn(3, 30, 1)
     assert isinstance(net, Seq2SeqNet)
     assert not net.training

@@ -269,9 +269,10 @@ class SequenceModule(TruncatedBPTTModule):
         self._score, self._scored = state["score"], state["scored"]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the model's class to the checkpoint."""
+        """Adds the classes of the model and its network to the checkpoint."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint |= {"model": type(self).__name__, "optimizer": self.optimizer_name}
+        names = {"model": type(self).__name__, "network": type(self.net).__name__, "optimizer": self.optimizer_name}
+        checkpoint |= names
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model."""

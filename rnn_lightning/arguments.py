@@ -5,11 +5,16 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
 from rnn_lightning.recipes import recipe_or_file
 from rnn_lightning.runs import config_of
+
+_load_yaml = get_loader("yaml")
+# jsonargparse hands the null of a nested argument (`--model.tbptt.k2=null`) on as the text "None".
+set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
 
 
 def fail(message: str) -> NoReturn:
@@ -28,6 +33,8 @@ class Parser(LightningArgumentParser):
         """Prints `error: ...` and exits with 2."""
         if "not accepted before subcommand" in message:
             message += ": put the subcommand first, as in `fit --config RECIPE`"
+        for name in self.commands.choices if self.commands else ():
+            message = message.replace(f" {name}.", " ")  # an argument is typed without the subcommand's name
         fail(message)
 
     def add_subcommands(self, *args: Any, **kwargs: Any) -> Any:
@@ -42,6 +49,26 @@ class RecipeOrFile(ActionConfigFile):
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Turns a recipe's name into its path and reads it."""
         super().__call__(parser, cfg, recipe_or_file(values), option_string)
+
+
+class HelpOf(argparse.Action):
+    """A flag that prints the arguments of a class, for the dataclasses within a model: jsonargparse asks for a value there.
+
+    Args:
+        of: The class.
+        key: Where its arguments stand on the command line, as `model.tbptt`.
+    """
+
+    def __init__(self, *, of: type, key: str, **options: Any) -> None:
+        super().__init__(nargs=0, **{**options, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+        self.of, self.key = of, key
+
+    def __call__(self, parser: Any, *_: Any, **__: Any) -> NoReturn:
+        """Prints the help and exits."""
+        shown = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
+        shown.add_class_arguments(self.of, self.key)
+        shown.print_help()
+        parser.exit()
 
 
 @dataclass(frozen=True)

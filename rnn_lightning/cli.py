@@ -1,6 +1,5 @@
 """The command line: fit, validate, test, predict and export by LightningCLI, with recipes by name, sizes from the data."""
 
-import argparse
 import importlib
 import inspect
 import json
@@ -9,6 +8,7 @@ import os
 import sys
 import traceback
 import warnings
+from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ from rnn_lightning import (
     models,  # noqa: F401
     runs,
 )
-from rnn_lightning.arguments import Arguments, Parser, RecipeOrFile, fail
+from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
 from rnn_lightning.callbacks import STORY, BestAndLast, LayerSummary, PeriodicCheckpoint, PredictionWriter, progress
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
-from rnn_lightning.models import SequenceModule
+from rnn_lightning.models import SequenceModule, TruncatedBPTT
 from rnn_lightning.saved import read_checkpoint
 
 SIZES = ("input_size", "output_size")
@@ -94,7 +94,7 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True, required=False)
         parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True, required=False)
         self.add_arguments_to_parser(parser)
-        parser.add_argument("--weights_only", help=argparse.SUPPRESS)  # stands in the configuration of a fit
+        parser.add_argument("--weights_only", help=SUPPRESS)  # stands in the configuration of a fit
         self.parser.commands.add_subcommand("export", parser, help=EXPORT)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -105,6 +105,7 @@ class CLI(LightningCLI):
         parser.add_argument("--name", type=str | None, default=None, help=words)
         words = "Of predict: steps to go on after each sequence, every prediction being the next input."
         parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
+        parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
         for size in SIZES:
             compute = _size_of_data(size)
             parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")

@@ -3,6 +3,8 @@
 from importlib.resources import files
 from pathlib import Path
 
+import fsspec
+
 from rnn_lightning.errors import ArgumentError
 
 
@@ -13,13 +15,21 @@ def recipes() -> dict[str, Path]:
 
 
 def recipe_or_file(config: str) -> str:
-    """The file that `--config` means: a file, also by a URL, else the recipe of this name; JSON stays as it is.
+    """What `--config` means: a file, the text of one that is given by a URL, else the recipe of this name.
+
+    JSON stays as it is.
 
     Raises:
         ArgumentError: There is no such file and no such recipe.
     """
-    if config.startswith("{") or "://" in config or Path(config).is_file():
+    if config.startswith("{") or Path(config).is_file():
         return config
+    if "://" in config:
+        try:
+            with fsspec.open(config, "rt", encoding="utf-8") as file:
+                return file.read()
+        except (OSError, ValueError) as error:  # a ValueError: no such protocol
+            raise ArgumentError(f"--config {config} cannot be read ({error})") from error
     known = recipes()
     if config not in known:
         raise ArgumentError(

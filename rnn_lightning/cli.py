@@ -267,7 +267,7 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
             save_config_callback=SaveConfig,
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG},
+            parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG, "allow_abbrev": False},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
             args=args,

@@ -104,6 +104,13 @@ def test_double_precision_stays_in_the_weights():
     assert_equal_to_onnx(net.float(), "out/network.onnx", [(3, 6)])
 
 
+def test_the_network_that_is_written_stays_as_it_is():
+    net = checkpoint(Seq2Seq, torch.float64).train()
+    export.write_onnx(net, "net.onnx")
+    assert net.training
+    assert net.head.weight.dtype == torch.float64
+
+
 def test_without_onnx(monkeypatch):
     net = checkpoint(Seq2Vec)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -63,12 +63,12 @@ class HelpOf(argparse.Action):
         super().__init__(nargs=0, **{**options, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
         self.of, self.key = of, key
 
-    def __call__(self, parser: Any, *_: Any, **__: Any) -> NoReturn:
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
         """Prints the help and exits."""
         shown = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
         shown.add_class_arguments(self.of, self.key)
         shown.print_help()
-        parser.exit()
+        sys.exit(0)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class SaveConfig(SaveConfigCallback):
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
         self._text = parser.dump(config, skip_unset=False)
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
-        self.parser = self.config = None  # what is left can be pickled for spawned processes
+        del self.parser, self.config  # what is left can be pickled for spawned processes
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Does all of it, once and before the checkpoints' own `setup`."""
@@ -95,6 +95,7 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True, required=False)
         self.add_arguments_to_parser(parser)
         parser.add_argument("--weights_only", help=SUPPRESS)  # stands in the configuration of a fit
+        assert isinstance(self.parser, Parser), "made by init_parser"
         self.parser.commands.add_subcommand("export", parser, help=EXPORT)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

@@ -45,9 +45,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _is_of_settings(error: BaseException) -> bool:
     """Whether Lightning or jsonargparse raised the error, and only the two of them called each other on the way."""
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    raised = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    raised = "".join(frame.line or "" for frame in traceback.extract_tb(error.__traceback__)[-1:])
     return (
-        all(any(f"{module}.".startswith(f"{name}.") for name in _WAY) for module in modules)
+        bool(modules)
+        and all(any(f"{module}.".startswith(f"{name}.") for name in _WAY) for module in modules)
         and modules[-1].startswith(_WAY[:2])
         # Where a call fails, as by an argument too many, the last line is that call: the function may be a user's.
         and raised.startswith("raise")

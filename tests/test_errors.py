@@ -80,3 +80,4 @@ def test_the_reason_is_what_an_error_was_raised_from_and_not_what_was_handled_be
     assert reason(caught(handled)) is None
     assert reason(caught(handled_file)) is None
     assert reason(NonFiniteLossError("at step 3")) == "at step 3"
+    assert reason(ValueError("never raised")) is None

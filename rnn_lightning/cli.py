@@ -209,7 +209,8 @@ class CLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         if kept is not None and kept.best_model_path:
-            print(f"Best checkpoint: {kept.best_model_path} (val/loss {kept.best_model_score:.4g})")
+            score = kept.best_model_score  # spawned processes keep it to themselves
+            print(f"Best checkpoint: {kept.best_model_path}{'' if score is None else f' (val/loss {score:.4g})'}")
         elif kept is not None:
             print(f"Last checkpoint: {kept.last_model_path}")
         for logger in self.trainer.loggers:

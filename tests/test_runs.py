@@ -239,7 +239,8 @@ def test_the_console_script_finds_modules_in_the_current_folder():
 def test_spawned_processes(printed):
     """All that the Trainer holds can be pickled."""
     settings = ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]
-    assert "test/loss" in printed("fit", *OWN, *SHORT, *settings)
+    assert "Best checkpoint: runs/Seq2Seq-Sales/version_0" in printed("fit", *OWN, *SHORT, *settings)
+    assert "test/loss" in printed("test", *OWN, *SHORT, "--ckpt_path=best")
 
 
 def test_earlier_predictions_stay(printed):

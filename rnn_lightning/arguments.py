@@ -1,64 +1,117 @@
-"""The command line's arguments as a list, and what is put between the recipe and what was typed."""
+"""The command line's arguments: which configurations were given, and what was typed besides."""
 
-import json
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
-from rnn_lightning.runs import run_folder
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loader
+from lightning.pytorch.cli import LightningArgumentParser
 
-_CONFIG = re.compile(r"-c|--co(n(f(ig?)?)?)?")  # argparse takes abbreviations, too
+from rnn_lightning.recipes import recipe_or_file
+from rnn_lightning.runs import config_of
+
+_load_yaml = get_loader("yaml")
+# jsonargparse hands the null of a nested argument (`--model.tbptt.k2=null`) on as the text "None".
+set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
 
 
-class Arguments(list[str]):
-    """Arguments as they were typed, subcommand first."""
+def fail(message: str) -> NoReturn:
+    """Prints one line, `error: ...`, and exits with 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
 
-    def configs_first(self) -> "Arguments":
-        """With all `--config FILE` right after the subcommand, so that what is typed holds wherever it stands."""
-        configs, others = [], []
-        rest = iter(self[1:])
-        for argument in rest:
-            option, equals, value = argument.partition("=")
-            if _CONFIG.fullmatch(option):
-                configs += ["--config", value if equals else next(rest, "")]
-            elif re.match(r"-c[^=]", argument):  # -cFILE
-                configs += ["--config", argument[2:]]
-            else:
-                others.append(argument)
-        return Arguments([*self[:1], *configs, *others]) if self and not self[0].startswith("-") else self
+
+class Parser(LightningArgumentParser):
+    """A parser that says in one line what is wrong."""
+
+    commands: Any = None
+    """The subcommands, once they are added."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Prints `error: ...` and exits with 2."""
+        if "not accepted before subcommand" in message:
+            message += ": put the subcommand first, as in `fit --config RECIPE`"
+        for name in self.commands.choices if self.commands else ():
+            message = message.replace(f" {name}.", " ")  # an argument is typed without the subcommand's name
+        fail(message)
+
+    def add_subcommands(self, *args: Any, **kwargs: Any) -> Any:
+        """Keeps the subcommands, so that more can be added to them."""
+        self.commands = super().add_subcommands(*args, **kwargs)
+        return self.commands
+
+
+class RecipeOrFile(ActionConfigFile):
+    """`--config`: a YAML file, the name of a shipped recipe (a file of that name wins), or a mapping as JSON."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        """Turns a recipe's name into its path and reads it."""
+        super().__call__(parser, cfg, recipe_or_file(values), option_string)
+
+
+class HelpOf(argparse.Action):
+    """A flag that prints the arguments of a class, for the dataclasses within a model: jsonargparse asks for a value there.
+
+    Args:
+        of: The class.
+        key: Where its arguments stand on the command line, as `model.tbptt`.
+    """
+
+    def __init__(self, *, of: type, key: str, **options: Any) -> None:
+        super().__init__(nargs=0, **{**options, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+        self.of, self.key = of, key
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Prints the help and exits."""
+        shown = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
+        shown.add_class_arguments(self.of, self.key)
+        shown.print_help()
+        sys.exit(0)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a user typed.
+
+    Attributes:
+        subcommand: The subcommand, or nothing if an option stands there.
+        configs: The `--config`s, in order.
+        ckpt_path: The last `--ckpt_path`.
+        others: All other arguments, in order.
+    """
+
+    subcommand: list[str]
+    configs: list[str]
+    ckpt_path: str | None
+    others: list[str]
+
+    @classmethod
+    def of(cls, arguments: list[str]) -> "Arguments":
+        """Takes the arguments of a process apart."""
+        subcommand = arguments[:1] if arguments and not arguments[0].startswith("-") else []
+        parser = _FirstParser(add_help=False, allow_abbrev=False)
+        parser.add_argument("-c", "--config", action="append", default=[])
+        parser.add_argument("--ckpt_path")
+        found, others = parser.parse_known_args(arguments[len(subcommand) :])
+        return cls(subcommand, found.config, found.ckpt_path, others)
 
     def with_config_of_run(self) -> "Arguments":
         """With the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
-        checkpoint = self._value("--ckpt_path")
-        if checkpoint is None or self._after_configs() > 0:
-            return self
-        config = run_folder(Path(checkpoint)) / "config.yaml"
-        return Arguments([self[0], "--config", str(config), *self[1:]]) if config.is_file() else self
+        config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
+        return self if config is None else replace(self, configs=[config])
 
-    def with_network(self, network: Mapping[str, Any]) -> "Arguments":
-        """With a checkpoint's arguments of the network: they replace a recipe's, and what was typed replaces them."""
-        place = max(self._after_configs(), 1)
-        values = [f"--model.init_args.{name}={_plain(value)}" for name, value in network.items()]
-        return Arguments([*self[:place], *values, *self[place:]])
+    def parsed_after(self, *configs: str) -> list[str]:
+        """All arguments, those of configurations first, so that what is typed holds wherever it stands.
 
-    def _value(self, option: str) -> str | None:
-        for i, argument in enumerate(self):
-            if argument == option and i + 1 < len(self):
-                return self[i + 1]
-            if argument.startswith(f"{option}="):
-                return argument.partition("=")[2]
-        return None
-
-    def _after_configs(self) -> int:
-        """The place after the last `--config FILE`, or 0 if there is none."""
-        place = 0
-        for i, argument in enumerate(self):
-            if argument == "--config":
-                place = i + 2
-        return place
+        Args:
+            *configs: More configurations, which hold over the others but not over what is typed.
+        """
+        path = [] if self.ckpt_path is None else [f"--ckpt_path={self.ckpt_path}"]
+        return [*self.subcommand, *(f"--config={config}" for config in (*self.configs, *configs)), *path, *self.others]
 
 
-def _plain(value: Any) -> str:
-    """A value as YAML has it on one line: JSON is YAML, and a name needs no quotes."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+class _FirstParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        fail(message)

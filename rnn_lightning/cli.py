@@ -1,78 +1,80 @@
-"""The command line: fit, validate, test and predict by LightningCLI, with recipes by name and sizes from the data."""
+"""The command line: fit, validate, test, predict and export by LightningCLI, with recipes by name, sizes from the data."""
 
 import importlib
 import inspect
+import json
 import logging
+import os
 import sys
+import traceback
 import warnings
+from argparse import SUPPRESS
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from rnn_lightning import (
     __version__,
     data,  # noqa: F401  # what is imported here goes by its short name in YAML: SyntheticSine, Seq2Seq
     models,  # noqa: F401
+    runs,
 )
-from rnn_lightning.arguments import Arguments
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, PredictionWriter, progress
-from rnn_lightning.errors import ArgumentError, NonFiniteLossError
-from rnn_lightning.export import command as export_command
-from rnn_lightning.models import SequenceModule
-from rnn_lightning.models.checkpoint import read_checkpoint
-from rnn_lightning.recipes import RecipeOrFile
-from rnn_lightning.runs import RUNS, find_checkpoint, run_folder
+from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, PeriodicCheckpoint, PredictionWriter, progress
+from rnn_lightning.errors import ArgumentError, reason
+from rnn_lightning.export import export
+from rnn_lightning.models import SequenceModule, TruncatedBPTT
+from rnn_lightning.saved import read_checkpoint
 
-LINKED = ("input_size", "output_size")
+SIZES = ("input_size", "output_size")
 """Arguments of the model that follow from the data."""
-EPILOG = "One subcommand more, export, turns a checkpoint into plain weights, JSON and ONNX; see export --help."
-
-
-class Parser(LightningArgumentParser):
-    """Says in one line what is wrong with the arguments."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Prints `error: ...` and exits with 2."""
-        if "not accepted before subcommand" in message:
-            message += ": put the subcommand first, as in `fit --config RECIPE`"
-        fail(message)
+EPILOG = "Each has a help of its own, as in: export --help"
+LOGGER = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": runs.RUNS, "default_hp_metric": False}}
+UNNAMED = "lightning_logs"
+"""The name that Lightning's loggers have by default."""
+EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes `config.yaml` into the run's folder; a run without a logger has none."""
+    """Decides where a fit lies, tells the checkpoints, and writes the run's record and configuration there."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Any, **kwargs: Any) -> None:
+        super().__init__(parser, config, **kwargs)
+        config = config.clone()
+        config.ckpt_path = None  # it was where this run began; a test by this file is of this run
+        self._text = parser.dump(config, skip_unset=False)
+        self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
+        del self.parser, self.config  # what is left can be pickled for spawned processes
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes the file once, beside and then renamed."""
-        if self.already_saved or trainer.logger is None:
+        """Does all of it, once and before the checkpoints' own `setup`."""
+        if self.already_saved or stage != "fit":
             return
-        folder = trainer.log_dir  # asked for on every rank, as they agree on it
-        if trainer.is_global_zero and folder is not None:
-            path = Path(folder, self.config_filename)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{path.name}.part")
-            config = self.config.clone()
-            config.ckpt_path = None  # it was where this run began; a test by this file is of this run
-            self.parser.save(config, part, skip_unset=False, overwrite=True, multifile=self.multifile)
-            part.replace(path)
         self.already_saved = True
+        folder = runs.new_folder(trainer, self._run["name"])
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, (BestAndLast, PeriodicCheckpoint)) and callback.dirpath is None:
+                callback.dirpath = f"{folder}/checkpoints"
+        if trainer.is_global_zero:
+            runs.Run.begin(folder, config=self._text, **self._run)
 
 
 class CLI(LightningCLI):
-    """LightningCLI with recipes, sizes linked from data to model, run folders, and checkpoints found by name.
+    """LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
 
     What is typed holds over the checkpoint, which fixes the network, and that over the recipe, which says how to train.
     """
 
-    checkpoint: Path | None = None
+    checkpoint: str | None = None
     """The checkpoint that `--ckpt_path` means."""
-    started = False
-    """Whether everything is made and the subcommand runs."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser whose `--config` takes a file or a recipe's name."""
@@ -80,47 +82,58 @@ class CLI(LightningCLI):
         parser.add_argument("-c", "--config", action=RecipeOrFile, help="A YAML file, or the name of a shipped recipe.")
         return parser
 
+    def setup_parser(
+        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
+    ) -> None:
+        """Adds the subcommand `export`; what it takes besides its own arguments says which run's best or last."""
+        super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+        parser = self.init_parser(description=EXPORT)
+        parser.add_function_arguments(export)
+        self.add_default_arguments_to_parser(parser)
+        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True, required=False)
+        parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True, required=False)
+        self.add_arguments_to_parser(parser)
+        parser.add_argument("--weights_only", help=SUPPRESS)  # stands in the configuration of a fit
+        assert isinstance(self.parser, Parser), "made by init_parser"
+        self.parser.commands.add_subcommand("export", parser, help=EXPORT)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Sizes follow from the data; runs are logged to TensorBoard, which tells their story."""
+        """Sizes follow from the data; runs have a name and are logged to TensorBoard, which tells their story."""
         for name, callback in TENSORBOARD_CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
+        words = "The run's name; that of the first --config if not given, else made of the model and the data."
+        parser.add_argument("--name", type=str | None, default=None, help=words)
         words = "Of predict: steps to go on after each sequence, every prediction being the next input."
         parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
         words = "predict only: also write the arrays, as predictions.npz."
         parser.add_argument("--arrays", type=bool, default=False, help=words)
-        for size in LINKED:
-            parser.link_arguments(
-                "data", f"model.init_args.{size}", compute_fn=_size_of_data(size), apply_on="instantiate"
-            )
-        logger = {"save_dir": RUNS, "name": None, "default_hp_metric": False}
-        parser.set_defaults({"trainer.logger": {"class_path": "TensorBoardLogger", "init_args": logger}})
+        parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
+        for size in SIZES:
+            compute = _size_of_data(size)
+            parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
+        parser.set_defaults({"trainer.default_root_dir": runs.RUNS, "trainer.logger": LOGGER})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments, with those of a checkpoint's network between the recipe's and the typed ones."""
         arguments = None
         if args is None or isinstance(args, list):
-            args = arguments = Arguments(sys.argv[1:] if args is None else args).configs_first().with_config_of_run()
+            arguments = Arguments.of(sys.argv[1:] if args is None else args).with_config_of_run()
+            args = arguments.parsed_after()
         super().parse_arguments(parser, args)
-        config = self.config[self.config.subcommand]
-        if config.get("ckpt_path") is None:
-            return
-        self.checkpoint = find_checkpoint(str(config.ckpt_path), _recipe(config), _root(config))
-        saved = read_checkpoint(self.checkpoint)
-        if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
-            raise ArgumentError(
-                f"{self.checkpoint} is no checkpoint of a run: give one that a fit has written, or weights alone as "
-                "--model.weights"
+        config, network = self.config[self.config.subcommand], {}
+        if config.get("ckpt_path") is not None:
+            model, source = (config[key].class_path if config.get(key) else None for key in ("model", "data"))
+            self.checkpoint = runs.find_checkpoint(
+                str(config.ckpt_path), _root(config.trainer), _name(config), model=model, data=source
             )
-        wanted, found = config.model.class_path.rpartition(".")[2], saved.get("model")
-        if found not in (None, wanted):
-            raise ArgumentError(
-                f"{self.checkpoint} holds a {found}, the configuration asks for a {wanted}: "
-                "give the checkpoint of the same recipe"
-            )
-        if arguments is not None:  # in a configuration as a dict, everything counts as typed
-            accepted = _arguments_of(config.model.class_path) - set(LINKED)
-            network = {k: v for k, v in saved.get("hyper_parameters", {}).items() if k in accepted}
-            super().parse_arguments(parser, arguments.with_network(network))
+            if self.config.subcommand != "export":
+                network = _network_in(self.checkpoint, config.model.class_path)
+        elif config.get("model") and config.model.get("init_args", {}).get("cell", "rnn") != "rnn":
+            network = {"nonlinearity": "tanh"}  # a recipe's is of its own cell; one that is typed is refused
+        if arguments is not None and network:  # in a configuration as a dict, everything counts as typed
+            between = {"model": {"class_path": config.model.class_path, "init_args": network}}
+            super().parse_arguments(parser, arguments.parsed_after(json.dumps(between, default=str)))
         # Lightning would let the checkpoint win over what was typed; it finds the path again in what follows.
         self.config[self.config.subcommand].ckpt_path = None
 
@@ -129,59 +142,99 @@ class CLI(LightningCLI):
         subcommand = self.config.subcommand
         config = self.config[subcommand]
         if self.checkpoint is not None:
-            config.ckpt_path = str(self.checkpoint)
-            if config.model.get("init_args", {}).get("weights") is not None:
-                config.model.init_args.weights = None  # the checkpoint has all of them
-        weights = config.model.get("init_args", {}).get("weights")
-        if subcommand != "fit" and self.checkpoint is None and weights is None:
+            config.ckpt_path = self.checkpoint
+        if subcommand == "export":
+            return
+        arguments = config.model.get("init_args", {})
+        if self.checkpoint is not None and arguments.get("weights") is not None:
+            arguments.weights = None  # the checkpoint has all of them
+        if subcommand != "fit" and self.checkpoint is None and arguments.get("weights") is None:
             raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
         if config.horizon and subcommand != "predict":
             raise ArgumentError(f"--horizon={config.horizon} is of predict: leave it out of {subcommand}")
-        logger = config.trainer.logger
+        config.name = _name(config)
         if subcommand != "fit":
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
-        elif hasattr(logger, "get") and logger.get("init_args", {}).get("name", "") is None:
-            logger.init_args.name = _recipe(config)
+            return
+        runs.check_root(root := _root(config.trainer))
+        for logger in _loggers(config.trainer):
+            if logger.init_args.get("name") == UNNAMED:
+                logger.init_args.name = config.name
+            if logger.init_args.save_dir == runs.RUNS:
+                logger.init_args.save_dir = root
+
+    def instantiate_classes(self) -> None:
+        """Makes model, data and Trainer; an export needs none of them, and is done here."""
+        if self.subcommand != "export":
+            super().instantiate_classes()
+            return
+        folder = export(self.config.export.ckpt_path, self.config.export.output, self.config.export.onnx)
+        print(f"Exported: {', '.join(sorted(str(path) for path in folder.iterdir()))}")
+        self.subcommand = None  # nothing is left to run
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the callbacks that every run has."""
-        config = self.config_init[self.subcommand].trainer
-        callbacks = list(config.callbacks or [])
-        if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+        config = self.config_init[self.subcommand]
+        callbacks = list(config.trainer.callbacks or [])
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(progress())
-        if config.enable_model_summary is not False and not any(isinstance(c, ModelSummary) for c in callbacks):
-            callbacks.append(ModelSummary(max_depth=2))  # the module, its network, layers and head
-        if self.subcommand == "fit" and config.enable_checkpointing is not False:
+        if config.trainer.enable_model_summary is not False and not any(isinstance(c, ModelSummary) for c in callbacks):
+            callbacks.append(ModelSummary(max_depth=2))
+        if self.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             callbacks.append(BestAndLast())
         if self.subcommand == "predict":
-            folder = run_folder(self.checkpoint) if self.checkpoint else RUNS
-            callbacks.append(PredictionWriter(folder, self.config_init[self.subcommand].arrays))
+            callbacks.append(PredictionWriter(runs.folder_of_predictions(self.checkpoint, config.name), config.arrays))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def after_instantiate_classes(self) -> None:
-        """Refuses to evaluate an untrained head; what fails from here on is not the configuration's fault alone."""
+        """Refuses an untrained head, and sizes that are not the data's."""
+        if self.subcommand is None:
+            return
         if self.subcommand != "fit" and self.checkpoint is None and getattr(self.model, "fresh_head", False):
             raise ArgumentError(
                 f"{self.subcommand}: model.weights have no head of this size, it is untrained: fit first"
             )
-        type(self).started = True
+        for size in SIZES:
+            typed = self.config[self.subcommand].model.get("init_args", {}).get(size)
+            found = getattr(self.datamodule, size, None)
+            if typed not in (None, found):
+                raise ArgumentError(f"model.{size}={typed}, but the data has {found}: leave it out")
 
     def after_fit(self) -> None:
         """Tests the best checkpoint, and says how to look at the run."""
-        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
-        best = next((c.best_model_path for c in callbacks if isinstance(c, BestAndLast)), "")
-        folder = self.trainer.log_dir  # asked for on every rank, as they agree on it
         if self.config_init[self.subcommand].trainer.fast_dev_run or self.trainer.interrupted:
             return
-        if best:
-            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best)
-        if self.trainer.is_global_zero and folder and self.trainer.logger:
-            if best:
-                score = next(c.best_model_score for c in callbacks if isinstance(c, BestAndLast))
-                print(f"Best checkpoint: {best} (val/loss {score:.4g})")
-            elif Path(folder, "checkpoints").is_dir():
-                print(f"Checkpoints: {Path(folder, 'checkpoints')}")
-            print(f"Look at it: tensorboard --logdir {Path(folder).parent}")
+        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+        kept = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
+        if kept is not None and kept.best_model_path:
+            self._test(kept.best_model_path)
+        if not self.trainer.is_global_zero:
+            return
+        if kept is not None and kept.best_model_path:
+            score = kept.best_model_score  # spawned processes keep it to themselves
+            print(f"Best checkpoint: {kept.best_model_path}{'' if score is None else f' (val/loss {score:.4g})'}")
+        elif kept is not None:
+            print(f"Last checkpoint: {kept.last_model_path}")
+        for logger in self.trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                print(f"Look at it: tensorboard --logdir {logger.root_dir}")
+
+    def _test(self, checkpoint: str) -> None:
+        """Tests a checkpoint after a fit; as the fit has succeeded, a test that can't be run is no failure."""
+        own = (("test_step", self.model), ("test_dataloader", self.datamodule))
+        missing = [f"{type(owner).__name__} has no {name}" for name, owner in own if not is_overridden(name, owner)]
+        if missing:
+            print(f"No test: {' and '.join(missing)}")
+            return
+        try:
+            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=checkpoint)
+        except Exception as error:
+            if self.trainer.world_size > 1:
+                raise  # the other processes wait for this one
+            line = reason(error)
+            if line is None:
+                traceback.print_exc()
+            print(f"No test: {line or repr(error)}")
 
     def before_predict(self) -> None:
         """Sets how far the predictions go beyond the data."""
@@ -207,72 +260,78 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
         cli: `CLI`, or a class of yours that does more before or after a subcommand.
     """
     _quiet()
-    cli.started = False
-    typed = sys.argv[1:] if args is None else args
+    if args is None and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # `rnn-lightning --data my_data.Sales` finds what `python -m` finds
     try:
-        if isinstance(typed, list) and typed[:1] == ["export"]:
-            export_command(typed[1:])
-            return
         cli(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG},
+            parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG, "allow_abbrev": False},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
             args=args,
         )
     except Exception as error:
-        own = _own_reason(error)
-        reason = None if own is None else str(own)
-        if reason is None and not cli.started:  # nothing has run yet: what is wrong is in the configuration
-            reason = f"{type(error).__name__}: {error}"
-        if reason is None:
+        line = reason(error)
+        if line is None:
             raise
-        fail(reason)
+        fail(line)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
 
 
-def fail(message: str) -> NoReturn:
-    """Prints one line, `error: ...`, and exits with 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
+    """The arguments of a checkpoint's network that a model of this class takes, but for those that the data gives."""
+    saved = read_checkpoint(checkpoint)
+    if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
+        raise ArgumentError(
+            f"{checkpoint} is no checkpoint of a run: give one that a fit has written, or weights alone as --model.weights"
+        )
+    wanted, found = class_path.rpartition(".")[2], saved.get("model")
+    if found not in (None, wanted):
+        raise ArgumentError(
+            f"{checkpoint} holds a {found}, the configuration asks for a {wanted}: give the checkpoint of the same recipe"
+        )
+    accepted = set(inspect.signature(_class(class_path)).parameters) - set(SIZES)
+    return {name: value for name, value in saved.get("hyper_parameters", {}).items() if name in accepted}
 
 
-def _own_reason(error: BaseException | None) -> BaseException | None:
-    """The innermost error that speaks to the user; jsonargparse wraps what a constructor raises."""
-    own = None
-    while error is not None:
-        if isinstance(error, (ArgumentError, NonFiniteLossError, MisconfigurationException, OSError)):
-            own = error
-        error = error.__cause__ or error.__context__
-    return own
+def _name(config: Any) -> str | None:
+    """The run's name: what `--name` says, else the first `--config` without suffix, else of the model and the data."""
+    if config.name is not None:
+        return config.name
+    paths = [str(path) for path in config.get("config") or [] if path is not None]
+    if paths:
+        return Path(paths[0]).stem
+    if not config.get("model") or not config.get("data"):
+        return None
+    texts = [value for value in config.data.get("init_args", {}).values() if isinstance(value, str)]
+    file = next((Path(text).stem for text in texts if Path(text).is_file()), None)
+    return f"{config.model.class_path.rpartition('.')[2]}-{file or config.data.class_path.rpartition('.')[2]}"
 
 
-def _recipe(config: Any) -> str:
-    """The recipe's name: that of the first `--config`, or for a run's saved one the name saved in it."""
-    logger = config.trainer.logger
-    saved = logger.get("init_args", {}).get("name") if hasattr(logger, "get") else None
-    paths = config.get("config") or []
-    return saved or (Path(str(paths[0])).stem if paths else "unnamed")
+def _loggers(trainer: Any) -> list[Any]:
+    """The configured loggers that keep a folder for each run."""
+    loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
+    return [x for x in loggers if isinstance(x, Namespace) and issubclass(_class(x.class_path), runs.FOLDERS)]
 
 
-def _root(config: Any) -> str:
-    """The folder of all runs: where the logger writes."""
-    logger = config.trainer.logger
-    return (logger.get("init_args", {}).get("save_dir") if hasattr(logger, "get") else None) or RUNS
+def _root(trainer: Any) -> str:
+    """The folder of all runs: that of the first logger which keeps one for each run, else the Trainer's."""
+    folder = trainer.default_root_dir or "."
+    for logger in _loggers(trainer)[:1]:
+        folder = folder if logger.init_args.save_dir == runs.RUNS else logger.init_args.save_dir
+    return str(folder)
 
 
-def _arguments_of(class_path: str) -> set[str]:
-    """The names of a model's own arguments; a subclass may have fewer than its checkpoint."""
+def _class(class_path: str) -> type:
     module, _, name = class_path.rpartition(".")
-    return set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+    return getattr(importlib.import_module(module), name)
 
 
 def _size_of_data(size: str) -> Any:

@@ -1,4 +1,7 @@
-"""What the package raises: for a wrong argument, and for a loss that is not finite."""
+"""What the package raises, and which errors are told in one line instead of by a traceback."""
+
+import traceback
+from collections.abc import Iterator
 
 
 class ArgumentError(ValueError):
@@ -13,3 +16,40 @@ class NonFiniteLossError(FloatingPointError):
 
     On a CPU it is raised before the loss reaches the weights, on an accelerator some steps later.
     """
+
+
+_WAY = ("lightning", "jsonargparse", "rnn_lightning.cli", "contextlib", "torch.utils._contextlib")
+"""The modules through which a setting goes from the command line to where Lightning looks at it."""
+
+
+def reason(error: BaseException) -> str | None:
+    """What to print of an error in place of its traceback, or None if the traceback is needed.
+
+    A line tells all about the package's own errors, also where jsonargparse has made another one of them, and about what
+    Lightning says of its settings: what its own code raises with no code of anybody else on the way.
+    """
+    causes = list(_causes(error))
+    own = [cause for cause in causes if isinstance(cause, (ArgumentError, NonFiniteLossError))]
+    if own:
+        return str(own[-1])
+    return str(causes[-1]) if all(map(_is_of_settings, causes)) else None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from. What was being handled meanwhile (`__context__`) is no cause."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_of_settings(error: BaseException) -> bool:
+    """Whether Lightning or jsonargparse raised the error, and only the two of them called each other on the way."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    raised = "".join(frame.line or "" for frame in traceback.extract_tb(error.__traceback__)[-1:])
+    return (
+        bool(modules)
+        and all(any(f"{module}.".startswith(f"{name}.") for name in _WAY) for module in modules)
+        and modules[-1].startswith(_WAY[:2])
+        # Where a call fails, as by an argument too many, the last line is that call: the function may be a user's.
+        and raised.startswith("raise")
+    )

@@ -1,6 +1,6 @@
 """`python -m rnn_lightning export`: from a run's checkpoint to files that need neither the run nor Lightning."""
 
-import argparse
+import copy
 import importlib.util
 import shutil
 import tempfile
@@ -8,28 +8,24 @@ import warnings
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.checkpoint import network_of
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
-from rnn_lightning.runs import BEST, LAST, RUNS, find_checkpoint
-from rnn_lightning.saved import save_network
+from rnn_lightning.saved import load_network, read_description, save_network
 
 NAME = "network"
 """The stem of the exported files."""
 
 
-def export(ckpt_path: str, output: str, config: str | None = None, onnx: bool = True) -> Path:
+def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
     """Writes the network of a checkpoint as plain weights, its arguments as JSON, and an ONNX file.
 
     `output` then holds `network.json` and `network-xxxxxxxx.pt`, which `rnn_lightning.hub.load_exported` reads with torch
     alone, and `network.onnx`: from `x` (batch, time, I) to `y` and the final state `h`, for LSTM also `c`.
 
     Args:
-        ckpt_path: A checkpoint of a run; or best or last, that of the newest run of the recipe in `config`.
+        ckpt_path: A checkpoint of a run.
         output: The folder to write; it must be new, or empty.
-        config: The recipe, for best and last.
         onnx: Whether to write the ONNX file, which needs the package onnx.
 
     Returns:
@@ -38,15 +34,12 @@ def export(ckpt_path: str, output: str, config: str | None = None, onnx: bool = 
     Raises:
         ArgumentError: There is no such checkpoint, the folder holds something already, or onnx is not installed.
     """
-    if ckpt_path in (BEST, LAST) and config is None and not Path(ckpt_path).is_file():
-        raise ArgumentError(f"--ckpt_path {ckpt_path} of which recipe? give --config RECIPE too, or a file's path")
-    checkpoint = find_checkpoint(ckpt_path, Path(config or "").stem, RUNS)
     folder = Path(output)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ArgumentError(f"--output {output} is there already: give a new or an empty folder")
     if onnx and importlib.util.find_spec("onnx") is None:
         raise ArgumentError("the ONNX file needs the package onnx: pip install onnx, or give --onnx=false")
-    net, arguments = network_of(checkpoint)
+    net, arguments = load_network(ckpt_path), read_description(ckpt_path)["arguments"]
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
@@ -65,9 +58,9 @@ def export(ckpt_path: str, output: str, config: str | None = None, onnx: bool = 
 def write_onnx(net: RecurrentNet, path: str | Path) -> None:
     """Writes a network in evaluation mode, in single precision, as ONNX: x (batch, time, I) to y and the final state.
 
-    Batch and time may be of any size then, whatever they were here.
+    Batch and time may be of any size then, whatever they were here. The network that is given stays as it is.
     """
-    net = net.float().eval()
+    net = copy.deepcopy(net).float().eval()
     state = ["h", "c"] if isinstance(net.layers, torch.nn.LSTM) else ["h"]
     sequence = {0: "batch", 1: "time"}
     sizes = {
@@ -86,19 +79,3 @@ def write_onnx(net: RecurrentNet, path: str | Path) -> None:
             output_names=["y", *state],
             dynamic_axes=sizes,
         )
-
-
-def command(arguments: list[str]) -> None:
-    """Runs `export` with what was typed after it, and says what it wrote.
-
-    Raises:
-        ArgumentError: As `export`; or an argument is unknown, missing or of the wrong type.
-    """
-    parser = ArgumentParser(prog="rnn_lightning export", exit_on_error=False)
-    parser.add_function_arguments(export)
-    try:
-        options = parser.parse_args(arguments)
-    except argparse.ArgumentError as error:
-        raise ArgumentError(f"export: {error}") from error
-    folder = export(**options)
-    print(f"Exported: {', '.join(sorted(str(path) for path in folder.iterdir()))}")

@@ -2,9 +2,10 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from jsonargparse import ActionConfigFile
+import fsspec
+
+from rnn_lightning.errors import ArgumentError
 
 
 def recipes() -> dict[str, Path]:
@@ -13,16 +14,25 @@ def recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-class RecipeOrFile(ActionConfigFile):
-    """`--config`: a YAML file, or the name of a shipped recipe; a file of that name wins."""
+def recipe_or_file(config: str) -> str:
+    """What `--config` means: a file, the text of one that is given by a URL, else the recipe of this name.
 
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Turns a recipe's name into its path and reads it."""
-        if isinstance(values, str) and not Path(values).is_file():
-            known = recipes()
-            if values not in known:
-                parser.error(
-                    f"--config {values}: there is no such file and no such recipe; the recipes are {', '.join(known)}"
-                )
-            values = str(known[values])
-        super().__call__(parser, cfg, values, option_string)
+    JSON stays as it is.
+
+    Raises:
+        ArgumentError: There is no such file and no such recipe.
+    """
+    if config.startswith("{") or Path(config).is_file():
+        return config
+    if "://" in config:
+        try:
+            with fsspec.open(config, "rt", encoding="utf-8") as file:
+                return file.read()
+        except (OSError, ValueError) as error:  # a ValueError: no such protocol
+            raise ArgumentError(f"--config {config} cannot be read ({error})") from error
+    known = recipes()
+    if config not in known:
+        raise ArgumentError(
+            f"--config {config}: there is no such file and no such recipe; the recipes are {', '.join(known)}"
+        )
+    return str(known[config])

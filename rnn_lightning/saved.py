@@ -1,4 +1,4 @@
-"""A network on disk, read and written by torch alone: its arguments as JSON, beside its weights as a plain state dict.
+"""A network on disk, read and written by torch alone: in a run's checkpoint, or as JSON beside a plain state dict.
 
 `NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first of
 the file's SHA-256. The shipped weights lie so in `weights/`, and what `export` writes is the same.
@@ -8,17 +8,21 @@ import hashlib
 import inspect
 import io
 import json
+import pickle
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.files import write_atomically
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
 
 NETWORKS: dict[str, type[RecurrentNet]] = {cls.__name__: cls for cls in (Seq2VecNet, Seq2SeqNet)}
+_OF_MODEL = {"Seq2Vec": "Seq2VecNet", "Seq2Seq": "Seq2SeqNet"}
 _REMEDY = "install the package again, or export the network again"
 
 
@@ -51,9 +55,8 @@ def save_network(net: RecurrentNet, arguments: dict[str, Any], folder: str | Pat
         "weights": path.name,
         "sha256": sha256,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, weights)
-    write_bytes(path.with_name(f"{name}.json"), (json.dumps(description, indent=1) + "\n").encode())
+    write_atomically(path, weights)
+    write_atomically(path.with_name(f"{name}.json"), json.dumps(description, indent=1) + "\n")
     for other in path.parent.glob(f"{name}-{'[0-9a-f]' * 8}.pt"):
         if other != path:
             other.unlink()
@@ -61,14 +64,14 @@ def save_network(net: RecurrentNet, arguments: dict[str, Any], folder: str | Pat
 
 
 def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
-    """The network that `NAME.json` describes, in evaluation mode on the CPU.
+    """The network of a run's checkpoint, or the one that `NAME.json` describes, in evaluation mode on the CPU.
 
     Args:
-        path: The JSON file.
-        pretrained: Whether it gets the weights beside the file; else it starts as untrained ones do.
+        path: The checkpoint, also by a URL, or the JSON file.
+        pretrained: Whether it gets the trained weights; else it starts as untrained ones do.
 
     Raises:
-        ArgumentError: A file is missing, changed or cut off, or the two do not go together.
+        ArgumentError: A file is missing, changed or cut off, is of another kind, or the two do not go together.
     """
     description = read_description(path)
     cls = NETWORKS[description["network"]]
@@ -87,11 +90,13 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
 
 
 def read_description(path: str | Path) -> dict[str, Any]:
-    """What `NAME.json` says, checked: `network`, `arguments`, `weights`, `sha256`.
+    """What `NAME.json` says, checked: `network`, `arguments`, `weights`, `sha256`; of a checkpoint the first two.
 
     Raises:
         ArgumentError: There is no such file, or it is not of this kind.
     """
+    if Path(path).suffix != ".json":
+        return _describe(read_checkpoint(path), str(path))
     if not Path(path).is_file():
         raise ArgumentError(f"there is no {path}: give the --output of an export, or install the package again")
     try:
@@ -109,11 +114,16 @@ def read_description(path: str | Path) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The weights that `NAME.json` names, by the bytes whose hash stands there; no code in them is run.
+    """The network's weights, without running any code in the file.
+
+    Args:
+        path: `NAME.json`, which names them and their hash; else a checkpoint or a plain state dict.
 
     Raises:
         ArgumentError: The file is missing, changed or cut off, or is no state dict.
     """
+    if Path(path).suffix != ".json":
+        return weights_in(read_checkpoint(path), str(path))
     description = read_description(path)
     file = Path(path).with_name(description["weights"])
     try:
@@ -142,6 +152,60 @@ def _is_weight(name: Any, value: Any) -> bool:
     )
 
 
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Loads a checkpoint or a state dict to the CPU; code that a file may name is never run (`weights_only=True`).
+
+    Args:
+        path: A file, also by a URL that fsspec knows.
+
+    Raises:
+        ArgumentError: There is no such file, or it is no readable checkpoint.
+    """
+    files, place = fsspec.core.url_to_fs(str(path))
+    if not files.isfile(place):
+        raise ArgumentError(
+            f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit has written"
+        )
+    try:
+        with files.open(place, "rb") as file:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise ArgumentError(
+            f"{str(path)!r} is no readable checkpoint: it is cut off, or holds more than tensors and plain values"
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ArgumentError(f"{str(path)!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")
+    if not isinstance(checkpoint.get("state_dict", {}), dict):
+        raise ArgumentError(f"{str(path)!r} is damaged, its state_dict is a {type(checkpoint['state_dict']).__name__}")
+    return checkpoint
+
+
+def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
+    """The network's weights in a checkpoint of its LightningModule, or in a plain state dict.
+
+    Raises:
+        ArgumentError: There are none.
+    """
+    weights = checkpoint
+    if "state_dict" in checkpoint:
+        prefix = "net."
+        weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ArgumentError(f"{source!r} holds no state dict: give a checkpoint, or a file of tensors by name")
+    return weights
+
+
+def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
+    """The class and the arguments of a checkpoint's network."""
+    model, saved = checkpoint.get("model"), checkpoint.get("hyper_parameters")
+    network = str(checkpoint.get("network", _OF_MODEL.get(str(model))))
+    if "state_dict" not in checkpoint or network not in NETWORKS or not isinstance(saved, dict):
+        found = f"a {model}" if model else "no model's name"
+        raise ArgumentError(f"{source!r} holds {found}: give a checkpoint of {' or '.join(_OF_MODEL)}")
+    accepted = inspect.signature(NETWORKS[network]).parameters
+    return {"network": network, "arguments": {key: saved[key] for key in accepted if key in saved}}
+
+
 def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:
     """Raises `ArgumentError` if the names or shapes of weights are not those of a module's parameters."""
     own = {name: value.shape for name, value in module.state_dict().items()}
@@ -153,10 +217,3 @@ def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: st
                 f"{source} does not fit the network: {name} is {found} there, {needed} in the model; "
                 "give the weights of a network of the same arguments"
             )
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file beside its place and renames it."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)

@@ -30,7 +30,11 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--each", action="store_true", help="also measure each callback alone")
     options = parser.parse_args()
-    settings = {NONE: only(), ALL: only(*TENSORBOARD_CALLBACKS), **{f"{name} alone": only(name) for name in TENSORBOARD_CALLBACKS if options.each}}
+    settings = {
+        NONE: only(),
+        ALL: only(*TENSORBOARD_CALLBACKS),
+        **{f"{name} alone": only(name) for name in TENSORBOARD_CALLBACKS if options.each},
+    }
     fit = partial(ours, os.path.abspath(options.data_dir))
     fit(1)  # the first fit of a process pays for imports and caches
     times = alternate({name: partial(fit, options.epochs, *more) for name, more in settings.items()}, options.rounds)

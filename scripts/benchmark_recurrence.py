@@ -170,14 +170,15 @@ def main() -> None:
     parser.add_argument("--steps", action="store_true", help="measure single time steps instead")
     options = parser.parse_args()
     threads = torch.get_num_threads()
-    rows, results = [], {}
+    rows: list[list[str]] = []
+    results: dict[str, Any] = {}
     if options.steps:
         for cell in options.cells:
             for batch in (1, 64):
                 found = medians(single_steps(cell, batch), options.seconds)
                 results[f"{cell} {batch}"] = found
                 us = [f"{1e6 * seconds:.1f}" for seconds in found.values()]
-                rows.append((f"{cell}, batch {batch}", *us, f"{found['cell'] / found['step']:.2f}"))
+                rows.append([f"{cell}, batch {batch}", *us, f"{found['cell'] / found['step']:.2f}"])
         text = markdown(("one step, I = H = 150", "torch.nn's cell us", "step us", "cell / step"), rows)
         publish(options, "steps", text, cases=results)
         return

@@ -29,7 +29,6 @@ from rnn_lightning.cli import CLI, fail, main
 from rnn_lightning.data import SequenceDataModule, SequenceMNIST, SyntheticSine
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import write_atomically
-from rnn_lightning.models.checkpoint import network_of
 from rnn_lightning.nn import RecurrentNet
 from rnn_lightning.saved import load_network, read_description, save_network
 
@@ -88,7 +87,7 @@ def make(name: str, entry: dict[str, Any], seeds: list[int], data_dir: str, outp
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
             val_loss, checkpoint = train(entry, seed, data_dir, folder)
-            networks[seed] = network_of(checkpoint)
+            networks[seed] = load_network(checkpoint), read_description(checkpoint)["arguments"]
             runs[str(seed)] = {"val_loss": round(val_loss, 5)}
             print(f"{name}, seed {seed}: val/loss {val_loss:.5f}", flush=True)
     best = min(seeds, key=lambda seed: runs[str(seed)]["val_loss"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fsspec
 import pytest
 import torch
 import yaml
@@ -356,3 +357,72 @@ def test_the_users_own_checkpoints_do_not_disturb_ours():
 def test_a_mnist_model_of_the_wrong_kind_is_one_line(fake_mnist_dir, fail):
     arguments = ["fit", "--config=mnist_rnn", *small_mnist(fake_mnist_dir), "--trainer.accelerator=cpu", *QUIET]
     assert "use Seq2Vec" in fail(*arguments, "--model=Seq2Seq", "--model.task=classification")
+
+
+def print_config(capsys, *arguments):
+    """What `fit --print_config` shows of the model."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(["fit", *arguments, "--print_config"])
+    assert end.value.code == 0
+    return yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
+
+
+def test_a_recipes_nonlinearity_does_not_stand_in_the_way_of_another_cell(fail):
+    gru = ["fit", "--config=sine_seq2seq", "--model.cell=gru", "--trainer.fast_dev_run=1", "--data.eval_windows=50"]
+    main([*gru, *QUIET])
+    assert "nonlinearity" in fail(*gru, "--model.nonlinearity=relu", *QUIET), "typed by hand it is refused"
+
+
+@pytest.mark.parametrize("value", ["null", "None"])
+def test_null_can_be_typed_within_tbptt(value, capsys):
+    tbptt = print_config(capsys, "--config=sine_tbptt", f"--model.tbptt.k2={value}")["tbptt"]
+    assert (tbptt["k1"], tbptt["k2"]) == (20, None)
+
+
+def test_the_help_of_tbptt(capsys):
+    for config in ([], ["--config=sine_tbptt"]):
+        with pytest.raises(SystemExit) as end:
+            main(["fit", *config, "--model.tbptt.help"])
+        assert end.value.code == 0
+        assert "--model.tbptt.k2" in capsys.readouterr().out
+
+
+def test_a_size_that_is_not_the_datas_is_refused(fail):
+    settings = ["fit", "--config=sine_seq2seq", *SINE, *QUIET]
+    assert "model.input_size=3, but the data has 1: leave it out" in fail(*settings, "--model.input_size=3")
+    main([*settings, "--model.input_size=1", "--trainer.fast_dev_run=1"])
+
+
+@pytest.mark.parametrize("state_dict", [None, [], "weights"])
+def test_a_checkpoint_with_a_damaged_state_dict_is_one_line(state_dict, fitted, fail):
+    saved = torch.load(fitted / "checkpoints/best.ckpt", weights_only=True)
+    torch.save({**saved, "state_dict": state_dict}, "damaged.ckpt")
+    for arguments in (["test", "--config=sine_seq2seq"], ["export", "--output=out"]):
+        assert "'damaged.ckpt' is damaged, its state_dict is a" in fail(*arguments, "--ckpt_path=damaged.ckpt")
+
+
+def test_options_are_given_in_full(fail):
+    """`--co` was taken for `--config` in one place and refused in another."""
+    assert "--co" in fail("fit", "--co=sine_seq2seq")
+    assert "--config: expected one argument" in fail("fit", "--config")
+
+
+def test_a_configuration_by_a_url(capsys):
+    fsspec.filesystem("memory").pipe("/mine.yaml", recipes()["sine_tbptt"].read_bytes())
+    assert print_config(capsys, "--config=memory://mine.yaml", "--model.hidden_size=7")["tbptt"]["k2"] == 40
+    with pytest.raises(SystemExit):
+        main(["fit", "--config=memory://nowhere.yaml"])
+    assert "error: --config memory://nowhere.yaml cannot be read" in capsys.readouterr().err
+
+
+def test_export_is_a_subcommand_like_the_others(capsys):
+    for arguments, words in (
+        (["--help"], "export Writes a checkpoint's network"),
+        (["export", "--help"], "--onnx {true,false}"),
+        (["export", "--model.help=Seq2Seq"], "Probability of dropping on the hidden state"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+        assert words in " ".join(capsys.readouterr().out.split())

@@ -11,8 +11,8 @@ from rnn_lightning import export, hub
 from rnn_lightning.cli import main
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models import Seq2Seq, Seq2Vec
-from rnn_lightning.models.checkpoint import network_of
 from rnn_lightning.nn import Seq2SeqNet
+from rnn_lightning.saved import load_network
 
 pytestmark = [
     pytest.mark.usefixtures("own_folder"),
@@ -62,7 +62,7 @@ def test_from_a_fit_to_files_and_back(capsys):
     names = sorted(path.name for path in Path("here/out").iterdir())
     assert [Path(name).suffix for name in names] == [".pt", ".json", ".onnx"]
     assert sorted(Path("here").iterdir()) == [Path("here/out")]
-    trained, _ = network_of("runs/sine_deep_dropout/version_0/checkpoints/best.ckpt")
+    trained = load_network("runs/sine_deep_dropout/version_0/checkpoints/best.ckpt")
     net, x = hub.load_exported("here/out"), torch.randn(3, 30, 1)
     assert isinstance(net, Seq2SeqNet)
     assert not net.training
@@ -97,6 +97,13 @@ def test_double_precision_stays_in_the_weights():
     x = torch.randn(2, 4, 2, dtype=torch.float64)
     assert torch.equal(hub.load_exported("out")(x)[0], net(x)[0])
     assert_equal_to_onnx(net.float(), "out/network.onnx", [(3, 6)])
+
+
+def test_the_network_that_is_written_stays_as_it_is():
+    net = checkpoint(Seq2Seq, torch.float64).train()
+    export.write_onnx(net, "net.onnx")
+    assert net.training
+    assert net.head.weight.dtype == torch.float64
 
 
 def test_without_onnx(monkeypatch):

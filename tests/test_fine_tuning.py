@@ -8,7 +8,7 @@ import torch
 
 from rnn_lightning import hub
 from rnn_lightning.cli import main
-from rnn_lightning.models.checkpoint import network_of
+from rnn_lightning.saved import load_network
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 SINE = ["--config=sine_long", "--model.weights=seq2seq_sine", "--trainer.accelerator=cpu", "--data.eval_windows=500"]
@@ -24,7 +24,7 @@ def loss(text):
 def test_a_fit_begins_where_the_trained_network_is(capsys):
     main(["fit", *SINE, *SHORT, *QUIET])
     assert loss(capsys.readouterr().out) < 0.04
-    tuned, trained = network_of(LAST.format("sine_long"))[0], hub.seq2seq_sine()
+    tuned, trained = load_network(LAST.format("sine_long")), hub.seq2seq_sine()
     torch.testing.assert_close(tuned.state_dict(), trained.state_dict(), rtol=0, atol=1e-5)
     assert not torch.equal(tuned.head.weight, trained.head.weight), "and goes on from there"
 
@@ -40,7 +40,7 @@ def test_a_head_of_another_size(make_mnist, fail, capsys, caplog):
     recipe = ["--config=mnist_rnn", "--model.weights=seq2vec_mnist", *data, *QUIET]
     main(["fit", *recipe, "--trainer.max_epochs=1", "--model.optimizer.lr=1e-9"])
     assert "(10, 150) there, (4, 150) in the model; it starts fresh" in caplog.text
-    tuned, trained = network_of(LAST.format("mnist_rnn"))[0], hub.seq2vec_mnist()
+    tuned, trained = load_network(LAST.format("mnist_rnn")), hub.seq2vec_mnist()
     assert tuned.head.out_features == 4
     torch.testing.assert_close(tuned.layers.state_dict(), trained.layers.state_dict(), rtol=0, atol=1e-6)
     assert "untrained: fit first" in fail("test", *recipe)

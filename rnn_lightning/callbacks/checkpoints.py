@@ -9,8 +9,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import override
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.checkpoint import read_checkpoint
 from rnn_lightning.runs import BEST, LAST
+from rnn_lightning.saved import read_checkpoint
 
 
 class BestAndLast(ModelCheckpoint):
@@ -31,19 +31,18 @@ class BestAndLast(ModelCheckpoint):
         if self.dirpath is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         super().on_train_end(trainer, pl_module)
-        path = Path(self.dirpath, f"{LAST}.ckpt")
+        path = f"{self.dirpath}/{LAST}.ckpt"
         # One rank looks, and all save together.
-        if trainer.strategy.broadcast(trainer.is_global_zero and _step_of(path) < trainer.global_step):
+        if trainer.strategy.broadcast(trainer.is_global_zero and self._step_of(path) < trainer.global_step):
             trainer.save_checkpoint(path, weights_only=False)
-            self.last_model_path = str(path)
+            self.last_model_path = path
 
-
-def _step_of(path: Path) -> int:
-    """The optimizer step at which a checkpoint was saved; -1 if there is none, or it can't be read: it is written anew."""
-    try:
-        return int(read_checkpoint(path)["global_step"])
-    except ArgumentError:
-        return -1
+    def _step_of(self, path: str) -> int:
+        """The optimizer step at which a checkpoint was saved; -1 if there is none, or it can't be read: it is written anew."""
+        try:
+            return int(read_checkpoint(path)["global_step"])
+        except ArgumentError:
+            return -1
 
 
 class PeriodicCheckpoint(Callback):
@@ -57,7 +56,7 @@ class PeriodicCheckpoint(Callback):
     Args:
         every_n_steps: Optimizer steps between two checkpoints; None for no such rule.
         every_n_seconds: Seconds between two checkpoints; None for no such rule.
-        dirpath: Where `last.ckpt` goes; the run's `checkpoints/` if not given.
+        dirpath: Where `last.ckpt` goes, a path or a URL; the run's other checkpoints lie there if it is not given.
 
     Raises:
         ArgumentError: Neither rule is given, or one is not above 0.
@@ -78,8 +77,8 @@ class PeriodicCheckpoint(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step, self._time = trainer.global_step, time.monotonic()
         if self.dirpath is None:
-            folder = trainer.log_dir if trainer.logger is not None else trainer.default_root_dir
-            self.dirpath = str(Path(folder or ".", "checkpoints"))
+            folders = [c.dirpath for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
+            self.dirpath = str(folders[0] if folders else Path(trainer.default_root_dir, "checkpoints"))
 
     @override
     def on_train_batch_end(
@@ -89,7 +88,7 @@ class PeriodicCheckpoint(Callback):
             return
         assert self.dirpath is not None, "known from on_train_start"
         self._step, self._time = trainer.global_step, time.monotonic()
-        trainer.save_checkpoint(Path(self.dirpath, f"{LAST}.ckpt"), weights_only=False)
+        trainer.save_checkpoint(f"{self.dirpath}/{LAST}.ckpt", weights_only=False)
 
     def _is_time(self, trainer: Trainer) -> bool:
         # A multiple of n lies between the last checkpoint and now.

@@ -1,20 +1,16 @@
 """Reading checkpoints and weights: only tensors and plain values, and only those of the same model."""
 
-import inspect
-import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
-from rnn_lightning.saved import check_shapes, read_description, read_weights, shipped
+from rnn_lightning.nn import RecurrentNet
+from rnn_lightning.saved import check_shapes, read_checkpoint, read_description, read_weights, shipped, weights_in
 
 NETWORK = (
     "input_size",
@@ -27,30 +23,7 @@ NETWORK = (
     "bidirectional",
 )
 """Arguments that two networks must share if one is to run on the other's weights."""
-NETWORKS: dict[str, type[RecurrentNet]] = {"Seq2Vec": Seq2VecNet, "Seq2Seq": Seq2SeqNet}
-"""The network of each model that a checkpoint may name."""
 HEAD = ("head.weight", "head.bias")
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Loads a checkpoint or a state dict to the CPU; code that a file may name is never run (`weights_only=True`).
-
-    Raises:
-        ArgumentError: There is no such file, or it is no readable checkpoint.
-    """
-    if not Path(path).is_file():
-        raise ArgumentError(
-            f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit has written"
-        )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"it holds a {found[1]}, which is no tensor or plain value" if found else "it is cut off, or none at all"
-        raise ArgumentError(f"{str(path)!r} is no readable checkpoint: {why}") from error
-    if not isinstance(checkpoint, dict):
-        raise ArgumentError(f"{str(path)!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")
-    return checkpoint
 
 
 def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -60,29 +33,6 @@ def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> Non
         raise ArgumentError(f"the checkpoint holds a {name}, the model is a {own}: give the checkpoint of a {own}")
     _check_arguments(checkpoint.get("hyper_parameters", {}), module.hparams, "the checkpoint")
     check_shapes(module, checkpoint.get("state_dict", {}), "the checkpoint")
-
-
-def network_of(path: str | Path) -> tuple[RecurrentNet, dict[str, Any]]:
-    """The trained network in a run's checkpoint, and the arguments that it was made with.
-
-    Raises:
-        ArgumentError: The file is not there or not readable, or is no checkpoint of a `Seq2Vec` or `Seq2Seq`.
-    """
-    checkpoint = read_checkpoint(path)
-    name, saved = checkpoint.get("model"), checkpoint.get("hyper_parameters")
-    if "state_dict" not in checkpoint or name not in NETWORKS or not isinstance(saved, dict):
-        found = f"a {name}" if name else "no model's name"
-        raise ArgumentError(f"{str(path)!r} holds {found}: give a checkpoint of {' or '.join(NETWORKS)}")
-    cls = NETWORKS[name]
-    arguments = {key: saved[key] for key in inspect.signature(cls).parameters if key in saved}
-    try:
-        net = cls(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentError(f"the arguments in {str(path)!r} make no {cls.__name__}: {error}") from error
-    weights = _weights_in(checkpoint, str(path))
-    check_shapes(net, weights, str(path))
-    net.to(next(iter(weights.values())).dtype).load_state_dict(weights)
-    return net.eval(), arguments
 
 
 def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> bool:
@@ -128,18 +78,7 @@ def _read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return read_weights(path), read_description(path)["arguments"]
     checkpoint = read_checkpoint(path)
     saved = checkpoint.get("hyper_parameters", {}) if "state_dict" in checkpoint else {}
-    return _weights_in(checkpoint, source), saved
-
-
-def _weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
-    """The network's weights in a checkpoint of its LightningModule, or in a plain state dict."""
-    weights = checkpoint
-    if "state_dict" in checkpoint:
-        prefix = "net."
-        weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ArgumentError(f"{source!r} holds no state dict: give a checkpoint, or a file of tensors by name")
-    return weights
+    return weights_in(checkpoint, source), saved
 
 
 def _check_arguments(saved: Mapping[str, Any], wanted: Mapping[str, Any], source: str) -> None:

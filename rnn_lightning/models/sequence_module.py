@@ -221,8 +221,9 @@ class SequenceModule(TruncatedBPTTModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the model's class, and how it is trained."""
-        checkpoint |= {"model": type(self).__name__, "optimizer": self.optimizer_name}
+        """Adds the classes of the model and its network, and how it is trained."""
+        names = {"model": type(self).__name__, "network": type(self.net).__name__, "optimizer": self.optimizer_name}
+        checkpoint |= names
         scheduler = self.lr_scheduler
         checkpoint["training"] = {
             "tbptt": None if self.tbptt is None else asdict(self.tbptt),

@@ -7,8 +7,7 @@ import torch
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models import Seq2Seq, Seq2Vec
-from rnn_lightning.models.checkpoint import network_of
-from rnn_lightning.saved import load_network, save_network, shipped
+from rnn_lightning.saved import load_network, read_description, save_network, shipped
 
 SINE = {"nonlinearity": "relu", "hidden_size": 100}
 
@@ -92,7 +91,7 @@ def test_the_network_of_a_checkpoint(model, fit, tmp_path):
     module = model(2, 3, task="regression", cell="lstm", hidden_size=7, bidirectional=True, state_dropout=0.1)
     y = torch.randn((2, 5, 3) if model is Seq2Seq else (2, 3))
     fit(module, [(torch.randn(2, 5, 2), y)]).save_checkpoint(tmp_path / "model.ckpt")
-    net, arguments = network_of(tmp_path / "model.ckpt")
+    net, arguments = load_network(tmp_path / "model.ckpt"), read_description(tmp_path / "model.ckpt")["arguments"]
     assert type(net) is model.network
     assert is_equal(net.state_dict(), module.net.state_dict())
     assert arguments["state_dropout"] == 0.1
@@ -105,4 +104,4 @@ def test_a_file_without_a_network(tmp_path):
     torch.save({"state_dict": {}, "model": "Seq2Seq", "hyper_parameters": {"cell": "rnn"}}, tmp_path / "empty.ckpt")
     for name, words in (("other.ckpt", "a Other"), ("net.pt", "no model's name"), ("empty.ckpt", "make no Seq2SeqNet")):
         with pytest.raises(ArgumentError, match=words):
-            network_of(tmp_path / name)
+            load_network(tmp_path / name)

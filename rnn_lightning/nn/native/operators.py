@@ -41,7 +41,8 @@ def _run(backward: bool, layer: tuple[Any, ...], outputs: tuple[Tensor | None, .
     mode, x, h_0, c_0, w_ih, w_hh, b_ih, b_hh, keep, scale, lengths, reverse, reset = layer
     steps, batch, inputs = x.shape
     # Copies must live until the call is over.
-    x, keep = _rows(x), _rows(keep)
+    keep = _rows(keep)
+    x = x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
     parts = [_whole(part) for part in (w_ih, w_hh, b_ih, b_hh, h_0, c_0)]
     lengths = None if lengths is None else lengths.to("cpu", torch.int64).contiguous()
     grad_y, *rest = gradients or (None,) * 10

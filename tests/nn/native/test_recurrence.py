@@ -88,9 +88,9 @@ def test_any_strides(mode):
     wide = torch.randn(5, 3, 8, dtype=torch.float64)[..., ::2]
     turned = [w.detach().t().contiguous().t() if w.dim() == 2 else w.detach() for w in weights]
     expanded = tuple(torch.randn(1, 6, dtype=torch.float64).expand(3, 6) for _ in state)
-    for given in (batch_first, wide, x.detach()[:, :1].expand(5, 3, 4)):
-        one = native_recurrence(mode, given, expanded, turned)
-        other = recurrence(mode, given, expanded, turned)
+    for x_as in (batch_first, wide, x.detach()[:, :1].expand(5, 3, 4)):
+        one = native_recurrence(mode, x_as, expanded, turned)
+        other = recurrence(mode, x_as, expanded, turned)
         torch.testing.assert_close(one, other, rtol=0, atol=1e-13)
     y = native_recurrence(mode, x, state, weights)[0]
     (actual,) = torch.autograd.grad(y.transpose(0, 1).contiguous().transpose(0, 1).sum(), x)  # expanded gradient

@@ -1,0 +1,134 @@
+"""What people bring along to the command line: a DataModule, a LightningModule, loggers and a file system."""
+
+import os
+
+import torch
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.loggers import Logger
+from torch.utils.data import DataLoader, TensorDataset
+
+from rnn_lightning.models import Seq2Seq
+
+
+class TrainingOnly(LightningDataModule):
+    """Has neither validation nor test."""
+
+    def __init__(self, size: int = 2):
+        super().__init__()
+        self.input_size, self.output_size = size, 1
+
+    def train_dataloader(self):
+        x = torch.randn(12, 5, self.input_size, generator=torch.Generator().manual_seed(0))
+        return DataLoader(TensorDataset(x, x.sum(-1, keepdim=True)), batch_size=4)
+
+
+class Sales(TrainingOnly):
+    """Has all loaders."""
+
+    def val_dataloader(self):
+        return self.train_dataloader()
+
+    def test_dataloader(self):
+        return self.train_dataloader()
+
+    def predict_dataloader(self):
+        return self.train_dataloader()
+
+
+class OtherSales(Sales):
+    """The same under another name."""
+
+
+class Mine(LightningModule):
+    """A module that knows nothing of this package, with an argument of its own."""
+
+    def __init__(self, width: int = 3):
+        super().__init__()
+        self.save_hyperparameters()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.Linear(width, 1))
+
+    def loss(self, batch):
+        x, y = batch
+        return (self.layers(x) - y).square().mean()
+
+    def training_step(self, batch, batch_idx):
+        return self.loss(batch)
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val/loss", self.loss(batch))
+
+    def test_step(self, batch, batch_idx):
+        self.log("test/loss", self.loss(batch))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class MySeq2Seq(Seq2Seq):
+    """Seq2Seq under another name."""
+
+
+class Broken(Mine):
+    """Has a bug in its constructor."""
+
+    def __init__(self, width: int = 3):
+        super().__init__(width)
+        try:
+            open("nowhere.txt")  # noqa: SIM115
+        except FileNotFoundError:
+            {}["the bug"]
+
+
+class BrokenStep(Mine):
+    """Asks Lightning for what it refuses, by a bug in a step."""
+
+    def training_step(self, batch, batch_idx):
+        self.log("loss", "no number")
+
+
+class BrokenTest(Mine):
+    """Trains well and has a bug in its test."""
+
+    def test_step(self, batch, batch_idx):
+        raise IndexError("the bug")
+
+
+class Silent(Logger):
+    """A logger with no folder of its own."""
+
+    @property
+    def name(self):
+        return "silent"
+
+    @property
+    def version(self):
+        return 0
+
+    def log_metrics(self, metrics, step=None):
+        pass
+
+    def log_hyperparams(self, params, *args, **kwargs):
+        pass
+
+
+class Shared(Silent):
+    """A logger whose folder all of its runs share."""
+
+    def __init__(self, save_dir: str):
+        super().__init__()
+        self.folder = save_dir
+
+    @property
+    def save_dir(self):
+        return self.folder
+
+
+class Bucket(DirFileSystem):
+    """`bucket://...`: a remote file system to all that ask, and a folder that other processes see in truth."""
+
+    protocol = "bucket"
+
+    def __init__(self, **options):
+        super().__init__(path=os.environ["BUCKET"], fs=LocalFileSystem(auto_mkdir=True), **options)

@@ -1,0 +1,254 @@
+"""Where runs lie, and how they are found again: with the loggers, folders, models and data that people bring along."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fsspec
+import own_parts
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rnn_lightning import hub, runs
+from rnn_lightning.cli import main
+
+SHORT = [
+    "--trainer.max_epochs=1",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+OWN = ["--model=Seq2Seq", "--model.hidden_size=5", "--data=own_parts.Sales"]
+MODULE = ["--model=own_parts.Mine", "--data=own_parts.Sales"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """A remote file system, `bucket://`; returns the folder that it is in truth."""
+    monkeypatch.setenv("BUCKET", str(tmp_path / "far away"))
+    fsspec.register_implementation("bucket", own_parts.Bucket, clobber=True)
+    own_parts.Bucket.clear_instance_cache()
+    return tmp_path / "far away"
+
+
+@pytest.fixture
+def printed(capsys):
+    """Runs a command, and returns what it prints to the standard output."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        main([*arguments])
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def fail(capsys):
+    """Runs a command that must fail, and returns the one line it prints."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert end.value.code == 2
+        return line
+
+    return run
+
+
+LOGGERS = {
+    "TensorBoard": [],
+    "CSV": ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"],
+    "both": ["--trainer.logger+=CSVLogger", "--trainer.logger.save_dir=logs"],
+    "none": ["--trainer.logger=false"],
+    "Lightning's": ["--trainer.logger=true"],
+    "a named version": ["--trainer.logger.version=baseline"],
+    "another folder": ["--trainer.default_root_dir=elsewhere"],
+    "a logger without a folder": ["--trainer.logger=own_parts.Silent"],
+    "a logger with one folder for all": ["--trainer.logger=own_parts.Shared", "--trainer.logger.save_dir=."],
+}
+
+
+def all_of_a_run(printed, logger, shown):
+    """A fit, and all that follows it; `shown` is where the first run must lie."""
+    Path("config.yaml").write_text("mine")
+    fit = ["fit", *OWN, *SHORT, *logger]
+    printed(*fit)
+    assert "test/loss" in printed("test", *OWN, *SHORT, *logger, "--ckpt_path=best")
+    assert runs.Run.read(shown) is not None
+    printed(*fit, "--trainer.max_epochs=2", "--ckpt_path=last")
+    root = shown.rpartition("/Seq2Seq-Sales")[0] if "Seq2Seq-Sales" in shown else shown.rpartition("/lightning_logs")[0]
+    newest = runs.find_checkpoint("last", root, "Seq2Seq-Sales")
+    assert "version_0" not in newest, "another folder than the first run's"
+    assert runs.Run.read(runs.run_folder(newest)) is not None
+    assert "epoch=1" not in newest
+    predictions = printed("predict", *OWN, *SHORT, *logger, "--ckpt_path=last").split("Predictions: ")[1]
+    assert all(Path(path.strip()).is_file() for path in predictions.split(","))
+    printed("export", *OWN, *logger, "--ckpt_path=best", "--output=out", "--onnx=false")
+    assert hub.load_exported("out").layers.hidden_size == 5
+    printed("test", f"--config={runs.config_of(newest)}", "--ckpt_path=best", *SHORT)
+    printed("export", f"--config={runs.config_of(newest)}", "--ckpt_path=best", "--output=again", "--onnx=false")
+    assert Path("config.yaml").read_text() == "mine"
+    return newest
+
+
+@pytest.mark.parametrize("logger", list(LOGGERS))
+def test_what_follows_a_fit_finds_it(logger, printed):
+    name = {"Lightning's": "lightning_logs", "CSV": "Seq2Seq-Sales"}.get(logger, "Seq2Seq-Sales")
+    root = "elsewhere" if logger == "another folder" else "runs"
+    version = "baseline" if logger == "a named version" else "version_0"
+    newest = all_of_a_run(printed, LOGGERS[logger], f"{root}/{name}/{version}")
+    assert Path(newest).is_file()
+    assert {p.name for p in Path.cwd().iterdir()} <= {root, "runs", "logs", "out", "again", "config.yaml"}
+
+
+def test_a_remote_folder_holds_all_of_a_run(printed, bucket):
+    newest = all_of_a_run(
+        printed, ["--trainer.logger.save_dir=bucket://team/runs"], "bucket://team/runs/Seq2Seq-Sales/version_0"
+    )
+    assert newest == "bucket://team/runs/Seq2Seq-Sales/version_1/checkpoints/last.ckpt"
+    first = bucket / "team/runs/Seq2Seq-Sales/version_0"
+    assert {"run.json", "config.yaml", "checkpoints"} <= {p.name for p in first.iterdir()}
+    events = EventAccumulator(str(first))
+    events.Reload()
+    assert "val/loss" in events.Tags()["scalars"]
+    assert not any(":" in p.name for p in Path.cwd().iterdir()), "no local folder is named after the URL"
+    # Another process sees the same.
+    code = (
+        "import fsspec, own_parts; fsspec.register_implementation('bucket', own_parts.Bucket)\n"
+        "from rnn_lightning.cli import main\n"
+        f"main({['test', *OWN, *SHORT, '--trainer.logger.save_dir=bucket://team/runs', '--ckpt_path=last']})"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "test/loss" in done.stdout
+
+
+def test_the_root_of_the_trainer_may_be_remote(printed, bucket):
+    settings = [*OWN, *SHORT, "--trainer.logger=false", "--trainer.default_root_dir=bucket://team"]
+    printed("fit", *settings)
+    assert (bucket / "team/Seq2Seq-Sales/version_0/checkpoints/best.ckpt").is_file()
+    assert "test/loss" in printed("test", *settings, "--ckpt_path=best")
+
+
+def test_no_file_of_another_run_or_of_the_user_is_written_over(printed):
+    """Two runs under one version keep a folder each; a configuration that lay there before stays."""
+    version = ["--trainer.logger.version=baseline", "--name=mine"]
+    folder = Path("runs/mine/baseline")
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("hand-written")
+    printed("fit", *OWN, *SHORT, *version)
+    checkpoint = (folder / "checkpoints/best.ckpt").read_bytes()
+    printed("fit", *OWN, *SHORT, *version, "--model.hidden_size=6")
+    assert (folder / "config.yaml").read_text() == "hand-written"
+    assert (folder / "checkpoints/best.ckpt").read_bytes() == checkpoint
+    run = runs.Run.read(str(folder))
+    assert run.config == "config_1.yaml"
+    assert yaml.safe_load((folder / run.config).read_text())["model"]["init_args"]["hidden_size"] == 5
+    assert Path("runs/mine/baseline-1/checkpoints/best.ckpt").is_file()
+    # A checkpoint by its path finds the configuration of its own run.
+    assert "test/loss" in printed("test", f"--ckpt_path={folder}/checkpoints/best.ckpt", *SHORT)
+
+
+def test_a_run_that_was_moved_is_found(printed):
+    printed("fit", *OWN, *SHORT)
+    Path("archive").mkdir()
+    Path("runs/Seq2Seq-Sales").rename("archive/old")
+    assert "test/loss" in printed("test", *OWN, *SHORT, "--trainer.default_root_dir=archive", "--ckpt_path=best")
+
+
+def test_best_and_last_are_of_the_same_model_data_and_name(printed, fail):
+    printed("fit", *OWN, *SHORT)
+    printed("fit", *MODULE, *SHORT)
+    printed("fit", *OWN, *SHORT, "--name=small", "--model.hidden_size=3")
+    assert "test/loss" in printed("test", *OWN, *SHORT, "--ckpt_path=best")
+    assert "test/loss" in printed("test", *MODULE, *SHORT, "--ckpt_path=best")
+    printed("export", "--name=small", "--ckpt_path=best", "--output=out", "--onnx=false")
+    assert hub.load_exported("out").layers.hidden_size == 3
+    other = ["--model=Seq2Seq", "--data=own_parts.OtherSales", "--ckpt_path=best"]
+    assert "no run in runs/Seq2Seq-OtherSales has one" in fail("test", *other, *SHORT)
+    assert "has one of Mine, Sales" in fail("test", *MODULE, *SHORT, "--name=small", "--ckpt_path=best")
+
+
+def test_a_run_that_lasts_longer_is_not_newer(printed):
+    """The newest run is the one that began last, whatever its folder is called."""
+    printed("fit", *OWN, *SHORT, "--trainer.logger.version=z", "--model.hidden_size=3")
+    time.sleep(0.01)
+    printed("fit", *OWN, *SHORT, "--trainer.logger.version=a", "--model.hidden_size=4")
+    assert "/a/" in runs.find_checkpoint("best", "runs", "Seq2Seq-Sales")
+
+
+def test_own_models_and_data_in_any_order(printed):
+    printed("fit", *MODULE, *SHORT, "--model.width=7")
+    for arguments in (
+        ["--ckpt_path=best", "--data=own_parts.Sales", "--model=own_parts.Mine"],
+        ["--data=own_parts.Sales", "--ckpt_path=best", "--model=own_parts.Mine"],
+        ["--model=own_parts.Mine", "--data=own_parts.Sales", "--ckpt_path=best"],
+    ):
+        for subcommand in ("test", "validate"):
+            assert "loss" in printed(subcommand, *arguments, *SHORT)
+    printed("fit", *MODULE, *SHORT, "--trainer.max_epochs=2", "--ckpt_path=last")
+    printed("fit", *OWN, *SHORT)
+    assert "Predictions" in printed("predict", "--data=own_parts.Sales", "--model=Seq2Seq", "--ckpt_path=best", *SHORT)
+
+
+def test_a_subclass_is_exported(printed):
+    printed("fit", "--model=own_parts.MySeq2Seq", "--model.hidden_size=5", "--data=own_parts.Sales", *SHORT)
+    printed("export", "--model=own_parts.MySeq2Seq", "--data=own_parts.Sales", "--ckpt_path=best", "--output=out")
+    assert hub.load_exported("out").layers.hidden_size == 5
+
+
+@pytest.mark.parametrize("model", ["Seq2Seq", "own_parts.Mine"])
+def test_data_without_a_test_or_validation_end_a_fit_in_success(model, printed):
+    out = printed("fit", f"--model={model}", "--data=own_parts.TrainingOnly", *SHORT)
+    assert "Last checkpoint: " in out
+    assert list(Path("runs").rglob("last.ckpt"))
+
+
+def test_a_test_that_fails_does_not_fail_the_fit(capsys):
+    main(["fit", "--model=own_parts.BrokenTest", "--data=own_parts.Sales", *SHORT])
+    shown = capsys.readouterr()
+    assert "No test: IndexError('the bug')" in shown.out
+    assert "in test_step" in shown.err, "a bug shows where it is"
+    assert "Best checkpoint: " in shown.out
+
+
+def test_the_console_script_finds_modules_in_the_current_folder():
+    Path("mydata.py").write_text("from own_parts import Sales as Csv\n")
+    script = "import sys; sys.path.remove(''); from rnn_lightning.cli import main; main()"
+    arguments = ["fit", "--model=Seq2Seq", "--data=mydata.Csv", "--trainer.fast_dev_run=1", *SHORT[1:]]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_spawned_processes(printed):
+    """All that the Trainer holds can be pickled."""
+    settings = ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]
+    assert "Best checkpoint: runs/Seq2Seq-Sales/version_0" in printed("fit", *OWN, *SHORT, *settings)
+    assert "test/loss" in printed("test", *OWN, *SHORT, "--ckpt_path=best")
+
+
+def test_earlier_predictions_stay(printed):
+    printed("fit", *OWN, *SHORT)
+    predict = ["predict", *OWN, *SHORT, "--ckpt_path=best"]
+    printed(*predict)
+    first = Path("runs/Seq2Seq-Sales/version_0/predictions.csv")
+    before = first.read_bytes()
+    assert "predictions_1/predictions.csv" in printed(*predict)
+    assert "predictions_2/predictions.csv" in printed(*predict)
+    assert first.read_bytes() == before

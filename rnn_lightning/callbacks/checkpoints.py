@@ -38,7 +38,7 @@ class BestAndLast(ModelCheckpoint):
             self.last_model_path = path
 
     def _step_of(self, path: str) -> int:
-        """The optimizer step at which a checkpoint was saved; -1 if there is none, or it can't be read: it is written anew."""
+        """The optimizer step of a checkpoint; -1 if there is none that can be read: it is then written anew."""
         try:
             return int(read_checkpoint(path)["global_step"])
         except ArgumentError:

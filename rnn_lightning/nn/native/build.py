@@ -18,11 +18,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LIBRARY = "librecurrence.so"
 
-FLAGS = (
-    "-std=c11 -O3 -fPIC -fvisibility=default -Wall -Wextra -Wno-psabi"
+FLAGS = [
+    *("-std=c11", "-O3", "-fPIC", "-fvisibility=default", "-Wall", "-Wextra", "-Wno-psabi"),
     # Not -ffast-math: it drops NaN and, where it links, turns off subnormal numbers for the whole process.
-    " -ffp-contract=fast -fno-math-errno -fno-trapping-math"
-).split()
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+]
 
 VARIANTS = {
     # name: (bytes of a vector, rows of a block, flags)

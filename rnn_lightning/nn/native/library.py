@@ -71,10 +71,10 @@ def _load(switch: str) -> Library | str:
 def _share_threads(loaded: ctypes.CDLL) -> None:
     """Lets the library run on torch's own threads, where its OpenMP library can be found among what is loaded."""
     try:
-        paths = {line.split(maxsplit=5)[5].strip() for line in Path("/proc/self/maps").open() if "omp" in line}
+        lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:  # not Linux
         return
-    for path in sorted(paths):
+    for path in sorted({line.split(maxsplit=5)[5] for line in lines if "omp" in line}):
         if Path(path).name.startswith(("libgomp", "libiomp", "libomp")):
             openmp = ctypes.CDLL(path)
             names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")

@@ -116,7 +116,8 @@ def test_a_library_of_other_sources_is_not_loaded(tmp_path):
     shutil.copytree(ROOT / "rnn_lightning", package, ignore=shutil.ignore_patterns("__pycache__", "weights", "configs"))
     code = "from rnn_lightning.nn.native import reason; print(reason())"
     show = [sys.executable, "-c", code]
-    run = dict(capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = {"capture_output": True, "text": True, "cwd": tmp_path, "env": environment}
     assert subprocess.run(show, **run).stdout.strip() == "None"
     header = package / "nn" / "native" / "layer.h"
     header.write_text(header.read_text() + "\n")

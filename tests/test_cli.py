@@ -115,7 +115,7 @@ def test_predict_goes_on_beyond_the_window(fitted, fail, fake_mnist_dir):
     assert {"predictions.csv", "predictions.png"} <= names
     assert "predictions.npz" not in names, "nobody asked for arrays"
     main([*mnist, "--arrays=true"])
-    assert Path("runs/mnist_rnn/version_0/predictions.npz").is_file()
+    assert list(Path("runs/mnist_rnn/version_0").rglob("predictions.npz")), "beside the earlier predictions"
 
 
 def test_the_checkpoint_fixes_the_network_and_what_is_typed_wins(fitted, capsys, fail):

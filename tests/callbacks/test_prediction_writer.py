@@ -140,7 +140,7 @@ def test_no_batch_stays_in_memory(arrays, tmp_path):
     batches = (({"x": torch.randn(4, 6, 2), "y": torch.randn(4, 6, 1)}) for _ in range(8))
     trainer.predict(Seq2Seq(2, 1), DataLoader(Stream(batches), batch_size=None), return_predictions=False)
     assert len(seen) == 24
-    assert len(list(csv.DictReader((tmp_path / "predictions.csv").open()))) == 8 * 4 * 6
+    assert len(list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))) == 8 * 4 * 6
     if arrays:
         assert np.load(tmp_path / "predictions.npz")["x"].shape == (32, 6, 2)
 
@@ -172,7 +172,7 @@ def test_two_processes_write_one_table_and_one_picture(task, tmp_path, fake_mnis
     one, two = ({path.name: path for path in (tmp_path / folder).iterdir()} for folder in ("one", "two"))
     pictures = {"predictions.png", "predictions_mistakes.png"} if task == "classes" else {"predictions.png"}
     assert set(one) == set(two) == {"predictions.csv", *pictures}
-    tables = [list(csv.DictReader(found["predictions.csv"].open())) for found in (one, two)]
+    tables = [list(csv.DictReader(found["predictions.csv"].read_text().splitlines())) for found in (one, two)]
     assert [row["sequence"] for row in tables[0]] == [row["sequence"] for row in tables[1]]
     for a, b in zip(*tables, strict=True):
         assert {k: float(v) for k, v in a.items()} == pytest.approx({k: float(v) for k, v in b.items()}, abs=1e-5)

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize, prune
 from torch.utils.checkpoint import checkpoint
 
 from rnn_lightning.nn import force_path
+from rnn_lightning.nn.native import variant
 
 from .helpers import DROPPING, make, twins
 
@@ -176,7 +177,7 @@ def test_as_with_torch(behaviour, cell, dtype):
             expected = results(behaviour, copy.deepcopy(ours), x)
     else:
         expected = results(behaviour, theirs, x)
-    if on_torch and changes_output(behaviour):
+    if on_torch and changes_output(behaviour) and variant() in (None, "avx512"):  # elsewhere it runs natively
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             results(behaviour, ours, x)
     else:

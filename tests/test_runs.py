@@ -52,21 +52,6 @@ def printed(capsys):
     return run
 
 
-@pytest.fixture
-def fail(capsys):
-    """Runs a command that must fail, and returns the one line it prints."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(arguments))
-        (line,) = capsys.readouterr().err.strip().splitlines()
-        assert end.value.code == 2
-        return line
-
-    return run
-
-
 LOGGERS = {
     "TensorBoard": [],
     "CSV": ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"],

@@ -53,14 +53,14 @@ def own(tmp_path, monkeypatch):
 def test_every_subcommand_on_a_model_of_ones_own(model, own, capsys):
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     main(["fit", *DATA, *model, *quiet, "--trainer.max_epochs=1"])
-    best = "runs/unnamed/version_0/checkpoints/best.ckpt"
+    checkpoints = f"runs/{model[0].partition('.')[2]}-SyntheticSine/version_0/checkpoints"  # named after both
+    best = f"{checkpoints}/best.ckpt"
     saved = torch.load(best, weights_only=True)
     assert saved["global_step"] == (3 if "--model.tbptt=null" in model else 6)
     for subcommand in ("validate", "test", "predict"):
         main([subcommand, f"--ckpt_path={best}", *quiet])
     assert "Predictions: " in capsys.readouterr().out
-    last = "runs/unnamed/version_0/checkpoints/last.ckpt"
-    main(["fit", f"--ckpt_path={last}", *quiet, "--trainer.max_epochs=2"])
+    main(["fit", f"--ckpt_path={checkpoints}/last.ckpt", *quiet, "--trainer.max_epochs=2"])
     with pytest.raises(SystemExit):
         main(["export", f"--ckpt_path={best}", "--output=exported"])
     assert "give a checkpoint of Seq2Vec or Seq2Seq" in capsys.readouterr().err

@@ -34,7 +34,8 @@ class HyperParameters(TensorBoardCallback):
             self.write(trainer, hparams({}, {})[2])
 
 
-_LEFT_OUT = "input_size output_size task bias data_dir verify num_workers eval_batch_size eval_windows".split()
+_LEFT_OUT = {"input_size", "output_size", "task", "bias", "data_dir", "verify", "num_workers"}
+_LEFT_OUT |= {"eval_batch_size", "eval_windows"}
 """Settings that follow from others or do not change what is learned: the table is long enough without them."""
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +19,22 @@ from rnn_lightning.recipes import recipes
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 SINE = ["--data.eval_windows=60", "--data.steps_per_epoch=4", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
+SINE += [f"--{name}.enabled=false" for name in ("series_figures", "gradient_reach")]  # they take most of such a run
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory):
+    """The folder of a short run of `sine_seq2seq`, with everything that a run writes."""
+    folder = tmp_path_factory.mktemp("fitted")
+    main(["fit", "--config=sine_seq2seq", f"--trainer.logger.save_dir={folder}", *SINE[:4], *QUIET])
+    return folder
+
+
 @pytest.fixture
-def fitted():
-    """A short run of `sine_seq2seq` in the current folder."""
-    main(["fit", "--config", "sine_seq2seq", *SINE, *QUIET])
+def fitted(own_folder, whole_run):
+    """A copy of it in the current folder."""
+    shutil.copytree(whole_run, "runs")
     return Path("runs/sine_seq2seq/version_0")
 
 

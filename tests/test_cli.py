@@ -42,21 +42,6 @@ def small_mnist(folder):
     return [f"--data.data_dir={folder}", "--data.verify=false", "--data.val_size=100", "--data.batch_size=50"]
 
 
-@pytest.mark.parametrize("recipe", list(recipes()))
-def test_every_recipe_fits(recipe, fake_mnist_dir):
-    windows = recipe.startswith("sine") and recipe != "sine_stream"
-    data = ["--data.eval_windows=60"] if windows else ["--data.eval_batch_size=2"]
-    data = small_mnist(fake_mnist_dir) if recipe.startswith("mnist") else data
-    main(["fit", "--config", recipe, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu", *data, *QUIET])
-
-
-@pytest.mark.parametrize("recipe", list(recipes()))
-def test_every_recipe_opens_with_its_command_and_what_it_reaches(recipe):
-    header = [line for line in recipes()[recipe].read_text().splitlines() if line.startswith("#")]
-    assert any(f"python -m rnn_lightning fit --config {recipe}" in line for line in header)
-    assert any(line.startswith("# Measured: ") for line in header)
-
-
 def test_fit_ends_with_a_held_out_metric_and_how_to_look_at_it(fitted, capsys):
     main(["fit", "--config", "sine_seq2seq", *SINE, *QUIET])
     out = capsys.readouterr().out

@@ -40,6 +40,8 @@ def test_a_recipe_keeps_its_promise(run, request):
     assert len(PROMISED) == len(recipes())
     measured = load()["runs"][run.key]["test"]
     found = reproduce.fit(run, str(data_dir))["test"]
-    assert found["test/loss"] == pytest.approx(measured["test/loss"], rel=0.3)  # another machine rounds otherwise
+    assert found["test/loss"] < 1.3 * measured["test/loss"]  # another machine rounds otherwise
     if run.mnist:
-        assert found["test/acc"] == pytest.approx(measured["test/acc"], abs=0.005)
+        assert found["test/acc"] > measured["test/acc"] - 0.005
+    if run.name == "sine_deep_dropout_document":
+        assert found["test/loss"] > 1, "it does not learn"

@@ -25,10 +25,12 @@ QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=
 
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory):
-    """The folder of a short run of `sine_seq2seq`, with everything that a run writes."""
+    """The folder `runs` of a short run of `sine_seq2seq`, with everything that a run writes."""
     folder = tmp_path_factory.mktemp("fitted")
-    main(["fit", "--config=sine_seq2seq", f"--trainer.logger.save_dir={folder}", *SINE[:4], *QUIET])
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main(["fit", "--config=sine_seq2seq", *SINE[:4], *QUIET])
+    return folder / "runs"
 
 
 @pytest.fixture

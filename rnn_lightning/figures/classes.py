@@ -72,7 +72,8 @@ def mistakes_figure(
     gap, above = max(1, width // 10), round(height * title / cell)
     wall = np.full((rows * (height + above), columns * (width + gap) - gap), np.nan)
     with styled():
-        figure = Figure(figsize=size, layout="none")  # the images fill the page, but for the title
+        figure = Figure(figsize=size)
+        figure.set_layout_engine("none")  # the images fill the page, but for the title
         axes = figure.add_axes((0.01, 0.01, 0.98, 0.99 - head / size[1]))
         axes.set_axis_off()
         axes.set_title("Got wrong: truth → prediction, its probability")

@@ -70,11 +70,11 @@ class CellLoop(nn.Module):
         super().__init__()
         sizes = [features] + [hidden] * (layers - 1)
         self.cells = nn.ModuleList(getattr(nn, f"{cell}Cell")(size, hidden) for size in sizes)
-        self.p_input, self.p_state, self.variational = p_input, p_state, variational
+        self.hidden, self.p_input, self.p_state, self.variational = hidden, p_input, p_state, variational
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         for cell in self.cells:
-            h = c = x.new_zeros(x.shape[1], cell.hidden_size)
+            h = c = x.new_zeros(x.shape[1], self.hidden)
             on_input, on_state = self._dropout(x[0], self.p_input), self._dropout(h, self.p_state)
             outputs = []
             for x_t in x.unbind(0):

@@ -74,6 +74,14 @@ def slow(session: nox.Session) -> None:
     session.run("pytest", "-m", "slow", *session.posargs, env=_mnist())
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The pages: tables are up to date with the results, links lead somewhere, README's Python runs."""
+    session.install("-e", ".[test]")
+    session.run("python", "scripts/tables.py", "--check")
+    session.run("pytest", "-n0", "tests/test_links.py", "tests/test_readme.py", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def readme(session: nox.Session) -> None:
     """The README's test command, as it stands there, in a clean clone; the layers once more as on an older processor."""

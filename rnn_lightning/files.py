@@ -34,17 +34,7 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Gives a path to write at, which takes the place of `path` at the end, or is removed if an error ends it.
-
-    Args:
-        path: The file; its folder is made if it is not there.
-
-    Yields:
-        A path in the same folder, of the same suffix, that no other process uses.
-
-    Raises:
-        OSError: The file cannot be written; what lay there before is as it was.
-    """
+    """Gives a path to write at, as `write_atomically` does; it takes the place of `path` unless an error ends the block."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from fma_peak import fma_peak
-from measure import alternate, options_of, publish
+from measure import CellLoop, alternate, options_of, publish
 from tables import markdown
 from torch import Tensor, nn
 
@@ -64,27 +64,6 @@ def inference(run: Callable[[], Any], repeats: int = 1) -> Callable[[], float]:
     return once
 
 
-class OverCells(nn.Module):
-    """The loop over torch.nn's cell, one state mask a sequence: (T, B, I) -> (T, B, H)."""
-
-    def __init__(self, cell: str, features: int, hidden: int) -> None:
-        super().__init__()
-        self.cell, self.hidden = getattr(nn, f"{cell}Cell")(features, hidden), hidden
-
-    def forward(self, x: Tensor) -> tuple[Tensor]:
-        h = c = x.new_zeros(x.shape[1], self.hidden)
-        mask = torch.empty_like(h).bernoulli_(1 - P).div_(1 - P)
-        outputs = []
-        for x_t in x.unbind(0):
-            if isinstance(self.cell, nn.LSTMCell):
-                out, c = self.cell(x_t, (h, c))
-            else:
-                out = self.cell(x_t, h)
-            outputs.append(out)
-            h = out * mask
-        return (torch.stack(outputs),)
-
-
 def contestants(cell: str, size: Size) -> dict[str, Callable[[], float]]:
     """By name, for one case."""
     steps, batch, features, hidden = size
@@ -100,7 +79,7 @@ def contestants(cell: str, size: Size) -> dict[str, Callable[[], float]]:
         "variational": training(variational, x, grad),
         "fresh": training(fresh, x, grad),
         "reset": training(plain, x, grad, reset=reset),
-        "cells": training(OverCells(cell, features, hidden), x, grad),
+        "cells": training(CellLoop(cell, features, hidden, p_state=P), x, grad),
         "torch.nn, x": training(theirs, wanted, grad),
         "ours, x": training(plain, wanted, grad),
         "torch.nn inference": inference(lambda: theirs(x)),

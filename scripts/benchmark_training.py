@@ -28,7 +28,7 @@ from typing import Any
 
 import lightning
 import torch
-from measure import alternate, options_of, publish, table
+from measure import CellLoop, alternate, options_of, publish, table
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -137,39 +137,15 @@ def plain_lightning(data_dir: str, epochs: int) -> float:
         return time.perf_counter() - start
 
 
-class Cells(nn.Module):
-    """Layers with input and state dropout as a loop over torch.nn's cells, the masks of torch's `dropout`."""
+class Network(nn.Module):
+    """Recurrent layers (T, B, I) -> (T, B, H), and a linear unit."""
 
-    def __init__(self, variational: bool) -> None:
+    def __init__(self, layers: nn.Module) -> None:
         super().__init__()
-        self.variational = variational
-        self.cells = nn.ModuleList(nn.RNNCell(HIDDEN if layer else 1, HIDDEN) for layer in range(LAYERS))
-        self.head = nn.Linear(HIDDEN, 1)
+        self.layers, self.head = layers, nn.Linear(HIDDEN, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        steps = list(x.unbind(1))
-        for cell in self.cells:
-            h = x.new_zeros(len(x), HIDDEN)
-            if self.variational:
-                on_input, on_state = (F.dropout(torch.ones_like(part), P) for part in (steps[0], h))
-            outputs = []
-            for x_t in steps:
-                out = cell(x_t * on_input if self.variational else F.dropout(x_t, P), h)
-                h = out * on_state if self.variational else F.dropout(out, P)
-                outputs.append(out)
-            steps = outputs
-        return self.head(torch.stack(steps, 1)), None
-
-
-class Stacked(nn.Module):
-    """torch.nn's layers, which have no such dropout."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rnn, self.head = nn.RNN(1, HIDDEN, LAYERS, batch_first=True), nn.Linear(HIDDEN, 1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        return self.head(self.rnn(x)[0]), None
+        return self.head(self.layers(x.transpose(0, 1))[0]).transpose(0, 1), None
 
 
 def second(step: Callable[[], object]) -> Callable[[], float]:
@@ -188,13 +164,14 @@ def deep_contestants() -> dict[str, Callable[[], float]]:
     """Seconds of a whole training step: masks, forward, backward, Adam."""
     x, y = torch.randn(ROWS, STEPS, 1), torch.randn(ROWS, STEPS, 1)
     net = partial(Seq2SeqNet, 1, 1, "rnn", "tanh", HIDDEN, LAYERS)
+    loops = (CellLoop("RNN", 1, HIDDEN, LAYERS, P, P, variational) for variational in (True, False))
     nets: dict[str, nn.Module] = {
-        "loop over nn.RNNCell, variational": Cells(variational=True),
-        "loop over nn.RNNCell, dropout at each step": Cells(variational=False),
+        "loop over nn.RNNCell, variational": Network(next(loops)),
+        "loop over nn.RNNCell, dropout at each step": Network(next(loops)),
         "rnn_lightning, variational": net(input_dropout=P, state_dropout=P, variational=True),
         "rnn_lightning, fresh masks": net(input_dropout=P, state_dropout=P),
         "rnn_lightning, no dropout": net(),
-        "torch.nn.RNN, no dropout": Stacked(),
+        "torch.nn.RNN, no dropout": Network(nn.RNN(1, HIDDEN, LAYERS)),
     }
     optimizers = {name: torch.optim.Adam(net.parameters(), lr=1e-3) for name, net in nets.items()}
 

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import torch
 from tables import fill, markdown
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rnn_lightning.files import write_atomically
 
@@ -55,6 +57,43 @@ def table(times: dict[str, list[float]], base: str, unit: Literal["s", "ms"] = "
     return markdown(("contestant", f"median {unit}", "min", "max", "ratio of medians"), rows)
 
 
+class CellLoop(nn.Module):
+    """The loop over torch.nn's cells that one writes for dropout on input and state: (T, B, I) -> (T, B, H).
+
+    With one mask a sequence (`variational`), or with torch's `dropout` at every step.
+    """
+
+    def __init__(
+        self, cell: str, features: int, hidden: int, layers: int = 1, p_input: float = 0, p_state: float = 0,
+        variational: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        sizes = [features] + [hidden] * (layers - 1)
+        self.cells = nn.ModuleList(getattr(nn, f"{cell}Cell")(size, hidden) for size in sizes)
+        self.hidden, self.p_input, self.p_state, self.variational = hidden, p_input, p_state, variational
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        for cell in self.cells:
+            h = c = x.new_zeros(x.shape[1], self.hidden)
+            on_input, on_state = self._dropout(x[0], self.p_input), self._dropout(h, self.p_state)
+            outputs = []
+            for x_t in x.unbind(0):
+                if isinstance(cell, nn.LSTMCell):
+                    out, c = cell(on_input(x_t), (h, c))
+                else:
+                    out = cell(on_input(x_t), h)
+                outputs.append(out)
+                h = on_state(out)
+            x = torch.stack(outputs)
+        return (x,)
+
+    def _dropout(self, like: Tensor, p: float) -> Callable[[Tensor], Tensor]:
+        if not p or not self.variational:
+            return lambda values: F.dropout(values, p) if p else values
+        mask = F.dropout(torch.ones_like(like), p)
+        return lambda values: values * mask
+
+
 def machine() -> dict[str, Any]:
     """Where a measurement was taken."""
     model = platform.processor() or platform.machine()
@@ -65,23 +104,14 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
-def save(path: str | None, **results: Any) -> None:
-    """Writes results with the machine they were taken on as JSON."""
-    if path is not None:
-        write_atomically(path, json.dumps({"machine": machine(), **results}, indent=1))
-
-
 def publish(options: argparse.Namespace, name: str, text: str, **results: Any) -> None:
-    """Prints a table with the machine, and puts it where the options of `options_of` say.
+    """Prints a table (Markdown) with the machine, and puts it where the options of `options_of` say.
 
-    Args:
-        options: Parsed.
-        name: Of the table in a page.
-        text: The table, Markdown.
-        **results: What `--json` keeps.
+    `name` is that of the table in a page, `results` are what `--json` keeps.
     """
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     print(f"\n{about}\n\n{text}")
-    save(options.json, **results)
+    if options.json is not None:
+        write_atomically(options.json, json.dumps({"machine": machine(), **results}, indent=1))
     if options.page is not None:
         write_atomically(options.page, fill(options.page.read_text(), {name: lambda: f"{text}\n\n{about}"}))

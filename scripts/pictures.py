@@ -25,6 +25,8 @@ README_PICTURES = {
     "sine_tbptt": {"val/forecast": "forecast.png", "train/gradient_reach": "gradient_reach.png"},
 }
 """Recipe to TensorBoard's tag to file."""
+SERIES = {"t_min": 0.0, "t_max": 30.0, "resolution": 0.1, "n_steps": 20, "start": 12.2}
+"""The series, and where the window that is shown begins."""
 
 
 def readme(options: argparse.Namespace) -> None:
@@ -40,8 +42,7 @@ def readme(options: argparse.Namespace) -> None:
 
 def reproduction(options: argparse.Namespace) -> None:
     """The tutorial's four figures: the series, a digit, and the predictions of two systems' first seeds."""
-    defaults = {"t_min": 0.0, "t_max": 30.0, "resolution": 0.1, "n_steps": 20, "start": 12.2}
-    series(argparse.Namespace(out=options.out / "reproduction_series.png", **defaults))
+    series(argparse.Namespace(out=options.out / "reproduction_series.png", **SERIES))
     digit(options.data_dir, options.out / "reproduction_digit.png")
     t = 12.2 + 0.1 * torch.arange(21, dtype=torch.float64)
     for name, system in (("window", "sine_seq2seq"), ("dropout", "sine_deep_dropout_document")):
@@ -66,12 +67,7 @@ def digit(data_dir: str, path: Path) -> None:
 
 def series(options: argparse.Namespace) -> None:
     """Left the whole series with one training window in bold, right that window's inputs and targets."""
-    sizes = {
-        "t_min": options.t_min,
-        "t_max": options.t_max,
-        "resolution": options.resolution,
-        "n_steps": options.n_steps,
-    }
+    sizes = {name: getattr(options, name) for name in ("t_min", "t_max", "resolution", "n_steps")}
     SyntheticSine(**sizes)  # checks them
     t = torch.arange(options.t_min, options.t_max, options.resolution, dtype=torch.float64)
     window = options.start + options.resolution * torch.arange(options.n_steps + 1, dtype=torch.float64)
@@ -86,21 +82,15 @@ def save(figure: Figure, path: Path) -> None:
 def run(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("readme", help="README's pictures, a few minutes")
-    command.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures", help="the folder to write to")
-    command.set_defaults(draw=readme)
-    command = commands.add_parser("reproduction", help="the figures of docs/reproduction.md")
-    command.add_argument("--out", type=Path, default=ROOT / "docs" / "figures", help="the folder to write to")
-    command.add_argument("--data_dir", default="data", help="folder of the MNIST files")
-    command.set_defaults(draw=reproduction)
-    command = commands.add_parser("series", help="the synthetic series")
-    command.add_argument("--out", type=Path, default=Path("series.png"), help="the PNG to write")
-    command.add_argument("--t_min", type=float, default=0.0, help="where the series begins")
-    command.add_argument("--t_max", type=float, default=30.0, help="where it ends")
-    command.add_argument("--resolution", type=float, default=0.1, help="time from point to point")
-    command.add_argument("--n_steps", type=int, default=20, help="points in the window")
-    command.add_argument("--start", type=float, default=12.2, help="where the window begins")
-    command.set_defaults(draw=series)
+    places = {readme: ROOT / "docs" / "pictures", reproduction: ROOT / "docs" / "figures", series: Path("series.png")}
+    for draw, out in places.items():
+        command = commands.add_parser(draw.__name__, help=draw.__doc__)
+        command.add_argument("--out", type=Path, default=out, help="where to write (default: %(default)s)")
+        command.set_defaults(draw=draw)
+        if draw is reproduction:
+            command.add_argument("--data_dir", default="data", help="folder of the MNIST files")
+        for name, value in SERIES.items() if draw is series else ():
+            command.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args(arguments)
     try:
         options.draw(options)

@@ -38,6 +38,22 @@ def own_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def own_parts_folder(own_folder, monkeypatch):
+    """The same, where commands find the models and data of `own_parts.py`."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return own_folder
+
+
+@pytest.fixture(scope="session")
+def silent_trainer():
+    """Makes a Trainer on the CPU that neither prints nor writes: `silent_trainer(max_epochs=1, ...)`."""
+    from lightning.pytorch import Trainer
+
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    return lambda **options: Trainer(**{"accelerator": "cpu", **off, **options})
+
+
+@pytest.fixture
 def fail(capsys):
     """Runs a command that must fail, and returns the one line it prints."""
 

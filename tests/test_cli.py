@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,33 +19,29 @@ from rnn_lightning.recipes import recipes
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 SINE = ["--data.eval_windows=60", "--data.steps_per_epoch=4", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
+SINE += [f"--{name}.enabled=false" for name in ("series_figures", "gradient_reach")]  # they take most of such a run
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory):
+    """The folder `runs` of a short run of `sine_seq2seq`, with everything that a run writes."""
+    folder = tmp_path_factory.mktemp("fitted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main(["fit", "--config=sine_seq2seq", *SINE[:4], *QUIET])
+    return folder / "runs"
+
+
 @pytest.fixture
-def fitted():
-    """A short run of `sine_seq2seq` in the current folder."""
-    main(["fit", "--config", "sine_seq2seq", *SINE, *QUIET])
+def fitted(own_folder, whole_run):
+    """A copy of it in the current folder."""
+    shutil.copytree(whole_run, "runs")
     return Path("runs/sine_seq2seq/version_0")
 
 
 def small_mnist(folder):
     return [f"--data.data_dir={folder}", "--data.verify=false", "--data.val_size=100", "--data.batch_size=50"]
-
-
-@pytest.mark.parametrize("recipe", list(recipes()))
-def test_every_recipe_fits(recipe, fake_mnist_dir):
-    windows = recipe.startswith("sine") and recipe != "sine_stream"
-    data = ["--data.eval_windows=60"] if windows else ["--data.eval_batch_size=2"]
-    data = small_mnist(fake_mnist_dir) if recipe.startswith("mnist") else data
-    main(["fit", "--config", recipe, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu", *data, *QUIET])
-
-
-@pytest.mark.parametrize("recipe", list(recipes()))
-def test_every_recipe_opens_with_its_command_and_what_it_reaches(recipe):
-    header = [line for line in recipes()[recipe].read_text().splitlines() if line.startswith("#")]
-    assert any(f"python -m rnn_lightning fit --config {recipe}" in line for line in header)
-    assert any(line.startswith("# Measured: ") for line in header)
 
 
 def test_fit_ends_with_a_held_out_metric_and_how_to_look_at_it(fitted, capsys):

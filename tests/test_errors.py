@@ -1,20 +1,13 @@
 """What the command line tells in one line, and what shows its traceback: a bug must never hide behind a message."""
 
-from pathlib import Path
-
 import pytest
 
 from rnn_lightning.cli import main
 from rnn_lightning.errors import ArgumentError, NonFiniteLossError, reason
 
+pytestmark = pytest.mark.usefixtures("own_parts_folder")
 SHORT = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data=own_parts.Sales"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
 def caught(function):

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -58,14 +59,29 @@ def nodes(tree):
 def imports(file):
     for node in nodes(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
+def test_every_room_is_listed_and_no_import_goes_in_a_circle():
+    """Neither from room to room nor, within one, from file to file."""
+    rooms = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or list(path.glob("*.py"))}
+    assert rooms == {*BELOW, "__init__.py", "__main__.py", "cli.py"}
+    names = {room: room.removesuffix(".py") for room in BELOW}
+    assert set(TopologicalSorter({names[room]: BELOW[room] - {names[room]} for room in BELOW}).static_order())
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    graph = {
+        name: {found if found in files else found.rpartition(".")[0] for found in imports(path)} & set(files)
+        for name, path in files.items()
+    }
+    assert set(TopologicalSorter(graph).static_order()) == set(files)
+
+
 @pytest.mark.parametrize("room", BELOW)
 def test_a_room_imports_only_rooms_below_it(room):
-    for file in [PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).glob("*.py"):
+    for file in [PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).rglob("*.py"):
         for name in imports(file):
             parts = name.split(".")
             if parts[0] == "rnn_lightning" and len(parts) > 1:

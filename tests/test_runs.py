@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rnn_lightning import hub, runs
 from rnn_lightning.cli import main
 
+pytestmark = pytest.mark.usefixtures("own_parts_folder")
 SHORT = [
     "--trainer.max_epochs=1",
     "--trainer.accelerator=cpu",
@@ -23,12 +24,6 @@ SHORT = [
 ]
 OWN = ["--model=Seq2Seq", "--model.hidden_size=5", "--data=own_parts.Sales"]
 MODULE = ["--model=own_parts.Mine", "--data=own_parts.Sales"]
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
 @pytest.fixture

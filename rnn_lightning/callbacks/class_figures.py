@@ -25,7 +25,7 @@ class ClassFigures(TensorBoardCallback):
         mistakes: How many wrong ones are shown at most.
     """
 
-    def __init__(self, enabled: bool = True, mistakes: int = 12) -> None:
+    def __init__(self, enabled: bool = True, mistakes: int = 6) -> None:
         super().__init__(enabled)
         self.mistakes = mistakes
         self._tally: ClassTally | None = None

@@ -34,17 +34,8 @@ class HyperParameters(TensorBoardCallback):
             self.write(trainer, hparams({}, {})[2])
 
 
-_FOLLOWS = {
-    "input_size",
-    "output_size",
-    "task",
-    "bias",
-    "data_dir",
-    "verify",
-    "num_workers",
-    "eval_batch_size",
-    "eval_windows",
-}
+_LEFT_OUT = {"input_size", "output_size", "task", "bias", "data_dir", "verify", "num_workers"}
+_LEFT_OUT |= {"eval_batch_size", "eval_windows"}
 """Settings that follow from others or do not change what is learned: the table is long enough without them."""
 
 
@@ -56,10 +47,7 @@ def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float
     found: dict[str, Any] = {**module.hparams, **getattr(getattr(trainer, "datamodule", None), "hparams", {})}
     for optimizer in trainer.optimizers[:1]:
         found["optimizer"] = type(optimizer).__name__
-        defaults = {
-            name: value for name, value in optimizer.defaults.items() if name in ("lr", "weight_decay", "momentum")
-        }
-        found.update(defaults)
+        found |= {name: optimizer.defaults.get(name) for name in ("lr", "weight_decay", "momentum")}
     for config in trainer.lr_scheduler_configs[:1]:
         found["lr_scheduler"] = type(config.scheduler).__name__
     tbptt = getattr(module, "tbptt", None)
@@ -73,7 +61,7 @@ def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float
     return {
         key: str(value).lower() if isinstance(value, bool) else value
         for key, value in _flat(found)
-        if value and isinstance(value, bool | int | float | str) and key not in _FOLLOWS
+        if value and isinstance(value, bool | int | float | str) and key not in _LEFT_OUT
     }
 
 

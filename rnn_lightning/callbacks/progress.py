@@ -9,20 +9,6 @@ from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from typing_extensions import override
 
 
-class Bar(TQDMProgressBar):
-    """Lightning's bar with the metrics that matter.
-
-    Drawn twenty batches at a time: at every batch it would cost a small network 10 % of its time.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=20)
-
-    @override
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        return _metrics(super().get_metrics(trainer, pl_module))
-
-
 class PlainProgress(ProgressBar):
     """A line an epoch, without control characters: the metrics and the seconds it took."""
 
@@ -46,13 +32,9 @@ class PlainProgress(ProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         of_all = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         parts = [f"epoch {trainer.current_epoch + 1}{of_all}", f"step {trainer.global_step}"]
-        parts += [f"{name} {_short(value)}" for name, value in self.get_metrics(trainer, pl_module).items()]
+        parts += [f"{name} {_short(value)}" for name, value in trainer.progress_bar_metrics.items()]
         parts.append(f"{time.perf_counter() - self._began:.1f} s")
         self.print("  ".join(parts))
-
-    @override
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        return _metrics(super().get_metrics(trainer, pl_module))
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Prints at once, so that who follows a file sees it."""
@@ -61,12 +43,9 @@ class PlainProgress(ProgressBar):
 
 
 def progress() -> ProgressBar:
-    """The bar if the output is a terminal, else plain lines."""
-    return Bar() if sys.stdout.isatty() else PlainProgress()
-
-
-def _metrics(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name != "v_num"}
+    """Lightning's bar if the output is a terminal, else plain lines."""
+    # Every twenty batches: at each one the bar would cost a small network 10 % of its time.
+    return TQDMProgressBar(refresh_rate=20) if sys.stdout.isatty() else PlainProgress()
 
 
 def _short(value: Any) -> str:

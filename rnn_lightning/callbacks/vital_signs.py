@@ -30,14 +30,15 @@ class VitalSigns(TensorBoardCallback):
 
     def __init__(self, enabled: bool = True) -> None:
         super().__init__(enabled)
-        self._logs = False  # whether this callback does anything in this run, on this rank
+        self._every = 0  # steps between two logs; 0 where this callback does nothing in this run, on this rank
         self._norm: torch.Tensor | None = None
         self._logged = 0  # steps at the last log
         self._since, self._steps, self._sequences = 0.0, 0, 0
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._logs = self.is_active(trainer) and trainer.is_global_zero and _interval(trainer) > 0
+        logs = self.is_active(trainer) and trainer.is_global_zero
+        self._every = trainer.log_every_n_steps if logs else 0  # type: ignore[attr-defined]  # set by a connector
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,19 +51,19 @@ class VitalSigns(TensorBoardCallback):
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Takes the gradient's norm if this batch is logged; of several steps in a batch the last one's is kept."""
-        taken = steps_taken(trainer) + int(pl_module.automatic_optimization)  # this step included
-        if self._logs and taken % _interval(trainer) == 0:
+        this = int(pl_module.automatic_optimization)  # then this step is not counted yet
+        if self._every and (steps_taken(trainer) + this) % self._every == 0:
             self._norm = torch.nn.utils.get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
 
     @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not self._logs:
+        if not self._every:
             return
         self._sequences += _rows(batch)
         taken = steps_taken(trainer)
-        if taken % _interval(trainer) != 0 or taken == self._logged:
+        if taken % self._every or taken == self._logged:
             return
         seconds = time.perf_counter() - self._since
         values = {
@@ -71,21 +72,16 @@ class VitalSigns(TensorBoardCallback):
             "memory/peak_MiB": peak_memory(pl_module.device),
             "train/grad_norm": None if self._norm is None else float(self._norm),
         }
-        for number, group in enumerate(group for optimizer in trainer.optimizers for group in optimizer.param_groups):
-            values["train/lr" if number == 0 else f"train/lr_{number}"] = float(group["lr"])
-        writer, step = self.writer(trainer), logged_step(trainer)
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        values |= {f"train/lr_{i}" if i else "train/lr": float(group["lr"]) for i, group in enumerate(groups)}
         for tag, value in values.items():
             if value is not None:
-                writer.add_scalar(tag, value, step)
+                self.writer(trainer).add_scalar(tag, value, logged_step(trainer))
         self._logged, self._norm = taken, None
         self._restart_clock(trainer)
 
     def _restart_clock(self, trainer: Trainer) -> None:
         self._since, self._steps, self._sequences = time.perf_counter(), trainer.global_step, 0
-
-
-def _interval(trainer: Trainer) -> int:
-    return trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the Trainer's logger connector
 
 
 def peak_memory(device: torch.device) -> float | None:

@@ -28,14 +28,11 @@ def _shift_right(bits: Tensor, n: int) -> Tensor:
 
 
 def splitmix64(counter: Tensor, key: int = 0) -> Tensor:
-    """Hashes each counter to 64 bits.
+    """Hashes each counter, int64, to 64 random bits: for one key, different counters give different results.
 
     Args:
         counter: int64, any shape.
         key: names the stream; `derive_key` makes one from small numbers.
-
-    Returns:
-        int64 of the same shape, all 64 bits random. For one key, different counters give different results.
     """
     bits = counter * _signed(_GAMMA) + _signed(key + _GAMMA)
     bits = (bits ^ _shift_right(bits, 30)) * _signed(_MIX1)
@@ -44,24 +41,12 @@ def splitmix64(counter: Tensor, key: int = 0) -> Tensor:
 
 
 def uniform(counter: Tensor, key: int) -> Tensor:
-    """Uniform numbers in [0, 1), one for each counter.
-
-    Args:
-        counter: int64, any shape.
-        key: names the stream.
-
-    Returns:
-        float64 of the same shape: the top 53 bits of the hash, which is all that a float64 can hold.
-    """
+    """Uniform float64 numbers in [0, 1), one for each counter: the top 53 bits of its hash, all that a float64 holds."""
     return _shift_right(splitmix64(counter, key), 11).to(torch.float64) * 2.0**-53
 
 
 def derive_key(*words: int) -> int:
-    """One 64-bit key from several integers, such as (stream, seed): another word or another order is another key.
-
-    Returns:
-        An int in [0, 2^64).
-    """
+    """One key in [0, 2^64) from several integers, such as (stream, seed): another word or order is another key."""
     key = 0
     for word in words:
         key = int(splitmix64(torch.tensor(_signed(key ^ (word & _ALL))))) & _ALL

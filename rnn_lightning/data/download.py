@@ -16,20 +16,14 @@ _TIMEOUT = 20.0  # seconds without a byte before the next mirror is tried
 
 
 def download(name: str, folder: Path, mirrors: Sequence[str], sha256: str, by_hand: str) -> Path:
-    """Downloads `name` to `folder`, with a progress bar on a terminal.
+    """Downloads `name` to `folder`, with a progress bar on a terminal, and returns its path.
 
     Args:
         name: Of the file.
         folder: Made if it does not exist.
         mirrors: Addresses to which `name` is appended, tried in order.
         sha256: Of the file, in hexadecimal. What a mirror sends is checked before it is placed.
-        by_hand: What to do without a network, for the error's text.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        ArgumentError: No mirror gave the file, or it cannot be written.
+        by_hand: What to do without a network, for the text of the `ArgumentError` where no mirror gives the file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

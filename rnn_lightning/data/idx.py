@@ -19,15 +19,12 @@ _REMEDY = "delete it (MNIST's own files are then downloaded again)"
 
 
 def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
-    """Reads a file.
+    """Reads a file, gzipped or not: uint8, read-only, (count, rows, columns) for images, (count,) for labels.
 
     Args:
-        path: The file, gzipped or not.
+        path: The file.
         n_dims: How many dimensions it must have.
         sha256: What the unpacked bytes must hash to, in hexadecimal; None to skip that check.
-
-    Returns:
-        uint8, read-only, in the shape that the header gives: (count, rows, columns) for images, (count,) for labels.
 
     Raises:
         ArgumentError: It cannot be read, is truncated, no such file, or hashes to something else.

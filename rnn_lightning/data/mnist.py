@@ -20,31 +20,16 @@ _PERMUTATION_KEY = derive_key(784)
 
 
 def pixel_permutation(n_pixels: int = 784) -> Tensor:
-    """The one order in which `layout="permuted"` reads the pixels; the same for every seed, user and version.
+    """The one order in which `layout="permuted"` reads the pixels: (n_pixels,) int64, the pixel of each step.
 
-    It sorts the pixels by their hash under a fixed key: integer arithmetic alone, so that no library's random number
-    generator can change it.
-
-    Args:
-        n_pixels: pixels of an image.
-
-    Returns:
-        (n_pixels,) int64: step t shows pixel `permutation[t]`, counted row by row.
+    The same for every seed, user and version: it sorts the pixels by their hash under a fixed key, integer arithmetic
+    alone, so that no library's random number generator can change it.
     """
     return torch.argsort(splitmix64(torch.arange(n_pixels), _PERMUTATION_KEY))
 
 
 def to_sequences(images: Tensor, layout: Layout) -> Tensor:
-    """Reads images as sequences.
-
-    Args:
-        images: (N, rows, columns).
-        layout: "rows": a row is a step. "pixels": a pixel is a step, row by row. "permuted": so, but in the order of
-            `pixel_permutation`, which takes the neighbourhoods away.
-
-    Returns:
-        (N, rows, columns) for "rows", else (N, rows * columns, 1).
-    """
+    """Reads images (N, rows, columns) as sequences: as they are for "rows", else (N, rows * columns, 1)."""
     if layout == "rows":
         return images
     pixels = images.flatten(1)
@@ -54,16 +39,7 @@ def to_sequences(images: Tensor, layout: Layout) -> Tensor:
 
 
 def to_images(x: Tensor, layout: Layout, columns: int) -> Tensor:
-    """Undoes `to_sequences`.
-
-    Args:
-        x: (N, T, I), sequences of that layout.
-        layout: how they were read.
-        columns: pixels in a row of the image.
-
-    Returns:
-        (N, rows, columns).
-    """
+    """Undoes `to_sequences`: (N, T, I) to (N, rows, columns)."""
     pixels = x.flatten(1)  # (N, rows * columns)
     if layout == "permuted":
         order = pixel_permutation(pixels.shape[1]).to(x.device)
@@ -91,7 +67,8 @@ class SequenceMNIST(SequenceDataModule):
 
     Args:
         data_dir: folder of the files.
-        layout: rows: 28 steps of 28 pixels. pixels: 784 steps of 1 pixel. permuted: pixels in one fixed random order.
+        layout: rows: 28 steps of 28 pixels. pixels: 784 steps of 1 pixel, row by row. permuted: the pixels in the one
+            order of `pixel_permutation`, which takes the neighbourhoods away.
         val_size: how many of the training images validate.
         verify: whether the files must be MNIST's own. Set to false for another set in the same format and under the
             same file names, which must be there already; image size and number of classes are then read from them.
@@ -135,14 +112,7 @@ class SequenceMNIST(SequenceDataModule):
             download_missing(self.folder)
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and checks the files of this stage, each once.
-
-        Args:
-            stage: "fit", "validate", "test", "predict", or None for all.
-
-        Raises:
-            ArgumentError: if a file is missing, damaged or not the expected one.
-        """
+        """Reads and checks the files of this stage, each once."""
         if self.trainer is None:  # a Trainer has called it already
             self.prepare_data()
         if stage in ("fit", "validate", None) and "train" not in self.datasets:

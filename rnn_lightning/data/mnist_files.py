@@ -1,4 +1,6 @@
-"""The four files of MNIST: their names, hashes and mirrors, where they are looked for, and their tensors.
+"""The four files of MNIST: their names, hashes and mirrors, where they are looked for, how they are checked and read.
+
+Errors are `ArgumentError`s, of a file that is missing, damaged, not the expected one or cannot be downloaded.
 
 MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/ (CC BY-SA 3.0).
 """
@@ -49,11 +51,7 @@ def find_file(data_dir: Path, name: str) -> Path | None:
 
 
 def download_missing(data_dir: Path) -> None:
-    """Downloads those of the four files that are not there, to `data_dir`/MNIST/raw.
-
-    Raises:
-        ArgumentError: One cannot be downloaded or written.
-    """
+    """Downloads those of the four files that are not there, to `data_dir`/MNIST/raw."""
     by_hand = f"put the four files, gzipped or not, into {data_dir} by hand ({', '.join(SHA256)}), or change data_dir"
     for name, sha256 in PACKED_SHA256.items():
         if find_file(data_dir, name) is None:
@@ -61,14 +59,7 @@ def download_missing(data_dir: Path) -> None:
 
 
 def read_sizes(data_dir: Path) -> tuple[tuple[int, ...], int]:
-    """Sizes of a set in MNIST's format.
-
-    Returns:
-        The training images' shape (N, rows, columns), and the number of classes: the highest label plus 1.
-
-    Raises:
-        ArgumentError: A file is missing or damaged, or the test images have another size.
-    """
+    """The training images' shape (N, rows, columns), and the number of classes, the highest label plus 1."""
     (train, train_labels), (test, test_labels) = (read_part(data_dir, part, verify=False) for part in ("train", "t10k"))
     if train.shape[1:] != test.shape[1:]:
         raise ArgumentError(
@@ -79,19 +70,7 @@ def read_sizes(data_dir: Path) -> tuple[tuple[int, ...], int]:
 
 
 def read_part(data_dir: Path, part: Part, verify: bool) -> tuple[Tensor, Tensor]:
-    """Images and labels of one part.
-
-    Args:
-        data_dir: Where the files are.
-        part: "train" or "t10k".
-        verify: Whether the unpacked bytes must have MNIST's SHA-256.
-
-    Returns:
-        Images (N, rows, columns) uint8, and labels (N,) int64.
-
-    Raises:
-        ArgumentError: A file is missing, damaged or not the expected one, or the counts differ.
-    """
+    """Images (N, rows, columns) uint8 and labels (N,) int64 of one part; with `verify`, checked to be MNIST's."""
     images, labels = (
         _read(data_dir, f"{part}-{kind}-ubyte", n, verify) for kind, n in (("images-idx3", 3), ("labels-idx1", 1))
     )

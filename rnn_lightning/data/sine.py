@@ -18,30 +18,14 @@ PREDICT_START = 12.2
 
 
 def time_series(t: Tensor) -> Tensor:
-    """The series f(t) = t sin(t) / 3 + 2 sin(5 t).
-
-    Args:
-        t: Times, any shape.
-
-    Returns:
-        f(t) of the same shape, computed in float64; in t's type if that is a floating one, else float32.
-    """
+    """f(t) = t sin(t) / 3 + 2 sin(5 t), computed in float64; in t's type if that is a floating one, else float32."""
     time = t.to(torch.float64)
     series = time * torch.sin(time) / 3 + 2 * torch.sin(5 * time)
     return series.to(t.dtype if t.is_floating_point() else torch.float32)
 
 
 def sine_windows(starts: Tensor, n_steps: int, resolution: float) -> Batch:
-    """Windows of the series and the same windows one step later.
-
-    Args:
-        starts: (B,) float64, the time of each window's first point.
-        n_steps: Points in a window.
-        resolution: Time from point to point.
-
-    Returns:
-        `x` and `y`, both (B, n_steps, 1) float32: y[:, i] is f one step after x[:, i].
-    """
+    """Windows of the series that start at times (B,), and the same windows one step later: (B, n_steps, 1) float32."""
     steps = torch.arange(n_steps + 1, dtype=torch.float64) * resolution
     points = time_series(starts.to(torch.float64)[:, None] + steps).to(torch.float32)[..., None]
     # copies, so that no one who writes into x changes y; contiguous() copies nothing where there is one window

@@ -11,12 +11,11 @@ from rnn_lightning.figures.style import COLORS, new_figure, styled
 _NUMBERS = 15  # classes up to which the cells hold their counts
 
 
-def confusion_figure(counts: Any, names: Sequence[str] | None = None, into: Figure | None = None) -> Figure:
+def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
     """A confusion matrix: shade by the share of each row, counts in the cells.
 
     Args:
         counts: (C, C) integers, how often the class of the row was taken for that of the column.
-        names: The classes' names; their numbers if not given.
         into: A figure that this function gave for as many classes, to draw into again: half the time of a new one.
 
     Raises:
@@ -27,7 +26,7 @@ def confusion_figure(counts: Any, names: Sequence[str] | None = None, into: Figu
         raise ValueError(f"counts has shape {counts.shape}: give a square matrix, true classes by predicted ones")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with styled():
-        figure = into or _empty_matrix(len(counts), names)
+        figure = into or _empty_matrix(len(counts))
         (axes,) = figure.axes
         # The square root, so that rare mistakes are seen beside the many hits.
         axes.images[0].set_data(share**0.5)
@@ -38,7 +37,7 @@ def confusion_figure(counts: Any, names: Sequence[str] | None = None, into: Figu
     return figure
 
 
-def _empty_matrix(classes: int, names: Sequence[str] | None) -> Figure:
+def _empty_matrix(classes: int) -> Figure:
     """All but the counts."""
     size = 4.2 if classes <= _NUMBERS else 5.2
     figure, (axes,) = new_figure(size=(size, size))
@@ -46,9 +45,7 @@ def _empty_matrix(classes: int, names: Sequence[str] | None) -> Figure:
     axes.grid(visible=False)
     axes.set(xlabel="predicted class", ylabel="true class")
     if classes <= _NUMBERS:
-        labels = list(names) if names is not None else [str(i) for i in range(classes)]
-        axes.set_xticks(range(classes), labels)
-        axes.set_yticks(range(classes), labels)
+        axes.set(xticks=range(classes), yticks=range(classes))
         for row, column in np.ndindex(classes, classes):
             axes.text(column, row, "", ha="center", va="center", fontsize=8.5)
     return figure
@@ -70,11 +67,14 @@ def mistakes_figure(
     count, height, width = images.shape
     rows = max(1, -(-count // columns))
     cell, title, head = 0.84, 0.26, 0.36  # inches
+    size = (columns * cell + 0.12, rows * (cell + title) + head)
     # One picture of all the images is drawn much faster than an axes for each.
     gap, above = max(1, width // 10), round(height * title / cell)
     wall = np.full((rows * (height + above), columns * (width + gap) - gap), np.nan)
     with styled():
-        figure, (axes,) = new_figure(size=(columns * cell + 0.12, rows * (cell + title) + head))
+        figure = Figure(figsize=size)
+        figure.set_layout_engine("none")  # the images fill the page, but for the title
+        axes = figure.add_axes((0.01, 0.01, 0.98, 0.99 - head / size[1]))
         axes.set_axis_off()
         axes.set_title("Got wrong: truth → prediction, its probability")
         labels = zip(truths, predictions, probabilities, strict=True)

@@ -61,7 +61,6 @@ _STYLE: dict[Any, Any] = {  # by matplotlib's names
     "figure.facecolor": "white",
     "figure.dpi": DPI,
     "figure.constrained_layout.use": True,
-    "savefig.dpi": "figure",
 }
 
 
@@ -139,6 +138,4 @@ def png(figure: Figure) -> tuple[bytes, int, int]:
 
 def save(figure: Figure, path: str | Path) -> Path:
     """Writes the figure as a PNG, whole or not at all; makes the folder if it is not there."""
-    # No date and no version in the file: the same figure is the same bytes.
-    with styled():
-        return write_atomically(path, lambda part: figure.savefig(part, format="png", metadata={"Software": None}))
+    return write_atomically(path, png(figure)[0])

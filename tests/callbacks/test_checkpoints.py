@@ -1,6 +1,6 @@
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
 from rnn_lightning import ArgumentError
@@ -18,21 +18,18 @@ class Saved(Callback):
         self.at.append((trainer.global_step, module.accumulating))
 
 
-def run(tmp_path, tbptt, **rule):
-    saved = Saved()
-    module = Seq2Seq(1, 1, hidden_size=3, tbptt=tbptt)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[PeriodicCheckpoint(dirpath=str(tmp_path / "kept"), **rule), saved],
-    )
-    data = [(torch.randn(2, 9, 1), torch.randn(2, 9, 1)) for _ in range(8)]
-    trainer.fit(module, DataLoader(data, batch_size=None))
-    return saved.at
+@pytest.fixture
+def run(tmp_path, silent_trainer):
+    """A fit of 8 batches; where checkpoints were saved."""
+
+    def fit(tbptt, **rule):
+        callbacks = [PeriodicCheckpoint(dirpath=str(tmp_path / "kept"), **rule), Saved()]
+        data = [(torch.randn(2, 9, 1), torch.randn(2, 9, 1)) for _ in range(8)]
+        trainer = silent_trainer(max_epochs=1, callbacks=callbacks)
+        trainer.fit(Seq2Seq(1, 1, hidden_size=3, tbptt=tbptt), DataLoader(data, batch_size=None))
+        return callbacks[1].at
+
+    return fit
 
 
 @pytest.mark.parametrize(
@@ -44,14 +41,14 @@ def run(tmp_path, tbptt, **rule):
         (TruncatedBPTT(3, step_every=3), 2, [2]),
     ],
 )
-def test_by_steps_at_the_end_of_the_batch_in_which_they_came(tmp_path, tbptt, steps, at):
-    found = run(tmp_path, tbptt, every_n_steps=steps)
+def test_by_steps_at_the_end_of_the_batch_in_which_they_came(run, tmp_path, tbptt, steps, at):
+    found = run(tbptt, every_n_steps=steps)
     assert [step for step, _ in found] == at
     assert (tmp_path / "kept/last.ckpt").is_file() == bool(at)
 
 
-def test_by_time_under_manual_optimisation_but_not_while_gradients_wait(tmp_path):
-    found = run(tmp_path, TruncatedBPTT(3, step_every=3), every_n_seconds=1e-9)
+def test_by_time_under_manual_optimisation_but_not_while_gradients_wait(run):
+    found = run(TruncatedBPTT(3, step_every=3), every_n_seconds=1e-9)
     assert [step for step, _ in found] == [1, 2, 3]
     assert not any(accumulating for _, accumulating in found)
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 
 from rnn_lightning.data import AddingProblem, CopyMemory
 from rnn_lightning.errors import ArgumentError
@@ -117,14 +116,12 @@ def test_bad_values_are_refused_at_construction(task, settings, words):
     assert "\n" not in str(caught.value)
 
 
-def test_a_gru_learns_a_short_adding_problem():
+def test_a_gru_learns_a_short_adding_problem(silent_trainer):
     """From nothing to a tenth of the error of whoever always answers 1."""
     torch.manual_seed(0)
-    data = AddingProblem(n_steps=10, steps_per_epoch=150, eval_sequences=500, eval_batch_size=500, seed=0)
+    data = AddingProblem(n_steps=10, steps_per_epoch=200, eval_sequences=500, eval_batch_size=500, seed=0)
     model = Seq2Vec(2, 1, task="regression", cell="gru", hidden_size=32, init="glorot", optimizer=fast_adam)
-    trainer = Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
-    )
+    trainer = silent_trainer(max_epochs=1, num_sanity_val_steps=0)
     trainer.fit(model, data)
     assert trainer.callback_metrics["val/loss"] < data.baseline / 10
 

@@ -1,0 +1,47 @@
+"""The recipes: each fits, opens with its command and what it reaches, and really reaches it."""
+
+import pytest
+import reproduce
+from plan import PLAN, load, plan
+
+from rnn_lightning.cli import main
+from rnn_lightning.recipes import recipes
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+
+@pytest.mark.parametrize("recipe", list(recipes()))
+def test_every_recipe_fits(recipe, fake_mnist_dir):
+    windows = recipe.startswith("sine") and recipe != "sine_stream"
+    data = ["--data.eval_windows=60"] if windows else ["--data.eval_batch_size=2"]
+    if recipe.startswith("mnist"):
+        data = [f"--data.data_dir={fake_mnist_dir}", "--data.verify=false", "--data.val_size=100"]
+    main(["fit", "--config", recipe, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu", *data, *QUIET])
+
+
+@pytest.mark.parametrize("recipe", list(recipes()))
+def test_every_recipe_opens_with_its_command_and_what_it_reaches(recipe):
+    header = [line for line in recipes()[recipe].read_text().splitlines() if line.startswith("#")]
+    assert any(f"python -m rnn_lightning fit --config {recipe}" in line for line in header)
+    assert any(line.startswith("# Measured: ") for line in header)
+
+
+PROMISED = [run for run in plan(full=False) if any(f"{{={run.name} " in words for _, words in PLAN["recipes"].values())]
+FAST = ("sine_stream",)
+
+
+@pytest.mark.parametrize(
+    "run", [pytest.param(run, id=run.name, marks=[] if run.name in FAST else pytest.mark.slow) for run in PROMISED]
+)
+def test_a_recipe_keeps_its_promise(run, request):
+    """Trained again by the first seed, as in docs/reproduction.md; README and the recipe's comment have these figures."""
+    data_dir = request.getfixturevalue("mnist_dir") if run.mnist else "data"
+    assert len(PROMISED) == len(recipes())
+    measured = load()["runs"][run.key]["test"]
+    found = reproduce.fit(run, str(data_dir))["test"]
+    assert found["test/loss"] < 1.3 * measured["test/loss"]  # another machine rounds otherwise
+    if run.mnist:
+        assert found["test/acc"] > measured["test/acc"] - 0.005
+    if run.name == "sine_deep_dropout_document":
+        assert found["test/loss"] > 1, "it does not learn"

@@ -218,14 +218,14 @@ class TruncatedBPTTModule(LightningModule):
         """`loop.run` over a batch, from the state that it begins with to the one that is carried on."""
         if batch_idx == 0 and loader == 0:
             self.epochs.begin(stage)
-        rows, reset, state = len(batch["x"]), batch.get("reset"), batch.pop("state", None)
+        rows, state = len(batch["x"]), batch.pop("state", None)
         if state is None and self.carry_state:
             state = self.carried.take(stage, rows, batch["x"].device, loader)
-        if reset is not None and reset.dim() == 1:
+        if batch.get("reset") is not None and batch["reset"].dim() == 1:
             state = reset_rows(state, batch.pop("reset"))
-        cuts = "reset" in batch and reset is not None and not self.handles_reset  # the model knows of no resets within
+        cuts = batch.get("reset") is not None and not self.handles_reset  # the model knows of no sequences within
         if cuts:
-            plan = split(plan, reset.any(0).nonzero().flatten().tolist())
+            plan = split(plan, batch["reset"].any(0).nonzero().flatten().tolist())
         keep = self.tbptt.back if self.tbptt is not None else batch["x"].shape[1]
         masks = MaskTape(lambda steps: self.sample_masks(rows, steps) if stage == "train" else None, keep)
 

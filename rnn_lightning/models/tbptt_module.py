@@ -14,9 +14,9 @@ from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models import epochs
 from rnn_lightning.models.batch import Batch, as_batch, cut
 from rnn_lightning.models.carry import CarriedStates
-from rnn_lightning.models.epochs import Epochs, is_logged
 from rnn_lightning.models.loop import Result, run
 from rnn_lightning.models.loss_guard import LossGuard
 from rnn_lightning.models.masks import MaskTape
@@ -61,7 +61,6 @@ class TruncatedBPTTModule(LightningModule):
         self.truncate(tbptt)
         self.carry_state, self.lr_interval = carry_state, lr_interval
         self.carried, self.means, self.guard, self.pending = CarriedStates(), Means(), LossGuard(), Pending()
-        self.epochs = Epochs(self.carried, self.means, self.guard)
         self.resume = ExactResume({"carried": self.carried, "means": self.means})
 
     def truncate(self, tbptt: TruncatedBPTT | None) -> None:
@@ -146,7 +145,7 @@ class TruncatedBPTTModule(LightningModule):
             self.guard.check(loss, lambda: self.trainer.global_step)
             if everywhere == 0 and self.trainer.world_size == 1:
                 return None  # Lightning takes no step on a batch without any valid target
-        if is_logged(self.trainer, batch_idx):
+        if epochs.is_logged(self.trainer, batch_idx):
             self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["x"]))
         return {"loss": loss}
 
@@ -217,7 +216,7 @@ class TruncatedBPTTModule(LightningModule):
     ) -> Result:
         """`loop.run` over a batch, from the state that it begins with to the one that is carried on."""
         if batch_idx == 0 and loader == 0:
-            self.epochs.begin(stage)
+            epochs.begin(self, stage)
         rows, state = len(batch["x"]), batch.pop("state", None)
         if state is None and self.carry_state:
             state = self.carried.take(stage, rows, batch["x"].device, loader)
@@ -256,16 +255,16 @@ class TruncatedBPTTModule(LightningModule):
             check_total_steps(self)
 
     def on_train_epoch_end(self) -> None:
-        """See `Epochs`."""
-        self.epochs.end("train", self)
+        """See `epochs.end`."""
+        epochs.end(self, "train")
 
     def on_validation_epoch_end(self) -> None:
-        """See `Epochs`."""
-        self.epochs.end("val", self)
+        """See `epochs.end`."""
+        epochs.end(self, "val")
 
     def on_test_epoch_end(self) -> None:
-        """See `Epochs`."""
-        self.epochs.end("test", self)
+        """See `epochs.end`."""
+        epochs.end(self, "test")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up the state of this process."""

@@ -6,78 +6,34 @@ An LSTM (B 32, I 1, H 128) with a linear head, k1 = k2 = 100, SGD. Each case run
 through `Trainer.fit`, of which the last two count. Memory is the peak of resident memory beyond what it was with
 the input in place, after a warm-up batch of 200 steps. Full BPTT stands beside it where it fits, and the same network
 in a plain loop over chunks, which is what a careful user would write by hand.
+
+    python scripts/benchmark_tbptt.py --overhead --against ../other_checkout
+
+What a chunk costs above that loop, in CPU time on one thread (B 4, H 8, k1 = 10, so that the recurrence costs little), each
+checkout with its own recurrence on both sides, in fresh processes in turn.
 """
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
-import time
-from typing import Any
+from pathlib import Path
 
-import torch
-from lightning.pytorch import Trainer
-from measure import alternate, options_of, publish, table
+from measure import options_of, publish
 from tables import markdown
-from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from tbptt_case import Size, run
 
-from rnn_lightning.models import Seq2Seq, TruncatedBPTT
-
-ROWS, HIDDEN, K = 32, 128, 100
 MODES = ("tbptt", "plain loop", "full")
-
-
-class Timed(Seq2Seq):
-    """The network, trained in chunks or as a whole; it keeps the seconds of each batch."""
-
-    def __init__(self, mode: str) -> None:
-        torch.manual_seed(0)
-        tbptt = None if mode == "full" else TruncatedBPTT(K)
-        optimizer = lambda parameters: torch.optim.SGD(parameters, 0.01)  # noqa: E731
-        super().__init__(1, 1, cell="lstm", hidden_size=HIDDEN, tbptt=tbptt, optimizer=optimizer)
-        self.seconds: list[float] = []
-
-    def training_step(self, batch: Any, batch_idx: int) -> Any:
-        """As ever, with a clock."""
-        start = time.perf_counter()
-        result = super().training_step(batch, batch_idx)
-        self.seconds.append(time.perf_counter() - start)
-        return result
-
-
-def run(mode: str, batches: list[dict[str, torch.Tensor]]) -> list[float]:
-    """Seconds of each batch, inside `Trainer.fit` or in a loop written by hand over the same network."""
-    model = Timed(mode)
-    if mode != "plain loop":
-        quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-        trainer = Trainer(accelerator="cpu", max_epochs=1, **dict.fromkeys(quiet, False))  # type: ignore[arg-type]
-        trainer.fit(model, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
-        return model.seconds
-    net = model.net.train()
-    optimizer = torch.optim.SGD(net.parameters(), 0.01)
-    for batch in batches:
-        start, state = time.perf_counter(), None
-        for x, y in zip(batch["x"].split(K, 1), batch["y"].split(K, 1), strict=True):
-            optimizer.zero_grad()
-            y_hat, state = net(x, state)
-            F.mse_loss(y_hat, y).backward()
-            optimizer.step()
-            state = tuple(s.detach() for s in state)
-        model.seconds.append(time.perf_counter() - start)
-    return model.seconds
-
-
-def random_batch(steps: int) -> dict[str, torch.Tensor]:
-    return {"x": torch.randn(ROWS, steps, 1), "y": torch.randn(ROWS, steps, 1)}
 
 
 def case(mode: str, steps: int) -> dict[str, float]:
     """Measures one case in this process."""
-    batch = random_batch(steps)
-    run(mode, [random_batch(2 * K)])  # after the input: it would take the place of what the warm-up has freed
+    size = Size()
+    batch = size.batch(steps)
+    run(mode, [size.batch(2 * size.k)])  # after the input: it would take the place of what the warm-up has freed
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = run(mode, [batch] * 3)
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -85,10 +41,23 @@ def case(mode: str, steps: int) -> dict[str, float]:
 
 
 def overhead(options: argparse.Namespace) -> None:
-    """A batch of 10,000 steps, ours and the plain loop in turn in this process."""
-    batch = random_batch(10_000)
-    times = alternate({mode: lambda mode=mode: run(mode, [batch] * 2)[1] for mode in MODES[:2]}, 9)  # type: ignore[misc]
-    publish(options, "tbptt_overhead", table(times, "plain loop"), overhead=times)
+    """What a chunk costs above the plain loop on the same recurrence, here and in other checkouts, in turn."""
+    places = {"here": Path(__file__).parent.parent, **{path.name: path for path in options.against}}
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in places}
+    for _ in range(options.rounds):
+        for name, path in places.items():
+            command = [sys.executable, str(Path(__file__).with_name("tbptt_case.py"))]
+            environment = {**os.environ, "PYTHONPATH": str(path.resolve())}
+            line = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+            results[name].append(json.loads(line.splitlines()[-1]))
+            print(f"{name}: {results[name][-1]}", file=sys.stderr, flush=True)
+    rows = []
+    for name, runs in results.items():
+        above = sorted(run["above"] for run in runs)
+        plain = statistics.median(run["plain loop"] for run in runs)
+        rows.append((name, f"{plain:.0f}", f"{statistics.median(above):.0f} ({above[0]:.0f} to {above[-1]:.0f})"))
+    head = ("checkout", "plain loop, microseconds a chunk", "ours above it (median, min to max)")
+    publish(options, "tbptt_overhead", markdown(head, rows), overhead=results)
 
 
 def growth(options: argparse.Namespace) -> None:
@@ -114,7 +83,8 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full_up_to", type=int, default=10_000, help="longest sequence for full BPTT")
-    parser.add_argument("--overhead", action="store_true", help="only the overhead over the plain loop, 9 alternations")
+    parser.add_argument("--overhead", action="store_true", help="only what a chunk costs above the plain loop")
+    parser.add_argument("--against", type=Path, nargs="+", default=[], help="other checkouts, for --overhead")
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case is not None:

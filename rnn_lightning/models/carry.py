@@ -5,7 +5,7 @@ from typing import Any
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.plain import plain, rebuilt
+from rnn_lightning.models.plain import listed, plain, rebuilt
 from rnn_lightning.nn import detach_state, map_state
 
 
@@ -45,10 +45,9 @@ class CarriedStates:
         for stage, (state, *place) in self._stages.items():
             value, lost = plain(state, "state", types=True)
             if lost:
-                named = ", ".join(f"{name} ({kind})" for name, kind in lost.items())
                 rank_zero_warn(
-                    f"carry_state: the checkpoint leaves out the {stage} state, as {named} is no tensor or plain value; "
-                    "a resumed run begins with zeros"
+                    f"carry_state: the checkpoint leaves out the {stage} state, as {listed(lost)} is no tensor or "
+                    "plain value; a resumed run begins with zeros"
                 )
             else:
                 saved[stage] = [value, *place]

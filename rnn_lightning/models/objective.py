@@ -53,7 +53,6 @@ class Objective:
                     f"y is {y.dtype} of shape {tuple(y.shape)}: classification takes class indices (int64) of shape "
                     f"{tuple(y_hat.shape[:-1])}"
                 )
-            y = y.to(torch.int64)
         else:
             if self.output_size == 1 and y.shape == y_hat.shape[:-1]:
                 y = y.unsqueeze(-1)
@@ -61,7 +60,7 @@ class Objective:
                 raise ArgumentError(
                     f"y has shape {tuple(y.shape)}: regression takes {tuple(y_hat.shape)} (output_size last)"
                 )
-            y = y.to(y_hat.dtype)
+        y = y.to(torch.int64 if self.classifies else y_hat.dtype)
         if valid is not None:
             y = y.masked_fill(~(valid if self.classifies else valid[..., None]), 0)
         if self.classifies and y.device.type == "cpu":  # an accelerator would have to be waited for

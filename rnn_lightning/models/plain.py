@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from rnn_lightning.errors import ArgumentError
 
@@ -39,6 +40,24 @@ def plain(value: Any, name: str = "", types: bool = False) -> tuple[Any, dict[st
     lost: dict[str, str] = {}
     found = _plain(value, name, types, lost)
     return (None if found is _LOST else found), lost
+
+
+def listed(lost: dict[str, str]) -> str:
+    """What `plain` could not make plain, for a message."""
+    return ", ".join(f"{name} ({kind})" for name, kind in lost.items())
+
+
+def make_plain(checkpoint: dict[str, Any]) -> None:
+    """Makes what enters a checkpoint plain, in place, and warns of what can't be."""
+    values, lost = plain(checkpoint)
+    if values is not checkpoint:
+        checkpoint.clear()
+        checkpoint.update(values)
+    if lost:
+        rank_zero_warn(
+            f"the checkpoint leaves out {listed(lost)}: it holds tensors and plain values only, so that it can be read "
+            "safely; a resumed run, or load_from_checkpoint, will miss it"
+        )
 
 
 def rebuilt(value: Any) -> Any:

@@ -51,6 +51,11 @@ class Window(NamedTuple):
     ends_step: bool = True
 
     @property
+    def steps(self) -> int:
+        """How many time steps its chunk has."""
+        return self.chunk[-1].stop - self.chunk[0].start if self.chunk else 0
+
+    @property
     def graph(self) -> Span:
         """All steps that the gradient reaches."""
         first = (self.before or self.chunk)[0]

@@ -1,21 +1,59 @@
 """How a model was trained, as plain values: what `load_from_checkpoint` needs so that a further fit trains as before."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch.cli
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 
 from rnn_lightning.models.plain import plain
+
+if TYPE_CHECKING:
+    from rnn_lightning.models.sequence_module import SequenceModule
 
 _HOMES = {
     "torch.optim": torch.optim,
     "torch.optim.lr_scheduler": torch.optim.lr_scheduler,
     "lightning": lightning.pytorch.cli,
 }
+
+
+def training_of(module: "SequenceModule") -> dict[str, Any]:
+    """How a module is trained."""
+    scheduler = module.lr_scheduler
+    return {
+        "tbptt": None if module.tbptt is None else asdict(module.tbptt),
+        "carry_state": module.carry_state,
+        "lr_interval": module.lr_interval,
+        "optimizer": remember(module.optimizer, module.parameters),
+        "lr_scheduler": None if scheduler is None else remember(scheduler, module.make_optimizer),
+    }
+
+
+def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, Any]) -> None:
+    """Sets what `training_of` gave, but for what `load_from_checkpoint` was given; warns of what could not be kept."""
+    for name in ("tbptt", "carry_state", "lr_interval", "optimizer", "lr_scheduler"):
+        value = saved.get(name)
+        if name not in saved or name in given:
+            continue
+        if name == "tbptt":
+            module.truncate(value)
+        elif name in ("carry_state", "lr_interval"):
+            setattr(module, name, value)
+        elif isinstance(value, dict) and (make := maker(value)) is not None:
+            setattr(module, name, make)
+        elif value is not None:
+            wanted = value if isinstance(value, str) else value["name"]
+            instead = module.optimizer_name if name == "optimizer" else "none"
+            rank_zero_warn(
+                f"the checkpoint is of a run whose {name} was a {wanted} of arguments that it could not keep: a further "
+                f"fit has {instead}; give {name}=... to load_from_checkpoint"
+            )
 
 
 def remember(make: Callable[..., Any], *given: Callable[[], Any]) -> dict[str, Any] | str:

@@ -3,14 +3,12 @@
 Legend: B batch (rows), T time steps, I input features, O outputs.
 """
 
-from dataclasses import asdict
 from inspect import signature
 from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
@@ -18,7 +16,7 @@ from rnn_lightning.models.batch import Batch, check_features
 from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.plain import plain
-from rnn_lightning.models.remembered import maker, remember
+from rnn_lightning.models.remembered import train_as, training_of
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
@@ -38,10 +36,6 @@ TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_
 """Arguments that say how to train. The hyperparameters are the others, those of the network: plain numbers and names."""
 
 _NETWORK = tuple(signature(RecurrentNet).parameters)
-_NOT_BOTH = (
-    "bidirectional=true does not go with {}: the backward direction starts at the sequence's end, so it cannot be run in "
-    "chunks; set one of them off"
-)
 
 
 class SequenceModule(TruncatedBPTTModule):
@@ -106,7 +100,10 @@ class SequenceModule(TruncatedBPTTModule):
     ) -> None:
         super().__init__(tbptt, carry_state, lr_interval)
         if bidirectional and (tbptt is not None or carry_state):
-            raise ArgumentError(_NOT_BOTH.format("tbptt" if tbptt is not None else "carry_state"))
+            raise ArgumentError(
+                f"bidirectional=true does not go with {'carry_state' if tbptt is None else 'tbptt'}: the backward "
+                "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
+            )
         self.save_hyperparameters(ignore=TRAINING)
         self.hparams.update(plain(dict(self.hparams))[0])  # numpy's numbers and the like
         self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
@@ -131,19 +128,7 @@ class SequenceModule(TruncatedBPTTModule):
         raise NotImplementedError
 
     def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
-        """Goes on for `horizon` steps after the sequences' ends.
-
-        Args:
-            y_hat: (B, T, O), the outputs.
-            state: The state after them.
-            lengths: (B,), or None where all rows have T steps.
-
-        Returns:
-            (B, horizon, O), see `rnn_lightning.nn.free_run`.
-
-        Raises:
-            ArgumentError: The model cannot feed on its own predictions.
-        """
+        """(B, horizon, O), after the sequences' ends; from the outputs (B, T, O), their state, and lengths (B,) if any."""
         self.check_forecast()
         assert isinstance(self.net, Seq2SeqNet), "checked"
         assert state is not None, "there was a pass"
@@ -198,7 +183,7 @@ class SequenceModule(TruncatedBPTTModule):
             `x`, `y` and `lengths` as far as the batch has them; `prediction`, class indices or values in the shape of
             y; for classification also `probability` (..., O); with a `horizon` also `forecast` (B, horizon, O).
         """
-        batch, outputs, state = self._predict(batch, dataloader_idx)
+        batch, outputs, state = self._predict(batch, batch_idx, dataloader_idx)
         y_hat = outputs["prediction"]
         result = {key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}
         if self.horizon:
@@ -214,7 +199,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the scheduler with the interval it steps at."""
-        optimizer = self._make_optimizer()
+        optimizer = self.make_optimizer()
         if self.lr_scheduler is None:
             return optimizer
         scheduler = scheduler_config(self.lr_scheduler(optimizer), self.lr_interval, self.automatic_optimization)
@@ -224,14 +209,7 @@ class SequenceModule(TruncatedBPTTModule):
         """Adds the classes of the model and its network, and how it is trained."""
         names = {"model": type(self).__name__, "network": type(self.net).__name__, "optimizer": self.optimizer_name}
         checkpoint |= names
-        scheduler = self.lr_scheduler
-        checkpoint["training"] = {
-            "tbptt": None if self.tbptt is None else asdict(self.tbptt),
-            "carry_state": self.carry_state,
-            "lr_interval": self.lr_interval,
-            "optimizer": remember(self.optimizer, self.parameters),
-            "lr_scheduler": None if scheduler is None else remember(scheduler, self._make_optimizer),
-        }
+        checkpoint["training"] = training_of(self)
         super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -239,7 +217,8 @@ class SequenceModule(TruncatedBPTTModule):
         check_checkpoint(self, checkpoint)
         super().on_load_checkpoint(checkpoint)
         if self._trainer is None:
-            self._train_as(checkpoint.get("training", {}), given=checkpoint.get("hyper_parameters", {}))
+            train_as(self, checkpoint.get("training", {}), given=checkpoint.get("hyper_parameters", {}))
+            self.optimizer_name = self._try_optimizer()
         elif self._trainer.state.fn == TrainerFn.FITTING:
             saved = checkpoint.get("optimizer", self.optimizer_name)
             if saved != self.optimizer_name:
@@ -248,28 +227,8 @@ class SequenceModule(TruncatedBPTTModule):
                     "optimizer, or begin a new run from its weights (model.weights)"
                 )
 
-    def _train_as(self, saved: dict[str, Any], given: dict[str, Any]) -> None:
-        """Sets what a checkpoint says of the training; what `load_from_checkpoint` was given holds over it."""
-        saved = {name: value for name, value in saved.items() if name not in given}
-        if "tbptt" in saved:
-            self.truncate(saved["tbptt"])
-        self.carry_state = saved.get("carry_state", self.carry_state)
-        self.lr_interval = saved.get("lr_interval", self.lr_interval)
-        for name in ("optimizer", "lr_scheduler"):
-            value = saved.get(name)
-            make = maker(value) if isinstance(value, dict) else None
-            if make is not None:
-                setattr(self, name, make)
-            elif value is not None:
-                wanted = value if isinstance(value, str) else value["name"]
-                instead = self.optimizer_name if name == "optimizer" else "none"
-                rank_zero_warn(
-                    f"the checkpoint is of a run whose {name} was a {wanted} of arguments that it could not keep: a "
-                    f"further fit has {instead}; give {name}=... to load_from_checkpoint"
-                )
-        self.optimizer_name = self._try_optimizer()
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of all parameters, at the rate `lr` if it is set."""
         optimizer = self.optimizer(self.parameters())
         for group in optimizer.param_groups if self.lr is not None else []:
             group["lr"] = self.lr
@@ -278,7 +237,7 @@ class SequenceModule(TruncatedBPTTModule):
     def _try_optimizer(self) -> str:
         """The class of the optimizer; it is made at once, so that wrong arguments show before any work is done."""
         try:
-            made = self._make_optimizer()
+            made = self.make_optimizer()
             if isinstance(made, torch.optim.SparseAdam):
                 raise ArgumentError("SparseAdam takes sparse gradients, those of this network are dense: use Adam")
             return type(made).__name__

@@ -1,35 +1,31 @@
 """`TruncatedBPTTModule`: truncated backpropagation through time for any LightningModule.
 
-A batch goes this way: `prepare_batch` checks it; `plan` lists the passes over it; `loop.run` goes through them, chunk by
-chunk, by your `chunk_step`; an `Update` goes back from the losses and steps the optimizer; the state is carried on. What
-differs between training, validation, test and predict is handed to the loop.
+The way of a batch is told in `rnn_lightning.models.loop`. What differs between training, validation, test and predict is
+handed to the loop.
 
 Legend: B batch (rows), T time steps, t <= T steps of a chunk.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
-from torch.optim import LBFGS
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, as_batch, cut, describe
+from rnn_lightning.models import epochs
+from rnn_lightning.models.batch import Batch, as_batch, cut
 from rnn_lightning.models.carry import CarriedStates
-from rnn_lightning.models.epochs import Epochs
 from rnn_lightning.models.loop import Result, run
 from rnn_lightning.models.loss_guard import LossGuard
 from rnn_lightning.models.masks import MaskTape
 from rnn_lightning.models.means import Means
-from rnn_lightning.models.plain import plain
+from rnn_lightning.models.plain import make_plain
 from rnn_lightning.models.plan import Span, Window, schedule, split, windows
 from rnn_lightning.models.ranks import reduce
 from rnn_lightning.models.resume import ExactResume
-from rnn_lightning.models.schedulers import LRInterval, check_total_steps, schedulers_of, step_schedulers
+from rnn_lightning.models.schedulers import LRInterval, check_total_steps, step_schedulers
 from rnn_lightning.models.trainer_check import check_trainer
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 from rnn_lightning.models.update import Pending, Update, mean_over_ranks
@@ -65,7 +61,6 @@ class TruncatedBPTTModule(LightningModule):
         self.truncate(tbptt)
         self.carry_state, self.lr_interval = carry_state, lr_interval
         self.carried, self.means, self.guard, self.pending = CarriedStates(), Means(), LossGuard(), Pending()
-        self.epochs = Epochs(self.carried, self.means, self.guard)
         self.resume = ExactResume({"carried": self.carried, "means": self.means})
 
     def truncate(self, tbptt: TruncatedBPTT | None) -> None:
@@ -97,7 +92,7 @@ class TruncatedBPTTModule(LightningModule):
 
     def predict_chunk(self, chunk: Batch, state: Any) -> tuple[dict[str, Tensor], Any]:
         """The outputs (B, t, ...) of a chunk by name, and the state. Override it where predict has batches without y."""
-        result = self._result(chunk, state)
+        result = Result.of(self.chunk_step(chunk, state))
         outputs = {key: value for key, value in result.more.items() if isinstance(value, Tensor) and value.dim() > 0}
         if "prediction" not in outputs:
             raise ArgumentError(
@@ -127,69 +122,37 @@ class TruncatedBPTTModule(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor] | None:
         """One batch: one loss for automatic optimisation, or under `tbptt` backward passes and optimizer steps."""
-        batch = self.prepare_batch(batch)
+        self.resume.restore_generators(self)
+        batch, strategy = self.prepare_batch(batch), self.trainer.strategy
 
         def see(chunk: Batch, result: Result) -> None:
             self.means.add("train", result.targets, result.more)
 
         plan, update = self.plan(batch, training=True), None
         if self.tbptt is not None:
-            update = self._update(self.tbptt)
             n = self.tbptt.batches_per_step
             last = n > 0 and ((batch_idx + 1) % n == 0 or self.trainer.is_last_batch)
-            plan = schedule(plan, int(reduce(self.trainer.strategy, len(plan), "max")), each=n == 0, last=last)
-        total = self._run(batch, plan, "train", self._result, see, update=update)
+            plan = schedule(plan, int(reduce(strategy, len(plan), "max")), each=n == 0, last=last)
+            update = Update.of(self, self.tbptt)
+        total = self._run(batch, batch_idx, plan, "train", self.chunk_step, see, update=update)
         targets = float(total.targets)
-        if update is None:
+        loss = mean = torch.zeros(()) if total.loss is None else total.loss.detach() / max(targets, 1.0)
+        if update is not None:
+            step_schedulers(self, "batch")
+        else:
             assert total.loss is not None, "a training step has a loss"
-            loss, everywhere = mean_over_ranks(total.loss, targets, self.trainer.strategy)
+            loss, everywhere = mean_over_ranks(total.loss, targets, strategy)
             self.guard.check(loss, lambda: self.trainer.global_step)
             if everywhere == 0 and self.trainer.world_size == 1:
                 return None  # Lightning takes no step on a batch without any valid target
-        else:
-            step_schedulers(self, "batch")
-        mean = torch.zeros(()) if total.loss is None else total.loss.detach() / max(targets, 1.0)
-        if self._is_logged(batch_idx):
+        if epochs.is_logged(self.trainer, batch_idx):
             self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["x"]))
-        return {"loss": mean if update is not None else loss}
-
-    def _update(self, tbptt: TruncatedBPTT) -> Update:
-        trainer, optimizer = self.trainer, self.optimizers()
-        if not isinstance(optimizer, LightningOptimizer):
-            raise ArgumentError("truncated BPTT trains with one optimizer: return one from configure_optimizers")
-        if isinstance(optimizer.optimizer, LBFGS):
-            raise ArgumentError(
-                "LBFGS evaluates the loss several times a step, which truncated BPTT does not: use tbptt=null, or Adam"
-            )
-        return Update(
-            optimizer,  # type: ignore[arg-type]  # has all that torch's has
-            trainer.strategy,
-            self.parameters,
-            self.pending,
-            self.guard,
-            schedulers_of(self, "step"),
-            each=tbptt.batches_per_step == 0,
-            batches=max(tbptt.batches_per_step, 1),
-            steps_taken=lambda: trainer.global_step,
-            max_steps=trainer.max_steps,
-        )
-
-    def _is_logged(self, batch_idx: int) -> bool:
-        """Whether anyone reads this batch's loss; to log every one costs a small network 10 % of its time."""
-        trainer = self.trainer
-        if batch_idx == 0 or trainer.is_last_batch or trainer.accumulate_grad_batches > 1:
-            return True
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the Trainer's logger connector
-        return every > 0 and (trainer.fit_loop.total_batch_idx + 1) % every == 0
+        return {"loss": loss}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips the gradient by `tbptt.gradient_clip_val`; mixed precision has unscaled it by now."""
         if self.tbptt is not None and self.tbptt.gradient_clip_val is not None:
-            self.clip_gradients(
-                optimizer,
-                gradient_clip_val=self.tbptt.gradient_clip_val,
-                gradient_clip_algorithm=self.tbptt.gradient_clip_algorithm,
-            )
+            self.clip_gradients(optimizer, self.tbptt.gradient_clip_val, self.tbptt.gradient_clip_algorithm)
 
     @property
     def accumulating(self) -> bool:
@@ -200,11 +163,11 @@ class TruncatedBPTTModule(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """One batch of validation, chunk by chunk; returns what `shown` gives of it."""
-        return self._evaluate(batch, "val", dataloader_idx)
+        return self._evaluate(batch, batch_idx, "val", dataloader_idx)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """One batch of the test, chunk by chunk."""
-        return self._evaluate(batch, "test", dataloader_idx)
+        return self._evaluate(batch, batch_idx, "test", dataloader_idx)
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
         """What callbacks are handed of a chunk in validation and test; tensors are joined along their last dimension."""
@@ -212,78 +175,68 @@ class TruncatedBPTTModule(LightningModule):
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """The outputs for a batch, chunk by chunk, with its `x`, `y` and `lengths` as far as it has them."""
-        batch, outputs, _ = self._predict(batch, dataloader_idx)
+        batch, outputs, _ = self._predict(batch, batch_idx, dataloader_idx)
         return {**{key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}, **outputs}
 
-    def _evaluate(self, batch: Any, stage: str, loader: int) -> dict[str, Tensor]:
-        batch, shown = self.prepare_batch(batch), _Joined()
+    def _evaluate(self, batch: Any, batch_idx: int, stage: str, loader: int) -> dict[str, Tensor]:
+        batch, shown = self.prepare_batch(batch), []
 
         def see(chunk: Batch, result: Result) -> None:
             self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
-            shown.add(self.shown(chunk, result))
+            shown.append(self.shown(chunk, result))
 
-        self._run(batch, self.plan(batch, training=False), stage, self._result, see, loader)
-        return shown.along(-1)
+        self._run(batch, batch_idx, self.plan(batch, training=False), stage, self.chunk_step, see, loader)
+        return _joined(shown, -1)
 
-    def _predict(self, batch: Any, loader: int) -> tuple[Batch, dict[str, Tensor], Any]:
-        batch, outputs = self.prepare_batch(batch, needs_y=False), _Joined()
+    def _predict(self, batch: Any, batch_idx: int, loader: int) -> tuple[Batch, dict[str, Tensor], Any]:
+        batch, outputs = self.prepare_batch(batch, needs_y=False), []
 
-        def step(chunk: Batch, state: Any) -> Result:
+        def step(chunk: Batch, state: Any) -> tuple[Any, ...]:
             more, state = self.predict_chunk(chunk, state)
-            return Result(None, 0, state, more)
+            return None, 0, state, more
 
         def see(chunk: Batch, result: Result) -> None:
-            outputs.add(result.more)
+            outputs.append(result.more)
 
-        total = self._run(batch, self.plan(batch, training=False), "predict", step, see, loader)
-        return batch, outputs.along(1), total.state
+        total = self._run(batch, batch_idx, self.plan(batch, training=False), "predict", step, see, loader)
+        return batch, _joined(outputs, 1), total.state
 
     # The way through a batch.
 
     def _run(
         self,
         batch: Batch,
+        batch_idx: int,
         plan: list[Window],
         stage: str,
-        step: Callable[[Batch, Any], Result],
+        step: Callable[[Batch, Any], tuple[Any, ...]],
         see: Callable[[Batch, Result], None],
         loader: int = 0,
         update: Update | None = None,
     ) -> Result:
         """`loop.run` over a batch, from the state that it begins with to the one that is carried on."""
-        rows, keep = len(batch["x"]), self.tbptt.back if self.tbptt is not None else batch["x"].shape[1]
-        tape = MaskTape(lambda steps: self.sample_masks(rows, steps) if stage == "train" else None, keep)
-        state = self._begin(batch, stage, loader)
-        cuts = not self.handles_reset and batch.get("reset") is not None  # the model knows nothing of sequences within
+        if batch_idx == 0 and loader == 0:
+            epochs.begin(self, stage)
+        rows, state = len(batch["x"]), batch.pop("state", None)
+        if state is None and self.carry_state:
+            state = self.carried.take(stage, rows, batch["x"].device, loader)
+        if batch.get("reset") is not None and batch["reset"].dim() == 1:
+            state = reset_rows(state, batch.pop("reset"))
+        cuts = batch.get("reset") is not None and not self.handles_reset  # the model knows of no sequences within
         if cuts:
             plan = split(plan, batch["reset"].any(0).nonzero().flatten().tolist())
+        keep = self.tbptt.back if self.tbptt is not None else batch["x"].shape[1]
+        masks = MaskTape(lambda steps: self.sample_masks(rows, steps) if stage == "train" else None, keep)
 
         def take(span: Span, state: Any) -> tuple[Batch, Any]:
-            chunk = {**cut(batch, span, self.time_keys), "masks": tape.get(span.start, span.stop)}
+            chunk = cut(batch, span, self.time_keys)
+            chunk["masks"] = masks.get(span.start, span.stop)
             return chunk, reset_rows(state, chunk["reset"][:, 0]) if cuts else state
 
-        total = run(plan, state, take, step, self.advance, see, update)
+        total = run(plan, detach_state(state), take, step, self.advance, see, update)
         if self.carry_state:
             self.carried.put(stage, rows, total.state, loader)
         return total
-
-    def _begin(self, batch: Batch, stage: str, loader: int) -> Any:
-        """The state that a batch begins with: its own, or the carried one; zeroed in rows that begin anew."""
-        state, reset = batch.pop("state", None), batch.get("reset")
-        if state is None and self.carry_state:
-            state = self.carried.take(stage, len(batch["x"]), batch["x"].device, loader)
-        if reset is not None and reset.dim() == 1:
-            state = reset_rows(state, batch.pop("reset"))
-        return detach_state(state)
-
-    def _result(self, chunk: Batch, state: Any) -> Result:
-        given = self.chunk_step(chunk, state)
-        if not isinstance(given, tuple) or len(given) not in (3, 4):
-            raise ArgumentError(
-                f"{type(self).__name__}.chunk_step returned {describe(given)}: return the sum of the losses, the number of "
-                "targets and the state, and perhaps a dict of more"
-            )
-        return Result(*given)
 
     # Lightning's hooks: they hand on to the parts. Callbacks of our own would cost time at every optimizer step.
 
@@ -301,37 +254,17 @@ class TruncatedBPTTModule(LightningModule):
         if self.automatic_optimization and self.lr_interval != "epoch":
             check_total_steps(self)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """After a resume, goes on with the checkpoint's random numbers."""
-        self.resume.restore_generators(self)
-
-    def on_train_epoch_start(self) -> None:
-        """See `Epochs`."""
-        self.epochs.begin("train")
-
-    def on_validation_epoch_start(self) -> None:
-        """See `Epochs`."""
-        self.epochs.begin("val")
-
-    def on_test_epoch_start(self) -> None:
-        """See `Epochs`."""
-        self.epochs.begin("test")
-
-    def on_predict_epoch_start(self) -> None:
-        """See `Epochs`."""
-        self.epochs.begin("predict")
-
     def on_train_epoch_end(self) -> None:
-        """See `Epochs`."""
-        self.epochs.end("train", self)
+        """See `epochs.end`."""
+        epochs.end(self, "train")
 
     def on_validation_epoch_end(self) -> None:
-        """See `Epochs`."""
-        self.epochs.end("val", self)
+        """See `epochs.end`."""
+        epochs.end(self, "val")
 
     def on_test_epoch_end(self) -> None:
-        """See `Epochs`."""
-        self.epochs.end("test", self)
+        """See `epochs.end`."""
+        epochs.end(self, "test")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up the state of this process."""
@@ -341,27 +274,9 @@ class TruncatedBPTTModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the state of every process; makes all that is in the checkpoint plain, and says what can't be."""
         self.resume.save(self, checkpoint)
-        values, lost = plain(checkpoint)
-        if values is not checkpoint:
-            checkpoint.clear()
-            checkpoint.update(values)
-        if lost:
-            named = ", ".join(f"{name} ({kind})" for name, kind in lost.items())
-            rank_zero_warn(
-                f"the checkpoint leaves out {named}: it holds tensors and plain values only, so that it can be read "
-                "safely; a resumed run, or load_from_checkpoint, will miss it"
-            )
+        make_plain(checkpoint)
 
 
-class _Joined:
-    """Outputs of chunks by name."""
-
-    def __init__(self) -> None:
-        self._parts: dict[str, list[Tensor]] = {}
-
-    def add(self, outputs: Mapping[str, Tensor]) -> None:
-        for name, value in outputs.items():
-            self._parts.setdefault(name, []).append(value)
-
-    def along(self, dim: int) -> dict[str, Tensor]:
-        return {name: parts[0] if len(parts) == 1 else torch.cat(parts, dim) for name, parts in self._parts.items()}
+def _joined(parts: list[dict[str, Tensor]], dim: int) -> dict[str, Tensor]:
+    """What chunks gave, by name, one after the other along `dim`."""
+    return {name: torch.cat([part[name] for part in parts], dim) for name in parts[0]}

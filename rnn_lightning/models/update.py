@@ -7,15 +7,25 @@ gradients, so what each rank goes back from is scaled by the number of ranks ove
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch.strategies import ParallelStrategy, Strategy
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.plugins import Precision
+from lightning.pytorch.strategies import ParallelStrategy, SingleDeviceStrategy, Strategy
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
+from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.loss_guard import LossGuard
 from rnn_lightning.models.ranks import reduce, world_size
+from rnn_lightning.models.schedulers import schedulers_of
+from rnn_lightning.models.truncated_bptt import TruncatedBPTT
+
+if TYPE_CHECKING:
+    from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 
 
 @dataclass
@@ -54,11 +64,11 @@ class Update:
         optimizer: Lightning's (whose steps the Trainer counts), or torch's own.
         strategy: The Trainer's.
         parameters: Gives all parameters of the model.
+        backward: Goes back from a loss: the strategy's way if not given.
         pending: The step in the making, from the batch before.
         guard: Looks at every loss.
         schedulers: Step after each optimizer step.
         each: Whether every pass has a step of its own.
-        batches: How many batches share a step otherwise.
         steps_taken: Optimizer steps of the run so far.
         max_steps: Where to stop; -1 for nowhere.
     """
@@ -66,15 +76,38 @@ class Update:
     optimizer: Optimizer
     strategy: Strategy
     parameters: Callable[[], Iterable[Tensor]]
+    backward: Callable[[Tensor], Any] | None = None
     pending: Pending = field(default_factory=Pending)
     guard: LossGuard = field(default_factory=LossGuard)
     schedulers: Sequence[Any] = ()
     each: bool = True
-    batches: int = 1
     steps_taken: Callable[[], int] = lambda: 0
     max_steps: int = -1
 
-    def add(self, loss: Tensor | None, targets: float, windows: int, last: bool) -> None:
+    @classmethod
+    def of(cls, module: "TruncatedBPTTModule", tbptt: TruncatedBPTT) -> "Update":
+        """The steps of a batch of training; `ArgumentError` if the module's optimizer can't take them."""
+        trainer, optimizer = module.trainer, module.optimizers()
+        if not isinstance(optimizer, LightningOptimizer):
+            raise ArgumentError("truncated BPTT trains with one optimizer: return one from configure_optimizers")
+        if isinstance(optimizer.optimizer, LBFGS):
+            raise ArgumentError(
+                "LBFGS evaluates the loss several times a step, which truncated BPTT does not: use tbptt=null, or Adam"
+            )
+        return cls(
+            optimizer,  # type: ignore[arg-type]  # has all that torch's has
+            trainer.strategy,
+            module.parameters,
+            Tensor.backward if _is_bare(module) else None,
+            module.pending,
+            module.guard,
+            schedulers_of(module, "step"),
+            each=tbptt.batches_per_step == 0,
+            steps_taken=lambda: trainer.global_step,
+            max_steps=trainer.max_steps,
+        )
+
+    def add(self, loss: Tensor | None, targets: float, windows: float, last: bool) -> None:
         """Goes back from the losses of a pass, and adds its gradient to those of the step in the making.
 
         How many targets share a step of several passes is known only at its end. Until then losses are divided by a
@@ -83,12 +116,14 @@ class Update:
         Args:
             loss: Sum of this rank's losses; None on a rank that has no more data while others have.
             targets: Number of this rank's valid targets.
-            windows: The passes of a batch.
+            windows: How many passes as long as this one a batch has.
             last: Whether this is the last pass of the step.
         """
         first, pending = self.pending.divisor is None, self.pending
         if first:
-            self.optimizer.zero_grad()
+            for group in self.optimizer.param_groups:  # zero_grad, without its bookkeeping
+                for parameter in group["params"]:
+                    parameter.grad = None
         if loss is None:  # a zero that reaches every parameter: this rank takes part in the reductions
             loss = torch.as_tensor(sum(parameter.flatten()[:0].sum() for parameter in self.parameters()))
         if self.each:
@@ -96,11 +131,14 @@ class Update:
             pending.divisor = 1.0
         else:
             if first:
-                guess = max(targets, 1.0) * windows * self.batches
-                pending.divisor, pending.targets = reduce(self.strategy, guess, "max"), 0.0
+                pending.divisor = reduce(self.strategy, max(targets, 1.0) * windows, "max")
+                pending.targets = 0.0
             loss = loss / (pending.divisor or 1.0)
             pending.targets += targets
         self.guard.check(loss, self.steps_taken)
+        if self.backward is not None:
+            self.backward(loss)
+            return
         waits = not last and isinstance(self.strategy, ParallelStrategy)
         with self.strategy.block_backward_sync() if waits else nullcontext():  # type: ignore[attr-defined]
             self.strategy.backward(loss, None)
@@ -125,3 +163,18 @@ class Update:
             for parameter in self.parameters():
                 if parameter.grad is not None:
                     parameter.grad.mul_(scale)
+
+
+def _is_bare(module: LightningModule) -> bool:
+    """Whether Lightning would do nothing besides the backward pass: looking for listeners takes as long as a small one."""
+    trainer, hooks = module.trainer, ("on_before_backward", "on_after_backward")
+    listeners = [(callback, Callback, hooks) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    return (
+        type(trainer.strategy) is SingleDeviceStrategy
+        and type(trainer.strategy.precision_plugin) is Precision
+        and not any(
+            is_overridden(name, of, base)
+            for of, base, names in [(module, LightningModule, ("backward", *hooks)), *listeners]
+            for name in names
+        )
+    )

@@ -28,7 +28,7 @@ def test_windows_cover_every_step_once_and_restart_where_a_state_is_kept(steps, 
         assert borders(window.before) == ([(window.begin, start)] if window.begin < start else [])
         assert borders([window.graph]) == [(window.begin, stop)]
         assert stop - window.begin <= k2
-        assert stop - start == k1 or stop == steps
+        assert stop - start == window.steps == k1 or stop == steps
         assert stores == sorted(set(stores))
         assert all(a.stop == b.start for a, b in zip(window.chunk, window.chunk[1:], strict=False))
         assert not window.dark

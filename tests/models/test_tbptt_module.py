@@ -161,6 +161,40 @@ def test_max_steps_stops_within_a_batch(fit):
     assert trainer.global_step == 6
 
 
+class Hears(Callback):
+    """Counts backward passes."""
+
+    def __init__(self):
+        self.heard = []
+
+    def on_before_backward(self, trainer, module, loss):
+        self.heard.append("before")
+
+    def on_after_backward(self, trainer, module):
+        self.heard.append("after")
+
+
+def test_who_listens_to_backward_passes_hears_all_and_changes_nothing(fit):
+    class Own(Seq2Seq):
+        passes = 0
+
+        def backward(self, loss, *args, **kwargs):
+            self.passes += 1
+            super().backward(loss, *args, **kwargs)
+
+    found, listener, passes = [], Hears(), 0
+    for model, callbacks in ((Seq2Seq, ()), (Seq2Seq, (listener,)), (Own, ())):
+        torch.manual_seed(0)
+        module = model(3, 2, hidden_size=4, tbptt=TruncatedBPTT(4))
+        fit(module, [{key: value.float() for key, value in batch().items()}], callbacks=callbacks)
+        found.append(list(module.parameters()))
+        passes = getattr(module, "passes", 0)
+    assert listener.heard == ["before", "after"] * 3
+    assert passes == 3
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
 @pytest.mark.parametrize(("algorithm", "bound"), [("norm", 0.01), ("value", 0.001)])
 def test_gradients_are_clipped_before_each_step(algorithm, bound, fit):
     class Weights(Callback):

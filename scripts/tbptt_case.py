@@ -1,0 +1,92 @@
+"""One training of an LSTM by truncated BPTT, under Lightning or in a loop written by hand; `benchmark_tbptt.py` times it.
+
+    python scripts/tbptt_case.py            # in this process: microseconds of CPU time a chunk above the loop by hand
+
+It imports nothing but the models, so that it also runs on other versions of the package.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import Trainer
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from rnn_lightning.models import Seq2Seq, TruncatedBPTT
+
+
+class Size(NamedTuple):
+    """B, H and k1 = k2."""
+
+    rows: int = 32
+    hidden: int = 128
+    k: int = 100
+
+    def batch(self, steps: int) -> dict[str, torch.Tensor]:
+        return {"x": torch.randn(self.rows, steps, 1), "y": torch.randn(self.rows, steps, 1)}
+
+
+class Timed(Seq2Seq):
+    """The network, trained in chunks or as a whole; it keeps the seconds of each batch."""
+
+    def __init__(self, mode: str, size: Size, clock: Callable[[], float]) -> None:
+        torch.manual_seed(0)
+        tbptt = None if mode == "full" else TruncatedBPTT(size.k)
+        optimizer = lambda parameters: torch.optim.SGD(parameters, 0.01)  # noqa: E731
+        super().__init__(1, 1, cell="lstm", hidden_size=size.hidden, tbptt=tbptt, optimizer=optimizer)
+        self.seconds: list[float] = []
+        self.clock = clock
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        """As ever, with a clock."""
+        start = self.clock()
+        result = super().training_step(batch, batch_idx)
+        self.seconds.append(self.clock() - start)
+        return result
+
+
+def run(
+    mode: str,
+    batches: list[dict[str, torch.Tensor]],
+    size: Size = Size(),  # noqa: B008  # a constant
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Seconds of each batch, inside `Trainer.fit` or in a loop written by hand over the same network."""
+    model = Timed(mode, size, clock)
+    if mode != "plain loop":
+        quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+        trainer = Trainer(accelerator="cpu", max_epochs=1, **dict.fromkeys(quiet, False))  # type: ignore[arg-type]
+        trainer.fit(model, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+        return model.seconds
+    net = model.net.train()
+    optimizer = torch.optim.SGD(net.parameters(), 0.01)
+    for batch in batches:
+        start, state = clock(), None
+        for x, y in zip(batch["x"].split(size.k, 1), batch["y"].split(size.k, 1), strict=True):
+            optimizer.zero_grad()
+            y_hat, state = net(x, state)
+            F.mse_loss(y_hat, y).backward()
+            optimizer.step()
+            state = tuple(s.detach() for s in state)
+        model.seconds.append(clock() - start)
+    return model.seconds
+
+
+def overhead(chunks: int = 100, rounds: int = 5) -> dict[str, float]:
+    """Microseconds of CPU time a chunk: the loop by hand, and ours above it; the fastest batches of runs in turn."""
+    size = Size(rows=4, hidden=8, k=10)  # small: what is asked for must not drown in the recurrence's noise
+    torch.set_num_threads(1)
+    batches = [size.batch(chunks * size.k)] * 4
+    best = {"tbptt": float("inf"), "plain loop": float("inf")}
+    for _ in range(rounds):
+        for mode in best:
+            best[mode] = min(best[mode], *run(mode, batches, size, time.process_time)[1:])
+    plain, ours = (1e6 * best[mode] / chunks for mode in ("plain loop", "tbptt"))
+    return {"plain loop": plain, "above": ours - plain}
+
+
+if __name__ == "__main__":
+    print(json.dumps(overhead()))

@@ -60,6 +60,8 @@ def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float
             name: value for name, value in optimizer.defaults.items() if name in ("lr", "weight_decay", "momentum")
         }
         found.update(defaults)
+    objective = getattr(module, "objective", None)
+    found["loss"] = objective.loss.name if objective is not None and objective.loss is not None else None
     for config in trainer.lr_scheduler_configs[:1]:
         found["lr_scheduler"] = type(config.scheduler).__name__
     tbptt = getattr(module, "tbptt", None)
@@ -85,5 +87,5 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _metric_names(module: LightningModule) -> list[str]:
-    names = ["loss", *([module.objective.metric] if isinstance(module, SequenceModule) else [])]
+    names = module.metric_names if isinstance(module, SequenceModule) else ["loss"]
     return [f"{stage}/{name}" for stage in ("val", "test") for name in names]

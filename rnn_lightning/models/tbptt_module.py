@@ -86,8 +86,8 @@ class TruncatedBPTTModule(LightningModule):
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
             chunk's end: tensors whose second-last dimension is B, or any nest of them. As a fourth, if there is more, a
-            dict: numbers are sums over the targets, logged as means (`val/NAME`); `"prediction"` (B, t, ...) is what
-            predict returns.
+            dict: numbers are sums over the targets, logged as means (`val/NAME`), a pair of numbers is a sum and what
+            it is divided by instead; `"prediction"` (B, t, ...) is what predict returns.
         """
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
@@ -148,7 +148,7 @@ class TruncatedBPTTModule(LightningModule):
                 return None  # Lightning takes no step on a batch without any valid target
         else:
             step_schedulers(self, "batch")
-        mean = torch.zeros(()) if total.loss is None else total.loss.detach() / max(targets, 1.0)
+        mean = torch.zeros(()) if total.loss is None else total.loss.detach() / (targets or 1.0)
         if self._is_logged(batch_idx):
             self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["x"]))
         return {"loss": mean if update is not None else loss}
@@ -210,6 +210,9 @@ class TruncatedBPTTModule(LightningModule):
         """What callbacks are handed of a chunk in validation and test; tensors are joined along their last dimension."""
         return {}
 
+    def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:
+        """Called with each chunk of validation (`stage` "val") and test, of data loader number `loader`."""
+
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """The outputs for a batch, chunk by chunk, with its `x`, `y` and `lengths` as far as it has them."""
         batch, outputs, _ = self._predict(batch, dataloader_idx)
@@ -221,6 +224,7 @@ class TruncatedBPTTModule(LightningModule):
         def see(chunk: Batch, result: Result) -> None:
             self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
             shown.add(self.shown(chunk, result))
+            self.evaluated(chunk, result, stage, loader)
 
         self._run(batch, self.plan(batch, training=False), stage, self._result, see, loader)
         return shown.along(-1)

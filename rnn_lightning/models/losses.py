@@ -74,6 +74,8 @@ class TargetLoss:
             self.options = {"reduction": "none"}
         self.task = next((task for cls, task in _TASKS.items() if isinstance(self.call, cls)), None)
         self.gaussian = isinstance(self.call, nn.GaussianNLLLoss)
+        if self.task is not None:
+            self._try()
         self.ignore_index: int = getattr(self.call, "ignore_index", -100)
 
     @property
@@ -129,6 +131,16 @@ class TargetLoss:
         if valid is not None:
             return losses[valid].sum() / y.shape[-1], valid.sum() / y.shape[-1]
         return losses.sum() / losses[0].numel(), self._weight(y)
+
+    def _try(self) -> None:
+        """Calls one of torch's losses once, so that wrong arguments show before any work is done."""
+        place = next(self.call.buffers(), torch.zeros(()))
+        y_hat = torch.zeros(1, self.output_size, dtype=place.dtype, device=place.device)
+        y = torch.zeros(1, dtype=torch.int64) if self.task == CLASSIFICATION else torch.zeros(1, self.target_size or 1)
+        try:
+            self._losses(y_hat, y.to(place.device))
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ArgumentError(f"loss={self.name} does not go with {self.output_size} outputs: {error}") from error
 
     def _losses(self, y_hat: Tensor, y: Tensor) -> Tensor:
         if self.gaussian:

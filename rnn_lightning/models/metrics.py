@@ -4,7 +4,7 @@ import copy
 import importlib
 import warnings
 from collections.abc import Mapping, Sequence
-from inspect import Parameter, signature
+from inspect import signature
 from typing import Any, TypeAlias
 
 import torch
@@ -137,20 +137,10 @@ def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
 
 def _following(cls: type, objective: Objective) -> dict[str, Any]:
     """The arguments of a metric that follow from what is predicted."""
-    size, task = objective.target_size, objective.task
-    known = {
-        "task": "multiclass" if task == CLASSIFICATION else "multilabel",
-        "num_classes": size,
-        "num_labels": size,
-        "num_outputs": size,
-    }
-    parameters = signature(cls).parameters
-    needed = {
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is Parameter.empty or (name == "num_outputs" and size) or "task" in parameters
-    }
-    return {name: value for name, value in known.items() if name in needed and name in parameters}
+    size = objective.target_size
+    task = "multiclass" if objective.task == CLASSIFICATION else "multilabel"
+    known = {"task": task, "num_classes": size, "num_labels": size}
+    return {name: value for name, value in known.items() if name in signature(cls).parameters}
 
 
 def _by_name(name: str) -> Any:

@@ -96,7 +96,7 @@ class Metrics(nn.Module):
     def _at(self, stage: str, place: int) -> Any:
         key = f"{stage} {place}"
         if key not in self._running:
-            self._running[key] = copy.deepcopy(self._fresh)
+            self._running[key] = copy.deepcopy(self._fresh).train()  # Lightning warns of modules that are not
         running: Any = self._running[key]
         return running.values()
 

@@ -113,7 +113,7 @@ class SequenceModule(TruncatedBPTTModule):
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: LRInterval = "epoch",
         loss: torch.nn.Module | Callable[..., Tensor] | str | dict | None = None,
-        metrics: list[Metric | str] | dict[str, Metric | str] | None = None,
+        metrics: list[str | Metric] | dict[str, str | Metric] | None = None,
     ) -> None:
         super().__init__(tbptt, carry_state, lr_interval)
         if bidirectional and (tbptt is not None or carry_state):

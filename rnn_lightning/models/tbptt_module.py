@@ -25,6 +25,7 @@ from rnn_lightning.models.loop import Result, run
 from rnn_lightning.models.loss_guard import LossGuard
 from rnn_lightning.models.masks import MaskTape
 from rnn_lightning.models.means import Means
+from rnn_lightning.models.one_lightning import OneLightning
 from rnn_lightning.models.plain import plain
 from rnn_lightning.models.plan import Span, Window, schedule, split, windows
 from rnn_lightning.models.ranks import reduce
@@ -36,7 +37,7 @@ from rnn_lightning.models.update import Pending, Update, mean_over_ranks
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
 
 
-class TruncatedBPTTModule(LightningModule):
+class TruncatedBPTTModule(OneLightning, LightningModule):
     """A LightningModule that is trained, validated and tested chunk by chunk. You write `chunk_step`; it does the rest.
 
     With `tbptt` the training runs by manual optimisation: forward over k1 steps, backward over at most k2, an optimizer

@@ -260,6 +260,8 @@ class CLI(LightningCLI):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, PredictionWriter):
                 print(f"Predictions: {', '.join(map(str, callback.paths))}")
+        if self.checkpoint is not None and "://" in self.checkpoint:
+            print(f"They are on this machine, their run is {runs.run_folder(self.checkpoint)}")
 
 
 def main(args: Any = None, cli: type[CLI] = CLI) -> None:
@@ -314,6 +316,7 @@ def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
 def _name(config: Any) -> str | None:
     """The run's name: what `--name` says, else the first `--config` without suffix, else of the model and the data."""
     if config.name is not None:
+        runs.check_name(config.name)
         return config.name
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:

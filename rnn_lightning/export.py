@@ -78,9 +78,14 @@ def write_onnx(net: RecurrentNet, path: str | Path, stream: bool = False) -> Non
     layers = net.layers
     state = ["h", "c"] if isinstance(layers, torch.nn.LSTM) else ["h"]
     sequence, rows = {0: "batch", 1: "time"}, {1: "batch"}
-    sizes = {"x": sequence, "y": sequence if isinstance(net, Seq2SeqNet) else {0: "batch"}, **dict.fromkeys(state, rows)}
+    sizes = {
+        "x": sequence,
+        "y": sequence if isinstance(net, Seq2SeqNet) else {0: "batch"},
+        **dict.fromkeys(state, rows),
+    }
     inputs: tuple[Tensor, ...] = (torch.zeros(2, 3, layers.input_size),)
-    names, module = ["x"], net
+    names: list[str] = ["x"]
+    module: torch.nn.Module = net
     if stream:
         before = [f"{name}_0" for name in state]
         sizes |= {"lengths": {0: "batch"}, **dict.fromkeys(before, rows)}

@@ -92,6 +92,7 @@ def all_of_a_run(printed, logger, shown):
 
 
 @pytest.mark.parametrize("logger", [pytest.param(x, marks=[] if x in QUICK else pytest.mark.slow) for x in LOGGERS])
+@pytest.mark.filterwarnings("ignore:There is a wandb run already in progress")  # a process for each, without a test
 def test_what_follows_a_fit_finds_it(logger, printed, monkeypatch):
     if logger == "wandb":
         pytest.importorskip("wandb")
@@ -102,9 +103,7 @@ def test_what_follows_a_fit_finds_it(logger, printed, monkeypatch):
     version = "baseline" if logger == "a named version" else "version_0"
     newest = all_of_a_run(printed, LOGGERS[logger], f"{root}/{name}/{version}")
     assert Path(newest).is_file()
-    assert {p.name for p in Path.cwd().iterdir()} <= {
-        root, "runs", "logs", "out", "again", "config.yaml", "wandb"
-    }
+    assert {p.name for p in Path.cwd().iterdir()} <= {root, "runs", "logs", "out", "again", "config.yaml", "wandb"}
 
 
 def test_a_remote_folder_holds_all_of_a_run(printed, bucket):
@@ -199,7 +198,14 @@ def test_own_models_and_data_in_any_order(printed):
 
 
 def test_a_subclass_is_exported(printed):
-    printed("fit", "--model=own_parts.MySeq2Seq", "--model.hidden_size=5", "--model.power=1.5", "--data=own_parts.Sales", *SHORT)
+    printed(
+        "fit",
+        "--model=own_parts.MySeq2Seq",
+        "--model.hidden_size=5",
+        "--model.power=1.5",
+        "--data=own_parts.Sales",
+        *SHORT,
+    )
     printed("export", "--model=own_parts.MySeq2Seq", "--data=own_parts.Sales", "--ckpt_path=best", "--output=out")
     assert hub.load_exported("out").layers.hidden_size == 5
 

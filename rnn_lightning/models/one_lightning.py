@@ -24,4 +24,4 @@ class OneLightning:
             )
         return type(self)
 
-    __class__ = property(_class)  # type: ignore[assignment]
+    __class__ = property(_class)

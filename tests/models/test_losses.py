@@ -58,7 +58,10 @@ LOSSES = {
     "weights": (nn.CrossEntropyLoss(weight=WEIGHT), classes),
     "smoothing": (nn.CrossEntropyLoss(weight=WEIGHT, label_smoothing=0.2), classes),
     "margin": ("MultiMarginLoss", classes),
-    "focal": (lambda y_hat, y: ((1 - y_hat.softmax(-1)).square() * -y_hat.log_softmax(-1)).gather(1, y[:, None]), classes),
+    "focal": (
+        lambda y_hat, y: ((1 - y_hat.softmax(-1)).square() * -y_hat.log_softmax(-1)).gather(1, y[:, None]),
+        classes,
+    ),
     "labels": (nn.BCEWithLogitsLoss(pos_weight=WEIGHT), labels),
     "labels by row": (nn.MultiLabelSoftMarginLoss, labels),
     "huber": ({"class_path": "torch.nn.HuberLoss", "init_args": {"delta": 0.3}}, values),

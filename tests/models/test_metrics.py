@@ -1,5 +1,7 @@
 """Metrics of torchmetrics beside a model's own: over all targets that count, of each loader, on all ranks."""
 
+from typing import Any
+
 import pytest
 import torch
 import torchmetrics
@@ -22,13 +24,15 @@ def test_a_metric_is_that_of_all_targets_at_once(tbptt, fit):
     """Not a mean over batches: an F1 of all is none of those of the parts."""
     batches = ragged(classes)
     batches[0]["y"][0, 0] = -100
-    named = {"class_path": "torchmetrics.classification.MulticlassF1Score", "init_args": {"num_classes": O}}
+    named: Any = {"class_path": "torchmetrics.classification.MulticlassF1Score", "init_args": {"num_classes": O}}
     module = Seq2Seq(2, O, task="classification", tbptt=tbptt, optimizer=still, metrics={"f1": named, "A": "Accuracy"})
     trainer = fit(module.double(), batches, batches, precision="64-true", epochs=2)
     y_hat, y = rows_that_count(module.eval(), batches)
     want = torchmetrics.functional.classification.multiclass_f1_score(y_hat, y, num_classes=O)
     assert trainer.callback_metrics["val/f1"].item() == pytest.approx(want.item(), rel=1e-5)
-    assert trainer.callback_metrics["val/A"].item() == pytest.approx(trainer.callback_metrics["val/acc"].item(), rel=1e-5)
+    assert trainer.callback_metrics["val/A"].item() == pytest.approx(
+        trainer.callback_metrics["val/acc"].item(), rel=1e-5
+    )
     tested = trainer.test(module, DataLoader(batches[1:], batch_size=None), verbose=False)[0]
     y_hat, y = rows_that_count(module, batches[1:])
     want = torchmetrics.functional.classification.multiclass_f1_score(y_hat, y, num_classes=O)
@@ -37,7 +41,9 @@ def test_a_metric_is_that_of_all_targets_at_once(tbptt, fit):
 
 
 def test_values_and_labels(fit):
-    module = Seq2Seq(2, O, loss="L1Loss", optimizer=still, metrics=["MeanSquaredError", torchmetrics.R2Score()]).double()
+    module = Seq2Seq(
+        2, O, loss="L1Loss", optimizer=still, metrics=["MeanSquaredError", torchmetrics.R2Score()]
+    ).double()
     batches = ragged(values)
     found = fit(module, batches, batches, precision="64-true").callback_metrics
     y_hat, y = rows_that_count(module.eval(), batches)
@@ -63,13 +69,15 @@ def test_each_loader_and_all(fit):
 
 
 def test_one_number_a_class_and_what_is_no_number(fit):
-    per_class = {"class_path": "torchmetrics.classification.MulticlassRecall", "init_args": {"average": "none"}}
+    per_class: Any = {"class_path": "torchmetrics.classification.MulticlassRecall", "init_args": {"average": "none"}}
     module = Seq2Vec(1, O, metrics=[per_class, "MulticlassConfusionMatrix"], optimizer=still)
     batch = (torch.randn(9, 5, 1), torch.arange(9) % O)
     with pytest.warns(UserWarning, match=r"MulticlassConfusionMatrix is of shape \(3, 3\)"):
         found = fit(module, [batch], [batch]).callback_metrics
     assert {f"val/MulticlassRecall_{i}" for i in range(O)} <= set(found)
-    assert sum(found[f"val/MulticlassRecall_{i}"].item() for i in range(O)) / O == pytest.approx(found["val/acc"].item())
+    assert sum(found[f"val/MulticlassRecall_{i}"].item() for i in range(O)) / O == pytest.approx(
+        found["val/acc"].item()
+    )
 
 
 def test_a_metric_steers_the_run(fit):

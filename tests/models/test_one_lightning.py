@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what importing the other pa
 def test_the_other_trainer_gets_one_line_that_says_what_to_import(what):
     other = pytest.importorskip("pytorch_lightning")
     trainer = other.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    with pytest.raises(ArgumentError, match="import Trainer from lightning.pytorch") as error:
+    with pytest.raises(ArgumentError, match=r"import Trainer from lightning\.pytorch") as error:
         getattr(trainer, what)(Seq2Seq(1, 1), [(torch.randn(2, 5, 1), torch.randn(2, 5, 1))])
     assert "\n" not in str(error.value)
 

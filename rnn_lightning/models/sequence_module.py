@@ -197,7 +197,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:
         """Updates the metrics that were added."""
-        if self.metrics is not None:
+        if self.metrics is not None and "prediction" in result.more:  # a subclass's chunk_step may give none
             y_hat, valid = result.more["prediction"], self.valid(chunk)
             count = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
             y = self.objective.prepare(y_hat, chunk["y"], valid)

@@ -174,12 +174,13 @@ class SequenceModule(TruncatedBPTTModule):
 
     def check_forecast(self) -> None:
         """Raises `ArgumentError` if the model cannot feed on its own predictions."""
+        if self.objective.task != "regression" or self.objective.predicts_values:  # a distribution has more outputs
+            check_free_run(self.net)
         if not self.objective.predicts_values:
             raise ArgumentError(
                 "a forecast feeds values back as inputs, which classes, labels and distributions are not: use "
                 "task=regression, or leave the horizon out"
             )
-        check_free_run(self.net)
 
     # What truncated BPTT asks for.
 

@@ -5,8 +5,10 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
+import torch
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loader
+from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
 from rnn_lightning.recipes import recipe_or_file
@@ -15,6 +17,14 @@ from rnn_lightning.runs import config_of
 _load_yaml = get_loader("yaml")
 # jsonargparse hands the null of a nested argument (`--model.tbptt.k2=null`) on as the text "None".
 set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
+
+# Weights of a loss are lists in YAML.
+register_type(
+    torch.Tensor,
+    serializer=torch.Tensor.tolist,
+    deserializer=lambda values: torch.tensor(values, dtype=torch.get_default_dtype()),
+    type_check=lambda value, type_: isinstance(value, type_),
+)
 
 
 def fail(message: str) -> NoReturn:

@@ -9,10 +9,12 @@ import sys
 import traceback
 import warnings
 from argparse import SUPPRESS
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -51,6 +53,11 @@ class SaveConfig(SaveConfigCallback):
         config = config.clone()
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
         self._text = parser.dump(config, skip_unset=False)
+        size = config.model.get("init_args", {}).get("output_size")
+        if size is not None:  # typed for a loss; the parser leaves out what it takes from the data
+            values = yaml.safe_load(self._text)
+            values["model"]["init_args"]["output_size"] = size
+            self._text = yaml.safe_dump(values, sort_keys=False)
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
         del self.parser, self.config  # what is left can be pickled for spawned processes
 
@@ -110,7 +117,7 @@ class CLI(LightningCLI):
         parser.add_argument("--arrays", type=bool, default=False, help=words)
         parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
         for size in SIZES:
-            compute = _size_of_data(size)
+            compute = partial(_size_of, self, size)
             parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
         parser.set_defaults({"trainer.default_root_dir": runs.RUNS, "trainer.logger": LOGGER})
 
@@ -172,6 +179,10 @@ class CLI(LightningCLI):
         print(f"Exported: {', '.join(sorted(str(path) for path in folder.iterdir()))}")
         self.subcommand = None  # nothing is left to run
 
+    def typed_size(self, size: str) -> int | None:
+        """The size of the model that was typed, or stands in a configuration."""
+        return self.config[self.subcommand].model.get("init_args", {}).get(size)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the callbacks that every run has."""
         config = self.config_init[self.subcommand]
@@ -195,9 +206,8 @@ class CLI(LightningCLI):
                 f"{self.subcommand}: model.weights have no head of this size, it is untrained: fit first"
             )
         for size in SIZES:
-            typed = self.config[self.subcommand].model.get("init_args", {}).get(size)
-            found = getattr(self.datamodule, size, None)
-            if typed not in (None, found):
+            typed, found = self.typed_size(size), getattr(self.datamodule, size, None)
+            if typed not in (None, found, getattr(self.model, "hparams", {}).get(size)):
                 raise ArgumentError(f"model.{size}={typed}, but the data has {found}: leave it out")
 
     def after_fit(self) -> None:
@@ -250,6 +260,8 @@ class CLI(LightningCLI):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, PredictionWriter):
                 print(f"Predictions: {', '.join(map(str, callback.paths))}")
+        if self.checkpoint is not None and "://" in self.checkpoint:
+            print(f"They are on this machine, their run is {runs.run_folder(self.checkpoint)}")
 
 
 def main(args: Any = None, cli: type[CLI] = CLI) -> None:
@@ -304,6 +316,7 @@ def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
 def _name(config: Any) -> str | None:
     """The run's name: what `--name` says, else the first `--config` without suffix, else of the model and the data."""
     if config.name is not None:
+        runs.check_name(config.name)
         return config.name
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
@@ -334,16 +347,17 @@ def _class(class_path: str) -> type:
     return getattr(importlib.import_module(module), name)
 
 
-def _size_of_data(size: str) -> Any:
-    def compute(source: LightningDataModule) -> int:
-        value = getattr(source, size, None)
-        if value is None:
-            raise ArgumentError(
-                f"{type(source).__name__} has no {size}, which the model needs: set self.{size} in its __init__"
-            )
-        return value
-
-    return compute
+def _size_of(cli: CLI, size: str, source: LightningDataModule) -> int:
+    """A size of the model: the data's, but a loss may need more outputs than there are values to predict."""
+    arguments = cli.config[cli.subcommand].model.get("init_args", {})
+    if size == "output_size" and arguments.get("loss") is not None and cli.typed_size(size) is not None:
+        return int(arguments[size])
+    value = getattr(source, size, None)
+    if value is None:
+        raise ArgumentError(
+            f"{type(source).__name__} has no {size}, which the model needs: set self.{size} in its __init__"
+        )
+    return value
 
 
 def _quiet() -> None:

@@ -152,6 +152,15 @@ def config_of(checkpoint: str) -> str | None:
     return _join(run_folder(checkpoint), run.config) if run else None
 
 
+def check_name(name: str) -> None:
+    """Raises `ArgumentError` if a run's name would lead out of the folder of all runs."""
+    parts = name.replace("\\", "/").split("/")
+    if not name or "://" in name or ":" in parts[0][1:2] or any(part in ("", ".", "..") for part in parts):
+        raise ArgumentError(
+            f"--name {name!r}: give a name such as small or team/small, without '..' and no path of a disk"
+        )
+
+
 def check_root(root: str) -> None:
     """Raises `ArgumentError` if no run can be written in a folder; made later, it need not be there."""
     if "://" in root:

@@ -41,7 +41,9 @@ def training(layer: nn.Module, x: Tensor, grad: Tensor, **options: Any) -> Calla
     """Seconds of a forward and a backward pass."""
 
     def once() -> float:
-        for _ in range(2):  # as in a loop of its own: the first call finds the caches and the memory of another contestant
+        for _ in range(
+            2
+        ):  # as in a loop of its own: the first call finds the caches and the memory of another contestant
             layer.zero_grad(set_to_none=True)
             x.grad = None
             start = time.perf_counter()

@@ -60,7 +60,7 @@ def test_from_a_fit_to_files_and_back(capsys):
     main(["export", "--ckpt_path=best", "--config=sine_deep_dropout", "--output=here/out"])
     assert "here/out/network.onnx" in capsys.readouterr().out.splitlines()[-1]
     names = sorted(path.name for path in Path("here/out").iterdir())
-    assert [Path(name).suffix for name in names] == [".pt", ".json", ".onnx"]
+    assert [Path(name).suffix for name in names] == [".pt", ".json", ".onnx", ".onnx"]
     assert sorted(Path("here").iterdir()) == [Path("here/out")]
     trained = load_network("runs/sine_deep_dropout/version_0/checkpoints/best.ckpt")
     net, x = hub.load_exported("here/out"), torch.randn(3, 30, 1)
@@ -82,6 +82,33 @@ def test_onnx_equals_torch_at_other_sizes(model, cell, options):
     net = checkpoint(model, cell=cell, state_dropout=0.3, **options)
     export.export("model.ckpt", "out")
     assert_equal_to_onnx(net, "out/network.onnx", [(2, 3), (1, 1), (5, 3), (2, 29), (64, 7)])
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("model", [Seq2Seq, Seq2Vec])
+def test_an_onnx_stream_read_in_two_pieces_equals_the_whole(model, cell, capfd):
+    """State and lengths are inputs: rows that end in the first piece, or in the second, or never."""
+    runtime = pytest.importorskip("onnxruntime")
+    net = checkpoint(model, cell=cell, num_layers=2, state_dropout=0.3)
+    export.export("model.ckpt", "out")
+    assert "Warning" not in capfd.readouterr().err
+    session = runtime.InferenceSession("out/network_stream.onnx", providers=["CPUExecutionProvider"])
+    for rows, steps, cut in ((4, 9, 4), (1, 3, 1), (4, 20, 13)):
+        x, lengths = torch.randn(rows, steps, 2), torch.tensor([steps, 2, cut, cut + 1][:rows])
+        names = ["h", "c"] if cell == "lstm" else ["h"]
+        state = {f"{name}_0": np.zeros((2, rows, 5), np.float32) for name in names}
+        outputs = []
+        for start, stop in ((0, cut), (cut, steps)):
+            piece = {"x": x[:, start:stop].numpy(), "lengths": (lengths - start).clamp(0, stop - start).numpy()}
+            y, *after = session.run(None, {**piece, **state})
+            state = {f"{name}_0": value for name, value in zip(names, after, strict=True)}
+            outputs.append(y)
+        with torch.no_grad():
+            y, whole = net(x, None, lengths)
+        found = outputs[-1] if model is Seq2Vec else np.concatenate(outputs, axis=1)
+        np.testing.assert_allclose(found, y.numpy(), rtol=1e-5, atol=1e-5)
+        for one, other in zip(state.values(), whole if cell == "lstm" else (whole,), strict=True):
+            np.testing.assert_allclose(one, other.numpy(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["seq2vec_mnist", "seq2vec_mnist_lstm", "seq2seq_sine", "seq2seq_sine_deep"])
@@ -129,7 +156,7 @@ def test_an_empty_folder_is_filled_and_a_full_one_is_refused(fail):
 
 def test_a_failure_leaves_nothing_behind(monkeypatch):
     checkpoint(Seq2Vec)
-    monkeypatch.setattr(export, "write_onnx", lambda net, path: 1 / 0)
+    monkeypatch.setattr(export, "write_onnx", lambda net, path, **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export.export("model.ckpt", "out")
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["model.ckpt"]

@@ -57,7 +57,10 @@ LOGGERS = {
     "another folder": ["--trainer.default_root_dir=elsewhere"],
     "a logger without a folder": ["--trainer.logger=own_parts.Silent"],
     "a logger with one folder for all": ["--trainer.logger=own_parts.Shared", "--trainer.logger.save_dir=."],
+    "wandb": ["--trainer.logger=WandbLogger", "--trainer.logger.save_dir=.", "--trainer.logger.offline=true"],
 }
+QUICK = {"both", "none"}
+"""The others differ in the logger alone; the default set has TensorBoard's in a remote folder, too."""
 
 
 def all_of_a_run(printed, logger, shown):
@@ -83,14 +86,19 @@ def all_of_a_run(printed, logger, shown):
     return newest
 
 
-@pytest.mark.parametrize("logger", list(LOGGERS))
-def test_what_follows_a_fit_finds_it(logger, printed):
+@pytest.mark.parametrize("logger", [pytest.param(x, marks=[] if x in QUICK else pytest.mark.slow) for x in LOGGERS])
+@pytest.mark.filterwarnings("ignore:There is a wandb run already in progress")  # a process for each, without a test
+def test_what_follows_a_fit_finds_it(logger, printed, monkeypatch):
+    if logger == "wandb":
+        pytest.importorskip("wandb")
+        for name in ("MODE", "SILENT"):
+            monkeypatch.setenv(f"WANDB_{name}", {"MODE": "offline", "SILENT": "true"}[name])
     name = {"Lightning's": "lightning_logs", "CSV": "Seq2Seq-Sales"}.get(logger, "Seq2Seq-Sales")
     root = "elsewhere" if logger == "another folder" else "runs"
     version = "baseline" if logger == "a named version" else "version_0"
     newest = all_of_a_run(printed, LOGGERS[logger], f"{root}/{name}/{version}")
     assert Path(newest).is_file()
-    assert {p.name for p in Path.cwd().iterdir()} <= {root, "runs", "logs", "out", "again", "config.yaml"}
+    assert {p.name for p in Path.cwd().iterdir()} <= {root, "runs", "logs", "out", "again", "config.yaml", "wandb"}
 
 
 def test_a_remote_folder_holds_all_of_a_run(printed, bucket):
@@ -185,7 +193,14 @@ def test_own_models_and_data_in_any_order(printed):
 
 
 def test_a_subclass_is_exported(printed):
-    printed("fit", "--model=own_parts.MySeq2Seq", "--model.hidden_size=5", "--data=own_parts.Sales", *SHORT)
+    printed(
+        "fit",
+        "--model=own_parts.MySeq2Seq",
+        "--model.hidden_size=5",
+        "--model.power=1.5",
+        "--data=own_parts.Sales",
+        *SHORT,
+    )
     printed("export", "--model=own_parts.MySeq2Seq", "--data=own_parts.Sales", "--ckpt_path=best", "--output=out")
     assert hub.load_exported("out").layers.hidden_size == 5
 
@@ -221,6 +236,23 @@ def test_spawned_processes(printed):
     settings = ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]
     assert "Best checkpoint: runs/Seq2Seq-Sales/version_0" in printed("fit", *OWN, *SHORT, *settings)
     assert "test/loss" in printed("test", *OWN, *SHORT, "--ckpt_path=best")
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/../../x", "/tmp/x", "", "a//b", "C:/x", "memory://x", "..\\x"])
+def test_a_name_that_leads_out_of_the_runs_is_refused(name, fail):
+    before = sorted(Path.cwd().parent.rglob("*"))
+    for subcommand in ("fit", "test"):
+        assert f"--name {name!r}: " in fail(subcommand, *OWN, *SHORT, f"--name={name}", "--ckpt_path=best")
+    assert f"--name {name!r}: " in fail("fit", *OWN, *SHORT, f"--name={name}")
+    assert sorted(Path.cwd().parent.rglob("*")) == before
+
+
+def test_predictions_of_a_remote_run_say_where_they_are(printed, bucket):
+    settings = [*OWN, *SHORT, "--trainer.logger.save_dir=bucket://team"]
+    printed("fit", *settings)
+    shown = printed("predict", *settings, "--ckpt_path=best")
+    assert "They are on this machine, their run is bucket://team/Seq2Seq-Sales/version_0" in shown
+    assert Path("runs/Seq2Seq-Sales/predictions.csv").is_file()
 
 
 def test_earlier_predictions_stay(printed):

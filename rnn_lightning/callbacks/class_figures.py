@@ -45,7 +45,9 @@ class ClassFigures(TensorBoardCallback):
     def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
         if self._tally is not None and isinstance(pl_module, Seq2Vec):
             batch, y_hat = pl_module.prepare_batch(batch), outputs["outputs"].T  # (B, O)
-            y = pl_module.objective.prepare(y_hat, batch["y"], None)  # (B,)
+            valid = pl_module.valid(batch)
+            y = pl_module.objective.prepare(y_hat, batch["y"], valid)  # (B,)
+            y = y if valid is None else y.masked_fill(~valid, -100)
             self._tally.add(batch["x"], y, y_hat.softmax(-1))
 
     @override

@@ -48,6 +48,8 @@ def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float
     for optimizer in trainer.optimizers[:1]:
         found["optimizer"] = type(optimizer).__name__
         found |= {name: optimizer.defaults.get(name) for name in ("lr", "weight_decay", "momentum")}
+    objective = getattr(module, "objective", None)
+    found["loss"] = objective.loss.name if objective is not None and objective.loss is not None else None
     for config in trainer.lr_scheduler_configs[:1]:
         found["lr_scheduler"] = type(config.scheduler).__name__
     tbptt = getattr(module, "tbptt", None)
@@ -73,5 +75,5 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _metric_names(module: LightningModule) -> list[str]:
-    names = ["loss", *([module.objective.metric] if isinstance(module, SequenceModule) else [])]
+    names = module.metric_names if isinstance(module, SequenceModule) else ["loss"]
     return [f"{stage}/{name}" for stage in ("val", "test") for name in names]

@@ -68,9 +68,9 @@ class SeriesFigures(TensorBoardCallback):
         from rnn_lightning.figures import error_by_step_figure
 
         errors, targets = self._errors.double().cpu()
-        name = "share of wrong classes" if pl_module.objective.classifies else "mean squared error"
+        name = "mean squared error" if pl_module.objective.task == "regression" else "share of wrong classes"
         self.show(trainer, "val/error_by_step", error_by_step_figure(errors / targets, name))  # no target: 0 / 0 = NaN
-        if not pl_module.objective.classifies:
+        if pl_module.objective.task == "regression":
             self._draw_example(trainer, pl_module)
 
     def _lengthen(self, steps: int) -> None:
@@ -95,8 +95,10 @@ class SeriesFigures(TensorBoardCallback):
             x = shown.x[None].to(next(module.parameters()))  # its device and dtype
             start = f"window from t = {float(shown.t[0]):g}"
             title = f"Predictions, {start}" if shown.timed else "One held-out sequence"
-            self.show(trainer, "val/window", shown.window_figure(net(x)[0][0], title))
-            if not shown.next_input or warm < 1 or net.layers.bidirectional:
+            predictions = module.objective.predictions(net(x)[0][0])["prediction"]
+            self.show(trainer, "val/window", shown.window_figure(predictions, title))
+            feeds_back = shown.next_input and module.objective.predicts_values
+            if not feeds_back or warm < 1 or net.layers.bidirectional:
                 return
             y, state = net(x[:, :warm])
             ahead = free_run(net, y[:, -1], state, len(shown.t) - 1 - warm)

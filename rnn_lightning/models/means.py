@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnn_lightning.models.ranks import gather
 
-TARGETS = "targets"
+TARGETS, WEIGHT = "targets", " weight"
 
 
 class Means:
@@ -18,10 +18,16 @@ class Means:
         self._sums: dict[str, dict[int, dict[str, Any]]] = {}
 
     def add(self, stage: str, targets: Tensor | int, sums: Mapping[str, Any], loader: int = 0) -> None:
-        """Adds the sums of a chunk, and the number of its valid targets; what is no number is left alone."""
+        """Adds the sums of a chunk, and the number of its valid targets; what is no number is left alone.
+
+        A pair is a sum and the number or weight that it is divided by, where this is another than that of the targets.
+        """
         into = self._sums.setdefault(stage, {}).setdefault(loader, {TARGETS: 0})
         into[TARGETS] = into[TARGETS] + targets
         for name, value in sums.items():
+            if isinstance(value, tuple):
+                value, weight = value
+                into[name + WEIGHT] = into.get(name + WEIGHT, 0.0) + weight
             if not isinstance(value, Tensor):
                 into[name] = into.get(name, 0.0) + value
             elif value.dim() == 0:
@@ -39,10 +45,10 @@ class Means:
         if len(total) == 2:
             del total[next(place for place in total if place != "all")]
         return {
-            name if place == "all" else f"{name}/loader_{place}": value / sums[TARGETS]
+            name if place == "all" else f"{name}/loader_{place}": value / weight
             for place, sums in total.items()
             for name, value in sums.items()
-            if name != TARGETS and sums[TARGETS]
+            if name != TARGETS and not name.endswith(WEIGHT) and (weight := sums.get(name + WEIGHT, sums[TARGETS]))
         }
 
     def clear(self, stage: str) -> None:

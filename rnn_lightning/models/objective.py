@@ -1,68 +1,119 @@
-"""What a model is trained for: the loss of a task, its metric, and the form of its targets.
+"""What a model is trained for: the loss of a task, its metric, the form of its targets, and which of them count.
 
-Legend: B batch, T time steps, O outputs.
+Legend: B batch, T time steps, O outputs, D values of a target.
 """
 
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL, REGRESSION, Loss, TargetLoss
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "multilabel"]
+_IGNORED = -100
+"""The class that stands for no target, as in torch and elsewhere."""
 
 
 class Objective:
     """Loss and metric of a task.
 
-    - `"classification"`: cross-entropy over O classes; metric `acc`, the share of targets that were hit.
+    - `"classification"`: cross-entropy over O classes; metric `acc`, the share of targets that were hit. Targets of -100
+      do not count.
     - `"regression"`: mean squared error; metric `mae`, the mean absolute error. A target of O values counts once.
+    - `"multilabel"`: O yes-or-no labels, binary cross-entropy; metric `acc`, the share of labels that were hit. Labels of
+      -100 do not count.
+
+    A target, or one of its values, that is NaN does not count.
 
     Args:
-        task: One of the above.
+        task: One of the above; that of the loss if not given.
         output_size: O.
+        loss: Another loss, see `TargetLoss`.
+        default: The task where neither says one.
     """
 
-    def __init__(self, task: str, output_size: int) -> None:
-        if task not in get_args(Task):
+    def __init__(
+        self,
+        task: str | None,
+        output_size: int,
+        loss: Loss | Mapping[str, Any] | None = None,
+        default: Task = "regression",
+    ) -> None:
+        if task is not None and task not in get_args(Task):
             raise ArgumentError(f"task={task!r} is unknown: choose one of {', '.join(get_args(Task))}")
-        self.classifies, self.output_size = task == "classification", output_size
-        self.metric = "acc" if self.classifies else "mae"
+        if loss is None and task == MULTILABEL:
+            loss = "BCEWithLogitsLoss"
+        self.loss = None if loss is None else TargetLoss(loss, output_size)
+        of_loss = None if self.loss is None else self.loss.task
+        if task not in (None, of_loss) and of_loss is not None and (REGRESSION in (task, of_loss)):
+            raise ArgumentError(f"task={task} does not go with a loss for {of_loss}: leave task out")
+        self.task = of_loss or task or default
+        self.classifies, self.output_size = self.task == CLASSIFICATION, output_size
+        self.metric = "mae" if self.task == REGRESSION else "acc"
+
+    @property
+    def predicts_values(self) -> bool:
+        """Whether the outputs are values of the targets' own kind, so that they can be fed back as inputs."""
+        return self.task == REGRESSION and (self.loss is None or self.loss.plain_outputs)
+
+    @property
+    def target_size(self) -> int | None:
+        """D, or the number of classes; None where a loss of your own may take any."""
+        return self.output_size if self.loss is None or self.classifies else self.loss.target_size
+
+    def ignored(self, y: Tensor) -> Tensor | None:
+        """Of targets in any form: (the shape of y) bool, true where they do not count; None where all of a kind do."""
+        if self.task == REGRESSION:
+            return y.isnan() if y.is_floating_point() else None
+        ignored = y == _IGNORED
+        if y.is_floating_point():
+            ignored |= y.isnan()
+        if self.loss is not None and self.loss.ignore_index != _IGNORED:
+            ignored |= y == self.loss.ignore_index
+        return ignored
 
     def prepare(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
         """Brings targets to the form of the outputs and checks them.
 
         Args:
             y_hat: (..., O), where ... is (B,) or (B, T).
-            y: (...) class indices, or (..., O) values; with O = 1 the last dimension may be left out.
-            valid: (...) bool, true where the target counts; None where all do.
+            y: (...) class indices, or (..., D) values; with D = 1 the last dimension may be left out.
+            valid: (...) or (..., D) bool, true where a target, or one of its values, counts; None where all do.
 
         Returns:
-            Targets, 0 where they do not count: (...) int64 for classification, else (..., O) of the outputs' dtype.
+            Targets, 0 where they do not count: (...) int64 for classification, else (..., D) of the outputs' dtype. D is
+            O, but for `GaussianNLLLoss` and for losses of your own, which may take any.
 
         Raises:
             ArgumentError: Shape or dtype of the targets does not fit.
         """
+        places = y_hat.shape[:-1]
         if self.classifies:
-            if y.shape == (*y_hat.shape[:-1], 1):
+            if y.shape == (*places, 1):
                 y = y.squeeze(-1)
-            if y.shape != y_hat.shape[:-1] or y.is_floating_point():
+            if y.shape != places or y.is_floating_point():
+                labels = "; for several labels at once set task=multilabel" if y.shape == y_hat.shape else ""
                 raise ArgumentError(
                     f"y is {y.dtype} of shape {tuple(y.shape)}: classification takes class indices (int64) of shape "
-                    f"{tuple(y_hat.shape[:-1])}"
+                    f"{tuple(places)}{labels}"
                 )
         else:
-            if self.output_size == 1 and y.shape == y_hat.shape[:-1]:
+            size = self.target_size
+            if y.shape == places and size in (1, None):
                 y = y.unsqueeze(-1)
-            if y.shape != y_hat.shape:
+            if y.shape != (*places, y.shape[-1] if size is None else size):
                 raise ArgumentError(
-                    f"y has shape {tuple(y.shape)}: regression takes {tuple(y_hat.shape)} (output_size last)"
+                    f"y has shape {tuple(y.shape)}: {self.task} takes {(*places, size or '...')} (output_size last)"
+                    if self.loss is None or not self.loss.gaussian
+                    else f"y has shape {tuple(y.shape)}: GaussianNLLLoss takes {(*places, size)}, half of output_size"
                 )
         y = y.to(torch.int64 if self.classifies else y_hat.dtype)
         if valid is not None:
-            y = y.masked_fill(~(valid if self.classifies else valid[..., None]), 0)
+            y = y.masked_fill(~_like(valid, y), 0)
         if self.classifies and y.device.type == "cpu":  # an accelerator would have to be waited for
             low, high = int(y.min()), int(y.max())
             if low < 0 or high >= self.output_size:
@@ -74,6 +125,14 @@ class Objective:
 
     def loss_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
         """Sum of the losses of the targets that count; `y` from `prepare`, other shapes as there."""
+        return self.loss_and_weight(y_hat, y, valid)[0]
+
+    def loss_and_weight(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
+        """Sum of the losses of the targets that count, and of the targets' weights: their number, or class weights."""
+        if self.loss is not None:
+            dims = y_hat.dim() - 2
+            rows = None if valid is None else valid.flatten(0, dims)  # (N,) or (N, D)
+            return self.loss.sums(y_hat.flatten(0, dims), y.flatten(0, dims), rows)
         reduction = "sum" if valid is None else "none"
         if self.classifies:
             losses = F.cross_entropy(y_hat.flatten(0, -2), y.flatten(), reduction=reduction)  # () or (B * T,)
@@ -81,21 +140,67 @@ class Objective:
             losses = F.mse_loss(y_hat, y, reduction=reduction)  # () or (..., O)
             losses = losses if self.output_size == 1 else losses / self.output_size
         if valid is None:
-            return losses
-        counts = valid.flatten() if self.classifies else valid[..., None]
-        return torch.where(counts, losses, torch.zeros_like(losses)).sum()
+            return losses, y_hat.shape[:-1].numel()
+        counts = valid.flatten() if self.classifies else _like(valid, y)
+        return torch.where(counts, losses, torch.zeros_like(losses)).sum(), self.count(y, valid)
+
+    def count(self, y: Tensor, valid: Tensor | None) -> Tensor | float:
+        """The number of targets that count; one of D values of which some are missing counts in part."""
+        if valid is None:
+            return y.numel() if self.classifies else y.shape[:-1].numel()
+        each_value = not self.classifies and valid.dim() == y.dim()
+        return valid.sum() / y.shape[-1] if each_value else valid.sum()
 
     @torch.no_grad()
-    def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """Sum of the metric over the targets that count: how many were hit, or the absolute errors."""
-        if valid is None and not self.classifies:
+    def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor | None:
+        """Sum of the metric over the targets that count: how many were hit, or the absolute errors; None if it has none."""
+        if valid is None and self.task == REGRESSION and self.loss is None:
             return F.l1_loss(y_hat, y, reduction="sum") / self.output_size
-        scores = (y_hat.argmax(-1) == y).float() if self.classifies else (y_hat - y).abs().mean(-1)
-        return scores.sum() if valid is None else torch.where(valid, scores, torch.zeros_like(scores)).sum()
+        scores = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).abs())
+        if scores is None or valid is None:
+            return None if scores is None else scores.mean(-1).sum()
+        return torch.where(_like(valid, scores), scores, torch.zeros_like(scores)).mean(-1).sum()
 
     @torch.no_grad()
     def errors(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
         """(2, T) of outputs (B, T, O): each step's sum of squared errors or wrong classes, and number of targets."""
-        errors = (y_hat.argmax(-1) != y).float() if self.classifies else (y_hat - y).square().mean(-1).float()
-        counts = torch.ones_like(errors) if valid is None else valid.float()
-        return torch.stack(((errors * counts).sum(dim=0), counts.sum(dim=0)))
+        errors = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).square())  # (B, T, D)
+        if errors is None:
+            return y_hat.new_zeros(2, y_hat.shape[1])
+        errors = errors.float() if self.task == REGRESSION else 1 - errors
+        counts = torch.ones_like(errors) if valid is None else _like(valid, errors).expand_as(errors).to(errors)
+        return torch.stack(((errors * counts).mean(-1).sum(dim=0), counts.mean(-1).sum(dim=0)))
+
+    @torch.no_grad()
+    def predictions(self, y_hat: Tensor) -> dict[str, Tensor]:
+        """What the outputs (..., O) say.
+
+        Returns:
+            `prediction`: (...) classes, or (..., D) values or labels 0 and 1. For classes and labels also `probability`
+            (..., O), for `GaussianNLLLoss` `variance` (..., D).
+        """
+        if self.classifies:
+            return {"prediction": y_hat.argmax(-1), "probability": y_hat.softmax(-1)}
+        if self.task == MULTILABEL:
+            return {"prediction": (y_hat > 0).long(), "probability": y_hat.sigmoid()}
+        if self.loss is None:
+            return {"prediction": y_hat}
+        return {"prediction": self.loss.values(y_hat), **self.loss.more(y_hat)}
+
+    def _scores(self, y_hat: Tensor, y: Tensor, error: Callable[[Tensor, Tensor], Tensor]) -> Tensor | None:
+        """(..., D or 1) hits or errors; None where targets are not what the outputs predict."""
+        if self.classifies:
+            return (y_hat.argmax(-1) == y).float()[..., None]
+        if self.task == MULTILABEL:
+            return ((y_hat > 0) == (y > 0.5)).float() if y_hat.shape == y.shape else None
+        values = y_hat if self.loss is None else self.loss.values(y_hat)
+        return error(values, y) if values.shape == y.shape else None
+
+
+def _like(valid: Tensor, y: Tensor) -> Tensor:
+    """(...) or (..., D) bool in a shape that goes with (..., D)."""
+    if valid.dim() < y.dim():
+        return valid[..., None]
+    if valid.dim() != y.dim() or valid.shape[-1] != y.shape[-1]:
+        raise ArgumentError(f"mask has shape {tuple(valid.shape)}, y {tuple(y.shape)}: make them equal")
+    return valid

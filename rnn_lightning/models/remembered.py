@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 
+from rnn_lightning.models.losses import described, restored
 from rnn_lightning.models.plain import plain
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ def training_of(module: "SequenceModule") -> dict[str, Any]:
         "lr_interval": module.lr_interval,
         "optimizer": remember(module.optimizer, module.parameters),
         "lr_scheduler": None if scheduler is None else remember(scheduler, module.make_optimizer),
+        "loss": described(module.objective.loss),
     }
 
 
 def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, Any]) -> None:
     """Sets what `training_of` gave, but for what `load_from_checkpoint` was given; warns of what could not be kept."""
-    for name in ("tbptt", "carry_state", "lr_interval", "optimizer", "lr_scheduler"):
+    for name in ("tbptt", "carry_state", "lr_interval", "optimizer", "lr_scheduler", "loss"):
         value = saved.get(name)
         if name not in saved or name in given:
             continue
@@ -45,11 +47,14 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
             module.truncate(value)
         elif name in ("carry_state", "lr_interval"):
             setattr(module, name, value)
+        elif name == "loss" and isinstance(value, dict):
+            if restored(value):
+                module.aim(value)
         elif isinstance(value, dict) and (make := maker(value)) is not None:
             setattr(module, name, make)
         elif value is not None:
             wanted = value if isinstance(value, str) else value["name"]
-            instead = module.optimizer_name if name == "optimizer" else "none"
+            instead = {"optimizer": module.optimizer_name, "loss": "that of its task"}.get(name, "none")
             rank_zero_warn(
                 f"the checkpoint is of a run whose {name} was a {wanted} of arguments that it could not keep: a further "
                 f"fit has {instead}; give {name}=... to load_from_checkpoint"

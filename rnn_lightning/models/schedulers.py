@@ -6,11 +6,38 @@ Under manual optimisation Lightning steps no scheduler, so a module does it by t
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from lightning.pytorch.cli import LRSchedulerCallable
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ConstantLR, LinearLR, ReduceLROnPlateau, SequentialLR
 
 from rnn_lightning.errors import ArgumentError
 
 LRInterval = Literal["epoch", "batch", "step"]
+
+
+class WarmUp(SequentialLR):
+    """A linear warm-up of the learning rate, and then another scheduler: a `SequentialLR` that YAML can say.
+
+    Args:
+        optimizer: The optimizer.
+        steps: How many scheduler steps the warm-up takes; `lr_interval` says what a step is.
+        start_factor: What the learning rate is multiplied by in the first step.
+        then: Makes the scheduler that follows; the learning rate stays if not given.
+
+    Raises:
+        ArgumentError: `steps` below 1, or `then` is `ReduceLROnPlateau`, which follows a metric.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, steps: int, start_factor: float = 0.01, then: LRSchedulerCallable | None = None
+    ) -> None:
+        if steps < 1:
+            raise ArgumentError(f"WarmUp: steps={steps}, give at least 1")
+        after = ConstantLR(optimizer, factor=1.0) if then is None else then(optimizer)
+        if isinstance(after, ReduceLROnPlateau):
+            raise ArgumentError("WarmUp: then=ReduceLROnPlateau follows a metric, not steps: give another scheduler")
+        first = LinearLR(optimizer, start_factor=start_factor, total_iters=steps)
+        super().__init__(optimizer, [first, after], milestones=[steps])
 
 
 def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, valid_steps
+from rnn_lightning.models.batch import Batch, one_value, valid_steps
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.objective import Task
 from rnn_lightning.models.sequence_module import SequenceModule
@@ -15,8 +15,9 @@ from rnn_lightning.nn import Seq2SeqNet, State
 class Seq2Seq(SequenceModule):
     """Trains a `Seq2SeqNet`: one output a time step, regression unless said otherwise.
 
-    Arguments and errors are those of `SequenceModule`. Targets are `y` (B, T), or (B, T, O) for regression; those past a
-    row's length, or where the batch's `mask` is false, do not count. Under `tbptt` there is a loss on every chunk.
+    Arguments and errors are those of `SequenceModule`. Targets are `y` (B, T), or (B, T, O) for regression and labels.
+    Those past a row's length, where the batch's `mask` is false, that are NaN or the class -100 do not count. Under
+    `tbptt` there is a loss on every chunk.
     """
 
     network = Seq2SeqNet
@@ -31,10 +32,16 @@ class Seq2Seq(SequenceModule):
                 f"y has shape {tuple(y.shape)}: Seq2Seq takes one target for each of the {x.shape[1]} steps of x, "
                 "(B, T) or (B, T, O); for one target a sequence use Seq2Vec"
             )
+        mask, counts = batch.get("mask"), None if y is None else self.counting(y, 2)
+        parts = [one_value(part, 2) for part in (mask, counts) if part is not None]
+        if any(part.dim() == 3 for part in parts):
+            parts = [part if part.dim() == 3 else part[..., None] for part in parts]
+        if parts:
+            batch["mask"] = parts[0] & parts[-1]
         return batch
 
     def valid(self, chunk: Batch) -> Tensor | None:
-        """(B, T) bool, true where the target counts; None if all do."""
+        """(B, T) or (B, T, O) bool, true where the target, or one of its values, counts; None if all do."""
         return valid_steps(chunk)
 
     def read(self, output: Tensor, state: State) -> Tensor:

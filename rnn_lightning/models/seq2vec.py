@@ -17,9 +17,10 @@ from rnn_lightning.nn import Seq2VecNet, State
 class Seq2Vec(SequenceModule):
     """Trains a `Seq2VecNet`: one output a sequence, classification unless said otherwise.
 
-    Arguments and errors are those of `SequenceModule`. Targets are `y` (B,), or (B, O) for regression. The loss stands at
-    the end of each sequence, so under `tbptt` there is one backward pass and one optimizer step a batch: the gradient
-    goes back k2 steps from each row's own last step, and the steps before run without a graph, k1 at a time.
+    Arguments and errors are those of `SequenceModule`. Targets are `y` (B,), or (B, O) for regression and labels; those
+    that are NaN or the class -100 do not count. The loss stands at the end of each sequence, so under `tbptt` there is one
+    backward pass and one optimizer step a batch: the gradient goes back k2 steps from each row's own last step, and the
+    steps before run without a graph, k1 at a time.
     """
 
     network = Seq2VecNet
@@ -31,6 +32,8 @@ class Seq2Vec(SequenceModule):
         batch = super().prepare_batch(batch, needs_y)
         if batch.get("mask") is not None:
             raise ArgumentError("mask says which steps have a target, Seq2Vec has one a sequence: leave mask out")
+        if batch.get("y") is not None:
+            batch["counts"] = self.counting(batch["y"], 1)
         return batch
 
     def plan(self, batch: Batch, training: bool) -> list[Window]:
@@ -41,8 +44,8 @@ class Seq2Vec(SequenceModule):
         return end_window(batch["x"].shape[1], self.tbptt.k1, back, lengths)
 
     def valid(self, chunk: Batch) -> Tensor | None:
-        """Every row counts."""
-        return None
+        """(B,) or (B, O) bool, true where the target, or one of its values, counts; None if all do."""
+        return chunk.get("counts")
 
     def read(self, output: Tensor, state: State) -> Tensor:
         """(B, O), from the final state."""

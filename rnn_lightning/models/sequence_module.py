@@ -3,6 +3,7 @@
 Legend: B batch (rows), T time steps, I input features, O outputs.
 """
 
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -10,10 +11,14 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
+from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, check_features
+from rnn_lightning.models.batch import Batch, check_features, one_value
 from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
+from rnn_lightning.models.loop import Result
+from rnn_lightning.models.losses import Loss
+from rnn_lightning.models.metrics import Metrics
 from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.plain import plain
 from rnn_lightning.models.remembered import train_as, training_of
@@ -32,7 +37,7 @@ from rnn_lightning.nn import (
     free_run,
 )
 
-TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval")
+TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval", "loss", "metrics")
 """Arguments that say how to train. The hyperparameters are the others, those of the network: plain numbers and names."""
 
 _NETWORK = tuple(signature(RecurrentNet).parameters)
@@ -44,8 +49,9 @@ class SequenceModule(TruncatedBPTTModule):
     Args:
         input_size: Features I of each time step; from the data module on the command line.
         output_size: Outputs O, classes or values to predict; from the data module on the command line.
-        task: "classification" (cross-entropy, `acc`) or "regression" (mean squared error, `mae`); `Seq2Vec` classifies
-            and `Seq2Seq` regresses if not given.
+        task: "classification" (cross-entropy, `acc`), "regression" (mean squared error, `mae`) or "multilabel" (binary
+            cross-entropy of each output, `acc`). If not given, that of the loss; else `Seq2Vec` classifies and `Seq2Seq`
+            regresses.
         cell: "rnn", "lstm" or "gru".
         nonlinearity: "tanh" or "relu", of the RNN only.
         hidden_size: Hidden units of each layer.
@@ -64,6 +70,9 @@ class SequenceModule(TruncatedBPTTModule):
         optimizer: Makes the optimizer from the parameters; Adam with lr 0.001 if not given.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; none if not given.
         lr_interval: When the scheduler steps: after each "epoch", "batch" or optimizer "step".
+        loss: Another loss: a class of torch.nn such as HuberLoss with its arguments, or a callable (see
+            `rnn_lightning.models.losses.TargetLoss`). It is the mean over the targets that count.
+        metrics: Metrics of torchmetrics by class, for validation and test, as a list or with names of your own.
 
     Raises:
         ArgumentError: An argument out of range, or arguments that do not go together.
@@ -97,6 +106,8 @@ class SequenceModule(TruncatedBPTTModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: LRInterval = "epoch",
+        loss: torch.nn.Module | Callable[..., Tensor] | str | dict | None = None,
+        metrics: list[str | Metric] | dict[str, str | Metric] | None = None,
     ) -> None:
         super().__init__(tbptt, carry_state, lr_interval)
         if bidirectional and (tbptt is not None or carry_state):
@@ -107,7 +118,8 @@ class SequenceModule(TruncatedBPTTModule):
         self.save_hyperparameters(ignore=TRAINING)
         self.hparams.update(plain(dict(self.hparams))[0])  # numpy's numbers and the like
         self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
-        self.objective = Objective(task or self.default_task, self.hparams["output_size"])
+        self.aim(loss)
+        self.metrics = Metrics(metrics, self.objective) if metrics else None
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.lr: float | None = None  # in place of the optimizer's own; LearningRateFinder sets it
         self.optimizer_name = self._try_optimizer()
@@ -116,6 +128,13 @@ class SequenceModule(TruncatedBPTTModule):
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """The network's own `forward`: x (B, T, I) -> the outputs and the final state."""
         return self.net(x, state, lengths)
+
+    def aim(self, loss: Loss | Mapping[str, Any] | None) -> None:
+        """Sets what the model is trained for."""
+        hparams = self.hparams
+        self.objective = Objective(hparams["task"], hparams["output_size"], loss, self.default_task)
+        if self.objective.loss is not None and isinstance(self.objective.loss.call, torch.nn.Module):
+            self.criterion = self.objective.loss.call  # so that it moves with the model, and its parameters are trained
 
     # What the two modules give.
 
@@ -140,22 +159,76 @@ class SequenceModule(TruncatedBPTTModule):
 
     def check_forecast(self) -> None:
         """Raises `ArgumentError` if the model cannot feed on its own predictions."""
-        check_free_run(self.net)
-        if self.objective.classifies:
+        if self.objective.task != "regression" or self.objective.predicts_values:  # a distribution has more outputs
+            check_free_run(self.net)
+        if not self.objective.predicts_values:
             raise ArgumentError(
-                "a forecast feeds values back as inputs, classes are none: use task=regression, or leave the horizon out"
+                "a forecast feeds values back as inputs, which classes, labels and distributions are not: use "
+                "task=regression, or leave the horizon out"
             )
 
     # What truncated BPTT asks for.
 
-    def chunk_step(self, chunk: Batch, state: State | None) -> tuple[Tensor, Tensor | int, State, dict[str, Tensor]]:
+    def chunk_step(self, chunk: Batch, state: State | None) -> tuple[Tensor, Tensor | float, State, dict[str, Any]]:
         """Loss and metric of a chunk over its valid targets, and its outputs."""
         y_hat, state = self._outputs(chunk, state)
-        valid = self.valid(chunk)
-        y = self.objective.prepare(y_hat, chunk["y"], valid)
-        targets = y_hat.shape[:-1].numel() if valid is None else valid.sum()
-        more = {self.objective.metric: self.objective.score_sum(y_hat, y, valid), "prediction": y_hat}
-        return self.objective.loss_sum(y_hat, y, valid), targets, state, more
+        valid, objective = self.valid(chunk), self.objective
+        y = objective.prepare(y_hat, chunk["y"], valid)
+        loss, weight = objective.loss_and_weight(y_hat, y, valid)
+        more: dict[str, Any] = {"prediction": y_hat}
+        score = objective.score_sum(y_hat, y, valid)
+        if score is not None:  # class weights weigh in the loss only
+            more[objective.metric] = score if objective.loss is None else (score, objective.count(y, valid))
+        return loss, weight, state, more
+
+    def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:
+        """Updates the metrics that were added."""
+        if self.metrics is not None and "prediction" in result.more:  # a subclass's chunk_step may give none
+            y_hat, valid = result.more["prediction"], self.valid(chunk)
+            count = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
+            y = self.objective.prepare(y_hat, chunk["y"], valid)
+            self.metrics.update(stage, loader, len(count), y_hat, y, valid)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begins the metrics that were added anew."""
+        super().on_validation_epoch_start()
+        if self.metrics is not None:
+            self.metrics.begin("val")
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs them, before a scheduler asks for one."""
+        if self.metrics is not None:
+            self.metrics.log("val", self)
+        super().on_validation_epoch_end()
+
+    def on_test_epoch_start(self) -> None:
+        """As in validation."""
+        super().on_test_epoch_start()
+        if self.metrics is not None:
+            self.metrics.begin("test")
+
+    def on_test_epoch_end(self) -> None:
+        """As in validation."""
+        if self.metrics is not None:
+            self.metrics.log("test", self)
+        super().on_test_epoch_end()
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The names of what is logged of validation and test."""
+        return ["loss", self.objective.metric, *(self.metrics.names if self.metrics is not None else ())]
+
+    def counting(self, y: Tensor, places: int) -> Tensor | None:
+        """Which targets of a batch are there at all; None if all are.
+
+        Args:
+            y: (...) or (..., D).
+            places: How many dimensions come before D.
+        """
+        ignored = self.objective.ignored(y)
+        if ignored is None or not ignored.any():
+            return None
+        return ~one_value(ignored, places)
 
     def advance(self, chunk: Batch, state: State | None) -> State:
         """The state at a chunk's end, without the head and the losses."""
@@ -180,17 +253,15 @@ class SequenceModule(TruncatedBPTTModule):
         """The outputs for a batch, chunk by chunk.
 
         Returns:
-            `x`, `y` and `lengths` as far as the batch has them; `prediction`, class indices or values in the shape of
-            y; for classification also `probability` (..., O); with a `horizon` also `forecast` (B, horizon, O).
+            `x`, `y` and `lengths` as far as the batch has them; what `Objective.predictions` gives; with a `horizon` also
+            `forecast` (B, horizon, O).
         """
         batch, outputs, state = self._predict(batch, batch_idx, dataloader_idx)
         y_hat = outputs["prediction"]
         result = {key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}
         if self.horizon:
             result["forecast"] = self.forecast(y_hat, state, batch.get("lengths"))
-        if not self.objective.classifies:
-            return {**result, "prediction": y_hat}
-        return {**result, "prediction": y_hat.argmax(-1), "probability": y_hat.softmax(-1)}
+        return {**result, **self.objective.predictions(y_hat)}
 
     def _outputs(self, chunk: Batch, state: State | None) -> tuple[Tensor, State]:
         return self.net(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))

@@ -21,6 +21,7 @@ from rnn_lightning.models.loop import Result, run
 from rnn_lightning.models.loss_guard import LossGuard
 from rnn_lightning.models.masks import MaskTape
 from rnn_lightning.models.means import Means
+from rnn_lightning.models.one_lightning import OneLightning
 from rnn_lightning.models.plain import make_plain
 from rnn_lightning.models.plan import Span, Window, schedule, split, windows
 from rnn_lightning.models.ranks import reduce
@@ -32,7 +33,7 @@ from rnn_lightning.models.update import Pending, Update, mean_over_ranks
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
 
 
-class TruncatedBPTTModule(LightningModule):
+class TruncatedBPTTModule(OneLightning, LightningModule):
     """A LightningModule that is trained, validated and tested chunk by chunk. You write `chunk_step`; it does the rest.
 
     With `tbptt` the training runs by manual optimisation: forward over k1 steps, backward over at most k2, an optimizer
@@ -81,8 +82,8 @@ class TruncatedBPTTModule(LightningModule):
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
             chunk's end: tensors whose second-last dimension is B, or any nest of them. As a fourth, if there is more, a
-            dict: numbers are sums over the targets, logged as means (`val/NAME`); `"prediction"` (B, t, ...) is what
-            predict returns.
+            dict: numbers are sums over the targets, logged as means (`val/NAME`), a pair of numbers is a sum and what
+            it is divided by instead; `"prediction"` (B, t, ...) is what predict returns.
         """
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
@@ -136,7 +137,7 @@ class TruncatedBPTTModule(LightningModule):
             update = Update.of(self, self.tbptt)
         total = self._run(batch, batch_idx, plan, "train", self.chunk_step, see, update=update)
         targets = float(total.targets)
-        loss = mean = torch.zeros(()) if total.loss is None else total.loss.detach() / max(targets, 1.0)
+        loss = mean = torch.zeros(()) if total.loss is None else total.loss.detach() / (targets or 1.0)
         if update is not None:
             step_schedulers(self, "batch")
         else:
@@ -173,6 +174,9 @@ class TruncatedBPTTModule(LightningModule):
         """What callbacks are handed of a chunk in validation and test; tensors are joined along their last dimension."""
         return {}
 
+    def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:
+        """Called with each chunk of validation (`stage` "val") and test, of data loader number `loader`."""
+
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """The outputs for a batch, chunk by chunk, with its `x`, `y` and `lengths` as far as it has them."""
         batch, outputs, _ = self._predict(batch, batch_idx, dataloader_idx)
@@ -184,6 +188,7 @@ class TruncatedBPTTModule(LightningModule):
         def see(chunk: Batch, result: Result) -> None:
             self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
             shown.append(self.shown(chunk, result))
+            self.evaluated(chunk, result, stage, loader)
 
         self._run(batch, batch_idx, self.plan(batch, training=False), stage, self.chunk_step, see, loader)
         return _joined(shown, -1)

@@ -148,7 +148,7 @@ class Update:
         pending, targets = self.pending, self.pending.targets
         if not self.each:
             targets = reduce(self.strategy, targets, "sum")
-            self._scale_gradients((pending.divisor or 1.0) * world_size(self.strategy) / max(targets, 1.0))
+            self._scale_gradients((pending.divisor or 1.0) * world_size(self.strategy) / (targets or 1.0))
         pending.divisor = None
         if targets == 0:  # momentum alone must not move the weights
             return True

@@ -30,10 +30,11 @@ class ClassTally:
         self._wrong: list[tuple[Tensor, int, int, float]] = []  # x (T, I), truth, prediction, probability
 
     def add(self, x: Tensor, y: Tensor, probability: Tensor) -> None:
-        """Counts a batch: x (B, T, I), y (B,), probability (B, O)."""
+        """Counts a batch: x (B, T, I), y (B,), -100 where there is none, probability (B, O)."""
         sure, prediction = probability.max(-1)
         size = len(self.counts)
-        y = y.flatten()
+        y, known = y.flatten(), y.flatten() >= 0
+        x, y, sure, prediction = (part[known] for part in (x, y, sure, prediction))
         self.counts += torch.bincount(y * size + prediction, minlength=size * size).view(size, size)
         room = self.mistakes - len(self._wrong)
         for row in (prediction != y).nonzero().flatten()[:room].tolist() if room > 0 else ():

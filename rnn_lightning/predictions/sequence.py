@@ -42,7 +42,8 @@ class ShownSequence:
         if "y" in row:
             y = (row["y"] if row["y"].dim() == 3 else row["y"][..., None]).float()  # (1, T, O)
             valid = valid_steps(row)
-            self.y = (y if valid is None else y.masked_fill(~valid[..., None], float("nan")))[0, :steps]
+            valid = valid if valid is None or valid.dim() == 3 else valid[..., None]
+            self.y = (y if valid is None else y.masked_fill(~valid, float("nan")))[0, :steps]
         self.next_input = bool(getattr(data, "predicts_next_input", False))
         self.t = torch.arange(steps + ahead + 1)
         self.inputs = torch.full((steps + ahead + 1, self.x.shape[1]), float("nan"))

@@ -21,7 +21,9 @@ Prediction: TypeAlias = dict[str, Tensor]
 
 def one_output_a_step(prediction: Prediction) -> bool:
     """Whether the outputs have a time dimension."""
-    return prediction["prediction"].dim() - int("probability" not in prediction) == 2
+    values, x = prediction["prediction"], prediction["x"]
+    classes = "probability" in prediction and values.dim() < prediction["probability"].dim()
+    return values.dim() - int(not classes) == 2 and values.shape[1] == x.shape[1]
 
 
 class PredictionTable:
@@ -75,7 +77,7 @@ def merge_tables(parts: Sequence[Path], path: Path) -> None:
 def _columns(prediction: Prediction) -> dict[str, Tensor]:
     """The columns' tensors, each (B, width) for one output a sequence, (B, T, width) for one a step."""
     per_step = one_output_a_step(prediction)
-    names = ("x", "y", "prediction", "probability") if per_step else ("y", "prediction", "probability")
+    names = (*(["x"] if per_step else []), "y", "prediction", "probability", "variance")
     present = {name: prediction[name] for name in names if name in prediction}
     return {name: values if values.dim() == 2 + per_step else values[..., None] for name, values in present.items()}
 

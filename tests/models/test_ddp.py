@@ -69,22 +69,36 @@ def sgd(parameters):
     return torch.optim.SGD(parameters, 0.1)
 
 
+def errors(y_hat, y):
+    """A loss of one's own, a mean."""
+    return (y_hat - y).abs().mean()
+
+
+WEIGHTED = torch.nn.CrossEntropyLoss(weight=torch.tensor([0.1, 3.0], dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
-    ("model", "step_every"),
+    ("model", "step_every", "loss"),
     [
-        (RankedSeq2Seq, "chunk"),
-        pytest.param(RankedSeq2Seq, 2, marks=pytest.mark.slow),
-        (RankedSeq2Vec, "batch"),
-        pytest.param(RankedSeq2Seq, "batch", marks=pytest.mark.slow),
-        pytest.param(RankedSeq2Seq, None, marks=pytest.mark.slow),
-        pytest.param(RankedSeq2Vec, "chunk", marks=pytest.mark.slow),
+        (RankedSeq2Seq, "chunk", None),
+        pytest.param(RankedSeq2Seq, 2, None, marks=pytest.mark.slow),
+        (RankedSeq2Vec, "batch", None),
+        pytest.param(RankedSeq2Seq, "batch", None, marks=pytest.mark.slow),
+        pytest.param(RankedSeq2Seq, None, None, marks=pytest.mark.slow),
+        pytest.param(RankedSeq2Vec, "chunk", None, marks=pytest.mark.slow),
+        (RankedSeq2Vec, None, WEIGHTED),
+        pytest.param(RankedSeq2Vec, "batch", WEIGHTED, marks=pytest.mark.slow),
+        pytest.param(RankedSeq2Seq, 2, errors, marks=pytest.mark.slow),
+        pytest.param(RankedSeq2Seq, "chunk", "HuberLoss", marks=pytest.mark.slow),
     ],
 )
-def test_two_processes_take_the_steps_of_one_on_the_joined_batch(model, step_every, tmp_path):
+def test_two_processes_take_the_steps_of_one_on_the_joined_batch(model, step_every, loss, tmp_path):
     for devices in (2, 1):
         torch.manual_seed(0)
         tbptt = TruncatedBPTT(3, 5, step_every, gradient_clip_val=0.5) if step_every else None
-        module = model(1, 1 if model is RankedSeq2Seq else 2, cell="gru", hidden_size=4, tbptt=tbptt, optimizer=sgd)
+        module = model(
+            1, 1 if model is RankedSeq2Seq else 2, cell="gru", hidden_size=4, tbptt=tbptt, optimizer=sgd, loss=loss
+        )
         module.folder = str(tmp_path)
         Trainer(
             accelerator="cpu",

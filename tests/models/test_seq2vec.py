@@ -54,7 +54,7 @@ def test_the_gradient_goes_back_k2_steps_from_each_rows_own_end(cell, lengths, k
 def evaluated(module, data):
     """The outputs and the final state in evaluation."""
     with torch.no_grad():
-        _, outputs, state = module._predict(data, 0)
+        _, outputs, state = module._predict(data, 0, 0)
     return outputs["prediction"], state
 
 

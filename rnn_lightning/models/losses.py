@@ -1,0 +1,267 @@
+"""`TargetLoss`: a loss of torch.nn or of your own, target by target, so that it can be weighted like the built-in ones.
+
+Legend: N targets that count, O outputs, D values of a target.
+"""
+
+import copy
+import importlib
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.plain import plain
+
+Loss: TypeAlias = nn.Module | Callable[..., Tensor] | str
+"""A loss of torch.nn or of your own, or its name."""
+
+CLASSIFICATION, REGRESSION, MULTILABEL = "classification", "regression", "multilabel"
+_TASKS: dict[type[nn.Module], str] = {
+    nn.CrossEntropyLoss: CLASSIFICATION,
+    nn.MultiMarginLoss: CLASSIFICATION,
+    nn.BCEWithLogitsLoss: MULTILABEL,
+    nn.MultiLabelSoftMarginLoss: MULTILABEL,
+    nn.MSELoss: REGRESSION,
+    nn.L1Loss: REGRESSION,
+    nn.SmoothL1Loss: REGRESSION,
+    nn.HuberLoss: REGRESSION,
+    nn.PoissonNLLLoss: REGRESSION,
+    nn.GaussianNLLLoss: REGRESSION,
+}
+_INSTEAD = {
+    nn.NLLLoss: "it takes log-probabilities, the network's outputs are logits: use CrossEntropyLoss",
+    nn.BCELoss: "it takes probabilities, the network's outputs are logits: use BCEWithLogitsLoss",
+}
+_SMALLEST_VARIANCE = 1e-6
+"""Of `GaussianNLLLoss`; torch's own `eps` clamps without a gradient."""
+
+
+class TargetLoss:
+    """Sums a loss over the targets that count, and says how much they weigh together.
+
+    A loss with an argument or attribute `reduction` is called with "none", so that it gives one value a target. Any other
+    gets the targets that count and returns their mean, or one value each. The mean over all targets, chunks and devices
+    is then that of the loss at once over all of them; so with the class weights of `CrossEntropyLoss`, by whose sum
+    torch's own mean divides, too.
+
+    `GaussianNLLLoss` reads 2 D outputs: D means, then D numbers whose softplus is the variance.
+
+    Args:
+        loss: An object or a class of torch.nn's losses, its name, a dict with `class_path` and `init_args`, the import
+            path of a function, or a callable from outputs (N, O) and targets, (N,) classes or (N, D) values.
+        output_size: O.
+
+    Attributes:
+        call: What is called.
+        task: The task that the loss is for, or None if it may be any.
+
+    Raises:
+        ArgumentError: There is no such loss, or it does not go with outputs and targets.
+    """
+
+    def __init__(self, loss: "Loss | Mapping[str, Any]", output_size: int) -> None:
+        self.call: Any = _found(loss)
+        self.output_size = output_size
+        self.options: dict[str, str] = {}
+        if isinstance(self.call, nn.Module):
+            self.call = copy.deepcopy(self.call)  # it is changed here, and belongs to somebody else
+            _make_ready(self.call, output_size)
+        elif "reduction" in _parameters(self.call):
+            self.options = {"reduction": "none"}
+        self.task = next((task for cls, task in _TASKS.items() if isinstance(self.call, cls)), None)
+        self.gaussian = isinstance(self.call, nn.GaussianNLLLoss)
+        if self.task is not None:
+            self._try()
+        self.ignore_index: int = getattr(self.call, "ignore_index", -100)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return getattr(self.call, "__name__", type(self.call).__name__)
+
+    @property
+    def target_size(self) -> int | None:
+        """D, where targets are values; None where the loss may take any."""
+        if self.gaussian:
+            return self.output_size // 2
+        return None if self.task is None else self.output_size
+
+    @property
+    def plain_outputs(self) -> bool:
+        """Whether the outputs are values as the targets are."""
+        return self.task == REGRESSION and not self.gaussian and not self._log_rates
+
+    def values(self, y_hat: Tensor) -> Tensor:
+        """The outputs as predictions of the targets' values: the mean of a distribution, otherwise they themselves."""
+        if self.gaussian:
+            return y_hat[..., : self.output_size // 2]
+        return y_hat.exp() if self._log_rates else y_hat
+
+    def more(self, y_hat: Tensor) -> dict[str, Tensor]:
+        """What else the outputs say: of `GaussianNLLLoss` the `variance` of each value."""
+        return {"variance": self._variance(y_hat)} if self.gaussian else {}
+
+    def sums(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
+        """The sum of the losses over the targets that count, and the sum of their weights.
+
+        Args:
+            y_hat: (N, O).
+            y: (N,) classes or (N, D) values.
+            valid: (N,) or (N, D) bool, true where a target, or one of its values, counts; None where all do.
+        """
+        if valid is not None:
+            some = valid if valid.dim() == 1 else valid.any(-1)
+            y_hat, y, valid = y_hat[some], y[some], None if valid.dim() == 1 else valid[some]
+        if len(y) == 0:
+            return y_hat.flatten()[:0].sum(), 0.0
+        losses = self._losses(y_hat, y)
+        if valid is not None and losses.shape != y.shape:  # one value a target: those that lack a value can't be taken
+            return self.sums(y_hat, y, valid.all(-1))
+        if losses.dim() == 0:  # the mean of all
+            return losses * len(y), float(len(y))
+        if losses.shape[0] != len(y):
+            raise ArgumentError(
+                f"loss={self.name} gave shape {tuple(losses.shape)} for {len(y)} targets: return their mean, or one value "
+                "for each"
+            )
+        if valid is not None:
+            return losses[valid].sum() / y.shape[-1], valid.sum() / y.shape[-1]
+        return losses.sum() / losses[0].numel(), self._weight(y)
+
+    def _try(self) -> None:
+        """Calls one of torch's losses once, so that wrong arguments show before any work is done."""
+        place = next(self.call.buffers(), torch.zeros(()))
+        y_hat = torch.zeros(1, self.output_size, dtype=place.dtype, device=place.device)
+        y = torch.zeros(1, dtype=torch.int64) if self.task == CLASSIFICATION else torch.zeros(1, self.target_size or 1)
+        try:
+            self._losses(y_hat, y.to(place.device))
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ArgumentError(f"loss={self.name} does not go with {self.output_size} outputs: {error}") from error
+
+    def _losses(self, y_hat: Tensor, y: Tensor) -> Tensor:
+        if self.gaussian:
+            return self.call(self.values(y_hat), y, self._variance(y_hat))
+        return self.call(y_hat, y, **self.options)
+
+    def _variance(self, y_hat: Tensor) -> Tensor:
+        return F.softplus(y_hat[..., self.output_size // 2 :]) + _SMALLEST_VARIANCE
+
+    @property
+    def _log_rates(self) -> bool:
+        return isinstance(self.call, nn.PoissonNLLLoss) and self.call.log_input
+
+    def _weight(self, y: Tensor) -> Tensor | float:
+        weight = getattr(self.call, "weight", None)
+        if isinstance(self.call, nn.CrossEntropyLoss) and weight is not None:
+            return weight[y].sum()
+        return float(len(y))
+
+
+def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
+    """A loss in plain values, for a checkpoint: torch's with its arguments, of any other only its name."""
+    if loss is None:
+        return None
+    cls, call = type(loss.call), loss.call
+    if getattr(nn, cls.__name__, None) is not cls:
+        return loss.name
+    names = (name for name in signature(cls).parameters if name not in ("size_average", "reduce", "reduction"))
+    arguments, lost = plain({name: getattr(call, name) for name in names if hasattr(call, name)})
+    return loss.name if lost else {"class_path": f"torch.nn.{cls.__name__}", "init_args": arguments}
+
+
+def restored(saved: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What `described` gave, if it is one of torch's losses: a checkpoint makes no other code run."""
+    home, _, name = str(saved.get("class_path")).rpartition(".")
+    return saved if home == "torch.nn" and _is_torchs(name) else None
+
+
+def _is_torchs(name: str) -> bool:
+    cls = getattr(nn.modules.loss, name, None)
+    return isinstance(cls, type) and issubclass(cls, nn.Module) and name.endswith("Loss")
+
+
+def _found(loss: Any) -> Any:
+    arguments: Mapping[str, Any] = {}
+    if isinstance(loss, Mapping):
+        loss, arguments = loss.get("class_path"), loss.get("init_args") or {}
+    if isinstance(loss, str):
+        loss = _by_name(loss)
+    if isinstance(getattr(loss, "func", loss), type):  # a class, or a partial of one
+        try:
+            loss = loss(**{name: _as_tensor(name, value) for name, value in arguments.items()})
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ArgumentError(
+                f"loss cannot be made ({error}): give a class of torch.nn with its arguments"
+            ) from error
+    elif arguments:
+        raise ArgumentError(f"loss has init_args {sorted(arguments)}: they are for a class, not for a function")
+    if not callable(loss):
+        raise ArgumentError(f"loss={loss!r}: give a loss of torch.nn such as HuberLoss, or a callable")
+    for cls, instead in _INSTEAD.items():
+        if isinstance(loss, cls):
+            raise ArgumentError(f"loss={type(loss).__name__}: {instead}")
+    return loss
+
+
+def _by_name(name: str) -> Any:
+    if _is_torchs(name):
+        return getattr(nn, name)
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArgumentError(
+            f"loss={name!r} is not found: give the name of a loss of torch.nn such as HuberLoss, or the import path of a "
+            "class or function"
+        ) from error
+
+
+def _make_ready(loss: nn.Module, output_size: int) -> None:
+    """Sets a module to one value a target; its buffers are settings, so they stay out of checkpoints."""
+    if hasattr(loss, "reduction"):
+        setattr(loss, "reduction", "none")  # noqa: B010  # mypy knows modules' attributes as tensors only
+    wanted = [p for p in _parameters(loss.forward).values() if p.default is Parameter.empty and p.kind in _POSITIONAL]
+    if len(wanted) > 2 and not isinstance(loss, nn.GaussianNLLLoss):
+        raise ArgumentError(
+            f"loss={type(loss).__name__} takes {', '.join(p.name for p in wanted)}: a loss takes outputs and targets"
+        )
+    for module in loss.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            whole = buffer.float() if not buffer.is_floating_point() and name in _WEIGHTS else buffer
+            module.register_buffer(name, whole, persistent=False)
+    for name in _WEIGHTS:
+        weight = getattr(loss, name, None)
+        if type(loss) in _TASKS and isinstance(weight, Tensor) and weight.numel() not in (output_size, 1):
+            raise ArgumentError(
+                f"loss.{name} has {weight.numel()} values, output_size is {output_size}: give one for each output"
+            )
+    if isinstance(loss, nn.CrossEntropyLoss) and loss.weight is not None and loss.weight.numel() != output_size:
+        raise ArgumentError(f"loss.weight has 1 value, output_size is {output_size}: give one for each class")
+    if isinstance(loss, nn.GaussianNLLLoss) and output_size % 2:
+        raise ArgumentError(
+            f"loss=GaussianNLLLoss with output_size={output_size}: it needs two outputs for each value to predict, its "
+            "mean and its variance; give an even output_size"
+        )
+
+
+_WEIGHTS = ("weight", "pos_weight")
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _as_tensor(name: str, value: Any) -> Any:
+    return (
+        torch.tensor(value, dtype=torch.get_default_dtype())
+        if name in _WEIGHTS and value is not None and not (isinstance(value, Tensor))
+        else value
+    )
+
+
+def _parameters(call: Callable[..., Any]) -> Mapping[str, Parameter]:
+    try:
+        return signature(call).parameters
+    except (TypeError, ValueError):  # some built-in functions have none
+        return {}

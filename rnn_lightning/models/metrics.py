@@ -1,0 +1,156 @@
+"""`Metrics`: metrics of torchmetrics beside a model's own, over all targets of a validation or test that count."""
+
+import copy
+import importlib
+import warnings
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Any, TypeAlias
+
+import torch
+import torchmetrics
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL
+from rnn_lightning.models.objective import Objective
+from rnn_lightning.models.ranks import gather
+
+_ALL = -1
+"""In place of a loader: all of them together."""
+
+Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Metric | str | Mapping[str, Any]]
+"""Metrics, or names of torchmetrics' classes; as a mapping with names of one's own."""
+
+
+class Metrics(nn.Module):
+    """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`; of several loaders also of each.
+
+    A metric gets the predictions and the targets that count: probabilities (N, O) and classes (N,), probabilities (N, O)
+    and labels (N, O), or values (N, D) and values (N, D), (N,) where D is 1. A target of which a value is missing is left
+    out.
+
+    Args:
+        metrics: Objects or classes of torchmetrics, their names or import paths, or dicts with `class_path` and
+            `init_args`. Arguments such as `num_classes` and `task` that are missing follow from the objective. A metric is
+            logged under its class's name, or its key.
+        objective: The model's.
+
+    Raises:
+        ArgumentError: There is no such metric, it cannot be made, or two have one name.
+    """
+
+    def __init__(self, metrics: Named, objective: Objective) -> None:
+        super().__init__()
+        pairs = metrics.items() if isinstance(metrics, Mapping) else [(None, metric) for metric in metrics]
+        made: dict[str, Metric] = {}
+        for key, metric in pairs:
+            name, found = _found(metric, objective)
+            name = name if key is None else key
+            if name in made or name in ("loss", objective.metric):
+                raise ArgumentError(f"metrics has {name} twice: give a mapping, with a name for each")
+            made[name] = found
+        self.names = list(made)
+        self._objective = objective
+        self._fresh = nn.ModuleDict({f"metric {i}": metric for i, metric in enumerate(made.values())})
+        self._running = nn.ModuleDict()  # by stage and loader
+
+    def begin(self, stage: str) -> None:
+        """Begins a stage anew."""
+        for place in [place for place in self._running if place.startswith(f"{stage} ")]:
+            del self._running[place]
+
+    @torch.no_grad()
+    def update(self, stage: str, loader: int, loaders: int, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> None:
+        """Adds a chunk of one of a stage's `loaders`: outputs (..., O), targets as `Objective.prepare` gives them."""
+        if valid is not None:
+            rows = valid if self._objective.classifies or valid.dim() < y.dim() else valid.all(-1)
+            y_hat, y = y_hat[rows], y[rows]
+        if len(y) == 0:
+            return
+        found = self._objective.predictions(y_hat)
+        given = found.get("probability", found["prediction"]).flatten(0, y_hat.dim() - 2)  # (N, O or D)
+        y = y.flatten(0, y_hat.dim() - 2)  # (N,) or (N, D)
+        if y.dim() == 2 and y.shape == given.shape and y.shape[-1] == 1:
+            given, y = given[:, 0], y[:, 0]
+        for place in (loader,) if loaders == 1 else (loader, _ALL):
+            for metric in self._at(stage, place):
+                metric.update(given, y.long() if self._objective.task == MULTILABEL else y)
+
+    def log(self, stage: str, module: LightningModule) -> None:
+        """Logs a stage's metrics, over all ranks."""
+        ours = [int(key.split()[1]) for key in self._running if key.startswith(f"{stage} ")]
+        places = sorted({place for rank in gather(module.trainer.strategy, ours) for place in rank})
+        for place in places:
+            of = f"/loader_{place}" if len(places) > 1 and place != _ALL else ""
+            for name, metric in zip(self.names, self._at(stage, place), strict=True):
+                with warnings.catch_warnings():  # this rank may have had no target, others had
+                    warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
+                    value = metric.compute()
+                for label, number in _numbers(name, value):
+                    module.log(f"{stage}/{label}{of}", number, sync_dist=True)
+
+    def _at(self, stage: str, place: int) -> Any:
+        key = f"{stage} {place}"
+        if key not in self._running:
+            self._running[key] = copy.deepcopy(self._fresh).train()  # Lightning warns of modules that are not
+        running: Any = self._running[key]
+        return running.values()
+
+
+def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
+    """What of a metric's value can be logged: a number, or one for each class or name."""
+    if isinstance(value, Mapping):
+        return [pair for key, part in value.items() for pair in _numbers(f"{name}_{key}", part)]
+    value = torch.as_tensor(value)
+    if value.dim() == 0:
+        return [(name, value.float())]
+    if value.dim() == 1:
+        return [(f"{name}_{i}", part.float()) for i, part in enumerate(value)]
+    rank_zero_warn(f"metrics.{name} is of shape {tuple(value.shape)}: only numbers, and one a class, are logged")
+    return []
+
+
+def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
+    """A metric's name, and the metric."""
+    arguments: dict[str, Any] = {}
+    if isinstance(metric, Mapping):
+        arguments, metric = dict(metric.get("init_args") or {}), metric.get("class_path")
+    if isinstance(metric, str):
+        metric = _by_name(metric)
+    if isinstance(metric, Metric) and not arguments:
+        return type(metric).__name__, copy.deepcopy(metric)
+    if not isinstance(metric, type):
+        raise ArgumentError(f"metrics has {metric!r}: give a metric of torchmetrics, or its name")
+    name = metric.__name__
+    try:
+        found = metric(**{**_following(metric, objective), **arguments})
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"metrics.{name} cannot be made ({error}): give it as class_path and init_args") from error
+    if not isinstance(found, Metric):
+        raise ArgumentError(f"metrics has {name}: that is no metric of torchmetrics")
+    return name, found
+
+
+def _following(cls: type, objective: Objective) -> dict[str, Any]:
+    """The arguments of a metric that follow from what is predicted."""
+    size = objective.target_size
+    task = "multiclass" if objective.task == CLASSIFICATION else "multilabel"
+    known = {"task": task, "num_classes": size, "num_labels": size}
+    return {name: value for name, value in known.items() if name in signature(cls).parameters}
+
+
+def _by_name(name: str) -> Any:
+    homes = [torchmetrics, torchmetrics.classification, torchmetrics.regression]
+    module, _, attribute = name.rpartition(".")
+    try:
+        homes = [importlib.import_module(module)] if module else homes
+    except ImportError:
+        homes = []
+    found = next((getattr(home, attribute) for home in homes if hasattr(home, attribute)), None)
+    if found is None:
+        raise ArgumentError(f"metrics has {name!r}: there is no such metric of torchmetrics, and no such import path")
+    return found

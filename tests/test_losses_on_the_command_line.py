@@ -1,0 +1,115 @@
+"""What docs/losses.md shows, from the command line to a checkpoint and an export."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rnn_lightning import hub
+from rnn_lightning.cli import main
+from rnn_lightning.models import Seq2Seq
+
+DOCS = (Path(__file__).parents[1] / "docs" / "losses.md").read_text()
+SHORT = [
+    "--trainer.max_epochs=2",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+SINE = ["--data=SyntheticSine", "--data.steps_per_epoch=4", "--data.eval_windows=20"]
+
+
+@pytest.fixture(autouse=True)
+def _folder(own_folder, monkeypatch):
+    monkeypatch.syspath_prepend(str(own_folder))
+
+
+def test_the_yaml_of_the_docs(capsys):
+    """Warm-up, loss and metric are what the run used."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.S)
+    Path("huber.yaml").write_text(text.replace("steps: 100", "steps: 4").replace("T_max: 5000", "T_max: 4"))
+    main(["fit", "--config=huber.yaml", *SINE, *SHORT, "--trainer.log_every_n_steps=1"])
+    events = EventAccumulator("runs/huber/version_0")
+    events.Reload()
+    rates = [event.value for event in events.Scalars("train/lr")]
+    expected = [0.0002575, 0.000505, 0.0007525, 0.001, 0.000853553, 0.0005, 0.000146447, 0.0]  # after each step
+    assert rates == pytest.approx(expected, abs=1e-6)
+    assert "val/rmse" in events.Tags()["scalars"]
+    module = Seq2Seq.load_from_checkpoint("runs/huber/version_0/checkpoints/best.ckpt", lr_scheduler=None)
+    assert module.criterion.delta == 0.5
+    assert "test/rmse" in capsys.readouterr().out
+    main(["test", "--ckpt_path=runs/huber/version_0/checkpoints/best.ckpt", *SHORT])
+    assert "test/rmse" in capsys.readouterr().out
+
+
+def test_a_gaussian_has_two_outputs_for_each_value(fail, capsys):
+    gaussian = ["--model=Seq2Seq", "--model.loss=GaussianNLLLoss", *SINE, *SHORT, "--name=g"]
+    assert "two outputs for each value" in fail("fit", *gaussian)
+    assert not Path("runs").exists()
+    main(["fit", *gaussian, "--model.output_size=2"])
+    best = "--ckpt_path=runs/g/version_0/checkpoints/best.ckpt"
+    main(["test", best, *SHORT])
+    main(["predict", best, *SHORT])
+    assert Path("runs/g/version_0/predictions.csv").read_text().startswith("sequence,step,x_0,y,prediction,variance\n")
+    main(["export", best, "--output=out", "--onnx=false"])
+    assert hub.load_exported("out").head.out_features == 2
+    assert "feeds values back" in fail("predict", best, *SHORT, "--horizon=3")
+
+
+def test_the_function_of_the_docs(capsys):
+    (text,) = re.findall(r"```python\n(.*?)```", DOCS, re.S)
+    Path("my_losses.py").write_text(text)
+    quantiles = ["--model=Seq2Seq", "--model.loss=my_losses.quantiles", "--model.output_size=3", "--name=q"]
+    main(["fit", *quantiles, *SINE, *SHORT])
+    saved = yaml.safe_load(Path("runs/q/version_0/config.yaml").read_text())["model"]["init_args"]
+    assert (saved["loss"], saved["output_size"]) == ("my_losses.quantiles", 3)
+    main(["test", *quantiles, *SINE, *SHORT, "--ckpt_path=best"])
+    assert "test/loss" in capsys.readouterr().out
+
+
+DATA = """
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+
+class Labels(LightningDataModule):
+    def __init__(self):
+        super().__init__()
+        self.input_size, self.output_size = 2, 3
+
+    def train_dataloader(self):
+        return DataLoader([{"x": torch.randn(4, 5, 2), "y": self.targets()} for _ in range(3)], batch_size=None)
+
+    def targets(self):
+        return torch.randint(2, (4, 3)).float()
+
+    val_dataloader = test_dataloader = predict_dataloader = train_dataloader
+
+
+class Classes(Labels):
+    def targets(self):
+        return torch.tensor([0, 1, 2, -100])
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "loss", "metric"),
+    [
+        ("Labels", ["--model.loss=BCEWithLogitsLoss", "--model.loss.pos_weight=[1, 2, 3]"], "MultilabelF1Score"),
+        ("Classes", ["--model.loss=CrossEntropyLoss", "--model.loss.weight=[1, 2, 3]"], "MulticlassF1Score"),
+    ],
+)
+def test_weights_as_a_list(data, loss, metric, capsys):
+    Path(f"weights_{data}.py").write_text(DATA)
+    run = ["--model=Seq2Vec", f"--data=weights_{data}.{data}", *loss, f"--model.metrics=[{metric}]", "--name=w"]
+    main(["fit", *run, *SHORT])
+    main(["predict", *run, *SHORT, "--ckpt_path=best"])
+    saved = torch.load("runs/w/version_0/checkpoints/best.ckpt", weights_only=True)
+    arguments = saved["training"]["loss"]["init_args"].values()
+    (weights,) = [value for value in arguments if isinstance(value, torch.Tensor)]
+    assert weights.tolist() == [1, 2, 3]
+    assert f"test/{metric}" in capsys.readouterr().out

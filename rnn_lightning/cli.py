@@ -31,6 +31,7 @@ from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fai
 from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, PeriodicCheckpoint, PredictionWriter, progress
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
+from rnn_lightning.fitted import KEY, takes_fitted
 from rnn_lightning.models import SequenceModule, TruncatedBPTT
 from rnn_lightning.saved import read_checkpoint
 
@@ -50,6 +51,8 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, **kwargs)
         config = config.clone()
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
+        if KEY in config.data.get("init_args", {}):
+            config.data.init_args[KEY] = None  # that stands in the checkpoints
         self._text = parser.dump(config, skip_unset=False)
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
         del self.parser, self.config  # what is left can be pickled for spawned processes
@@ -146,6 +149,8 @@ class CLI(LightningCLI):
         if subcommand == "export":
             return
         arguments = config.model.get("init_args", {})
+        if self.checkpoint is not None and takes_fitted(_class(config.data.class_path)):
+            config.data.init_args[KEY] = read_checkpoint(self.checkpoint).get(KEY)  # nothing is fitted again
         if self.checkpoint is not None and arguments.get("weights") is not None:
             arguments.weights = None  # the checkpoint has all of them
         if subcommand != "fit" and self.checkpoint is None and arguments.get("weights") is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.fitted import KEY
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 from rnn_lightning.saved import load_network, read_description, save_network
 
@@ -39,11 +40,11 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
         raise ArgumentError(f"--output {output} is there already: give a new or an empty folder")
     if onnx and importlib.util.find_spec("onnx") is None:
         raise ArgumentError("the ONNX file needs the package onnx: pip install onnx, or give --onnx=false")
-    net, arguments = load_network(ckpt_path), read_description(ckpt_path)["arguments"]
+    net, description = load_network(ckpt_path), read_description(ckpt_path)
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
-        save_network(net, arguments, beside, NAME)
+        save_network(net, description["arguments"], beside, NAME, description.get(KEY))
         if onnx:
             write_onnx(net, beside / f"{NAME}.onnx")
         beside.chmod(0o755)  # mkdtemp's folder is for its maker alone

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim import LBFGS
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.fitted import add_fitted
 from rnn_lightning.models.batch import Batch, as_batch, cut, describe
 from rnn_lightning.models.carry import CarriedStates
 from rnn_lightning.models.epochs import Epochs
@@ -339,7 +340,9 @@ class TruncatedBPTTModule(LightningModule):
             self.resume.load(self._trainer, checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the state of every process; makes all that is in the checkpoint plain, and says what can't be."""
+        """Adds the state of every process and what the data has fitted; makes all plain, and says what can't be."""
+        if self._trainer is not None:
+            add_fitted(checkpoint, getattr(self._trainer, "datamodule", None))
         self.resume.save(self, checkpoint)
         values, lost = plain(checkpoint)
         if values is not checkpoint:

@@ -20,6 +20,7 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import write_atomically
 from rnn_lightning.fitted import KEY
+from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
 
 NETWORKS: dict[str, type[RecurrentNet]] = {cls.__name__: cls for cls in (Seq2VecNet, Seq2SeqNet)}
@@ -66,6 +67,12 @@ def save_network(
         if other != path:
             other.unlink()
     return path
+
+
+def load_module(path: str | Path) -> RecurrentNet | Forecaster:
+    """As `load_network`; a network that was trained on a `TimeSeries` comes in a `Forecaster`."""
+    net, fitted = load_network(path), read_description(path).get(KEY, {})
+    return Forecaster(net, fitted) if fitted.get("kind") == "series" else net
 
 
 def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.forecasts.calendar import calendar_features
 from rnn_lightning.forecasts.scaling import carry_forward, lagged, scaling_of
+from rnn_lightning.nn.dropout import DropoutMasks
 from rnn_lightning.nn.networks import RecurrentNet
 from rnn_lightning.nn.state import State
 
@@ -90,6 +91,7 @@ class Forecaster(nn.Module):
         state: ForecastState | None = None,
         shift: Tensor | None = None,
         scale: Tensor | None = None,
+        masks: DropoutMasks | None = None,
     ) -> tuple[Tensor, ForecastState]:
         """Predicts each step's next one.
 
@@ -100,6 +102,7 @@ class Forecaster(nn.Module):
             shift: (C,) or (B, C). If not given, that of the fit if there was one series; else, like `scale`, that of the
                 history `y`.
             scale: As `shift`.
+            masks: The network's dropout masks, if it is in training mode; see `RecurrentNet.sample_masks`.
 
         Returns:
             The predictions (B, T, C), one step after those of `y`, or without a state (B, T - L, C); and the state.
@@ -125,7 +128,7 @@ class Forecaster(nn.Module):
         if known is not None and self.known_names:
             parts.append((known[:, known.shape[1] - steps :].to(z) - self.known_shift.to(z)) / self.known_scale.to(z))
         x = torch.cat(parts, dim=-1).to(self.net.head.weight.dtype)
-        out, hidden = self.net(x, None if state is None else state[0])
+        out, hidden = self.net(x, None if state is None else state[0], None, masks)
         y_hat = lagged(filled, self.lags, self.lead, ahead=1) + shift + scale * out.to(y.dtype)
         return y_hat, (hidden, filled[:, filled.shape[1] - self.lead :])
 
@@ -136,9 +139,10 @@ class Forecaster(nn.Module):
         state: ForecastState,
         shift: Tensor | None = None,
         scale: Tensor | None = None,
+        masks: DropoutMasks | None = None,
     ) -> tuple[Tensor, ForecastState]:
         """One time step of a stream: y (B, C) and known (B, K) -> the prediction (B, C) of the next, and the state."""
-        y_hat, state = self(y[:, None], None if known is None else known[:, None], state, shift, scale)
+        y_hat, state = self(y[:, None], None if known is None else known[:, None], state, shift, scale, masks)
         return y_hat[:, 0], state
 
     @torch.no_grad()
@@ -149,6 +153,7 @@ class Forecaster(nn.Module):
         known: Tensor | None = None,
         shift: Tensor | None = None,
         scale: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         """Goes on from a history, each prediction being the next value.
 
@@ -158,6 +163,7 @@ class Forecaster(nn.Module):
             known: (B, T + steps - 1, K), from the second step of `y` to the last of the forecast; needed if K > 0.
             shift: As in `forward`.
             scale: As in `forward`.
+            noise: (B, steps, C), added to each step's prediction before it is the next value.
 
         Returns:
             (B, steps, C).
@@ -170,10 +176,15 @@ class Forecaster(nn.Module):
             raise ArgumentError(f"known has {known.shape[1]} steps: give {history + steps - 1}, history and forecast")
         if shift is None or scale is None:
             shift, scale = self._scaling(y, False, shift, scale)
-        y_hat, state = self(y, None if known is None else known[:, :history], None, shift, scale)
-        forecast = [y_hat[:, -1]]
-        for at in range(history, history + steps - 1):
-            y_hat, state = self.step(forecast[-1], None if known is None else known[:, at], state, shift, scale)
+        masks = self.net.sample_masks(len(y)) if self.net.training and self.net.layers.variational else None
+        y_hat, state = self(y, None if known is None else known[:, :history], None, shift, scale, masks)
+        y_hat = y_hat[:, -1]
+        forecast = []
+        for at in range(steps):
+            if at:
+                of_step = None if known is None else known[:, history + at - 1]
+                y_hat, state = self.step(y_hat, of_step, state, shift, scale, masks)
+            y_hat = y_hat if noise is None else y_hat + noise[:, at]
             forecast.append(y_hat)
         return torch.stack(forecast, dim=1)
 

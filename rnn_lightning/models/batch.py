@@ -57,8 +57,8 @@ def _check_options(batch: Batch, rows: int, steps: int) -> None:
         low, high = map(int, lengths.aminmax())
         if not 1 <= low <= high <= steps:
             raise ArgumentError(f"lengths lie in [{low}, {high}]: a sequence has 1 to T={steps} steps")
-    if mask is not None and (mask.shape != (rows, steps) or mask.dtype != torch.bool):
-        raise ArgumentError(f"mask is {describe(mask)}: give bool of shape ({rows}, {steps})")
+    if mask is not None and (mask.shape[:2] != (rows, steps) or mask.dim() > 3 or mask.dtype != torch.bool):
+        raise ArgumentError(f"mask is {describe(mask)}: give bool of shape ({rows}, {steps}), or ({rows}, {steps}, O)")
     if reset is not None and (reset.shape not in ((rows,), (rows, steps)) or reset.dtype != torch.bool):
         raise ArgumentError(f"reset is {describe(reset)}: give bool of shape ({rows},) or ({rows}, {steps})")
 
@@ -79,16 +79,16 @@ def check_features(x: Tensor, input_size: int) -> None:
 
 
 def valid_steps(batch: Batch) -> Tensor | None:
-    """(B, T) bool, true where a step's target counts by `lengths` and `mask`; None where all do."""
+    """(B, T) or (B, T, O) bool, true where a target counts by `lengths` and `mask`; None where all do."""
     valid = batch.get("mask")
     if batch.get("lengths") is not None:
         x = batch["x"]
         within = length_mask(batch["lengths"], x.shape[1], x.device)  # (B, T)
-        valid = within if valid is None else valid & within
+        valid = within if valid is None else valid & (within if valid.dim() == 2 else within[..., None])
     return valid
 
 
-def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask")) -> Batch:
+def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units")) -> Batch:
     """A stretch of time of a batch.
 
     Args:

@@ -37,7 +37,7 @@ class Objective:
         Args:
             y_hat: (..., O), where ... is (B,) or (B, T).
             y: (...) class indices, or (..., O) values; with O = 1 the last dimension may be left out.
-            valid: (...) bool, true where the target counts; None where all do.
+            valid: (...) bool, true where the target counts, or (..., O) where its values do; None where all do.
 
         Returns:
             Targets, 0 where they do not count: (...) int64 for classification, else (..., O) of the outputs' dtype.
@@ -63,7 +63,7 @@ class Objective:
                 )
             y = y.to(y_hat.dtype)
         if valid is not None:
-            y = y.masked_fill(~(valid if self.classifies else valid[..., None]), 0)
+            y = y.masked_fill(~_like(valid, y), 0)
         if self.classifies and y.device.type == "cpu":  # an accelerator would have to be waited for
             low, high = int(y.min()), int(y.max())
             if low < 0 or high >= self.output_size:
@@ -83,7 +83,7 @@ class Objective:
             losses = losses if self.output_size == 1 else losses / self.output_size
         if valid is None:
             return losses
-        counts = valid.flatten() if self.classifies else valid[..., None]
+        counts = valid.flatten() if self.classifies else _like(valid, losses)
         return torch.where(counts, losses, torch.zeros_like(losses)).sum()
 
     @torch.no_grad()
@@ -91,12 +91,17 @@ class Objective:
         """Sum of the metric over the targets that count: how many were hit, or the absolute errors."""
         if valid is None and not self.classifies:
             return F.l1_loss(y_hat, y, reduction="sum") / self.output_size
-        scores = (y_hat.argmax(-1) == y).float() if self.classifies else (y_hat - y).abs().mean(-1)
-        return scores.sum() if valid is None else torch.where(valid, scores, torch.zeros_like(scores)).sum()
+        scores = (y_hat.argmax(-1) == y).float() if self.classifies else (y_hat - y).abs() / self.output_size
+        return scores.sum() if valid is None else torch.where(_like(valid, scores), scores, 0.0).sum()
 
     @torch.no_grad()
     def errors(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
         """(2, T) of outputs (B, T, O): each step's sum of squared errors or wrong classes, and number of targets."""
-        errors = (y_hat.argmax(-1) != y).float() if self.classifies else (y_hat - y).square().mean(-1).float()
-        counts = torch.ones_like(errors) if valid is None else valid.float()
-        return torch.stack(((errors * counts).sum(dim=0), counts.sum(dim=0)))
+        errors = (y_hat.argmax(-1) != y)[..., None].float() if self.classifies else (y_hat - y).square().float()
+        counts = torch.ones_like(errors) if valid is None else _like(valid, errors).expand_as(errors).float()
+        return torch.stack(((errors * counts).sum(dim=(0, 2)), counts.sum(dim=(0, 2)))) / errors.shape[-1]
+
+
+def _like(valid: Tensor, values: Tensor) -> Tensor:
+    """What counts, in a shape that goes with that of the values: (...) stands for all of (..., O)."""
+    return valid if valid.dim() == values.dim() else valid[..., None]

@@ -42,7 +42,7 @@ class ShownSequence:
         if "y" in row:
             y = (row["y"] if row["y"].dim() == 3 else row["y"][..., None]).float()  # (1, T, O)
             valid = valid_steps(row)
-            self.y = (y if valid is None else y.masked_fill(~valid[..., None], float("nan")))[0, :steps]
+            self.y = (y if valid is None else y.masked_fill(~valid.view(*valid.shape[:2], -1), float("nan")))[0, :steps]
         self.next_input = bool(getattr(data, "predicts_next_input", False))
         self.t = torch.arange(steps + ahead + 1)
         self.inputs = torch.full((steps + ahead + 1, self.x.shape[1]), float("nan"))

@@ -28,7 +28,14 @@ from rnn_lightning import (
     runs,
 )
 from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, Forecasts, PeriodicCheckpoint, PredictionWriter, progress
+from rnn_lightning.callbacks import (
+    TENSORBOARD_CALLBACKS,
+    BestAndLast,
+    Forecasts,
+    PeriodicCheckpoint,
+    PredictionWriter,
+    progress,
+)
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
@@ -109,7 +116,7 @@ class CLI(LightningCLI):
             parser.add_lightning_class_args(callback, name)
         words = "The run's name; that of the first --config if not given, else made of the model and the data."
         parser.add_argument("--name", type=str | None, default=None, help=words)
-        words = "Of predict: steps to go on after each sequence, every prediction being the next input; 0 for the data's own."
+        words = "Of predict: steps to go on after each sequence, each prediction the next input; 0 for the data's own."
         parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
         words = "predict only: also write the arrays, as predictions.npz."
         parser.add_argument("--arrays", type=bool, default=False, help=words)
@@ -321,7 +328,7 @@ def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
 
 
 def _name(config: Any) -> str | None:
-    """The run's name: what `--name` says, else that of the data's file, else of the first `--config`, else of both classes."""
+    """The run's name: what `--name` says, else the data's file, else the first `--config`, else of both classes."""
     if config.name is not None:
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None

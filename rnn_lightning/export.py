@@ -24,8 +24,8 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
     """Writes the network of a checkpoint as plain weights, its arguments as JSON, and an ONNX file.
 
     `output` then holds `network.json` and `network-xxxxxxxx.pt`, which `rnn_lightning.hub.load_exported` reads with torch
-    alone, and `network.onnx`: from `x` (batch, time, I) to `y` and the final state `h`, for LSTM also `c`. A network that was
-    trained on a `TimeSeries` is written as its `Forecaster`: see `write_onnx`.
+    alone, and `network.onnx`: from `x` (batch, time, I) to `y` and the final state `h`, for LSTM also `c`. A network that
+    was trained on a `TimeSeries` is written as its `Forecaster`: see `write_onnx`.
 
     Args:
         ckpt_path: A checkpoint of a run.
@@ -63,9 +63,10 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
 def write_onnx(module: RecurrentNet | Forecaster, path: str | Path) -> None:
     """Writes a network in evaluation mode, in single precision, as ONNX: x (batch, time, I) to y and the final state.
 
-    Of a `Forecaster`, the inputs are its own: `y` (batch, time, C) float64, raw values and NaN where one is missing; `known`
-    (batch, time, K) float64, if K > 0, of the steps after those of `y`; `shift` and `scale` (batch, C) float64. The outputs
-    are `y_hat` (batch, time - L, C), the raw predictions of each step's next one, the network's state, and `last`.
+    Of a `Forecaster`, the inputs are its own: `y` (batch, time, C) float64, raw values and NaN where one is missing;
+    `known` (batch, time, K) float64, if K > 0, of the steps after those of `y`; `shift` and `scale` (batch, C) float64.
+    The outputs are `y_hat` (batch, time - L, C), the raw predictions of each step's next one, the network's state, and
+    `last`, the raw values that a further step looks back to.
 
     Batch and time may be of any size then, whatever they were here. The module that is given stays as it is.
     """
@@ -82,7 +83,7 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path) -> None:
         example["y"] = torch.rand(2, steps, columns, dtype=torch.float64)
         if known:
             example["known"] = torch.rand(2, steps, known, dtype=torch.float64)
-        sizes |= {name: sequence for name in example}
+        sizes |= dict.fromkeys(example, sequence)
         example |= {name: torch.ones(2, columns, dtype=torch.float64) for name in ("shift", "scale")}
         sizes |= {"shift": {0: "batch"}, "scale": {0: "batch"}, "y_hat": {0: "batch", 1: "steps"}, "last": {0: "batch"}}
         outputs = ["y_hat", *state, "last"]

@@ -57,4 +57,6 @@ def check_data(arguments: list[str]) -> None:
         file = value or after
         recipe = READERS.get(Path(file).suffix.lower())
         if name == "--data" and recipe is not None:
-            raise ArgumentError(f"--data takes a DataModule: to read this file, use --config {recipe} --data.path {file}")
+            raise ArgumentError(
+                f"--data takes a DataModule: to read this file, use --config {recipe} --data.path {file}"
+            )

@@ -68,9 +68,9 @@ class Forecasts(TensorBoardCallback):
 
     @override
     @rank_zero_only
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data = _series(trainer, pl_module)
-        if data is None or not self.enabled:
+        if stage != "test" or data is None or not self.enabled:
             return
         table = compare(pl_module.net, data, self.intervals)
         print(table.text())
@@ -111,7 +111,10 @@ def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, tit
     steps = len(found)
     begin = max(0, last + 1 - _SEASONS_SHOWN * max(data.season, steps))
     number, offset = panel.first[series], panel.offsets[series]
-    times = [_shown(panel.grid.local(number + np.arange(*span))) for span in ((begin, last + 1), (last + 1, last + 1 + steps))]
+    times = [
+        _shown(panel.grid.local(number + np.arange(*span)))
+        for span in ((begin, last + 1), (last + 1, last + 1 + steps))
+    ]
     return interval_figure(
         times[0],
         panel.values[offset + begin : offset + last + 1, 0],

@@ -188,9 +188,7 @@ class Forecaster(nn.Module):
             forecast.append(y_hat)
         return torch.stack(forecast, dim=1)
 
-    def _scaling(
-        self, y: Tensor, goes_on: bool, shift: Tensor | None, scale: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _scaling(self, y: Tensor, goes_on: bool, shift: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
         """Shift and scale as (1, 1, C) or (B, 1, C)."""
         if shift is not None and scale is not None:
             return (value.to(y).reshape(-1, 1, y.shape[2]) for value in (shift, scale))  # type: ignore[return-value]

@@ -35,7 +35,9 @@ class Paths:
                 f"samples={samples}: this network has no dropout to sample; train with state_dropout, or leave samples out"
             )
         if not past.by:
-            raise ArgumentError(f"samples={samples}: the validation part is too short to take errors from, raise data.val")
+            raise ArgumentError(
+                f"samples={samples}: the validation part is too short to take errors from, raise data.val"
+            )
         errors = past.by[NETWORK][:, 0] / past.scale  # (B, C), one step ahead
         self.errors = errors[~errors.isnan().any(1)]
         self.forecaster, self.samples, self.seed = forecaster, samples, seed

@@ -97,9 +97,7 @@ class Table:
                 by_distance = error.nanmean(0)
                 score = mase(e[..., c], errors.series, naive[:, c])
                 scores.append(
-                    Score(
-                        target, method, float(by_distance[0]), float(error.nanmean()), score, by_distance.tolist()
-                    )
+                    Score(target, method, float(by_distance[0]), float(error.nanmean()), score, by_distance.tolist())
                 )
             if inside is not None and not bool(inside[:, c].isnan().all()):
                 shares[target] = (float(inside[0, c]), float(inside[:, c].nanmean()))
@@ -118,7 +116,9 @@ class Table:
             if target in self.coverage:
                 one, all_ = self.coverage[target]
                 lines.append(
-                    f"{self.level:.0%} intervals hold {all_:.0%} of what came, {one:.0%} one step ahead".replace("%", " %")
+                    f"{self.level:.0%} intervals hold {all_:.0%} of what came, {one:.0%} one step ahead".replace(
+                        "%", " %"
+                    )
                 )
         return "\n".join([*lines, *self.sentences()])
 

@@ -4,7 +4,6 @@ Legend: B batch, T time steps, S series, C columns that are predicted, K columns
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,14 +102,17 @@ class TimeSeries(SequenceDataModule):
         test: float | int | str = 0.15,
         stream: bool = False,
         origin: str | None = None,
-        future: str | None = None,
+        future: Any = None,
         separator: str = ",",
         encoding: str = "utf-8",
         fitted: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.save_hyperparameters(ignore=["fitted", *([] if isinstance(path, (str, Path)) else ["path"])])
+        frames = [
+            name for name, value in (("path", path), ("future", future)) if not isinstance(value, (str, type(None)))
+        ]
+        self.save_hyperparameters(ignore=["fitted", *frames])
         for name, value in {"n_steps": n_steps, "stride": stride, "horizon": horizon, "season": season}.items():
             if value is not None:
                 check_int(name, value, at_least=1)
@@ -184,7 +186,9 @@ class TimeSeries(SequenceDataModule):
         panel, grid = self.panel, self.panel.grid
         distance = grid.distance
         if calendar and distance is None:
-            raise ArgumentError("calendar=true needs dates, the times are whole numbers: give time_format, or leave it out")
+            raise ArgumentError(
+                "calendar=true needs dates, the times are whole numbers: give time_format, or leave it out"
+            )
         circles = [] if distance is None or calendar is False else circles_of(distance)
         season = grid.season if season is None else season
         cuts = parts(panel, val, test)
@@ -295,7 +299,9 @@ class TimeSeries(SequenceDataModule):
         known = self._known()
         if known.shape[1]:
             known = torch.cat((known[1:], known[-1:]))  # of the next step
-            parts.append((known - torch.tensor(self._fitted["known_shift"])) / torch.tensor(self._fitted["known_scale"]))
+            parts.append(
+                (known - torch.tensor(self._fitted["known_shift"])) / torch.tensor(self._fitted["known_scale"])
+            )
         y = torch.cat((z[1:], z[-1:]))
         there = ~torch.from_numpy(np.isnan(panel.values))
         counts = torch.cat((there[1:], torch.zeros_like(there[:1]))) & ~y.isnan()
@@ -386,7 +392,9 @@ class TimeSeries(SequenceDataModule):
                 ahead = steps[rows][:, None] + np.arange(1, horizon + 1)
                 to_come = at[:, None] + np.arange(1, horizon + 1)
                 last = panel.offsets[s + 1][:, None] - 1
-                truth = np.where((ahead < until[s][:, None])[..., None], panel.values[np.minimum(to_come, last)], np.nan)
+                truth = np.where(
+                    (ahead < until[s][:, None])[..., None], panel.values[np.minimum(to_come, last)], np.nan
+                )
                 yield Origins(
                     torch.from_numpy(y),
                     self._known_around(known, s, past[:, 1:], to_come, last) if known.shape[1] else None,
@@ -423,18 +431,20 @@ class TimeSeries(SequenceDataModule):
                 name = self.known[int(np.isnan(rows[lacks]).argmax())] if len(wanting) else ", ".join(self.known)
                 when = panel.grid.labels([panel.first[s] + at + 1 + lacks])[0]
                 raise ArgumentError(
-                    f"{name} of {panel.name(s)} is not known at {when}, which the forecast of {horizon} steps needs: add rows "
-                    "with it to the file, give --data.future FILE, or lower --horizon"
+                    f"{name} of {panel.name(s)} is not known at {when}, which the forecast of {horizon} steps needs: add "
+                    "rows with it to the file, give --data.future FILE, or lower --horizon"
                 )
 
 
 def _with_future(
-    rows: Rows, future: str, columns: Columns, predicted: int, time_format: str | None, separator: str, encoding: str
+    rows: Rows, future: Any, columns: Columns, predicted: int, time_format: str | None, separator: str, encoding: str
 ) -> Rows:
     """The rows of a second file, of columns known ahead alone, behind those of the first."""
     names = columns.numbers[predicted:]
     if not names:
-        raise ArgumentError(f"future={future}: no columns are known ahead, name them in data.known, or leave it out")
+        raise ArgumentError(
+            "data.future is given, but no columns are known ahead: name them in data.known, or leave it out"
+        )
     more = read(future, Columns(names, columns.time, columns.id), time_format, separator, encoding)
     unknown = next((name for name in more.ids if name not in rows.ids), None)
     if unknown is not None:
@@ -454,7 +464,7 @@ def _with_future(
     order = np.lexsort((times, codes))
     joined = Rows(numbers[order], times[order], codes[order], rows.ids, lines[order], rows.zone)
     if (joined.neighbours & (np.diff(joined.times.astype(np.int64)) == 0)).any():
-        raise ArgumentError(f"future={future} has times that the first file has, too: leave these out")
+        raise ArgumentError("the file of data.future has times that the first file has, too: leave these out")
     return joined
 
 

@@ -36,7 +36,9 @@ def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
     for name, sizes in (("test", panel.lengths - cuts[:, 1]), ("val", cuts[:, 1] - cuts[:, 0])):
         if not (sizes > 0).any():
             value = {"test": test, "val": val}[name]
-            raise ArgumentError(f"no {name} part is left with {name}={value} (val={val}, test={test}): change data.{name}")
+            raise ArgumentError(
+                f"no {name} part is left with {name}={value} (val={val}, test={test}): change data.{name}"
+            )
     return cuts
 
 
@@ -77,7 +79,8 @@ def number_of(panel: Panel, name: str, value: str) -> int:
 def training_parts(panel: Panel, cuts: np.ndarray) -> list[Tensor]:
     """The raw values (T, C) of each series' training part."""
     return [
-        torch.from_numpy(panel.values[begin : begin + cut]) for begin, cut in zip(panel.offsets, cuts[:, 0], strict=False)
+        torch.from_numpy(panel.values[begin : begin + cut])
+        for begin, cut in zip(panel.offsets, cuts[:, 0], strict=False)
     ]
 
 

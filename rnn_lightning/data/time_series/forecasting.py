@@ -1,4 +1,4 @@
-"""What a trained network makes of a `TimeSeries`: its forecasts with dates and intervals, and the table beside naive answers.
+"""What a network makes of a `TimeSeries`: forecasts with dates and intervals, and the table beside naive answers.
 
 Legend: S series, B origins, C columns, N steps of a forecast.
 """
@@ -76,7 +76,9 @@ def compare(net: Any, data: TimeSeries, intervals: Intervals | None = None) -> T
     count, step = len(errors.series), data.panel.grid.name
     first = data.panel.grid.labels([(data.panel.first + data.cuts[:, 1]).min()])[0]
     many = f"{len(data.panel.ids)} series" if len(data.panel.ids) > 1 else "one series"
-    title = f"Forecasts of the test part from {first} on: {many}, {count} origins, up to {data.horizon} steps of one {step}"
+    title = (
+        f"Forecasts of the test part from {first} on: {many}, {count} origins, up to {data.horizon} steps of one {step}"
+    )
     return Table.of(title, errors, data.target, data.scaling["naive"], inside, intervals.level)
 
 

@@ -77,7 +77,9 @@ def column_names(path: Any, separator: str = ",", encoding: str = "utf-8") -> li
         try:
             return [name for name in parquet.read_schema(path).names if name != "__index_level_0__"]
         except (ArrowException, OSError) as error:
-            raise ArgumentError(f"{path} is no readable Parquet file ({error}): give a .parquet or .csv file") from error
+            raise ArgumentError(
+                f"{path} is no readable Parquet file ({error}): give a .parquet or .csv file"
+            ) from error
     try:
         with open(path, newline="", encoding="utf-8-sig" if encoding == "utf-8" else encoding) as file:
             names = next(csv.reader(file, delimiter=separator), [])
@@ -251,7 +253,11 @@ def _last_zone(last: Any, zone: str) -> str:
     if zone not in ("UTC", "UTC+00:00") or not isinstance(last, str):
         return zone.removeprefix("UTC") or "UTC" if zone.startswith("UTC") else zone
     time = pd.Timestamp(last)
-    return "UTC" if time.tzinfo is None or not time.utcoffset() else time.strftime("%z")[:3] + ":" + time.strftime("%z")[3:]
+    return (
+        "UTC"
+        if time.tzinfo is None or not time.utcoffset()
+        else time.strftime("%z")[:3] + ":" + time.strftime("%z")[3:]
+    )
 
 
 def _check_order(rows: Rows, table: "pd.DataFrame", columns: Columns, path: Any) -> None:

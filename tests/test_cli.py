@@ -37,6 +37,9 @@ def test_every_recipe_fits(recipe, fake_mnist_dir):
     windows = recipe.startswith("sine") and recipe != "sine_stream"
     data = ["--data.eval_windows=60"] if windows else ["--data.eval_batch_size=2"]
     data = small_mnist(fake_mnist_dir) if recipe.startswith("mnist") else data
+    if recipe == "series":
+        Path("mine.csv").write_text("\n".join(["units", *map(str, range(200))]))
+        data = ["--data.path=mine.csv"]
     main(["fit", "--config", recipe, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu", *data, *QUIET])
 
 

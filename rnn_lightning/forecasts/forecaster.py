@@ -5,7 +5,6 @@ Legend: B rows, T time steps, C columns that are predicted, K columns known ahea
 
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -70,8 +69,12 @@ class Forecaster(nn.Module):
         self.eval()
 
     def calendar(self, times: Any) -> Tensor:
-        """The calendar's columns of `known`, from the dates (N,) of the steps that are to be predicted."""
-        return torch.from_numpy(np.ascontiguousarray(calendar_features(times, self.circles)))
+        """The calendar's columns of `known`, from the dates (N,) of the steps that are to be predicted.
+
+        Dates are as in the file: a numpy array of datetime64, a list of datetime, or microseconds since 1970; those of a file
+        with a time zone are in UTC.
+        """
+        return calendar_features(times, self.circles)
 
     def scaling(self, series: str) -> tuple[Tensor, Tensor]:
         """Shift and scale of one of the series that the network was trained on, (C,) each.

@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.export import write_onnx
-from rnn_lightning.forecasts import Forecaster, carry_forward
+from rnn_lightning.forecasts import CALENDAR, Forecaster, calendar_features, carry_forward
 from rnn_lightning.nn import Seq2SeqNet
 
 from ..data.time_series.tables import hourly, weekly
@@ -122,6 +123,18 @@ def test_missing_values_are_carried_forward():
     y = torch.tensor([[nan, 1.0, nan, nan, 4.0, nan]])[..., None]
     assert carry_forward(y)[0, 1:, 0].tolist() == [1, 1, 1, 4, 4]
     assert carry_forward(y)[0, 0, 0].isnan()
+
+
+def test_the_calendar_is_that_of_pandas():
+    times = pd.date_range("1899-12-30", "2104-03-05", freq="61h")
+    features = calendar_features(times.to_numpy(), CALENDAR)
+    begin = pd.to_datetime([f"{t.year - (t.month < 3)}-03-01" for t in times])
+    end = pd.to_datetime([f"{t.year + (t.month >= 3)}-03-01" for t in times])
+    shares = (times.hour / 24, times.weekday / 7, (times - begin) / (end - begin))
+    for i, share in enumerate(shares):
+        assert np.allclose(features[:, 2 * i], np.sin(2 * np.pi * share), atol=1e-9)
+        assert np.allclose(features[:, 2 * i + 1], np.cos(2 * np.pi * share), atol=1e-9)
+    assert torch.equal(calendar_features([t.to_pydatetime() for t in times[:50]], CALENDAR), features[:50])
 
 
 def test_the_calendar_of_an_export_is_that_of_the_data():

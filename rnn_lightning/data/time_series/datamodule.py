@@ -311,14 +311,14 @@ class TimeSeries(SequenceDataModule):
     def _known(self) -> Tensor:
         """(N, K) raw columns known ahead, the calendar's last; a missing one is the last before it, else the mean."""
         panel = self.panel
-        parts = [panel.filled(panel.known)]
+        known = panel.filled(panel.known)
         shift = np.array(self._fitted["known_shift"])[: panel.known.shape[1]]
-        parts[0] = np.where(np.isnan(parts[0]), shift, parts[0])
+        parts = [torch.from_numpy(np.where(np.isnan(known), shift, known))]
         if self._fitted["calendar"]:
             low, high = panel.numbers.min(), panel.numbers.max()
             features = calendar_features(panel.grid.times(np.arange(low, high + 1)), self._fitted["calendar"])
-            parts.append(features[panel.numbers - low])
-        return torch.from_numpy(np.concatenate(parts, axis=1))
+            parts.append(features[torch.from_numpy(panel.numbers - low)])
+        return torch.cat(parts, dim=1)
 
     def _stretches(self, begin: np.ndarray, end: np.ndarray) -> Tensor:
         """The stretches that cover the targets of steps [begin, end) of each series once."""
@@ -414,8 +414,7 @@ class TimeSeries(SequenceDataModule):
         if circles:
             numbers = self.panel.first[series][:, None] + at - self.panel.offsets[series][:, None]
             dates = self.panel.grid.times(numbers.reshape(-1))
-            features = torch.from_numpy(calendar_features(dates, circles)).view(*at.shape, -1)
-            found[..., self.panel.known.shape[1] :] = features
+            found[..., self.panel.known.shape[1] :] = calendar_features(dates, circles).view(*at.shape, -1)
         return found
 
     def check_future(self, horizon: int) -> None:

@@ -131,11 +131,11 @@ class Grid:
         return _SEASONS.get((self.unit, self.step), 1)
 
     @property
-    def distance(self) -> np.timedelta64 | None:
-        """From one time to the next; None where times are whole numbers."""
+    def distance(self) -> int | None:
+        """Microseconds from one time to the next, of months some; None where times are whole numbers."""
         if self.unit == "int":
             return None
-        return np.timedelta64(self.step if self.unit == "us" else self.step * 30 * _DAY, "us")
+        return self.step if self.unit == "us" else self.step * 31 * _DAY
 
     def plain(self) -> dict[str, Any]:
         """Plain values."""

@@ -71,8 +71,8 @@ class Forecaster(nn.Module):
     def calendar(self, times: Any) -> Tensor:
         """The calendar's columns of `known`, from the dates (N,) of the steps that are to be predicted.
 
-        Dates are as in the file: a numpy array of datetime64, a list of datetime, or microseconds since 1970; those of a file
-        with a time zone are in UTC.
+        Dates are as in the file: a numpy array of datetime64, a list of datetime, or microseconds since 1970. Those of a
+        file with a time zone are in UTC.
         """
         return calendar_features(times, self.circles)
 

@@ -279,11 +279,18 @@ class TimeSeries(SequenceDataModule):
         for name, begin, end in (("val", val, test), ("test", test, self.panel.lengths)):
             stretches = self._stretches(begin, end)
             if len(stretches):
-                self.datasets[name] = Stretches(steps, stretches, n, self.stream)
+                self.datasets[name] = self._evaluated(steps, stretches)
         last = self.origins_of_predict()
         begin = np.maximum(last - n, 0)
         stretches = np.stack((offsets + begin, offsets + begin, offsets + np.maximum(last, begin + 1)), axis=1)
-        self.datasets["predict"] = Stretches(steps, torch.from_numpy(stretches), n, self.stream)
+        self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(stretches))
+
+    def _evaluated(self, steps: Steps, stretches: Tensor) -> Stretches:
+        if self.stream:  # a carried state needs batches of one size: rows that do not count fill the last one
+            rows = self.eval_batch_size * self.world_size
+            none = stretches[-1:, [0, 2, 2]].expand(-len(stretches) % rows, 3)
+            stretches = torch.cat((stretches, none))
+        return Stretches(steps, stretches, self.n_steps, self.stream)
 
     def _steps(self) -> Steps:
         panel, series = self.panel, torch.from_numpy(self.panel.series)

@@ -101,10 +101,8 @@ class Panel:
 
 def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, path: object) -> str:
     shown = np.datetime_as_string(rows.times[off[:3]], "s") if grid.unit != "int" else rows.times[off[:3]]
-    message = (
-        f"{show_rows(rows.lines[off], shown, path)} {'are' if len(off) > 1 else 'is'} off the grid of one {grid.name}"
+    are = "are" if len(off) > 1 else "is"
+    return (
+        f"{show_rows(rows.lines[off], shown, path)} {are} off the grid of one {grid.name}: give every row a regular time, or "
+        "leave these out; absent steps are taken as missing"
     )
-    dates = grid.unit == "int" and ((rows.times > 10_000_000) & (rows.times < 99_999_999)).all()
-    if dates:
-        return f"{message}: if these are dates, give --data.time_format %Y%m%d"
-    return f"{message}: give every row a regular time, or leave the others out; absent steps are taken as missing"

@@ -82,11 +82,17 @@ def column_names(path: Any, separator: str = ",", encoding: str = "utf-8") -> li
             ) from error
     try:
         with open(path, newline="", encoding="utf-8-sig" if encoding == "utf-8" else encoding) as file:
-            names = next(csv.reader(file, delimiter=separator), [])
+            lines = csv.reader(file, delimiter=separator)
+            names, first = next(lines, []), next(lines, [])
     except (UnicodeError, LookupError) as error:
         raise _wrong_encoding(path, encoding, error) from error
     except csv.Error as error:
         raise ArgumentError(f"{path} is no table of text ({error}): give a .csv or a .parquet file") from error
+    if len(first) > len(names):
+        raise ArgumentError(
+            f"{path} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, texts that "
+            f"have a {separator!r} in quotes, or give --data.separator"
+        )
     other = next((s for s in (";", "\t", "|", ",") if len(names) == 1 and s != separator and s in names[0]), None)
     if other is not None:
         raise ArgumentError(
@@ -204,7 +210,16 @@ def _times(
         return steps, None
     values = table[columns.time]
     if pd.api.types.is_integer_dtype(values.dtype) and time_format is None and not values.isna().any():
-        return values.to_numpy(np.int64), None
+        numbers = values.to_numpy(np.int64)
+        month, day = numbers // 100 % 100, numbers % 100
+        if (
+            (numbers > 10_000_000) & (numbers < 100_000_000) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+        ).all():
+            raise ArgumentError(
+                f"{_label(path)}: column {columns.time} holds numbers such as {numbers[0]}, which look like dates: give "
+                "--data.time_format %Y%m%d"
+            )
+        return numbers, None
     if not pd.api.types.is_datetime64_any_dtype(values.dtype):
         values = _dates(values, columns.time, time_format, path)
     empty = np.flatnonzero(values.isna().to_numpy())
@@ -230,13 +245,15 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, path: Any) -
         if pd.api.types.is_float_dtype(values.dtype):
             values = values.astype("Int64")
         values = values.astype("string")
-    try:
-        return pd.to_datetime(values, format=time_format)
-    except ValueError:
-        pass  # several offsets, or a faulty row
-    found = pd.to_datetime(values, format=time_format, utc=True, errors="coerce")
-    if found.isna().all() and time_format is None:
-        found = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
+    formats = [None, "ISO8601"] if time_format is None else [time_format]
+    for utc in (False, True):  # only offsets that differ need UTC
+        for form in formats:
+            try:
+                return pd.to_datetime(values, format=form, utc=utc)
+            except ValueError:
+                continue
+    tried = [pd.to_datetime(values, format=form, utc=True, errors="coerce") for form in formats]
+    found = min(tried, key=lambda times: int(times.isna().sum()))
     wrong = np.flatnonzero(found.isna().to_numpy() & values.notna().to_numpy())
     if len(wrong):
         raise ArgumentError(
@@ -265,17 +282,17 @@ def _check_order(rows: Rows, table: "pd.DataFrame", columns: Columns, path: Any)
         return
     back = np.diff(rows.times.astype(np.int64))
     texts = table[columns.time].to_numpy()
-    for wrong, what in (
-        (rows.neighbours & (back == 0), "have the time of a row before{}: keep one of each"),
-        (rows.neighbours & (back < 0), "are earlier than the row before{}: sort the file by {}"),
+    for wrong, what, remedy in (
+        (rows.neighbours & (back == 0), "the same time again", "keep one row of each time"),
+        (rows.neighbours & (back < 0), "an earlier time than in the row before", f"sort the file by {columns.time}"),
     ):
         at = np.flatnonzero(wrong) + 1
         if len(at):
             lines = rows.lines[at]
-            of = f" of {columns.id} {rows.ids[rows.codes[at[0]]]}" if columns.id is not None else ""
+            of = f"{columns.id} {rows.ids[rows.codes[at[0]]]} has " if columns.id is not None else ""
             raise ArgumentError(
-                f"{_label(path)}: {show_rows(lines, texts[lines[:_SHOWN]], path)} {what.format(of, columns.time)}"
-                + ("; or give data.id, if it holds several series" if columns.id is None else "")
+                f"{_label(path)}: {of}{what} in {show_rows(lines, texts[lines[:_SHOWN]], path)}: {remedy}"
+                + (", or give data.id if the file holds several series" if columns.id is None else "")
             )
 
 

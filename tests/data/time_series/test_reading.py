@@ -100,7 +100,7 @@ def test_a_faulty_file_gets_one_line(name, words, tmp_path):
         (b"", {}, "is empty"),
         ("day,y\n2024-01-01,\xe9\n".encode("latin-1"), {}, "encoding"),
         (b"day;y\n2024-01-01;1\n", {}, "separator"),
-        (b"day,y\n2024-01-01,1\n2024-01-02,2,3\n", {}, "readable CSV"),
+        (b"day,y\n2024-01-01,1,5\n2024-01-02,2,5\n", {}, "2 columns and 3 values"),
         (b"day,y\n2024-01-01,1\n", {"encoding": "utf-9"}, "utf-9"),
     ],
 )

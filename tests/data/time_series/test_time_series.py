@@ -69,7 +69,7 @@ def test_inputs_and_targets_of_every_window_against_a_loop(difference):
 def test_columns_known_ahead_are_those_of_the_next_step():
     data = panel(calendar=True, difference="none")
     batch = batches(data, "val")[0]
-    assert data.input_size == 2 + 1 + 4
+    assert data.input_size == 2 + 1 + 6
     assert data.output_size == 2
     known = torch.tensor(data.fitted_values["known_scale"][0]), torch.tensor(data.fitted_values["known_shift"][0])
     values = torch.from_numpy(data.panel.known[:, 0])

@@ -11,10 +11,9 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from series_tables import hourly
 
 from rnn_lightning.cli import main
-
-from .data.time_series.tables import hourly
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]

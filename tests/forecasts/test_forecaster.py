@@ -7,14 +7,13 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from series_tables import hourly, weekly
 
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.export import write_onnx
 from rnn_lightning.forecasts import CALENDAR, Forecaster, calendar_features, carry_forward
 from rnn_lightning.nn import Seq2SeqNet
-
-from ..data.time_series.tables import hourly, weekly
 
 OPTIONS = {"target": "load", "time": "when", "id": "site", "known": ["price"], "observed": ["wind"]}
 

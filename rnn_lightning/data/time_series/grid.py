@@ -143,6 +143,8 @@ class Grid:
 
 
 def _commonest(values: np.ndarray) -> int:
+    if (values == values[0]).all():  # mostly so, and much faster than sorting
+        return int(values[0])
     found, counts = np.unique(values, return_counts=True)
     return int(found[counts.argmax()])
 

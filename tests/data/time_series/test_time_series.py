@@ -11,11 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from series_tables import hourly, weekly
 
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.errors import ArgumentError
-
-from .tables import hourly, weekly
 
 PANEL = {"target": "load", "time": "when", "id": "site"}
 

@@ -24,7 +24,7 @@ def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
 
     Args:
         panel: The series.
-        val: A share, a number of steps, or a date from which all series' validation parts begin.
+        val: A share, a number of steps, or a time from which all series' validation parts begin.
         test: The same for the test part.
 
     Raises:
@@ -45,8 +45,8 @@ def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
 def _cut(panel: Panel, name: str, value: Any, ends: np.ndarray) -> np.ndarray:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ArgumentError(f"{name}={value!r}: give a share such as 0.1, a number of steps, or a date")
-    if isinstance(value, str):
-        return number_of(panel, name, value) - panel.first
+    if isinstance(value, str) or (isinstance(value, int) and value > panel.lengths.max()):
+        return number_of(panel, name, str(value)) - panel.first
     if isinstance(value, int) and value >= 1:
         return ends - value
     if not 0 < value < 1:

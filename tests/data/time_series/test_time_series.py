@@ -184,6 +184,8 @@ def test_parts_by_share_count_and_date():
     dates = panel(val="2024-03-07", test="2024-03-08 00:00")
     assert dates.cuts.tolist() == [[144, 168], [144, 168]]
     assert panel(val=24, test=10).cuts.tolist() == [[206, 230], [166, 190]]
+    years = pd.DataFrame({"year": range(1800, 2000), "y": np.arange(200.0)})
+    assert TimeSeries(years, target="y", time="year", val=1950, test=20).cuts.tolist() == [[150, 180]]
     assert panel(val=0.1, test=0.2).cuts.tolist() == [[168, 192], [140, 160]]
 
 

@@ -64,8 +64,8 @@ class TimeSeries(SequenceDataModule):
         difference: What is predicted: "none", the value; "first", its difference to the last value; "seasonal", to the
             same season's; "auto", what has the smallest error by itself on the training part.
         scale: "standard", each series to mean 0 and deviation 1, or "none".
-        val: The validation part: a share or a number of steps of each series, or a time from which it begins in all: a date,
-            or a whole number that is larger than any series is long, such as 19990102 or the year 1980.
+        val: The validation part: a share or a number of steps of each series, or a time from which it begins in all: a
+            date, or a whole number that is larger than any series is long, such as 19990102 or the year 1980.
         test: The test part, which comes last: as `val`.
         stream: Whether training reads the series in order, in `batch_size` rows that go on from batch to batch.
         origin: Where `predict` begins: the last time that it reads; if not given, the last with a value.

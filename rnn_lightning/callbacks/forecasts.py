@@ -63,8 +63,9 @@ class Forecasts(TensorBoardCallback):
         data = _series(trainer, pl_module)
         if data is None or not self.is_active(trainer) or not trainer.is_global_zero:
             return
-        with without_dropout(pl_module.net):
-            self.show(trainer, "val/forecast", _validation_figure(pl_module.net, data))
+        net: Any = pl_module.net
+        with without_dropout(net):
+            self.show(trainer, "val/forecast", _validation_figure(net, data))
 
     @override
     @rank_zero_only
@@ -115,11 +116,15 @@ def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, tit
         _shown(panel.grid.local(number + np.arange(*span)))
         for span in ((begin, last + 1), (last + 1, last + 1 + steps))
     ]
+    forecast, lower, upper, truth = (found[f"{target}{k}"].to_numpy() for k in ("_forecast", "_lower", "_upper", ""))
     return interval_figure(
         times[0],
         panel.values[offset + begin : offset + last + 1, 0],
         times[1],
-        *(found[f"{target}{kind}"].to_numpy() for kind in ("_forecast", "_lower", "_upper", "")),
+        forecast,
+        lower,
+        upper,
+        truth,
         title=" of ".join([title, *([panel.ids[series]] if panel.ids[series] else [])]),
         name=target,
     )

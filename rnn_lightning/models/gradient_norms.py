@@ -82,9 +82,11 @@ def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: 
         return loss, loss
     steps = torch.arange(batch["x"].shape[1], device=batch["x"].device)
     valid = torch.ones(len(batch["x"]), len(steps), dtype=torch.bool, device=steps.device) if valid is None else valid
-    ends = torch.where(valid, steps, -1).amax(dim=1, keepdim=True)  # (B, 1), the step of each row's last target
+    some = valid if valid.dim() == 2 else valid.any(-1)  # (B, T)
+    ends = torch.where(some, steps, -1).amax(dim=1, keepdim=True)  # (B, 1), the step of each row's last target
     inside = slice(start, graph.stop)
-    y_hat, valid, last = y_hat[:, start - graph.start :], valid[:, inside], (valid & (steps == ends))[:, inside]
+    last = valid & (steps == ends).view(*ends.shape[:1], -1, *[1] * (valid.dim() - 2))
+    y_hat, valid, last = y_hat[:, start - graph.start :], valid[:, inside], last[:, inside]
     y = objective.prepare(y_hat, batch["y"][:, inside], valid)
     return objective.loss_sum(y_hat, y, last), objective.loss_sum(y_hat, y, valid)
 

@@ -168,12 +168,12 @@ class SequenceModule(TruncatedBPTTModule):
         y_hat, state = self._outputs(chunk, state)
         valid = self.valid(chunk)
         y = self.objective.prepare(y_hat, chunk["y"], valid)
-        targets = y_hat.shape[:-1].numel() if valid is None else valid.sum()
+        targets: Tensor | int = y_hat.shape[:-1].numel() if valid is None else valid.sum()
         if valid is not None and valid.dim() == y_hat.dim():
-            targets = targets / valid.shape[-1]  # each value of a target counts by itself
-        units = chunk.get("units", 1)
-        scored = (y_hat, y) if self.objective.classifies else (y_hat * units, y * units)
-        more = {self.objective.metric: self.objective.score_sum(*scored, valid), "prediction": y_hat}
+            targets = valid.sum() / valid.shape[-1]  # each value of a target counts by itself
+        units = chunk.get("units")
+        a, b = (y_hat, y) if units is None else (y_hat * units, y * units)
+        more = {self.objective.metric: self.objective.score_sum(a, b, valid), "prediction": y_hat}
         return self.objective.loss_sum(y_hat, y, valid), targets, state, more
 
     def advance(self, chunk: Batch, state: State | None) -> State:

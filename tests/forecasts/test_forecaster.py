@@ -51,7 +51,7 @@ def test_one_step_ahead_is_what_the_network_learnt_to_say(difference, make):
         for c, lag in enumerate(data.lags):
             before = filled[start + step + 1 - lag, c] if lag else 0.0
             assert float(got[0, step, c]) == pytest.approx(
-                float(before + shift[0, c] + scale[0, c] * z[step, c]), rel=1e-6
+                float(before + shift[0, c] + scale[0, c] * z[step, c]), rel=1e-6, abs=1e-6
             )
 
 
@@ -154,7 +154,7 @@ def test_onnx_gives_the_same_from_raw_values_of_any_length(cell, make, tmp_path)
     session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"))
     series = np.zeros(2, np.int64)
     (given,) = list(data.origins(series, np.array([150, 155]), 1))
-    for rows, steps in ((2, 20), (1, data.lead + 1), (2, given.y.shape[1])):
+    for rows, steps in ((2, data.lead + 8), (1, data.lead + 1), (2, given.y.shape[1])):
         y, known = given.y[:rows, -steps:], None if given.known is None else given.known[:rows, -steps:]
         expected, state = forecaster(y, known, None, given.shift[:rows], given.scale[:rows])
         inputs = {"y": y, "known": known, "shift": given.shift[:rows], "scale": given.scale[:rows]}

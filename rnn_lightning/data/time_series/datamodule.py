@@ -265,7 +265,7 @@ class TimeSeries(SequenceDataModule):
         """Makes the datasets; those of held-out parts that have nothing to count are left out."""
         steps = self._steps()
         offsets, lead, n = self.panel.offsets[:-1], self.lead, self.n_steps
-        val, test = self.cuts.T
+        val, test = self.cuts[:, 0], self.cuts[:, 1]
         if self.stream:
             at, begins = _ranges(offsets + lead, offsets + val - 1)
             rows = self.batch_size * self.world_size
@@ -348,7 +348,7 @@ class TimeSeries(SequenceDataModule):
         """(S,) the last step of each series that `predict` reads."""
         if self.origin is None:
             return self.panel.lengths - 1
-        at = number_of(self.panel, "origin", self.origin) - self.panel.first
+        at: np.ndarray = number_of(self.panel, "origin", self.origin) - self.panel.first
         wrong = np.flatnonzero((at < 0) | (at >= self.panel.lengths))
         if len(wrong):
             raise ArgumentError(f"origin={self.origin}: {self.panel.name(int(wrong[0]))} has no values then: change it")

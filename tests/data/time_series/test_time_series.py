@@ -56,7 +56,7 @@ def test_inputs_and_targets_of_every_window_against_a_loop(difference):
         for step in range(9):
             t = lead + start + step
             assert batch["x"][0, step].tolist() == pytest.approx(
-                [(z[t] - mean) / deviation, math.isnan(y[t])], abs=1e-5
+                [(z[t] - mean) / deviation, float(math.isnan(y[t]))], abs=1e-5
             )
             counts = not math.isnan(y[t + 1])
             assert "mask" not in batch or bool(batch["mask"][0, step]) == counts

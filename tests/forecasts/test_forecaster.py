@@ -40,13 +40,13 @@ def test_one_step_ahead_is_what_the_network_learnt_to_say(difference, make):
     data.setup()
     windows = data.datasets["train"]
     start = int(windows.starts[30])
-    z = net(windows.__getitems__([30])["x"])[0][0].double()  # (T, C)
+    z = net(windows.__getitems__([30])["x"])[0][0].detach().double()  # (T, C)
     filled = torch.from_numpy(data.panel.filled(data.panel.values))
     raw = torch.from_numpy(data.panel.values)[start - data.lead : start + 12][None].clone()
     raw[:, 0] = filled[start - data.lead]
     known = data._known()[start - data.lead + 1 : start + 13][None] if forecaster.known_names else None
     shift, scale = data.scaling["shift"][:1], data.scaling["scale"][:1]
-    got, _ = forecaster(raw, known, shift=shift, scale=scale)
+    got = forecaster(raw, known, shift=shift, scale=scale)[0].detach()
     for step in range(12):
         for c, lag in enumerate(data.lags):
             before = filled[start + step + 1 - lag, c] if lag else 0.0
@@ -129,7 +129,7 @@ def test_the_calendar_is_that_of_pandas():
     features = calendar_features(times.to_numpy(), CALENDAR)
     begin = pd.to_datetime([f"{t.year - (t.month < 3)}-03-01" for t in times])
     end = pd.to_datetime([f"{t.year + (t.month >= 3)}-03-01" for t in times])
-    shares = (times.hour / 24, times.weekday / 7, (times - begin) / (end - begin))
+    shares = (times.hour / 24, times.day_of_week / 7, (times - begin) / (end - begin))
     for i, share in enumerate(shares):
         assert np.allclose(features[:, 2 * i], np.sin(2 * np.pi * share), atol=1e-9)
         assert np.allclose(features[:, 2 * i + 1], np.cos(2 * np.pi * share), atol=1e-9)

@@ -28,9 +28,12 @@ def test_mase_is_that_of_utilsforecast():
     test = pd.DataFrame({"unique_id": np.repeat(list("abc"), 12), "ds": np.tile(range(60, 72), 3)})
     test["y"], test["model"] = rng.normal(size=36), rng.normal(size=36)
     expected = losses.mase(test, ["model"], 7, train)["model"].mean()
-    errors = torch.from_numpy((test["y"] - test["model"]).to_numpy()).view(3, 12)
+    errors = torch.from_numpy((test["y"] - test["model"]).to_numpy().copy()).view(3, 12)
     naive = torch.stack(
-        [seasonal_error(torch.from_numpy(y.to_numpy())[:, None], 7)[0] for _, y in train.groupby("unique_id")["y"]]
+        [
+            seasonal_error(torch.from_numpy(y.to_numpy().copy())[:, None], 7)[0]
+            for _, y in train.groupby("unique_id")["y"]
+        ]
     )
     assert mase(errors, torch.arange(3), naive) == pytest.approx(expected)
     constant = naive.clone()

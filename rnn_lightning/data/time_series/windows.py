@@ -82,7 +82,7 @@ class Stretches(BatchDataset):
         batch = self.steps.batch(torch.minimum(at, end - 1), (at >= scored) & (at < end))
         batch["lengths"] = (end - begin)[:, 0]
         if self.contiguous:
-            batch["reset"] = torch.ones(len(begin), dtype=torch.bool)
+            batch["reset"] = at == begin  # (B, 2 T)
         return batch
 
 

@@ -72,7 +72,7 @@ class TimeSeries(SequenceDataModule):
         future: A second file with the columns known ahead of the steps that `predict` forecasts.
         separator: Between the columns of a CSV file.
         encoding: Of a CSV file.
-        fitted: The fitted values of a checkpoint: nothing is fitted then.
+        fitted: The fitted values of a checkpoint: nothing is fitted then, and columns that are not named are as they were.
         **settings: Those of `SequenceDataModule`.
 
     Attributes:
@@ -119,10 +119,14 @@ class TimeSeries(SequenceDataModule):
                 check_int(name, value, at_least=1)
         if fitted is not None:
             check_kind(fitted, KIND, "TimeSeries")
+            target, time, id = target or fitted["target"], time or fitted["time"], id or fitted["id"]
+            known = fitted["known"] if known is None else known
+            observed = fitted["observed"] if observed is None else observed
+            time_format = time_format or fitted["grid"]["time_format"]
         _need_pandas()
         self.path, self.stride, self.stream, self.origin = path, stride, stream, origin
         self.contiguous = self.new_each_epoch = stream
-        columns = self._columns(target, time, id, known or [], observed or [], separator, encoding, fitted)
+        columns = self._columns(target, time, id, known or [], observed or [], separator, encoding)
         predicted = len(columns.numbers) - len(self.known)
         rows = read(path, columns, time_format, separator, encoding)
         written = {"zone": rows.zone, "time_format": time_format}
@@ -154,10 +158,7 @@ class TimeSeries(SequenceDataModule):
         observed: list[str],
         separator: str,
         encoding: str,
-        fitted: dict[str, Any] | None,
     ) -> Columns:
-        if target is None and fitted is not None:
-            target = fitted["target"]
         if target is None:
             others = [time, id, *known, *observed]
             left = [name for name in column_names(self.path, separator, encoding) if name not in others]
@@ -208,6 +209,8 @@ class TimeSeries(SequenceDataModule):
         return {
             "kind": KIND,
             "target": self.target,
+            "time": self.time,
+            "id": self.id,
             "observed": self.observed,
             "known": self.known,
             "calendar": circles,

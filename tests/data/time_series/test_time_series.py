@@ -146,7 +146,7 @@ def test_fitted_values_are_plain_and_take_the_place_of_fitting():
     grown = grown.sort_values(["site", "when"]).assign(
         load=lambda d: d.load * np.where(np.arange(len(d)) > 200, 100, 1)
     )
-    again = TimeSeries(grown, **PANEL, known=["price"], observed=["wind"], fitted=fitted)
+    again = TimeSeries(grown, fitted=fitted)  # columns and parts are those of the fit
     assert again.fitted_values == fitted
     assert (again.input_size, again.output_size, again.n_steps) == (data.input_size, data.output_size, 12)
     assert again.cuts.tolist() == data.cuts.tolist()

@@ -286,8 +286,8 @@ class TimeSeries(SequenceDataModule):
                 self.datasets[name] = self._evaluated(steps, stretches)
         last = self.origins_of_predict()
         begin = np.maximum(last - n, 0)
-        stretches = np.stack((offsets + begin, offsets + begin, offsets + np.maximum(last, begin + 1)), axis=1)
-        self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(stretches))
+        read = np.stack((offsets + begin, offsets + begin, offsets + np.maximum(last, begin + 1)), axis=1)
+        self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(read))
 
     def _evaluated(self, steps: Steps, stretches: Tensor) -> Stretches:
         if self.stream:  # a carried state needs batches of one size: rows that do not count fill the last one

@@ -281,7 +281,6 @@ def _check_order(rows: Rows, table: "pd.DataFrame", columns: Columns, path: Any)
     if columns.time is None:
         return
     back = np.diff(rows.times.astype(np.int64))
-    texts = table[columns.time].to_numpy()
     for wrong, what, remedy in (
         (rows.neighbours & (back == 0), "the same time again", "keep one row of each time"),
         (rows.neighbours & (back < 0), "an earlier time than in the row before", f"sort the file by {columns.time}"),
@@ -289,9 +288,10 @@ def _check_order(rows: Rows, table: "pd.DataFrame", columns: Columns, path: Any)
         at = np.flatnonzero(wrong) + 1
         if len(at):
             lines = rows.lines[at]
+            texts = table[columns.time].iloc[lines[:_SHOWN]]
             of = f"{columns.id} {rows.ids[rows.codes[at[0]]]} has " if columns.id is not None else ""
             raise ArgumentError(
-                f"{_label(path)}: {of}{what} in {show_rows(lines, texts[lines[:_SHOWN]], path)}: {remedy}"
+                f"{_label(path)}: {of}{what} in {show_rows(lines, texts, path)}: {remedy}"
                 + (", or give data.id if the file holds several series" if columns.id is None else "")
             )
 

@@ -152,7 +152,7 @@ def test_fitted_values_are_plain_and_take_the_place_of_fitting():
     assert again.cuts.tolist() == data.cuts.tolist()
     assert torch.equal(again.scaling["shift"], data.scaling["shift"])
     with pytest.raises(ArgumentError, match="trained with load"):
-        TimeSeries(frame, **{**PANEL, "target": "wind"}, fitted=fitted)
+        TimeSeries(frame, target="wind", observed=[], fitted=fitted)
     with pytest.raises(ArgumentError, match="kind"):
         TimeSeries(frame, **PANEL, fitted={"kind": "text"})
 

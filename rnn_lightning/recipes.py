@@ -53,7 +53,7 @@ def check_data(arguments: list[str]) -> None:
         ArgumentError: The value of `--data` is such a file.
     """
     pairs: list[Any] = [argument.partition("=")[::2] for argument in arguments]
-    for (name, value), after in zip(pairs, [*arguments[1:], ""], strict=True):
+    for (name, value), after in zip(pairs, [*arguments, ""][1:], strict=True):
         file = value or after
         recipe = READERS.get(Path(file).suffix.lower())
         if name == "--data" and recipe is not None:

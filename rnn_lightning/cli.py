@@ -30,10 +30,20 @@ from rnn_lightning import (
     runs,
 )
 from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, PeriodicCheckpoint, PredictionWriter, progress
+from rnn_lightning.callbacks import (
+    TENSORBOARD_CALLBACKS,
+    BestAndLast,
+    Forecasts,
+    PeriodicCheckpoint,
+    PredictionWriter,
+    progress,
+)
+from rnn_lightning.data import TimeSeries
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
+from rnn_lightning.fitted import KEY, takes_fitted
 from rnn_lightning.models import SequenceModule, TruncatedBPTT
+from rnn_lightning.recipes import check_data
 from rnn_lightning.saved import read_checkpoint
 
 SIZES = ("input_size", "output_size")
@@ -52,6 +62,8 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, **kwargs)
         config = config.clone()
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
+        if KEY in config.data.get("init_args", {}):
+            config.data.init_args[KEY] = None  # that stands in the checkpoints
         self._text = parser.dump(config, skip_unset=False)
         size = config.model.get("init_args", {}).get("output_size")
         if size is not None:  # typed for a loss; the parser leaves out what it takes from the data
@@ -111,7 +123,7 @@ class CLI(LightningCLI):
             parser.add_lightning_class_args(callback, name)
         words = "The run's name; that of the first --config if not given, else made of the model and the data."
         parser.add_argument("--name", type=str | None, default=None, help=words)
-        words = "Of predict: steps to go on after each sequence, every prediction being the next input."
+        words = "Of predict: steps to go on after each sequence, each prediction the next input; 0 for the data's own."
         parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
         words = "predict only: also write the arrays, as predictions.npz."
         parser.add_argument("--arrays", type=bool, default=False, help=words)
@@ -126,6 +138,7 @@ class CLI(LightningCLI):
         arguments = None
         if args is None or isinstance(args, list):
             arguments = Arguments.of(sys.argv[1:] if args is None else args).with_config_of_run()
+            check_data(arguments.others)
             args = arguments.parsed_after()
         super().parse_arguments(parser, args)
         config, network = self.config[self.config.subcommand], {}
@@ -153,6 +166,8 @@ class CLI(LightningCLI):
         if subcommand == "export":
             return
         arguments = config.model.get("init_args", {})
+        if self.checkpoint is not None and takes_fitted(_class(config.data.class_path)):
+            config.data.init_args[KEY] = read_checkpoint(self.checkpoint).get(KEY)  # nothing is fitted again
         if self.checkpoint is not None and arguments.get("weights") is not None:
             arguments.weights = None  # the checkpoint has all of them
         if subcommand != "fit" and self.checkpoint is None and arguments.get("weights") is None:
@@ -194,7 +209,11 @@ class CLI(LightningCLI):
         if self.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             callbacks.append(BestAndLast())
         if self.subcommand == "predict":
-            callbacks.append(PredictionWriter(runs.folder_of_predictions(self.checkpoint, config.name), config.arrays))
+            folder = runs.folder_of_predictions(self.checkpoint, config.name)
+            if isinstance(self.datamodule, TimeSeries):
+                self._forecasts().folder = folder
+            else:
+                callbacks.append(PredictionWriter(folder, config.arrays))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def after_instantiate_classes(self) -> None:
@@ -246,10 +265,17 @@ class CLI(LightningCLI):
                 traceback.print_exc()
             print(f"No test: {line or repr(error)}")
 
+    def _forecasts(self) -> Forecasts:
+        """The callback that writes forecasts of a `TimeSeries`."""
+        return self.config_init[self.subcommand].forecasts
+
     def before_predict(self) -> None:
         """Sets how far the predictions go beyond the data."""
         horizon = self.config_init[self.subcommand].horizon
-        if horizon:
+        if isinstance(self.datamodule, TimeSeries):
+            self._forecasts().horizon = horizon = horizon or self.datamodule.horizon
+            self.datamodule.check_future(horizon)
+        elif horizon:
             if not isinstance(self.model, SequenceModule):
                 raise ArgumentError(f"--horizon={horizon}: {type(self.model).__name__} has no forecast, leave it out")
             self.model.check_forecast()
@@ -258,7 +284,7 @@ class CLI(LightningCLI):
     def after_predict(self) -> None:
         """Says where the predictions are."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, PredictionWriter):
+            if isinstance(callback, (PredictionWriter, Forecasts)) and callback.paths:
                 print(f"Predictions: {', '.join(map(str, callback.paths))}")
         if self.checkpoint is not None and "://" in self.checkpoint:
             print(f"They are on this machine, their run is {runs.run_folder(self.checkpoint)}")
@@ -314,10 +340,13 @@ def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
 
 
 def _name(config: Any) -> str | None:
-    """The run's name: what `--name` says, else the first `--config` without suffix, else of the model and the data."""
+    """The run's name: what `--name` says, else the data's file, else the first `--config`, else of both classes."""
     if config.name is not None:
         runs.check_name(config.name)
         return config.name
+    path = config.data.get("init_args", {}).get("path") if config.get("data") else None
+    if isinstance(path, (str, Path)):
+        return Path(path).stem  # of a person's own file
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem

@@ -9,13 +9,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.fitted import KEY
+from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
-from rnn_lightning.saved import load_network, read_description, save_network
+from rnn_lightning.saved import load_module, read_description, save_network
 
 NAME = "network"
 """The stem of the exported files."""
@@ -27,7 +30,8 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
     `output` then holds `network.json` and `network-xxxxxxxx.pt`, which `rnn_lightning.hub.load_exported` reads with torch
     alone, and `network.onnx`: from `x` (batch, time, I) to `y` and the final state `h`, for LSTM also `c`. In
     `network_stream.onnx` the `lengths` of the rows and the initial state `h_0`, `c_0` are inputs, too, so that a sequence
-    can be read piece by piece.
+    can be read piece by piece. A network that was trained on a `TimeSeries` is written as its `Forecaster`: see
+    `write_onnx`.
 
     Args:
         ckpt_path: A checkpoint of a run.
@@ -45,14 +49,16 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
         raise ArgumentError(f"--output {output} is there already: give a new or an empty folder")
     if onnx and importlib.util.find_spec("onnx") is None:
         raise ArgumentError("the ONNX file needs the package onnx: pip install onnx, or give --onnx=false")
-    net, arguments = load_network(ckpt_path), read_description(ckpt_path)["arguments"]
+    module, description = load_module(ckpt_path), read_description(ckpt_path)
+    net = module.net if isinstance(module, Forecaster) else module
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
-        save_network(net, arguments, beside, NAME)
+        save_network(net, description["arguments"], beside, NAME, description.get(KEY))
         if onnx:
-            write_onnx(net, beside / f"{NAME}.onnx")
-            write_onnx(net, beside / f"{NAME}_stream.onnx", stream=True)
+            write_onnx(module, beside / f"{NAME}.onnx")
+            if not isinstance(module, Forecaster):
+                write_onnx(module, beside / f"{NAME}_stream.onnx", stream=True)
         beside.chmod(0o755)  # mkdtemp's folder is for its maker alone
         if folder.exists():
             folder.rmdir()
@@ -62,48 +68,72 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
     return folder
 
 
-def write_onnx(net: RecurrentNet, path: str | Path, stream: bool = False) -> None:
+def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool = False) -> None:
     """Writes a network in evaluation mode, in single precision, as ONNX: x (batch, time, I) to y and the final state.
 
-    Batch and time may be of any size then, whatever they were here. The network that is given stays as it is.
+    Of a `Forecaster`, the inputs are its own: `y` (batch, time, C) float64, raw values and NaN where one is missing;
+    `known` (batch, time, K) float64, if K > 0, of the steps after those of `y`; `shift` and `scale` (batch, C) float64.
+    The outputs are `y_hat` (batch, time - L, C), the raw predictions of each step's next one, the network's state, and
+    `last`, the raw values that a further step looks back to.
+
+    Batch and time may be of any size then, whatever they were here. The module that is given stays as it is.
 
     Args:
-        net: The network.
+        module: The network, or the forecaster around one.
         path: The file.
-        stream: Whether `lengths` (batch,) int64 and the state before the first step, `h_0` and for LSTM `c_0`
-            (L * D, batch, H), are inputs, too. A sequence can then be read piece by piece: what comes out as `h` and `c`
-            goes into the next call as `h_0` and `c_0`. A row of length 0 keeps its state.
+        stream: Of a network, whether `lengths` (batch,) int64 and the state before the first step, `h_0` and for LSTM
+            `c_0` (L * D, batch, H), are inputs, too. A sequence can then be read piece by piece: what comes out as `h`
+            and `c` goes into the next call as `h_0` and `c_0`. A row of length 0 keeps its state.
     """
-    net = copy.deepcopy(net).float().eval()
-    layers = net.layers
-    state = ["h", "c"] if isinstance(layers, torch.nn.LSTM) else ["h"]
-    sequence, rows = {0: "batch", 1: "time"}, {1: "batch"}
-    sizes = {
-        "x": sequence,
-        "y": sequence if isinstance(net, Seq2SeqNet) else {0: "batch"},
-        **dict.fromkeys(state, rows),
-    }
-    inputs: tuple[Tensor, ...] = (torch.zeros(2, 3, layers.input_size),)
-    names: list[str] = ["x"]
-    module: torch.nn.Module = net
-    if stream:
-        before = [f"{name}_0" for name in state]
-        sizes |= {"lengths": {0: "batch"}, **dict.fromkeys(before, rows)}
-        names += ["lengths", *before]
-        shape = (layers.num_layers * (2 if layers.bidirectional else 1), 2, layers.hidden_size)
-        inputs += (torch.tensor([3, 2]), *(torch.zeros(shape) for _ in state))
-        module = _Stream(net)
+    module = copy.deepcopy(module)
+    net = module.net if isinstance(module, Forecaster) else module
+    net.float().eval()
+    state = ["h", "c"] if isinstance(net.layers, torch.nn.LSTM) else ["h"]
+    sizes: dict[str, dict[int, str]] = {name: {1: "batch"} for name in state}
+    if isinstance(module, Forecaster):
+        example = _forecaster_example(module, sizes)
+        outputs = ["y_hat", *state, "last"]
+    else:
+        example = _network_example(net, sizes, [f"{name}_0" for name in state] if stream else [])
+        outputs = ["y", *state]
     with warnings.catch_warnings(), _quiet_stderr():
         warnings.simplefilter("ignore")  # the tracer warns of what the tests compare with torch
         torch.onnx.export(
-            module,
-            inputs,
+            _Stream(net) if stream else module,
+            tuple(example.values()) if stream else (),
             str(path),
+            kwargs=None if stream else example,
             dynamo=False,  # torch's other exporter unrolls the recurrence over the steps it is shown
-            input_names=names,
-            output_names=["y", *state],
+            input_names=list(example),
+            output_names=outputs,
             dynamic_axes=sizes,
         )
+
+
+def _network_example(net: RecurrentNet, sizes: dict[str, dict[int, str]], before: list[str]) -> dict[str, Any]:
+    """Inputs of a network by name, with the initial state if it has names; adds what of them may vary to `sizes`."""
+    layers = net.layers
+    sequence = {0: "batch", 1: "time"}
+    rows = {1: "batch"}
+    sizes |= {"x": sequence, "y": sequence if isinstance(net, Seq2SeqNet) else {0: "batch"}}
+    example = {"x": torch.zeros(2, 3, layers.input_size)}
+    if before:
+        sizes |= {"lengths": {0: "batch"}, **dict.fromkeys(before, rows)}
+        shape = (layers.num_layers * (2 if layers.bidirectional else 1), 2, layers.hidden_size)
+        example |= {"lengths": torch.tensor([3, 2]), **{name: torch.zeros(shape) for name in before}}
+    return example
+
+
+def _forecaster_example(module: Forecaster, sizes: dict[str, dict[int, str]]) -> dict[str, Any]:
+    """Inputs of a forecaster by name; adds what of them may vary to `sizes`."""
+    columns, known, steps = len(module.columns), len(module.known_names), module.lead + 3
+    series, rows = {0: "batch", 1: "time"}, {0: "batch"}
+    example = {"y": torch.rand(2, steps, columns, dtype=torch.float64)}
+    if known:
+        example["known"] = torch.rand(2, steps, known, dtype=torch.float64)
+    sizes |= dict.fromkeys(example, series)
+    sizes |= {"shift": rows, "scale": rows, "y_hat": {0: "batch", 1: "steps"}, "last": rows}
+    return example | {name: torch.ones(2, columns, dtype=torch.float64) for name in ("shift", "scale")}
 
 
 class _Stream(torch.nn.Module):

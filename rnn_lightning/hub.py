@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
-from rnn_lightning.saved import load_network, shipped
+from rnn_lightning.saved import load_module, load_network, shipped
 
 
 def seq2vec(input_size: int, output_size: int, **options: Any) -> Seq2VecNet:
@@ -132,7 +133,7 @@ def seq2seq_sine_deep(pretrained: bool = True) -> Seq2SeqNet:
     return _trained("seq2seq_sine_deep", pretrained)
 
 
-def load_exported(folder: str | Path) -> RecurrentNet:
+def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
     """The network that `python -m rnn_lightning export` has written.
 
     Example:
@@ -143,12 +144,13 @@ def load_exported(folder: str | Path) -> RecurrentNet:
         folder: The `--output` of the export; `network.json` and the weights in it are read.
 
     Returns:
-        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU.
+        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; of a network that was trained on a `TimeSeries` a
+        `Forecaster` around it, which takes and gives values in the file's units.
 
     Raises:
         ArgumentError: A file is missing, changed or cut off.
     """
-    return load_network(Path(folder, "network.json"))
+    return load_module(Path(folder, "network.json"))
 
 
 def _trained(name: str, pretrained: bool) -> Any:

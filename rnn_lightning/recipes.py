@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -36,3 +37,26 @@ def recipe_or_file(config: str) -> str:
             f"--config {config}: there is no such file and no such recipe; the recipes are {', '.join(known)}"
         )
     return str(known[config])
+
+
+READERS = {".csv": "series", ".tsv": "series", ".parquet": "series", ".pq": "series"}
+"""The recipe that reads a person's own file, by the file's suffix."""
+
+
+def check_data(arguments: list[str]) -> None:
+    """Refuses a file as `--data`, and says which recipe reads it.
+
+    Args:
+        arguments: What was typed.
+
+    Raises:
+        ArgumentError: The value of `--data` is such a file.
+    """
+    pairs: list[Any] = [argument.partition("=")[::2] for argument in arguments]
+    for (name, value), after in zip(pairs, [*arguments, ""][1:], strict=True):
+        file = value or after
+        recipe = READERS.get(Path(file).suffix.lower())
+        if name == "--data" and recipe is not None:
+            raise ArgumentError(
+                f"--data takes a DataModule: to read this file, use --config {recipe} --data.path {file}"
+            )

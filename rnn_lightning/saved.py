@@ -19,6 +19,8 @@ from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import write_atomically
+from rnn_lightning.fitted import KEY
+from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
 
 NETWORKS: dict[str, type[RecurrentNet]] = {cls.__name__: cls for cls in (Seq2VecNet, Seq2SeqNet)}
@@ -32,7 +34,9 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.json"))}
 
 
-def save_network(net: RecurrentNet, arguments: dict[str, Any], folder: str | Path, name: str) -> Path:
+def save_network(
+    net: RecurrentNet, arguments: dict[str, Any], folder: str | Path, name: str, fitted: dict[str, Any] | None = None
+) -> Path:
     """Writes a network's weights and its arguments; weights of the same name that lay there before are removed.
 
     Args:
@@ -40,6 +44,7 @@ def save_network(net: RecurrentNet, arguments: dict[str, Any], folder: str | Pat
         arguments: What `type(net)` was made with: plain values.
         folder: Where the two files go; made if it is not there.
         name: The stem of both.
+        fitted: What the data module has fitted, if anything: plain values, which stand in the JSON file.
 
     Returns:
         The path of the weights. The same weights always give the same bytes, and so the same name.
@@ -54,6 +59,7 @@ def save_network(net: RecurrentNet, arguments: dict[str, Any], folder: str | Pat
         "arguments": arguments,
         "weights": path.name,
         "sha256": sha256,
+        **({KEY: fitted} if fitted else {}),
     }
     write_atomically(path, weights)
     write_atomically(path.with_name(f"{name}.json"), json.dumps(description, indent=1) + "\n")
@@ -61,6 +67,12 @@ def save_network(net: RecurrentNet, arguments: dict[str, Any], folder: str | Pat
         if other != path:
             other.unlink()
     return path
+
+
+def load_module(path: str | Path) -> RecurrentNet | Forecaster:
+    """As `load_network`; a network that was trained on a `TimeSeries` comes in a `Forecaster`."""
+    net, fitted = load_network(path), read_description(path).get(KEY, {})
+    return Forecaster(net, fitted) if fitted.get("kind") == "series" else net
 
 
 def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
@@ -91,6 +103,8 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
 
 def read_description(path: str | Path) -> dict[str, Any]:
     """What `NAME.json` says, checked: `network`, `arguments`, `weights`, `sha256`; of a checkpoint the first two.
+
+    Of both also `fitted`, where the data module has fitted something.
 
     Raises:
         ArgumentError: There is no such file, or it is not of this kind.
@@ -203,7 +217,8 @@ def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
         found = f"a {model}" if model else "no model's name"
         raise ArgumentError(f"{source!r} holds {found}: give a checkpoint of {' or '.join(_OF_MODEL)}")
     accepted = inspect.signature(NETWORKS[network]).parameters
-    return {"network": network, "arguments": {key: saved[key] for key in accepted if key in saved}}
+    fitted = {KEY: checkpoint[KEY]} if checkpoint.get(KEY) else {}
+    return {"network": network, "arguments": {key: saved[key] for key in accepted if key in saved}, **fitted}
 
 
 def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:

@@ -13,15 +13,19 @@ BELOW = {
     "batch.py": set(),
     "errors.py": set(),
     "files.py": set(),
+    "fitted.py": {"errors"},
+    "forecasts": {"errors", "forecasts", "nn"},
     "figures": {"errors", "figures", "files"},
     "nn": {"errors", "nn"},
     "data": {"batch", "errors", "files", "nn", "data"},
-    "models": {"batch", "errors", "nn", "saved", "models"},
+    "data/time_series": {"batch", "data", "errors", "fitted", "forecasts"},
+    "models": {"batch", "errors", "fitted", "nn", "saved", "models"},
     "predictions": {"batch", "errors", "files", "nn", "models", "figures", "predictions"},
     "callbacks": {
         "batch",
         "errors",
         "files",
+        "forecasts",
         "nn",
         "data",
         "saved",
@@ -31,9 +35,9 @@ BELOW = {
         "callbacks",
         "runs",
     },
-    "saved.py": {"errors", "files", "nn"},
-    "hub.py": {"errors", "nn", "saved"},
-    "export.py": {"errors", "nn", "saved"},
+    "saved.py": {"errors", "files", "fitted", "forecasts", "nn"},
+    "hub.py": {"errors", "forecasts", "nn", "saved"},
+    "export.py": {"errors", "fitted", "forecasts", "nn", "saved"},
     "recipes.py": {"errors"},
     "runs.py": {"errors", "files"},
     "arguments.py": {"recipes", "runs"},
@@ -41,6 +45,8 @@ BELOW = {
 LIGHT = (
     "errors.py",
     "files.py",
+    "fitted.py",
+    "forecasts",
     "nn",
     "saved.py",
     "hub.py",
@@ -115,6 +121,6 @@ def test_no_argument_is_one_of_both_a_model_and_a_data_module():
     names = {kind: set() for kind in ("model", "data")}
     for cls in (models.Seq2Seq, models.Seq2Vec):
         names["model"] |= set(inspect.signature(cls).parameters)
-    for cls in (data.SequenceMNIST, data.SyntheticSine, data.AddingProblem, data.CopyMemory):
+    for cls in (data.SequenceMNIST, data.SyntheticSine, data.TimeSeries, data.AddingProblem, data.CopyMemory):
         names["data"] |= set(inspect.signature(cls).parameters)
     assert not names["model"] & names["data"]

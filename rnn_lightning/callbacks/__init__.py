@@ -2,6 +2,7 @@
 
 from rnn_lightning.callbacks.checkpoints import BestAndLast, PeriodicCheckpoint
 from rnn_lightning.callbacks.class_figures import ClassFigures
+from rnn_lightning.callbacks.forecasts import Forecasts
 from rnn_lightning.callbacks.gradient_reach import GradientReach
 from rnn_lightning.callbacks.hyper_parameters import HyperParameters
 from rnn_lightning.callbacks.network_graph import NetworkGraph
@@ -14,6 +15,7 @@ from rnn_lightning.callbacks.vital_signs import VitalSigns
 TENSORBOARD_CALLBACKS: dict[str, type[TensorBoardCallback]] = {
     "series_figures": SeriesFigures,
     "class_figures": ClassFigures,
+    "forecasts": Forecasts,
     "gradient_reach": GradientReach,
     "vital_signs": VitalSigns,
     "network_graph": NetworkGraph,
@@ -25,6 +27,7 @@ __all__ = [
     "TENSORBOARD_CALLBACKS",
     "BestAndLast",
     "ClassFigures",
+    "Forecasts",
     "GradientReach",
     "HyperParameters",
     "NetworkGraph",

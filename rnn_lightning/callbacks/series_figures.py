@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from rnn_lightning.batch import Batch, first_rows
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.data import TimeSeries
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.nn import Seq2SeqNet, free_run, without_dropout
 from rnn_lightning.predictions import ShownSequence
@@ -42,7 +43,8 @@ class SeriesFigures(TensorBoardCallback):
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._errors = None
-        if isinstance(pl_module, Seq2Seq) and self.is_active(trainer):
+        own = isinstance(getattr(trainer, "datamodule", None), TimeSeries)  # in units and with dates, by Forecasts
+        if isinstance(pl_module, Seq2Seq) and not own and self.is_active(trainer):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
 
     @override

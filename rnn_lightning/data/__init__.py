@@ -1,7 +1,7 @@
 """LightningDataModules: where sequences come from.
 
-`SequenceMNIST`, `SyntheticSine`, `SineStream`, `AddingProblem` and `CopyMemory` are ready to use; derive others from
-`SequenceDataModule`, or from `GeneratedSequences` where nothing is stored.
+`TimeSeries` reads a file of yours. `SequenceMNIST`, `SyntheticSine`, `SineStream`, `AddingProblem` and `CopyMemory` are
+ready to use; derive others from `SequenceDataModule`, or from `GeneratedSequences` where nothing is stored.
 """
 
 from rnn_lightning.data.adding import AddingProblem
@@ -12,6 +12,7 @@ from rnn_lightning.data.loading import BatchDataset, EpochSampler, EvaluationSam
 from rnn_lightning.data.mnist import SequenceMNIST, pixel_permutation
 from rnn_lightning.data.sine import SyntheticSine, sine_windows, time_series
 from rnn_lightning.data.sine_stream import SineStream
+from rnn_lightning.data.time_series import TimeSeries
 
 __all__ = [
     "AddingProblem",
@@ -26,6 +27,7 @@ __all__ = [
     "SineStream",
     "SyntheticSine",
     "TensorBatches",
+    "TimeSeries",
     "pixel_permutation",
     "sine_windows",
     "time_series",

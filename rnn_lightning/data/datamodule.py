@@ -83,6 +83,11 @@ class SequenceDataModule(LightningDataModule):
         """The seed that holds now. Read late: `seed_everything` may be called after the data module is made."""
         return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
 
+    @property
+    def fitted_values(self) -> dict[str, Any]:
+        """What was fitted on the training part, as plain values; see `rnn_lightning.fitted`. Nothing by default."""
+        return {}
+
     def setup(self, stage: str | None = None) -> None:
         """Fills `datasets`. To be given by a subclass."""
 

@@ -5,6 +5,7 @@ Nothing else in the package imports matplotlib. Code that draws imports this roo
 
 from rnn_lightning.figures.classes import confusion_figure, mistakes_figure
 from rnn_lightning.figures.errors import error_by_step_figure
+from rnn_lightning.figures.forecasts import interval_figure
 from rnn_lightning.figures.gradients import gradient_reach_figure
 from rnn_lightning.figures.series import forecast_figure, series_figure, window_figure
 from rnn_lightning.figures.style import COLORS, new_figure, pixels, png, save
@@ -15,6 +16,7 @@ __all__ = [
     "error_by_step_figure",
     "forecast_figure",
     "gradient_reach_figure",
+    "interval_figure",
     "mistakes_figure",
     "new_figure",
     "pixels",

@@ -176,7 +176,8 @@ class SequenceModule(TruncatedBPTTModule):
         y = objective.prepare(y_hat, chunk["y"], valid)
         loss, weight = objective.loss_and_weight(y_hat, y, valid)
         more: dict[str, Any] = {"prediction": y_hat}
-        score = objective.score_sum(y_hat, y, valid)
+        a, b = (y_hat, y) if chunk.get("units") is None else (y_hat * chunk["units"], y * chunk["units"])
+        score = objective.score_sum(a, b, valid)
         if score is not None:  # class weights weigh in the loss only
             more[objective.metric] = score if objective.loss is None else (score, objective.count(y, valid))
         return loss, weight, state, more

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.fitted import add_fitted
 from rnn_lightning.models import epochs
 from rnn_lightning.models.batch import Batch, as_batch, cut
 from rnn_lightning.models.carry import CarriedStates
@@ -48,7 +49,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             Lightning's automatic optimisation has one interval, "step", for the latter two.
     """
 
-    time_keys: tuple[str, ...] = ("x", "y", "mask")
+    time_keys: tuple[str, ...] = ("x", "y", "mask", "units")
     """The keys of a batch whose second dimension is time."""
     handles_reset = False
     """Whether `chunk_step` itself zeroes the state where its `reset` (B, t) is true. If not, chunks are cut there."""
@@ -277,7 +278,9 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             self.resume.load(self._trainer, checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the state of every process; makes all that is in the checkpoint plain, and says what can't be."""
+        """Adds the state of every process and what the data has fitted; makes all plain, and says what can't be."""
+        if self._trainer is not None:
+            add_fitted(checkpoint, getattr(self._trainer, "datamodule", None))
         self.resume.save(self, checkpoint)
         make_plain(checkpoint)
 

@@ -7,8 +7,9 @@ import pickletools
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from series_tables import hourly
 
-from rnn_lightning.data import AddingProblem, CopyMemory, SequenceMNIST, SineStream, SyntheticSine
+from rnn_lightning.data import AddingProblem, CopyMemory, SequenceMNIST, SineStream, SyntheticSine, TimeSeries
 
 SMALL = {"batch_size": 4, "steps_per_epoch": 2}
 MODULES = {
@@ -16,6 +17,12 @@ MODULES = {
     "stream": lambda folder, **settings: SineStream(**SMALL, **settings),
     "adding": lambda folder, **settings: AddingProblem(eval_sequences=8, **SMALL, **settings),
     "copy": lambda folder, **settings: CopyMemory(eval_sequences=8, **SMALL, **settings),
+    "series": lambda folder, **settings: TimeSeries(
+        hourly(), target="load", time="when", id="site", n_steps=8, batch_size=100, **settings
+    ),
+    "series in order": lambda folder, **settings: TimeSeries(
+        hourly(), target="load", time="when", id="site", n_steps=8, batch_size=4, stream=True, **settings
+    ),
     "mnist": lambda folder, **settings: SequenceMNIST(
         folder, verify=False, val_size=8, batch_size=296, eval_batch_size=100, **settings
     ),

@@ -1,0 +1,156 @@
+"""`Forecasts`: what a network is worth on a `TimeSeries`, after each test; and what `predict` writes of it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from typing_extensions import override
+
+from rnn_lightning import runs
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.data import TimeSeries
+from rnn_lightning.data.time_series.forecasting import Intervals, compare, forecast
+from rnn_lightning.files import write_atomically
+from rnn_lightning.forecasts import Table
+from rnn_lightning.models import Seq2Seq
+from rnn_lightning.nn import without_dropout
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_SEASONS_SHOWN = 3
+"""How much of the history a picture shows, in seasons or horizons, whichever is longer."""
+
+
+class Forecasts(TensorBoardCallback):
+    """Says how good a network's forecasts of a `TimeSeries` are; does nothing with other data.
+
+    - After each test, also that at the end of a fit: a table of the network beside the naive answers, in the terminal, in
+      TensorBoard, and in the run's folder as `forecasts.txt` and `forecasts.json`.
+    - After each validation: `val/forecast` in TensorBoard, the first series from the beginning of its validation part.
+    - After predict: the forecasts of all series as `predictions.csv`, with dates, and a picture of the first.
+
+    Args:
+        level: The share of values that intervals shall hold.
+        samples: 0 for intervals from the errors on the validation part. Else how many paths of each forecast are drawn with
+            the network's dropout on.
+        enabled: Whether to do anything but what predict writes.
+
+    Attributes:
+        folder: Where predict writes; nothing is written if it is None.
+        horizon: Steps that predict forecasts; those of the data if None.
+        paths: The files that predict has written.
+
+    Raises:
+        ArgumentError: `level` or `samples` is out of its range.
+    """
+
+    def __init__(self, level: float = 0.9, samples: int = 0, enabled: bool = True) -> None:
+        super().__init__(enabled)
+        self.intervals = Intervals(level, samples)
+        self.folder: str | None = None
+        self.horizon: int | None = None
+        self.paths: list[Path] = []
+
+    @override
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = _series(trainer, pl_module)
+        if data is None or not self.is_active(trainer) or not trainer.is_global_zero:
+            return
+        net: Any = pl_module.net
+        with without_dropout(net):
+            self.show(trainer, "val/forecast", _validation_figure(net, data))
+
+    @override
+    @rank_zero_only
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        data = _series(trainer, pl_module)
+        if stage != "test" or data is None or not self.enabled:
+            return
+        table = compare(pl_module.net, data, self.intervals)
+        print(table.text())
+        checkpoint = getattr(trainer, "ckpt_path", None)
+        if checkpoint and "://" not in str(checkpoint):
+            folder = Path(runs.run_folder(str(checkpoint)))
+            write_atomically(folder / "forecasts.txt", table.text() + "\n")
+            write_atomically(folder / "forecasts.json", json.dumps(table.plain(), indent=1) + "\n")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                _log(logger, table)
+
+    @override
+    @rank_zero_only
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = _series(trainer, pl_module)
+        if data is None or self.folder is None:
+            return
+        from rnn_lightning.figures import save
+
+        found = forecast(pl_module.net, data, self.horizon, self.intervals)
+        self.paths = [write_atomically(Path(self.folder, "predictions.csv"), found.to_csv(index=False))]
+        one = found[: len(found) // len(data.panel.ids)]
+        figure = _figure(one, data, 0, int(data.origins_of_predict()[0]), "Forecast")
+        self.paths.append(save(figure, Path(self.folder, "predictions.png")))
+
+
+def _series(trainer: Trainer, module: LightningModule) -> Any:
+    data = getattr(trainer, "datamodule", None)
+    return data if isinstance(data, TimeSeries) and isinstance(module, Seq2Seq) else None
+
+
+def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, title: str) -> "Figure":
+    """The first target of one series: its last stretch up to the step `last`, and the forecast in `found`."""
+    from rnn_lightning.figures import interval_figure
+
+    target, panel = data.target[0], data.panel
+    steps = len(found)
+    begin = max(0, last + 1 - _SEASONS_SHOWN * max(data.season, steps))
+    number, offset = panel.first[series], panel.offsets[series]
+    times = [
+        _shown(panel.grid.local(number + np.arange(*span)))
+        for span in ((begin, last + 1), (last + 1, last + 1 + steps))
+    ]
+    forecast, lower, upper, truth = (found[f"{target}{k}"].to_numpy() for k in ("_forecast", "_lower", "_upper", ""))
+    return interval_figure(
+        times[0],
+        panel.values[offset + begin : offset + last + 1, 0],
+        times[1],
+        forecast,
+        lower,
+        upper,
+        truth,
+        title=" of ".join([title, *([panel.ids[series]] if panel.ids[series] else [])]),
+        name=target,
+    )
+
+
+def _shown(times: Any) -> np.ndarray:
+    """Local times without their zone, which matplotlib would turn back into UTC."""
+    return times if isinstance(times, np.ndarray) else times.tz_localize(None).to_numpy()
+
+
+def _validation_figure(net: Any, data: TimeSeries) -> "Figure":
+    import pandas as pd
+
+    last = int(data.cuts[0, 0]) - 1
+    given = next(data.origins(np.array([0]), np.array([last]), data.horizon, data.cuts[:, 1]))
+    batch = given.to(net.head.weight.device)
+    ahead = data.forecaster(net).forecast(batch.y, data.horizon, batch.known, batch.shift, batch.scale).cpu()
+    target, none = data.target[0], torch.full_like(ahead[0, :, 0], torch.nan)
+    values = {"": given.truth[0, :, 0], "_forecast": ahead[0, :, 0], "_lower": none, "_upper": none}
+    one = pd.DataFrame({f"{target}{kind}": value.numpy() for kind, value in values.items()})
+    return _figure(one, data, 0, last, "Forecast of the validation part")
+
+
+def _log(logger: TensorBoardLogger, table: Table) -> None:
+    writer = logger.experiment
+    writer.add_text("test/forecasts", "\n".join(f"    {line}" for line in table.text().splitlines()))
+    for score in table.scores:
+        for distance, error in enumerate(score.by_distance, start=1):
+            writer.add_scalar(f"test/mae_by_distance/{score.target}/{score.method}", error, distance)

@@ -1,0 +1,146 @@
+"""What is fitted on the training part: differences, scales, the naive errors; and where the parts begin.
+
+Legend: S series, T steps of a training part, C columns that are predicted, K columns known ahead.
+"""
+
+import math
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnn_lightning.data.time_series.panel import Panel
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.forecasts.naive import seasonal_error
+from rnn_lightning.forecasts.scaling import carry_forward, scaling_of
+
+Difference = Literal["auto", "none", "first", "seasonal"]
+Scale = Literal["standard", "none"]
+
+
+def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
+    """Where the validation and the test part of each series begin: (S, 2) steps from its beginning.
+
+    Args:
+        panel: The series.
+        val: A share, a number of steps, or a time from which all series' validation parts begin.
+        test: The same for the test part.
+
+    Raises:
+        ArgumentError: One is out of its range, or nothing is left for a part.
+    """
+    begin_test = _cut(panel, "test", test, panel.lengths)
+    begin_val = _cut(panel, "val", val, begin_test)
+    cuts = np.stack((begin_val, begin_test), axis=1).clip(0, panel.lengths[:, None])
+    for name, sizes in (("test", panel.lengths - cuts[:, 1]), ("val", cuts[:, 1] - cuts[:, 0])):
+        if not (sizes > 0).any():
+            value = {"test": test, "val": val}[name]
+            raise ArgumentError(
+                f"no {name} part is left with {name}={value} (val={val}, test={test}): change data.{name}"
+            )
+    return cuts
+
+
+def _cut(panel: Panel, name: str, value: Any, ends: np.ndarray) -> np.ndarray:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ArgumentError(f"{name}={value!r}: give a share such as 0.1, a number of steps, or a date")
+    if isinstance(value, str) or (isinstance(value, int) and value > panel.lengths.max()):
+        return number_of(panel, name, str(value)) - panel.first
+    if isinstance(value, int) and value >= 1:
+        return ends - value
+    if not 0 < value < 1:
+        raise ArgumentError(f"{name}={value!r}: give a share in (0, 1), a number of steps from 1 on, or a date")
+    return ends - np.maximum(1, np.floor(panel.lengths * value + 1e-9).astype(np.int64))
+
+
+def number_of(panel: Panel, name: str, value: str) -> int:
+    """The number of the first step of the grid that is not before a date."""
+    import pandas as pd
+
+    grid = panel.grid
+    try:
+        if grid.unit == "int":
+            time: Any = np.array([int(value)])
+        else:
+            date = pd.to_datetime(value, format=grid.time_format) if grid.time_format else pd.Timestamp(value)
+            if grid.zone is not None:
+                date = date.tz_localize(grid.zone) if date.tzinfo is None else date
+            if date.tzinfo is not None:
+                date = date.tz_convert("UTC").tz_localize(None)
+            time = np.array([date.to_datetime64()], "datetime64[us]")
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"{name}={value!r} is no time of this file ({error}): give one such as "
+                            f"{grid.labels(panel.first[:1])[0]}") from error  # fmt: skip
+    k = int(grid.numbers(time)[0][0])
+    return k if grid.times(k) >= time[0] else k + 1
+
+
+def training_parts(panel: Panel, cuts: np.ndarray) -> list[Tensor]:
+    """The raw values (T, C) of each series' training part."""
+    return [
+        torch.from_numpy(panel.values[begin : begin + cut])
+        for begin, cut in zip(panel.offsets, cuts[:, 0], strict=False)
+    ]
+
+
+def choose_lags(train: list[Tensor], difference: Difference, season: int) -> list[int]:
+    """How far back each column's difference reaches: 0 for none, 1 for the first, `season` for the seasonal one.
+
+    `auto` takes for each column the smallest of the mean absolute errors, one step ahead on the training part, of the
+    training mean, the last value and the same season.
+    """
+    if difference not in get_args(Difference):
+        raise ArgumentError(f"difference={difference!r}: choose one of {', '.join(get_args(Difference))}")
+    columns = train[0].shape[1]
+    if difference != "auto":
+        return [{"none": 0, "first": 1, "seasonal": season}[difference]] * columns
+    lags = [0, 1, *([season] if season > 1 else [])]
+    scores = []
+    for y in train:
+        if len(y) < 2 * max(lags) + 2:
+            continue
+        filled, start = carry_forward(y[None])[0], max(lags)
+        mean = y.nanmean(0)
+        errors = torch.stack(
+            [(y[start:] - (filled[start - lag : len(y) - lag] if lag else mean)).abs().nanmean(0) for lag in lags]
+        )  # (lags, C)
+        scores.append(errors / errors[0].clamp(min=torch.finfo(errors.dtype).tiny))
+    if not scores:
+        return [0] * columns
+    return [lags[int(best)] for best in torch.stack(scores).nanmean(0).nan_to_num(math.inf).argmin(0)]
+
+
+def fit_series(train: list[Tensor], lags: list[int], scale: Scale, season: int) -> dict[str, list[list[Any]]]:
+    """Shift, scale and seasonal-naive error of each series and column, from its training part."""
+    if scale not in get_args(Scale):
+        raise ArgumentError(f"scale={scale!r}: choose one of {', '.join(get_args(Scale))}")
+    lead = max(1, *lags)
+    found: dict[str, list[list[Any]]] = {"shift": [], "scale": [], "naive": []}
+    for y in train:
+        shift, size = torch.zeros(y.shape[1]), torch.ones(y.shape[1])
+        if scale == "standard" and len(y) > lead:
+            shift, size = (value[0, 0] for value in scaling_of(y[None], lags, lead))
+        naive = seasonal_error(y, season) if len(y) > season else torch.full_like(y[:1], math.nan)[0]
+        found["shift"].append(shift.tolist())
+        found["scale"].append(size.tolist())
+        found["naive"].append([None if math.isnan(value) else value for value in naive.tolist()])
+    return found
+
+
+def fit_known(panel: Panel, cuts: np.ndarray, scale: Scale, calendar: int) -> dict[str, list[float]]:
+    """Shift and scale of the columns known ahead, over all training parts; the calendar's stay as they are."""
+    columns = panel.known.shape[1]
+    shift, size = np.zeros(columns), np.ones(columns)
+    if scale == "standard" and columns:
+        inside = np.arange(len(panel.known)) - np.repeat(panel.offsets[:-1], np.diff(panel.offsets))
+        train = panel.known[inside < np.repeat(cuts[:, 0], np.diff(panel.offsets))]
+        there = ~np.isnan(train)
+        count = np.maximum(there.sum(0), 1)
+        shift = np.where(there, train, 0).sum(0) / count
+        size = np.sqrt((np.where(there, train - shift, 0) ** 2).sum(0) / count)
+        size = np.where(size > 1e-9 * np.abs(shift), size, 1.0)
+    return {
+        "known_shift": [*shift.tolist(), *[0.0] * calendar],
+        "known_scale": [*size.tolist(), *[1.0] * calendar],
+    }

@@ -1,0 +1,143 @@
+"""What a network makes of a `TimeSeries`: forecasts with dates and intervals, and the table beside naive answers.
+
+Legend: S series, B origins, C columns, N steps of a forecast.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnn_lightning.data.time_series.datamodule import TimeSeries
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.forecasts import Errors, Forecaster, Table, backtest, coverage, error_quantiles
+from rnn_lightning.forecasts.backtest import NETWORK
+from rnn_lightning.forecasts.sampling import Paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ORIGINS_OF_SAMPLES = 200
+"""Origins whose intervals are drawn by sampling, at most, to say how often they hold."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How the intervals of forecasts are made.
+
+    Attributes:
+        level: The share of values that they shall hold, in (0, 1).
+        samples: 0 for the quantiles of the errors on the validation part, one for each distance. Else how many paths are
+            drawn with the network's dropout on, each step with one of its errors added (Gal & Ghahramani 2016).
+    """
+
+    level: float = 0.9
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise ArgumentError(f"level={self.level}: give the share of values that intervals shall hold, such as 0.9")
+        if self.samples < 0:
+            raise ArgumentError(f"samples={self.samples}: give how many paths are drawn, or 0")
+
+
+def errors_of(part: str, forecaster: Forecaster, data: TimeSeries, horizon: int | None = None) -> Errors:
+    """The errors of a backtest within a part, "val" or "test"."""
+    until = data.cuts[:, 1] if part == "val" else None
+    origins = data.origins(*data.origins_of(part), horizon or data.horizon, until)
+    return backtest(forecaster, origins, data.season)
+
+
+def compare(net: Any, data: TimeSeries, intervals: Intervals | None = None) -> Table:
+    """The network beside the naive answers on the test part, and how often intervals from the validation part hold.
+
+    Args:
+        net: The trained network, in evaluation mode.
+        data: The series.
+        intervals: How intervals are made.
+
+    Raises:
+        ArgumentError: The test part is too short to forecast from, or the network has no dropout to sample.
+    """
+    intervals = intervals or Intervals()
+    forecaster = data.forecaster(net)
+    errors = errors_of("test", forecaster, data)
+    if not errors.by:
+        raise ArgumentError("the test part is too short for a forecast: raise data.test")
+    past = errors_of("val", forecaster, data)
+    inside = None
+    if past.by and intervals.samples:
+        inside = _coverage_of_samples(forecaster, data, past, intervals)
+    elif past.by:
+        bounds = error_quantiles(past.by[NETWORK], past.scale, intervals.level)
+        inside = coverage(errors.by[NETWORK], errors.scale, bounds)
+    count, step = len(errors.series), data.panel.grid.name
+    first = data.panel.grid.labels([(data.panel.first + data.cuts[:, 1]).min()])[0]
+    many = f"{len(data.panel.ids)} series" if len(data.panel.ids) > 1 else "one series"
+    title = (
+        f"Forecasts of the test part from {first} on: {many}, {count} origins, up to {data.horizon} steps of one {step}"
+    )
+    return Table.of(title, errors, data.target, data.scaling["naive"], inside, intervals.level)
+
+
+def forecast(
+    net: Any, data: TimeSeries, horizon: int | None = None, intervals: Intervals | None = None
+) -> "pd.DataFrame":
+    """Forecasts each series from its last value on, or from the data's `origin`.
+
+    Args:
+        net: The trained network, in evaluation mode.
+        data: The series.
+        horizon: Steps N; that of the data if not given.
+        intervals: How intervals are made.
+
+    Returns:
+        A row for each series and step, in the file's units: the id, if there is one; the time; and for each target NAME
+        the columns NAME (what came, NaN where it is not known), NAME_forecast, NAME_lower and NAME_upper. Bounds are NaN
+        at distances that the validation part did not show.
+
+    Raises:
+        ArgumentError: Columns known ahead are missing in the steps to forecast, or the network has no dropout to sample.
+    """
+    import pandas as pd
+
+    intervals, horizon = intervals or Intervals(), horizon or data.horizon
+    data.check_future(horizon)
+    forecaster, count = data.forecaster(net), len(data.panel.ids)
+    past = errors_of("val", forecaster, data, horizon)
+    shape = (count, horizon, len(data.columns))
+    found = {name: torch.full(shape, torch.nan, dtype=torch.float64) for name in ("", "_forecast", "_lower", "_upper")}
+    bounds = error_quantiles(past.by[NETWORK], past.scale, intervals.level) if past.by else None
+    paths = Paths(forecaster, past, intervals.samples) if intervals.samples else None
+    last = data.origins_of_predict()
+    device = forecaster.net.head.weight.device
+    for given in data.origins(np.arange(count), last, horizon):
+        batch = given.to(device)
+        ahead = forecaster.forecast(batch.y, horizon, batch.known, batch.shift, batch.scale).cpu()
+        found[""][given.series], found["_forecast"][given.series] = given.truth, ahead
+        if paths is not None:
+            low_high = paths.bounds(batch, horizon, intervals.level).cpu()
+        elif bounds is not None:
+            low_high = ahead + bounds[:, None] * given.scale[:, None]  # (2, B, N, C)
+        else:
+            continue
+        found["_lower"][given.series], found["_upper"][given.series] = low_high
+    numbers = data.panel.first[:, None] + last[:, None] + np.arange(1, horizon + 1)  # (S, N)
+    table: dict[str, Any] = {} if data.id is None else {data.id: np.repeat(data.panel.ids, horizon)}
+    table[data.time or "step"] = data.panel.grid.labels(numbers.reshape(-1))
+    for c, target in enumerate(data.target):
+        table |= {f"{target}{kind}": values[..., c].reshape(-1).numpy() for kind, values in found.items()}
+    return pd.DataFrame(table)
+
+
+def _coverage_of_samples(forecaster: Forecaster, data: TimeSeries, past: Errors, intervals: Intervals) -> Tensor:
+    paths = Paths(forecaster, past, intervals.samples)
+    device = forecaster.net.head.weight.device
+    shares = []
+    for given in data.origins(*data.origins_of("test", _ORIGINS_OF_SAMPLES), data.horizon):
+        low, high = paths.bounds(given.to(device), data.horizon, intervals.level).cpu()
+        inside = ((given.truth >= low) & (given.truth <= high)).double()
+        shares.append(torch.where(given.truth.isnan(), torch.nan, inside))
+    return torch.cat(shares).nanmean(0)

@@ -1,0 +1,153 @@
+"""`Grid`: the regular times of a table's rows, as whole numbers."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from rnn_lightning.errors import ArgumentError
+
+Unit = Literal["us", "month", "int"]
+
+_MONTH_LENGTHS = (28, 92)  # days between neighbours that may be months or quarters; years are 365 and 366
+_DAY = 86_400_000_000  # microseconds
+_NAMED = {1_000_000: "second", 60_000_000: "minute", 3_600_000_000: "hour", _DAY: "day", 7 * _DAY: "week"}
+_SEASONS = {("us", 3_600_000_000): 24, ("us", _DAY): 7, ("us", 7 * _DAY): 52, ("month", 1): 12}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Times at equal distances: step number k is at `anchor + k * step`.
+
+    Attributes:
+        unit: "us", microseconds since 1970; "month", months since 1970; "int", the file's own whole numbers.
+        step: Units from one time to the next.
+        anchor: Of "us" and "int" the time of number 0, in [0, step). Of "month" the time within the month, in microseconds
+            from its beginning, or below 0 from its end.
+        phase: Of "month": which months, in [0, step).
+        zone: The time zone that times are written in; None for those without one.
+        time_format: How they are written; None for ISO 8601.
+    """
+
+    unit: Unit
+    step: int
+    anchor: int
+    phase: int = 0
+    zone: str | None = None
+    time_format: str | None = None
+
+    @classmethod
+    def infer(cls, times: np.ndarray, neighbours: np.ndarray, **written: Any) -> "Grid":
+        """The grid that most times lie on.
+
+        Args:
+            times: (N,) int64, or datetime64[us].
+            neighbours: (N - 1,) bool, whether a row and the next one are of one series.
+            **written: `zone` and `time_format`.
+
+        Raises:
+            ArgumentError: There are no two times of one series.
+        """
+        numbers = times.astype(np.int64)
+        distances = np.diff(numbers)[neighbours]
+        distances = distances[distances > 0]
+        if not len(distances):
+            raise ArgumentError("no series has two times: give a file with more rows, or another data.time or data.id")
+        step = _commonest(distances)
+        if times.dtype.kind == "i":
+            return cls("int", step, _commonest(numbers % step), **written)
+        if _MONTH_LENGTHS[0] * _DAY <= step <= 366 * _DAY:
+            found = cls._of_months(times, neighbours, **written)
+            if found is not None:
+                return found
+        return cls("us", step, _commonest(numbers % step), **written)
+
+    @classmethod
+    def _of_months(cls, times: np.ndarray, neighbours: np.ndarray, **written: Any) -> "Grid | None":
+        months = times.astype("datetime64[M]")
+        numbers = months.astype(np.int64)
+        since = (times - months).astype(np.int64)
+        until = (times - (months + 1).astype("datetime64[us]")).astype(np.int64)
+        anchor = max((_commonest(since), _commonest(until)), key=lambda a: np.sum((since if a >= 0 else until) == a))
+        distances = np.diff(numbers)[neighbours]
+        if np.mean((since if anchor >= 0 else until) == anchor) < 0.5 or not (distances > 0).any():
+            return None  # every 28 or 30 days, say
+        step = _commonest(distances[distances > 0])
+        return cls("month", step, anchor, _commonest(numbers % step), **written)
+
+    def numbers(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The number of each time, and whether it lies on the grid: (N,) int64 and (N,) bool."""
+        if self.unit != "month":
+            k, rest = np.divmod(times.astype(np.int64) - self.anchor, self.step)
+            return k, rest == 0
+        months = times.astype("datetime64[M]")
+        begin = months if self.anchor >= 0 else months + 1
+        k, rest = np.divmod(months.astype(np.int64) - self.phase, self.step)
+        return k, ((times - begin.astype("datetime64[us]")).astype(np.int64) == self.anchor) & (rest == 0)
+
+    def times(self, numbers: Any) -> np.ndarray:
+        """The times of these numbers: datetime64[us] (UTC where there is a zone), or int64."""
+        k = np.asarray(numbers, np.int64)
+        if self.unit == "int":
+            return k * self.step + self.anchor
+        if self.unit == "us":
+            return (k * self.step + self.anchor).astype("datetime64[us]")
+        months = (k * self.step + self.phase + (self.anchor < 0)).astype("datetime64[M]")
+        return months.astype("datetime64[us]") + np.timedelta64(self.anchor, "us")
+
+    def local(self, numbers: Any) -> Any:
+        """The times as pandas shows them: in their zone, or whole numbers."""
+        import pandas as pd
+
+        times = self.times(numbers)
+        return times if self.unit == "int" else _in_zone(pd.DatetimeIndex(times), self.zone)
+
+    def labels(self, numbers: Any) -> list[str]:
+        """The times as text, in the file's own format if it has one."""
+        local = self.local(numbers)
+        if self.unit == "int":
+            return [str(time) for time in local]
+        if self.time_format is not None:
+            return list(local.strftime(self.time_format))
+        midnight = all(time.hour == time.minute == time.second == time.microsecond == 0 for time in local)
+        if midnight and self.zone is None and (self.unit == "month" or self.step % _DAY == 0):
+            return list(local.strftime("%Y-%m-%d"))
+        return [time.isoformat(sep=" ") for time in local]
+
+    @property
+    def name(self) -> str:
+        """What one step is called: "hour", "2 weeks", "month", "step"."""
+        count, word = self.step, {"month": "month", "int": "step"}.get(self.unit, "")
+        if self.unit == "us":
+            size = max((size for size in _NAMED if self.step % size == 0), default=1)
+            count, word = self.step // size, _NAMED.get(size, "microsecond")
+        if self.unit == "month" and self.step % 12 == 0:
+            count, word = self.step // 12, "year"
+        return word if count == 1 or self.unit == "int" else f"{count} {word}s"
+
+    @property
+    def season(self) -> int:
+        """Steps of a season: 24 hours, 7 days, 52 weeks, 12 months, else 1."""
+        return _SEASONS.get((self.unit, self.step), 1)
+
+    @property
+    def distance(self) -> int | None:
+        """Microseconds from one time to the next, of months some; None where times are whole numbers."""
+        if self.unit == "int":
+            return None
+        return self.step if self.unit == "us" else self.step * 31 * _DAY
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def _commonest(values: np.ndarray) -> int:
+    if (values == values[0]).all():  # mostly so, and much faster than sorting
+        return int(values[0])
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[counts.argmax()])
+
+
+def _in_zone(times: Any, zone: str | None) -> Any:
+    return times if zone is None else times.tz_localize("UTC").tz_convert(zone)

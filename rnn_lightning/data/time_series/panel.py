@@ -1,0 +1,108 @@
+"""`Panel`: all series of a table on one grid, one behind the other in flat arrays.
+
+Legend: S series, N steps of all of them, C columns that are predicted, K columns known ahead.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnn_lightning.data.time_series.grid import Grid
+from rnn_lightning.data.time_series.reading import Rows, show_rows
+from rnn_lightning.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series of any lengths.
+
+    Attributes:
+        ids: (S,) their names.
+        grid: Their times.
+        first: (S,) the grid's number of each one's first step.
+        offsets: (S + 1,) where each begins in the flat arrays.
+        lengths: (S,) steps up to the last with a value; what comes after are columns known ahead.
+        values: (N, C) float64, NaN where one is missing.
+        known: (N, K) float64, as `values`.
+    """
+
+    ids: list[str]
+    grid: Grid
+    first: np.ndarray
+    offsets: np.ndarray
+    lengths: np.ndarray
+    values: np.ndarray
+    known: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Rows, grid: Grid, columns: int, path: object) -> "Panel":
+        """Puts rows on a grid; steps without a row are missing.
+
+        Args:
+            rows: From `read`; the first `columns` numbers are predicted, the others known ahead.
+            grid: The grid.
+            columns: C.
+            path: Where the rows are from, for messages.
+
+        Raises:
+            ArgumentError: A time is off the grid, or a series has no value at all.
+        """
+        k, on_grid = grid.numbers(rows.times)
+        off = np.flatnonzero(~on_grid)
+        if len(off):
+            raise ArgumentError(_off_grid(rows, grid, off, path))
+        there = ~np.isnan(rows.numbers[:, :columns]).all(1)  # (rows,)
+        ids = len(rows.ids)
+        first, last, end = np.full(ids, np.iinfo(np.int64).max), np.full(ids, -1), np.full(ids, -1)
+        begins = np.flatnonzero(np.r_[True, ~rows.neighbours])
+        some = rows.codes[begins]
+        far = np.iinfo(np.int64).max
+        first[some] = np.minimum.reduceat(np.where(there, k, far), begins)  # leading steps without a value are left out
+        last[some] = np.maximum.reduceat(np.where(there, k, -far), begins)
+        end[some] = np.maximum.reduceat(k, begins)
+        empty = np.flatnonzero(first == far)
+        if len(empty):
+            of = f"the series {rows.ids[empty[0]]!r}" if rows.ids[empty[0]] else "the file"
+            raise ArgumentError(f"{of} has no value at all: leave it out, or change data.target")
+        sizes = end - first + 1
+        offsets = np.r_[0, np.cumsum(sizes)]
+        keep = k >= first[rows.codes]
+        at = (offsets[rows.codes] + k - first[rows.codes])[keep]
+        table = np.full((offsets[-1], rows.numbers.shape[1]), np.nan)
+        table[at] = rows.numbers[keep]
+        return cls(rows.ids, grid, first, offsets, last - first + 1, table[:, :columns], table[:, columns:])
+
+    @property
+    def series(self) -> np.ndarray:
+        """(N,) int64, which series each step is of."""
+        return np.repeat(np.arange(len(self.ids)), np.diff(self.offsets))
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(N,) int64, the grid's number of each step."""
+        sizes = np.diff(self.offsets)
+        return np.arange(self.offsets[-1]) + np.repeat(self.first - self.offsets[:-1], sizes)
+
+    def filled(self, values: np.ndarray) -> np.ndarray:
+        """(N, ...) with the last value before it in the place of each NaN, within each series."""
+        missing = np.isnan(values)
+        if not missing.any():
+            return values
+        begins = np.repeat(self.offsets[:-1], np.diff(self.offsets))[:, None]
+        at = np.where(missing, -1, np.arange(len(values))[:, None])
+        at = np.maximum.accumulate(at, axis=0)  # of an earlier series where its own has had none yet
+        found = np.take_along_axis(values, np.maximum(at, begins), axis=0)
+        return np.where(at >= begins, found, np.nan)
+
+    def name(self, series: int) -> str:
+        """What a series is called in a message."""
+        return f"the series {self.ids[series]!r}" if self.ids[series] else "the series"
+
+
+def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, path: object) -> str:
+    shown = np.datetime_as_string(rows.times[off[:3]], "s") if grid.unit != "int" else rows.times[off[:3]]
+    are = "are" if len(off) > 1 else "is"
+    return (
+        f"{show_rows(rows.lines[off], shown, path)} {are} off the grid of one {grid.name}: give every row a regular time, "
+        "or leave these out; absent steps are taken as missing"
+    )

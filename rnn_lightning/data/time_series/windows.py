@@ -1,0 +1,124 @@
+"""Datasets over a panel: shuffled windows, held-out stretches, and one stream in order.
+
+Legend: B batch, T time steps, N steps of all series, I input features, O outputs.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.batch import Batch
+from rnn_lightning.data.loading import BatchDataset
+
+
+@dataclass(frozen=True)
+class Steps:
+    """All steps of all series, as a network reads them. What is predicted at a step is the value of the next one.
+
+    Attributes:
+        x: (N, I) float32.
+        y: (N, O) float32, 0 where none is known.
+        counts: (N, O) bool, whether a step's target is known.
+        units: (S, O) float32: what 1 in `y` is in the file's units.
+        series: (N,) int64, which series a step is of.
+    """
+
+    x: Tensor
+    y: Tensor
+    counts: Tensor
+    units: Tensor
+    series: Tensor
+
+    def batch(self, at: Tensor, counts: Tensor | None = None) -> Batch:
+        """The batch of the steps `at` (B, T); `counts` (B, T) bool says which of them are scored, all if not given."""
+        mask = self.counts[at]  # (B, T, O)
+        if counts is not None:
+            mask = mask & counts[..., None]
+        batch = {"x": self.x[at], "y": self.y[at], "units": self.units[self.series[at]]}
+        if not bool(mask.all()):
+            batch["mask"] = mask[..., 0] if mask.shape[-1] == 1 else mask
+        return batch
+
+
+class Windows(BatchDataset):
+    """Windows of T steps, each target counting.
+
+    Args:
+        steps: All steps.
+        starts: (W,) int64, where each window begins.
+        n_steps: T.
+    """
+
+    def __init__(self, steps: Steps, starts: Tensor, n_steps: int) -> None:
+        self.steps, self.starts, self.n_steps = steps, starts, n_steps
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return self.steps.batch(self.starts[torch.tensor(indices)][:, None] + torch.arange(self.n_steps))
+
+
+class Stretches(BatchDataset):
+    """Held-out stretches of up to T steps, each after up to T earlier steps that are read and not scored.
+
+    Args:
+        steps: All steps.
+        stretches: (W, 3) int64: where the reading begins, where the scoring begins, and the end.
+        n_steps: T.
+        contiguous: Whether batches go to a network that carries its state, which every row must reset.
+    """
+
+    def __init__(self, steps: Steps, stretches: Tensor, n_steps: int, contiguous: bool = False) -> None:
+        self.steps, self.stretches, self.n_steps, self.contiguous = steps, stretches, n_steps, contiguous
+
+    def __len__(self) -> int:
+        return len(self.stretches)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        begin, scored, end = self.stretches[torch.tensor(indices)].T[..., None]  # (B, 1) each
+        at = begin + torch.arange(2 * self.n_steps)  # (B, 2 T)
+        batch = self.steps.batch(torch.minimum(at, end - 1), (at >= scored) & (at < end))
+        batch["lengths"] = (end - begin)[:, 0]
+        if self.contiguous:
+            batch["reset"] = at == begin  # (B, 2 T)
+        return batch
+
+
+class Stream(BatchDataset):
+    """B rows that read all series in order, T steps a batch; a row that has finished one goes on with the next.
+
+    The series stand one behind the other and are cut into rows of equal length. `reset` is true where a series begins, and
+    at each row's first step. The last batch is filled up with steps that do not count.
+
+    Args:
+        steps: All steps.
+        positions: (M,) int64, the steps that are read, in order.
+        begins: (M,) bool, where a series begins.
+        rows: B, of all processes together.
+        n_steps: T.
+    """
+
+    def __init__(self, steps: Steps, positions: Tensor, begins: Tensor, rows: int, n_steps: int) -> None:
+        self.steps, self.rows, self.n_steps = steps, rows, n_steps
+        each = -(-len(positions) // rows)
+        self.batches = -(-each // n_steps)
+        at = torch.arange(rows)[:, None] * each + torch.arange(self.batches * n_steps)  # (B, batches * T)
+        inside = (torch.arange(self.batches * n_steps) < each) & (at < len(positions))
+        at = at.clamp(max=len(positions) - 1)
+        self.positions, self.inside = positions[at], inside
+        self.begins = begins[at] & inside
+        self.begins[:, 0] = True
+
+    def __len__(self) -> int:
+        return self.rows * self.batches
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Index i is row i % B of batch i // B, counted on from epoch to epoch."""
+        numbers = torch.tensor(indices)
+        row = numbers % self.rows
+        column = (numbers // self.rows % self.batches)[:, None] * self.n_steps + torch.arange(self.n_steps)  # (B, T)
+        batch = self.steps.batch(self.positions[row[:, None], column], self.inside[row[:, None], column])
+        batch["reset"] = self.begins[row[:, None], column]
+        return batch

@@ -1,0 +1,83 @@
+"""`backtest`: forecasts from many origins with fixed weights, beside the naive answers.
+
+Legend: B origins, T steps of history, C columns, K columns known ahead, N steps of a forecast.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.forecasts.forecaster import Forecaster
+from rnn_lightning.forecasts.naive import last_value, same_season
+
+NETWORK, LAST, SEASON = "the network", "the last value", "the same season"
+
+
+class Origins(NamedTuple):
+    """Histories, what is known ahead, and what came.
+
+    Attributes:
+        y: (B, T, C) raw values up to the origin.
+        known: (B, T + N - 1, K), or None where K is 0.
+        truth: (B, N, C), NaN where it is not known.
+        shift: (B, C).
+        scale: (B, C).
+        series: (B,) int64, which series each is of.
+    """
+
+    y: Tensor
+    known: Tensor | None
+    truth: Tensor
+    shift: Tensor
+    scale: Tensor
+    series: Tensor
+
+    def to(self, device: torch.device | str) -> "Origins":
+        """The same on another device."""
+        return Origins(*(None if value is None else value.to(device) for value in self))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What came, less what was forecast.
+
+    Attributes:
+        by: Method to (B, N, C); NaN where it is not known what came.
+        scale: (B, C), of each origin's series.
+        series: (B,), which series each origin is of.
+    """
+
+    by: dict[str, Tensor]
+    scale: Tensor
+    series: Tensor
+
+
+@torch.no_grad()
+def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) -> Errors:
+    """Forecasts from each origin and takes the errors.
+
+    Args:
+        forecaster: In evaluation mode.
+        origins: Batch by batch; the histories reach back a season or more.
+        season: Steps of a season; 1 where there is none.
+
+    Returns:
+        Those of the network and of the naive answers; "the same season" is among them where there is one.
+    """
+    device = forecaster.net.head.weight.device
+    found: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
+    for given in origins:
+        batch = given.to(device)
+        steps = batch.truth.shape[1]
+        answers = {
+            NETWORK: forecaster.forecast(batch.y, steps, batch.known, batch.shift, batch.scale),
+            LAST: last_value(batch.y, steps),
+        }
+        if season > 1:
+            answers[SEASON] = same_season(batch.y, steps, season)
+        found.append(({k: (batch.truth - v).cpu() for k, v in answers.items()}, given.scale, given.series))
+    by = {name: torch.cat([errors[name] for errors, *_ in found]) for name in (found[0][0] if found else ())}
+    return Errors(by, *(torch.cat(parts) for parts in list(zip(*found, strict=True))[1:]))

@@ -1,0 +1,65 @@
+"""`calendar_features`: where a date stands in the day, the week and the year, as points on circles."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CALENDAR = ("hour", "weekday", "yearday")
+"""The circles: hours of a day, days of a week, days of a year."""
+
+_DAY = 86_400_000_000  # microseconds
+_LONGEST = {"hour": _DAY, "weekday": 7 * _DAY, "yearday": 365 * _DAY}
+
+
+def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
+    """Sine and cosine of each date on each circle.
+
+    Args:
+        times: (N,) int64, microseconds since 1970; or a numpy array of datetime64, or a list of datetime.
+        circles: Names out of `CALENDAR`.
+
+    Returns:
+        (N, 2 * circles) float64.
+    """
+    times = _microseconds(times)
+    days = times.div(_DAY, rounding_mode="floor")
+    time = (times - days * _DAY).double() / _DAY  # of the day, in [0, 1)
+    share = {
+        "hour": lambda: time,
+        "weekday": lambda: ((days + 3) % 7).double() / 7,  # 1970-01-01 was a Thursday
+        "yearday": lambda: _yearday(days, time),
+    }
+    angles = [2 * math.pi * share[name]() for name in circles]
+    columns = [part(angle) for angle in angles for part in (torch.sin, torch.cos)]
+    return torch.stack(columns, dim=-1) if columns else torch.zeros(len(times), 0, dtype=torch.float64)
+
+
+def circles_of(step: int) -> list[str]:
+    """The circles that tell more than one thing apart, for dates that are this many microseconds from one another."""
+    return [name for name in CALENDAR if step < _LONGEST[name]]
+
+
+def _yearday(days: Tensor, time: Tensor) -> Tensor:
+    """How much of a year has passed since the first of March: the leap day is then the year's last.
+
+    The arithmetic of the Gregorian calendar in eras of 400 years is that of Hinnant's `civil_from_days`.
+    """
+    of_era = (days + 719_468) % 146_097
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365  # of the era, from March on
+    day = of_era - (365 * year + year // 4 - year // 100)
+    end = year + 1  # the year of the February at its end
+    leap = (end % 4 == 0) & ((end % 100 != 0) | (end % 400 == 0))
+    return (day + time) / (365 + leap.double())
+
+
+def _microseconds(times: Any) -> Tensor:
+    if isinstance(times, Tensor):
+        return times
+    if hasattr(times, "astype"):
+        return torch.from_numpy(times.astype("datetime64[us]").astype("int64"))
+    begin = datetime(1970, 1, 1)
+    return torch.tensor([(time - begin) // timedelta(microseconds=1) for time in times], dtype=torch.int64)

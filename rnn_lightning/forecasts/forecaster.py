@@ -1,0 +1,202 @@
+"""`Forecaster`: a network around which raw values go in and raw forecasts come out. It needs torch alone.
+
+Legend: B rows, T time steps, C columns that are predicted, K columns known ahead, L steps that are only looked back to.
+"""
+
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.forecasts.calendar import calendar_features
+from rnn_lightning.forecasts.scaling import carry_forward, lagged, scaling_of
+from rnn_lightning.nn.dropout import DropoutMasks
+from rnn_lightning.nn.networks import RecurrentNet
+from rnn_lightning.nn.state import State
+
+ForecastState: TypeAlias = tuple[State, Tensor]
+"""The network's state, and the last L raw values (B, L, C)."""
+
+
+class Forecaster(nn.Module):
+    """A `Seq2SeqNet` with what was fitted beside it: values in the file's units in, values in the file's units out.
+
+    Each step's input is the difference of its value to the one `lag` steps before, shifted and scaled; a flag for each
+    column that is true where the value is missing (if some were missing in training); and the columns known ahead, of the
+    step after it. Differences are computed in the type of `y`: give float64 where values are large.
+
+    Example:
+        >>> forecaster = hub.load_exported("exported")
+        >>> y = forecaster.forecast(history, steps=12)  # (B, T, C) -> (B, 12, C)
+
+    Args:
+        net: The network, trained on a `TimeSeries`.
+        fitted: The fitted values of that `TimeSeries`.
+
+    Attributes:
+        columns: The names of the C columns: targets, then observed ones.
+        known_names: The names of the K columns known ahead; those of the calendar come last, see `calendar`.
+        lead: L: without a state, the first L steps of `y` are only looked back to.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    known_shift: Tensor
+    known_scale: Tensor
+
+    def __init__(self, net: RecurrentNet, fitted: dict[str, Any]) -> None:
+        super().__init__()
+        self.net, self.fitted = net, fitted
+        self.columns: list[str] = [*fitted["target"], *fitted["observed"]]
+        self.circles: list[str] = fitted["calendar"]
+        self.known_names: list[str] = [
+            *fitted["known"],
+            *(f"{part}_{name}" for name in self.circles for part in ("sin", "cos")),
+        ]
+        self.lags: list[int] = fitted["lags"]
+        self.lead = max(1, *self.lags)
+        self.flags: bool = fitted["flags"]
+        for name in ("shift", "scale", "known_shift", "known_scale"):
+            self.register_buffer(name, torch.tensor(fitted[name], dtype=torch.float64), persistent=False)
+        inputs, outputs = net.layers.input_size, net.head.out_features
+        columns = len(self.columns)
+        if (inputs, outputs) != (columns * (1 + self.flags) + len(self.known_names), columns):
+            raise ArgumentError(
+                f"a network of {inputs} inputs and {outputs} outputs does not fit the {columns} columns "
+                f"{', '.join(self.columns)}: give the network that was trained with these fitted values"
+            )
+        self.eval()
+
+    def calendar(self, times: Any) -> Tensor:
+        """The calendar's columns of `known`, from the dates (N,) of the steps that are to be predicted.
+
+        Dates are as in the file: a numpy array of datetime64, a list of datetime, or microseconds since 1970. Those of a
+        file with a time zone are in UTC.
+        """
+        return calendar_features(times, self.circles)
+
+    def scaling(self, series: str) -> tuple[Tensor, Tensor]:
+        """Shift and scale of one of the series that the network was trained on, (C,) each.
+
+        Raises:
+            ArgumentError: There is none of this id.
+        """
+        if series not in self.fitted["ids"]:
+            raise ArgumentError(f"there was no series {series!r} in training: leave its shift and scale out")
+        at = self.fitted["ids"].index(series)
+        return self.shift[at], self.scale[at]
+
+    def forward(
+        self,
+        y: Tensor,
+        known: Tensor | None = None,
+        state: ForecastState | None = None,
+        shift: Tensor | None = None,
+        scale: Tensor | None = None,
+        masks: DropoutMasks | None = None,
+    ) -> tuple[Tensor, ForecastState]:
+        """Predicts each step's next one.
+
+        Args:
+            y: (B, T, C) raw values, NaN where one is missing. Without a state the first L steps are only looked back to.
+            known: (B, T, K), of the steps one after those of `y`; needed if K > 0.
+            state: From an earlier call, to go on with.
+            shift: (C,) or (B, C). If not given, that of the fit if there was one series; else, like `scale`, that of the
+                history `y`.
+            scale: As `shift`.
+            masks: The network's dropout masks, if it is in training mode; see `RecurrentNet.sample_masks`.
+
+        Returns:
+            The predictions (B, T, C), one step after those of `y`, or without a state (B, T - L, C); and the state.
+
+        Raises:
+            ArgumentError: `y` is too short or has other columns, `known` is missing, or there is a state but no scale.
+        """
+        if y.dim() != 3 or y.shape[2] != len(self.columns) or (state is None and y.shape[1] <= self.lead):
+            raise ArgumentError(
+                f"y has shape {tuple(y.shape)}: give (B, T, {len(self.columns)}), the columns {', '.join(self.columns)}, "
+                f"with T above {self.lead}"
+            )
+        if self.known_names and known is None:
+            raise ArgumentError(f"known is missing: give {', '.join(self.known_names)} of the steps after those of y")
+        whole = y if state is None else torch.cat((state[1].to(y.dtype), y), dim=1)  # (B, L + T, C)
+        filled = carry_forward(whole)
+        shift, scale = self._scaling(whole, state is not None, shift, scale)
+        steps = filled.shape[1] - self.lead
+        z = (filled[:, self.lead :] - lagged(filled, self.lags, self.lead) - shift) / scale  # (B, T, C)
+        parts = [torch.where(z.isnan(), torch.zeros_like(z), z)]
+        if self.flags:
+            parts.append(whole[:, self.lead :].isnan().to(z.dtype))
+        if known is not None and self.known_names:
+            parts.append((known[:, known.shape[1] - steps :].to(z) - self.known_shift.to(z)) / self.known_scale.to(z))
+        x = torch.cat(parts, dim=-1).to(self.net.head.weight.dtype)
+        out, hidden = self.net(x, None if state is None else state[0], None, masks)
+        y_hat = lagged(filled, self.lags, self.lead, ahead=1) + shift + scale * out.to(y.dtype)
+        return y_hat, (hidden, filled[:, filled.shape[1] - self.lead :])
+
+    def step(
+        self,
+        y: Tensor,
+        known: Tensor | None,
+        state: ForecastState,
+        shift: Tensor | None = None,
+        scale: Tensor | None = None,
+        masks: DropoutMasks | None = None,
+    ) -> tuple[Tensor, ForecastState]:
+        """One time step of a stream: y (B, C) and known (B, K) -> the prediction (B, C) of the next, and the state."""
+        y_hat, state = self(y[:, None], None if known is None else known[:, None], state, shift, scale, masks)
+        return y_hat[:, 0], state
+
+    @torch.no_grad()
+    def forecast(
+        self,
+        y: Tensor,
+        steps: int,
+        known: Tensor | None = None,
+        shift: Tensor | None = None,
+        scale: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Goes on from a history, each prediction being the next value.
+
+        Args:
+            y: (B, T, C) the raw history, T above L.
+            steps: How many steps to forecast.
+            known: (B, T + steps - 1, K), from the second step of `y` to the last of the forecast; needed if K > 0.
+            shift: As in `forward`.
+            scale: As in `forward`.
+            noise: (B, steps, C), added to each step's prediction before it is the next value.
+
+        Returns:
+            (B, steps, C).
+
+        Raises:
+            ArgumentError: As `forward`, or `known` is too short.
+        """
+        history = y.shape[1]
+        if known is not None and known.shape[1] != history + steps - 1:
+            raise ArgumentError(f"known has {known.shape[1]} steps: give {history + steps - 1}, history and forecast")
+        if shift is None or scale is None:
+            shift, scale = self._scaling(y, False, shift, scale)
+        masks = self.net.sample_masks(len(y)) if self.net.training and self.net.layers.variational else None
+        y_hat, state = self(y, None if known is None else known[:, :history], None, shift, scale, masks)
+        y_hat = y_hat[:, -1]
+        forecast = []
+        for at in range(steps):
+            if at:
+                of_step = None if known is None else known[:, history + at - 1]
+                y_hat, state = self.step(y_hat, of_step, state, shift, scale, masks)
+            y_hat = y_hat if noise is None else y_hat + noise[:, at]
+            forecast.append(y_hat)
+        return torch.stack(forecast, dim=1)
+
+    def _scaling(self, y: Tensor, goes_on: bool, shift: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Shift and scale as (1, 1, C) or (B, 1, C)."""
+        if shift is not None and scale is not None:
+            return (value.to(y).reshape(-1, 1, y.shape[2]) for value in (shift, scale))  # type: ignore[return-value]
+        if len(self.shift) == 1:
+            return self.shift.to(y)[None], self.scale.to(y)[None]
+        if goes_on:
+            raise ArgumentError("give shift and scale with a state: it has no history to take them from")
+        return scaling_of(y, self.lags, self.lead)

@@ -1,0 +1,38 @@
+"""Intervals from a backtest's errors, a quantile for each distance, and how often they hold.
+
+Legend: B origins, C columns, N steps of a forecast.
+"""
+
+import torch
+from torch import Tensor
+
+
+def error_quantiles(errors: Tensor, scale: Tensor, level: float) -> Tensor:
+    """How far below and above a forecast its interval reaches, for each distance.
+
+    The bounds are those of split conformal prediction: with n errors, the interval of level p lies between the order
+    statistics that a further error of the same distribution stays within with a probability of p or more.
+
+    Args:
+        errors: (B, N, C), what came less what was forecast; NaN where it is not known.
+        scale: (B, C), of each origin's series: errors of several series are compared in units of it.
+        level: Share of values that the intervals shall hold, in (0, 1).
+
+    Returns:
+        (2, N, C) in units of the scale, the lower and the upper bound; NaN where too few errors are known.
+    """
+    scaled = (errors / scale[:, None]).sort(dim=0).values  # (B, N, C), NaN at the end
+    count = (~scaled.isnan()).sum(0)  # (N, C)
+    tail = (1 - level) / 2
+    low = ((count + 1) * tail + 1e-9).floor().long() - 1  # order statistics, from 0
+    high = count - 1 - low
+    bounds = torch.stack((low, high)).clamp(0, max(len(scaled) - 1, 0))
+    found = scaled.gather(0, bounds) if len(scaled) else errors.new_full((2, *errors.shape[1:]), float("nan"))
+    return torch.where(low >= 0, found, float("nan"))
+
+
+def coverage(errors: Tensor, scale: Tensor, bounds: Tensor) -> Tensor:
+    """The share of values within their interval, by distance: errors (B, N, C), bounds (2, N, C) -> (N, C)."""
+    scaled = errors / scale[:, None]
+    inside = ((scaled >= bounds[0]) & (scaled <= bounds[1])).double()
+    return torch.where(scaled.isnan() | bounds[0].isnan(), float("nan"), inside).nanmean(0)

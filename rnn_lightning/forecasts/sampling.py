@@ -1,0 +1,66 @@
+"""Monte-Carlo dropout: many paths of one forecast, each with masks of its own.
+
+Legend: B origins, M paths of each, C columns, N steps of a forecast.
+"""
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.forecasts.backtest import NETWORK, Errors, Origins
+from rnn_lightning.forecasts.forecaster import Forecaster
+
+_DROPOUTS = ("input_dropout", "output_dropout", "state_dropout")
+
+
+class Paths:
+    """Draws paths with the network's dropout on; each step's value has one of the network's own errors added.
+
+    Dropout alone says how sure the network is of its weights, not how noisy the series is, and covers too little; so one
+    step's errors are added, drawn from those on the validation part. Variational masks stay the same along a path.
+
+    Args:
+        forecaster: The network with what was fitted.
+        past: Errors on the validation part.
+        samples: M.
+        seed: Of the draws, which leave the other random numbers alone.
+
+    Raises:
+        ArgumentError: The network has no dropout, or there are no errors.
+    """
+
+    def __init__(self, forecaster: Forecaster, past: Errors, samples: int, seed: int = 0) -> None:
+        if not any(getattr(forecaster.net.layers, name, 0) for name in _DROPOUTS):
+            raise ArgumentError(
+                f"samples={samples}: this network has no dropout to sample; train with state_dropout, or leave samples out"
+            )
+        if not past.by:
+            raise ArgumentError(
+                f"samples={samples}: the validation part is too short to take errors from, raise data.val"
+            )
+        errors = past.by[NETWORK][:, 0] / past.scale  # (B, C), one step ahead
+        self.errors = errors[~errors.isnan().any(1)]
+        self.forecaster, self.samples, self.seed = forecaster, samples, seed
+
+    @torch.no_grad()
+    def draw(self, origins: Origins, steps: int) -> Tensor:
+        """(B, M, N, C) paths in the file's units."""
+        rows = len(origins.y)
+        y, shift, scale = (v.repeat_interleave(self.samples, 0) for v in (origins.y, origins.shift, origins.scale))
+        known = None if origins.known is None else origins.known.repeat_interleave(self.samples, 0)
+        errors = self.errors.to(y)
+        devices = [] if y.device.type == "cpu" else [y.device]
+        with torch.random.fork_rng(devices, device_type=y.device.type if devices else "cuda"):
+            torch.manual_seed(self.seed)
+            noise = errors[torch.randint(len(errors), (len(y), steps), device=y.device)] * scale[:, None]
+            self.forecaster.net.train()
+            try:
+                found = self.forecaster.forecast(y, steps, known, shift, scale, noise)
+            finally:
+                self.forecaster.net.eval()
+        return found.view(rows, self.samples, steps, -1)
+
+    def bounds(self, origins: Origins, steps: int, level: float) -> Tensor:
+        """(2, B, N, C), the quantiles of the paths that hold that share of them."""
+        tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=origins.y.device)
+        return self.draw(origins, steps).quantile(tails, dim=1)

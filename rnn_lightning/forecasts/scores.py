@@ -1,0 +1,158 @@
+"""Scores of forecasts, and the table that sets a network beside the naive answers.
+
+Legend: B origins, S series, C columns, N steps of a forecast.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor
+
+from rnn_lightning.forecasts.backtest import NETWORK, Errors
+
+HELPS = (
+    "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for one "
+    "with seasons, a longer n_steps, more epochs, more series; near random walks have no better answer than the last value"
+)
+
+
+def mase(errors: Tensor, series: Tensor, naive: Tensor) -> float:
+    """The mean absolute scaled error (Hyndman & Koehler 2006), as a mean over the series.
+
+    Args:
+        errors: (B, N), NaN where it is not known what came.
+        series: (B,), which series each origin is of.
+        naive: (S,), the seasonal-naive mean absolute error of each series' training part. Series where it is 0 or NaN
+            do not count.
+
+    Returns:
+        The score; NaN if no series counts.
+    """
+    each = [
+        float(errors[series == s].abs().nanmean() / naive[s]) for s in series.unique().tolist() if float(naive[s]) > 0
+    ]
+    each = [value for value in each if not math.isnan(value)]
+    return sum(each) / len(each) if each else math.nan
+
+
+@dataclass(frozen=True)
+class Score:
+    """One line of the table.
+
+    Attributes:
+        target: The column.
+        method: The network, or a naive answer.
+        one_step_mae: Mean absolute error one step ahead, in the column's units.
+        mae: The same over the horizon.
+        mase: Over the horizon, in units of the training part's seasonal-naive error; NaN for constant series.
+        by_distance: (N,) the mean absolute error of each distance.
+    """
+
+    target: str
+    method: str
+    one_step_mae: float
+    mae: float
+    mase: float
+    by_distance: list[float]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The network beside the naive answers.
+
+    Attributes:
+        title: What was forecast, in one line.
+        horizon: N.
+        scores: The lines.
+        coverage: Column to the shares of values within the intervals: one step ahead, and over the horizon.
+        level: The share that they shall hold.
+    """
+
+    title: str
+    horizon: int
+    scores: list[Score]
+    coverage: dict[str, tuple[float, float]]
+    level: float
+
+    @classmethod
+    def of(
+        cls, title: str, errors: Errors, targets: list[str], naive: Tensor, inside: Tensor | None, level: float
+    ) -> "Table":
+        """Scores a backtest.
+
+        Args:
+            title: What was forecast.
+            errors: From `backtest`.
+            targets: The names of the first columns, which the table shows.
+            naive: (S, C), the seasonal-naive errors of the training part.
+            inside: (N, C) from `coverage`, or None if there are no intervals.
+            level: Of the intervals.
+        """
+        scores, shares, horizon = [], {}, 0
+        for c, target in enumerate(targets):
+            for method, e in errors.by.items():
+                error = e[..., c].abs()  # (B, N)
+                horizon = error.shape[1]
+                by_distance = error.nanmean(0)
+                score = mase(e[..., c], errors.series, naive[:, c])
+                scores.append(
+                    Score(target, method, float(by_distance[0]), float(error.nanmean()), score, by_distance.tolist())
+                )
+            if inside is not None and not bool(inside[:, c].isnan().all()):
+                shares[target] = (float(inside[0, c]), float(inside[:, c].nanmean()))
+        return cls(title, horizon, scores, shares, level)
+
+    def text(self) -> str:
+        """The table as lines for a terminal, with a sentence where the network is no better than a naive answer."""
+        over = f"MAE over {self.horizon} steps"
+        lines = [self.title]
+        width = max([len(score.method) for score in self.scores] + [len(score.target) for score in self.scores])
+        for target in dict.fromkeys(score.target for score in self.scores):
+            lines.append(f"{target:<{width}}  MAE one step ahead  {over}  MASE")
+            for score in self._of(target):
+                values = (_number(score.one_step_mae), _number(score.mae), _number(score.mase))
+                lines.append(f"{score.method:<{width}}  {values[0]:>18}  {values[1]:>{len(over)}}  {values[2]:>6}")
+            if target in self.coverage:
+                one, all_ = self.coverage[target]
+                lines.append(
+                    f"{self.level:.0%} intervals hold {all_:.0%} of what came, {one:.0%} one step ahead".replace(
+                        "%", " %"
+                    )
+                )
+        return "\n".join([*lines, *self.sentences()])
+
+    def sentences(self) -> list[str]:
+        """What a user must know: where a naive answer is as good as the network. Empty if it is nowhere."""
+        lost = []
+        for target in dict.fromkeys(score.target for score in self.scores):
+            network, *others = self._of(target)
+            for name, where in (("one_step_mae", "one step ahead"), ("mae", f"over {self.horizon} steps")):
+                best = min(others, key=lambda score: getattr(score, name))
+                ours, theirs = getattr(network, name), getattr(best, name)
+                if not ours < theirs:
+                    lost.append(
+                        f"The network does not beat {best.method} for {target} {where}: "
+                        f"{_number(ours)} against {_number(theirs)}."
+                    )
+        return [*lost, f"{HELPS}."] if lost else []
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them; what is not known is None."""
+        return _without_nan(asdict(self))
+
+    def _of(self, target: str) -> list[Score]:
+        scores = [score for score in self.scores if score.target == target]
+        return sorted(scores, key=lambda score: score.method != NETWORK)
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,247 @@
+"""`TimeSeries` against plain loops: what a step's input and target are, which values count where, and what is fitted."""
+
+import copy
+import json
+import math
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from series_tables import hourly, weekly
+
+from rnn_lightning.data import TimeSeries
+from rnn_lightning.errors import ArgumentError
+
+PANEL = {"target": "load", "time": "when", "id": "site"}
+
+
+def panel(**arguments):
+    return TimeSeries(hourly(), **{**PANEL, "known": ["price"], "observed": ["wind"], "n_steps": 12, **arguments})
+
+
+def batches(data, stage):
+    data.setup()
+    return list(getattr(data, f"{stage}_dataloader")())
+
+
+def raw_of(batch, data, row, step, channel=0):
+    """A batch's target in the file's units, less what it is the difference to."""
+    shift = data.scaling["shift"][0, channel]
+    return float(batch["y"][row, step, channel].double() * batch["units"][row, step, channel] + shift)
+
+
+@pytest.mark.parametrize("difference", ["none", "first", "seasonal"])
+def test_inputs_and_targets_of_every_window_against_a_loop(difference):
+    table = weekly()
+    data = TimeSeries(table, target="y", time="day", difference=difference, season=4, n_steps=9, calendar=False)
+    data.setup()
+    y = data.panel.values[:, 0]
+    lag = {"none": 0, "first": 1, "seasonal": 4}[difference]
+    filled = list(y)
+    for t in range(1, len(filled)):
+        filled[t] = filled[t - 1] if math.isnan(filled[t]) else filled[t]
+    z = [v - (filled[t - lag] if lag else 0) if t >= lag else math.nan for t, v in enumerate(filled)]
+    train = int(data.cuts[0, 0])
+    lead = max(1, lag)
+    known = [z[t] for t in range(lead, train) if not math.isnan(y[t])]
+    mean, deviation = np.mean(known), np.std(known)
+    windows = data.datasets["train"]
+    assert len(windows) == train - lead - 9
+    for start in (0, 13, 40, len(windows) - 1):
+        batch = windows.__getitems__([start])
+        for step in range(9):
+            t = lead + start + step
+            assert batch["x"][0, step].tolist() == pytest.approx(
+                [(z[t] - mean) / deviation, float(math.isnan(y[t]))], abs=1e-5
+            )
+            counts = not math.isnan(y[t + 1])
+            assert "mask" not in batch or bool(batch["mask"][0, step]) == counts
+            if counts:
+                assert float(batch["y"][0, step]) == pytest.approx((z[t + 1] - mean) / deviation, abs=1e-5)
+    assert float(batch["units"][0, 0]) == pytest.approx(deviation)
+
+
+def test_columns_known_ahead_are_those_of_the_next_step():
+    data = panel(calendar=True, difference="none")
+    batch = batches(data, "val")[0]
+    assert data.input_size == 2 + 1 + 6
+    assert data.output_size == 2
+    known = torch.tensor(data.fitted_values["known_scale"][0]), torch.tensor(data.fitted_values["known_shift"][0])
+    values = torch.from_numpy(data.panel.known[:, 0])
+    begin = int(data.datasets["val"].stretches[0, 0])
+    shown = batch["x"][0, :5, 2] * known[0] + known[1]
+    assert torch.allclose(shown.double(), values[begin + 1 : begin + 6], atol=1e-5)
+    hour = data.panel.grid.local(data.panel.numbers[begin + 1 : begin + 6]).hour.to_numpy()
+    assert np.allclose(batch["x"][0, :5, 3], np.sin(2 * np.pi * hour / 24), atol=1e-6)
+
+
+@pytest.mark.parametrize("stage", ["val", "test"])
+@pytest.mark.parametrize("table", [hourly, weekly])
+def test_each_held_out_value_counts_once(stage, table):
+    frame = table()
+    arguments = PANEL if table is hourly else {"target": "y", "time": "day"}
+    data = TimeSeries(frame, **arguments, n_steps=7, batch_size=3, difference="none")
+    cuts = np.c_[data.cuts, data.panel.lengths]
+    at = {"val": 0, "test": 1}[stage]
+    expected = []
+    for s, offset in enumerate(data.panel.offsets[:-1]):
+        expected += data.panel.values[offset + cuts[s, at] : offset + cuts[s, at + 1], 0].tolist()
+    found = []
+    data.setup()
+    rows = data.datasets[stage].stretches[:, 0]
+    seen = 0
+    for batch in batches(data, stage):
+        series = data.datasets[stage].steps.series[rows[seen : seen + len(batch["x"])]]
+        seen += len(batch["x"])
+        values = batch["y"][..., 0].double() * batch["units"][..., 0] + data.scaling["shift"][series]
+        within = torch.arange(values.shape[1]) < batch["lengths"][:, None]
+        found += values[batch["mask"] & within].tolist()
+    expected = [value for value in expected if not math.isnan(value)]
+    assert sorted(found) == pytest.approx(sorted(expected), abs=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), difference=st.sampled_from(["auto", "none", "first", "seasonal"]), stream=st.booleans()
+)
+def test_the_test_part_reaches_nothing_before_it(seed, difference, stream):
+    """Other values there: the same fitted values, training batches and validation batches."""
+    rng = np.random.default_rng(seed)
+    table, other = hourly(seed=seed), hourly(seed=seed)
+    for name, start in (("a", 204), ("b", 170)):  # 15 % of 240 and of 200
+        rows = other.index[other["site"] == name][start:]
+        other.loc[rows, ["load", "price", "wind"]] = rng.normal(1e4, 1e5, (len(rows), 3))
+        # a value stays at the end, so that the part is as long
+        other.loc[rng.choice(rows[:-1], 5, replace=False), "load"] = np.nan
+    options = {"known": ["price"], "observed": ["wind"], "n_steps": 8, "difference": difference, "stream": stream}
+    one, two = (TimeSeries(frame, **PANEL, **options, batch_size=8) for frame in (table, other))
+    assert one.fitted_values == two.fitted_values
+    for stage in ("train", "val"):
+        first, second = batches(one, stage), batches(two, stage)
+        assert len(first) == len(second)
+        for a, b in zip(first, second, strict=True):
+            steps = torch.ones_like(a["x"][..., 0], dtype=torch.bool)
+            if "lengths" in a:  # what is past a row's end is read by no network
+                steps = torch.arange(a["x"].shape[1]) < a["lengths"][:, None]
+            if stage == "val":  # the last validation step's own columns known ahead are of the validation part
+                assert torch.equal(a["lengths"], b["lengths"])
+            assert torch.equal(a["x"][steps], b["x"][steps])
+            mask = a.get("mask", torch.ones_like(a["y"], dtype=torch.bool)) & steps[..., None]
+            other_mask = b.get("mask", torch.ones_like(b["y"], dtype=torch.bool)) & steps[..., None]
+            assert torch.equal(mask, other_mask)
+            assert torch.equal(a["y"][mask], b["y"][mask])
+    three = TimeSeries(other.assign(load=other["load"] * 2), **PANEL, **options)
+    assert three.fitted_values != one.fitted_values, "the training part does reach them"
+
+
+def test_fitted_values_are_plain_and_take_the_place_of_fitting():
+    frame = hourly()
+    data = panel()
+    fitted = json.loads(json.dumps(data.fitted_values))
+    grown = pd.concat([frame, frame[frame.site == "a"].tail(30).assign(when=lambda d: d.when + pd.Timedelta(hours=30))])
+    grown = grown.sort_values(["site", "when"]).assign(
+        load=lambda d: d.load * np.where(np.arange(len(d)) > 200, 100, 1)
+    )
+    again = TimeSeries(grown, fitted=fitted)  # columns and parts are those of the fit
+    assert again.fitted_values == fitted
+    assert (again.input_size, again.output_size, again.n_steps) == (data.input_size, data.output_size, 12)
+    assert again.cuts.tolist() == data.cuts.tolist()
+    assert torch.equal(again.scaling["shift"], data.scaling["shift"])
+    with pytest.raises(ArgumentError, match="trained with load"):
+        TimeSeries(frame, target="wind", observed=[], fitted=fitted)
+    with pytest.raises(ArgumentError, match="kind"):
+        TimeSeries(frame, **PANEL, fitted={"kind": "text"})
+
+
+def test_a_series_that_was_not_in_training_is_scaled_by_itself():
+    frame = hourly(("a", "b", "c"), (240, 200, 220))
+    frame.loc[frame.site == "c", "load"] *= 1000
+    fitted = TimeSeries(frame[frame.site != "c"], **PANEL).fitted_values
+    data = TimeSeries(frame, **PANEL, fitted=fitted)
+    alone = TimeSeries(
+        frame[frame.site == "c"], **PANEL, difference={0: "none", 1: "first", 24: "seasonal"}[data.lags[0]]
+    )
+    assert data.scaling["scale"][2, 0] == pytest.approx(float(alone.scaling["scale"][0, 0]))
+    assert data.scaling["scale"][2, 0] > 100 * data.scaling["scale"][0, 0]
+
+
+def test_auto_differences_as_the_best_naive_answer():
+    rng = np.random.default_rng(0)
+    t = np.arange(400)
+    for kind, y in {
+        0: rng.normal(size=400),
+        1: np.cumsum(rng.normal(size=400)),
+        12: np.tile(rng.normal(size=12) * 5, 34)[:400] + rng.normal(size=400) * 0.1,
+    }.items():
+        assert TimeSeries(pd.DataFrame({"y": y, "t": t}), target="y", time="t", season=12).lags == [kind]
+
+
+def test_parts_by_share_count_and_date():
+    dates = panel(val="2024-03-07", test="2024-03-08 00:00")
+    assert dates.cuts.tolist() == [[144, 168], [144, 168]]
+    assert panel(val=24, test=10).cuts.tolist() == [[206, 230], [166, 190]]
+    years = pd.DataFrame({"year": range(1800, 2000), "y": np.arange(200.0)})
+    assert TimeSeries(years, target="y", time="year", val=1950, test=20).cuts.tolist() == [[150, 180]]
+    assert panel(val=0.1, test=0.2).cuts.tolist() == [[168, 192], [140, 160]]
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_stream_reads_every_training_step_once_in_order(world):
+    data = panel(stream=True, batch_size=3, n_steps=10, difference="none")
+
+    class Ranked(TimeSeries):
+        world_size = world
+
+    data.__class__ = Ranked
+    data.setup()
+    stream = data.datasets["train"]
+    assert data.contiguous
+    rows = 3 * world
+    grid = np.full((rows, stream.batches * 10), -1)
+    for batch in range(stream.batches):
+        at = np.arange(batch * rows, (batch + 1) * rows).tolist()
+        positions = stream.positions[:, batch * 10 : (batch + 1) * 10]
+        got = stream.__getitems__(at)
+        assert torch.equal(got["x"], stream.steps.x[positions])
+        grid[:, batch * 10 : (batch + 1) * 10] = np.where(
+            stream.inside[:, batch * 10 : (batch + 1) * 10], positions, -1
+        )
+        assert torch.equal(got["reset"], stream.begins[:, batch * 10 : (batch + 1) * 10])
+    read = [int(p) for row in grid for p in row if p >= 0]
+    offsets, cuts = data.panel.offsets, data.cuts
+    expected = [p for s in range(2) for p in range(offsets[s] + data.lead, offsets[s] + cuts[s, 0] - 1)]
+    assert read == expected
+    begins = {int(offsets[s] + data.lead) for s in range(2)} | {int(row[0]) for row in grid}
+    assert {int(p) for p, b in zip(grid.ravel(), stream.begins.numpy().ravel(), strict=True) if b} == begins
+    second = stream.__getitems__(list(range(len(stream), len(stream) + rows)))  # the next epoch begins anew
+    assert torch.equal(second["x"], stream.__getitems__(list(range(rows)))["x"])
+
+
+def test_a_missing_known_value_ahead_is_told():
+    data = panel()
+    with pytest.raises(ArgumentError, match=r"price of the series 'a' is not known at 2024-03-11 00:00:00.*24 steps"):
+        data.check_future(24)
+    future = pd.DataFrame(
+        [(site, when, 2.0) for site, start in (("a", "2024-03-11"), ("b", "2024-03-09 08:00"))
+         for when in pd.date_range(start, periods=24, freq="h")],
+        columns=["site", "when", "price"],
+    )  # fmt: skip
+    panel(future=future).check_future(24)
+    rows_of_the_file = pd.concat([hourly(), future])
+    data = TimeSeries(rows_of_the_file.sort_values(["site", "when"]), **PANEL, known=["price"], n_steps=12)
+    data.check_future(24)
+    assert data.panel.lengths.tolist() == [240, 200]
+    with pytest.raises(ArgumentError, match="25 steps"):
+        data.check_future(25)
+
+
+def test_datasets_and_the_module_pickle():
+    data = panel()
+    data.setup()
+    again = pickle.loads(pickle.dumps(data))
+    assert torch.equal(again.datasets["train"].__getitems__([5])["x"], data.datasets["train"].__getitems__([5])["x"])
+    assert copy.deepcopy(data).fitted_values == data.fitted_values

@@ -72,7 +72,7 @@ def write_onnx(net: RecurrentNet, path: str | Path) -> None:
         warnings.simplefilter("ignore")  # the tracer warns of what the tests compare with torch
         torch.onnx.export(
             net,
-            (torch.zeros(2, 3, net.layers.input_size),),
+            (net.example_input(2, 3),),
             str(path),
             dynamo=False,  # torch's other exporter unrolls the recurrence over the steps it is shown
             input_names=["x"],

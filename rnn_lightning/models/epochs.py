@@ -1,8 +1,8 @@
 """`Epochs`: what happens where an epoch of training, validation, test or predict begins and ends."""
 
 from math import isfinite
+from typing import TYPE_CHECKING
 
-from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rnn_lightning.errors import NonFiniteLossError
@@ -10,6 +10,9 @@ from rnn_lightning.models.carry import CarriedStates
 from rnn_lightning.models.loss_guard import LossGuard
 from rnn_lightning.models.means import Means
 from rnn_lightning.models.schedulers import step_plateaus, step_schedulers
+
+if TYPE_CHECKING:
+    from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 
 
 class Epochs:
@@ -30,11 +33,11 @@ class Epochs:
         if stage != "train":
             self.means.clear(stage)
 
-    def end(self, stage: str, module: LightningModule) -> None:
+    def end(self, stage: str, module: "TruncatedBPTTModule") -> None:
         """Logs the metrics, stops where the weights have become useless, and under manual optimisation steps schedulers."""
         self.guard.look()
         trainer, means = module.trainer, self.means.compute(stage, module.trainer.strategy)
-        for name, value in means.items():
+        for name, value in {**means, **module.derived_metrics(stage, means)}.items():
             module.log(f"{stage}/{name}", value, prog_bar=stage == "val", sync_dist=True)
         loss = means.get("loss", 0.0)
         if stage == "val" and trainer.state.fn == TrainerFn.FITTING and not isfinite(loss):

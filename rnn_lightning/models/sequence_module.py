@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, check_features
+from rnn_lightning.models.batch import Batch, check_features, check_tokens
 from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.plain import plain
@@ -48,7 +48,8 @@ class SequenceModule(TruncatedBPTTModule):
     """A recurrent network with its loss, metrics and optimisation. Use `Seq2Vec` or `Seq2Seq`.
 
     Args:
-        input_size: Features I of each time step; from the data module on the command line.
+        input_size: Features I of each time step, or with `embedding_size` the number of different tokens; from the data
+            module on the command line.
         output_size: Outputs O, classes or values to predict; from the data module on the command line.
         task: "classification" (cross-entropy, `acc`) or "regression" (mean squared error, `mae`); `Seq2Vec` classifies
             and `Seq2Seq` regresses if not given.
@@ -63,6 +64,9 @@ class SequenceModule(TruncatedBPTTModule):
         state_dropout: Probability of dropping on the hidden state that a step hands to the next.
         variational: One dropout mask per sequence, the same at every step, instead of fresh masks.
         init: Initial weights: "torch", "glorot" (TensorFlow's), "orthogonal" or "identity" (IRNN).
+        embedding_size: Size of the vector that stands for each token, for batches whose x are integer tokens (B, T); None
+            for features.
+        tie_weights: Whether the embedding and the head share one matrix; needs embedding_size == hidden_size.
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
         carry_state: Whether row i of a batch goes on where row i of the batch before ended; needs contiguous data.
         weights: Trained weights to start from: the name of a network that ships with the package (`seq2vec_mnist`), or
@@ -97,6 +101,8 @@ class SequenceModule(TruncatedBPTTModule):
         state_dropout: float = 0.0,
         variational: bool = False,
         init: Init = "torch",
+        embedding_size: int | None = None,
+        tie_weights: bool = False,
         tbptt: TruncatedBPTT | None = None,
         carry_state: bool = False,
         weights: str | None = None,
@@ -119,6 +125,19 @@ class SequenceModule(TruncatedBPTTModule):
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """The network's own `forward`: x (B, T, I) -> the outputs and the final state."""
         return self.net(x, state, lengths)
+
+    @torch.no_grad()
+    def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """One time step of a stream, for inference; call `eval()` first, and give each call the state of the one before.
+
+        Args:
+            x: (B, I), or tokens (B,).
+            state: The state after the step before; None at the beginning of the sequences.
+
+        Returns:
+            y (B, O), and the state for the next step.
+        """
+        return self.net.step(x, state)
 
     # What the two modules give.
 
@@ -174,7 +193,8 @@ class SequenceModule(TruncatedBPTTModule):
 
     def advance(self, chunk: Batch, state: State | None) -> State:
         """The state at a chunk's end, without the head and the losses."""
-        return self.net.layers(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
+        x = self.net.embed(chunk["x"])
+        return self.net.layers(x, state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
 
     def predict_chunk(self, chunk: Batch, state: State | None) -> tuple[dict[str, Tensor], State]:
         """The outputs of a chunk."""
@@ -188,7 +208,10 @@ class SequenceModule(TruncatedBPTTModule):
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
         """Checks what the data loader gave against the network."""
         batch = super().prepare_batch(batch, needs_y)
-        check_features(batch["x"], self.net.layers.input_size)
+        if self.net.embedding is not None:
+            check_tokens(batch["x"], self.net.embedding.num_embeddings)
+        else:
+            check_features(batch["x"], self.net.layers.input_size)
         return batch
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:

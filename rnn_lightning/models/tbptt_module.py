@@ -30,7 +30,7 @@ from rnn_lightning.models.plan import Span, Window, schedule, split, windows
 from rnn_lightning.models.ranks import reduce
 from rnn_lightning.models.resume import ExactResume
 from rnn_lightning.models.schedulers import LRInterval, check_total_steps, schedulers_of, step_schedulers
-from rnn_lightning.models.trainer_check import check_trainer
+from rnn_lightning.models.trainer_check import check_loaders, check_trainer
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 from rnn_lightning.models.update import Pending, Update, mean_over_ranks
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
@@ -105,6 +105,10 @@ class TruncatedBPTTModule(LightningModule):
                 '{"prediction": ...}, or define predict_chunk'
             )
         return outputs, result.state
+
+    def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
+        """Metrics that follow from an epoch's means, which are logged besides: by name, without the stage."""
+        return {}
 
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
         """Dropout masks of `steps` further steps, handed on as `chunk["masks"]`; None where there are none."""
@@ -297,9 +301,22 @@ class TruncatedBPTTModule(LightningModule):
         self.resume.seed(self.trainer)
 
     def on_train_start(self) -> None:
-        """Refuses a scheduler that would end before the run."""
+        """Refuses a scheduler that would end before the run, and data that a state can't be carried through."""
+        check_loaders(self, self.trainer.train_dataloader)
         if self.automatic_optimization and self.lr_interval != "epoch":
             check_total_steps(self)
+
+    def on_validation_start(self) -> None:
+        """Refuses data that a state can't be carried through."""
+        check_loaders(self, self.trainer.val_dataloaders)
+
+    def on_test_start(self) -> None:
+        """Refuses data that a state can't be carried through."""
+        check_loaders(self, self.trainer.test_dataloaders)
+
+    def on_predict_start(self) -> None:
+        """Refuses data that a state can't be carried through."""
+        check_loaders(self, self.trainer.predict_dataloaders)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """After a resume, goes on with the checkpoint's random numbers."""

@@ -59,7 +59,9 @@ def generate(
     _check("temperature", temperature, 0 <= temperature < float("inf"), "0 or more, 1 for the network's own")
     _check("top_k", top_k, top_k is None or top_k >= 1, "1 or more, or leave it out")
     if prompt.dim() != 2 or 0 in prompt.shape or prompt.is_floating_point():
-        raise ArgumentError(f"prompt is {prompt.dtype} of shape {tuple(prompt.shape)}: give tokens (B, T), T at least 1")
+        raise ArgumentError(
+            f"prompt is {prompt.dtype} of shape {tuple(prompt.shape)}: give tokens (B, T), T at least 1"
+        )
     drawn: list[Tensor] = []
     with without_dropout(net):
         y, state = net(prompt)

@@ -34,7 +34,7 @@ class Seq2Vec(SequenceModule):
         y = batch.get("y")
         if y is not None and y.dim() > 2:
             raise ArgumentError(
-                f"y has shape {tuple(y.shape)}: Seq2Vec takes one target a sequence, (B,) or (B, O); for one target at each "
+                f"y has shape {tuple(y.shape)}: Seq2Vec takes one target a sequence, (B,) or (B, O); for one at each "
                 "step use Seq2Seq"
             )
         return batch

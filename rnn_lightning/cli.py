@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -29,8 +29,10 @@ from rnn_lightning import (
 )
 from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
 from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, PeriodicCheckpoint, PredictionWriter, progress
+from rnn_lightning.continuation import Continuation
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
+from rnn_lightning.fitted import KEY, takes_fitted
 from rnn_lightning.models import SequenceModule, TruncatedBPTT
 from rnn_lightning.saved import read_checkpoint
 
@@ -50,6 +52,8 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, **kwargs)
         config = config.clone()
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
+        if KEY in config.data.get("init_args", {}):
+            config.data.init_args.pop(KEY)  # it is in the checkpoint
         self._text = parser.dump(config, skip_unset=False)
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
         del self.parser, self.config  # what is left can be pickled for spawned processes
@@ -109,9 +113,18 @@ class CLI(LightningCLI):
         words = "predict only: also write the arrays, as predictions.npz."
         parser.add_argument("--arrays", type=bool, default=False, help=words)
         parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
+        words = "predict only: a text to go on with, by a network that was trained on text; no data is read."
+        parser.add_argument("--prompt", type=str | None, default=None, help=words)
+        words = "With --prompt: characters, bytes or words to add, as the network was trained."
+        parser.add_argument("--length", type=NonNegativeInt, default=400, help=words)
+        words = "With --prompt: below 1 likely continuations become likelier; 0 always takes the likeliest."
+        parser.add_argument("--temperature", type=NonNegativeFloat, default=1.0, help=words)
+        words = "With --prompt: draws among the k likeliest tokens only."
+        parser.add_argument("--top_k", type=PositiveInt | None, default=None, help=words)
         for size in SIZES:
             compute = _size_of_data(size)
             parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
+        parser.link_arguments("data", "model.init_args.task", compute_fn=self._task, apply_on="instantiate")
         parser.set_defaults({"trainer.default_root_dir": runs.RUNS, "trainer.logger": LOGGER})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -145,6 +158,8 @@ class CLI(LightningCLI):
             config.ckpt_path = self.checkpoint
         if subcommand == "export":
             return
+        if self.checkpoint is not None and takes_fitted(config.data.class_path):
+            config.data.init_args.fitted = config.data.init_args.get(KEY) or read_checkpoint(self.checkpoint).get(KEY)
         arguments = config.model.get("init_args", {})
         if self.checkpoint is not None and arguments.get("weights") is not None:
             arguments.weights = None  # the checkpoint has all of them
@@ -152,6 +167,10 @@ class CLI(LightningCLI):
             raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
         if config.horizon and subcommand != "predict":
             raise ArgumentError(f"--horizon={config.horizon} is of predict: leave it out of {subcommand}")
+        if config.prompt is not None and (subcommand != "predict" or self.checkpoint is None):
+            raise ArgumentError(
+                "--prompt is of predict, and needs a checkpoint: give --ckpt_path best, last, or a file"
+            )
         config.name = _name(config)
         if subcommand != "fit":
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
@@ -165,6 +184,13 @@ class CLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Makes model, data and Trainer; an export needs none of them, and is done here."""
+        config = self.config[self.subcommand]
+        if self.subcommand == "predict" and config.prompt is not None:
+            how = Continuation(config.prompt, config.length, config.temperature, config.top_k)
+            folder = runs.folder_of_predictions(self.checkpoint, config.name)
+            print(f"Predictions: {how.write(config.ckpt_path, folder)}")
+            self.subcommand = None  # nothing is left to run
+            return
         if self.subcommand != "export":
             super().instantiate_classes()
             return
@@ -185,6 +211,11 @@ class CLI(LightningCLI):
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(runs.folder_of_predictions(self.checkpoint, config.name), config.arrays))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    def _task(self, source: LightningDataModule) -> Any:
+        """The model's task: what is typed or in the recipe, else the data's, if it has one; else the model's own."""
+        typed = self.config[self.subcommand].model.get("init_args", {}).get("task")
+        return getattr(source, "task", None) if typed is None else typed
 
     def after_instantiate_classes(self) -> None:
         """Refuses an untrained head, and sizes that are not the data's."""
@@ -302,9 +333,12 @@ def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
 
 
 def _name(config: Any) -> str | None:
-    """The run's name: what `--name` says, else the first `--config` without suffix, else of the model and the data."""
+    """The run's name: what `--name` says, else that of the data's file, of the first `--config`, of the model and data."""
     if config.name is not None:
         return config.name
+    path = config.data.get("init_args", {}).get("path") if config.get("data") else None
+    if isinstance(path, (str, Path)):
+        return Path(path).stem
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem

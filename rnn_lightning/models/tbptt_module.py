@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim import LBFGS
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.fitted import add_fitted
 from rnn_lightning.models.batch import Batch, as_batch, cut, describe
 from rnn_lightning.models.carry import CarriedStates
 from rnn_lightning.models.epochs import Epochs
@@ -358,6 +359,7 @@ class TruncatedBPTTModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the state of every process; makes all that is in the checkpoint plain, and says what can't be."""
         self.resume.save(self, checkpoint)
+        add_fitted(checkpoint, getattr(self.trainer, "datamodule", None))
         values, lost = plain(checkpoint)
         if values is not checkpoint:
             checkpoint.clear()

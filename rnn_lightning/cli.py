@@ -28,7 +28,14 @@ from rnn_lightning import (
     runs,
 )
 from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, PeriodicCheckpoint, PredictionWriter, progress
+from rnn_lightning.callbacks import (
+    TENSORBOARD_CALLBACKS,
+    BesideBaseline,
+    BestAndLast,
+    PeriodicCheckpoint,
+    PredictionWriter,
+    progress,
+)
 from rnn_lightning.continuation import Continuation
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
@@ -208,6 +215,8 @@ class CLI(LightningCLI):
             callbacks.append(ModelSummary(max_depth=2))
         if self.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             callbacks.append(BestAndLast())
+        if self.subcommand in ("fit", "test"):
+            callbacks.append(BesideBaseline())
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(runs.folder_of_predictions(self.checkpoint, config.name), config.arrays))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)

@@ -26,8 +26,8 @@ TENSORBOARD_CALLBACKS: dict[str, type[TensorBoardCallback]] = {
 
 __all__ = [
     "TENSORBOARD_CALLBACKS",
-    "BestAndLast",
     "BesideBaseline",
+    "BestAndLast",
     "ClassFigures",
     "GradientReach",
     "HyperParameters",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -33,10 +34,13 @@ def small_mnist(folder):
 
 
 @pytest.mark.parametrize("recipe", list(recipes()))
-def test_every_recipe_fits(recipe, fake_mnist_dir):
+def test_every_recipe_fits(recipe, fake_mnist_dir, own_folder):
     windows = recipe.startswith("sine") and recipe != "sine_stream"
     data = ["--data.eval_windows=60"] if windows else ["--data.eval_batch_size=2"]
     data = small_mnist(fake_mnist_dir) if recipe.startswith("mnist") else data
+    if recipe == "arrays":
+        np.savez("own.npz", x=np.zeros((40, 5, 2)), y=np.arange(40) % 2)
+        data = ["--data.path=own.npz"]
     main(["fit", "--config", recipe, "--trainer.fast_dev_run=2", "--trainer.accelerator=cpu", *data, *QUIET])
 
 

@@ -92,6 +92,6 @@ def test_a_killed_run_resumes_to_the_bit(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream"])
+@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream", "chars"])
 def test_two_killed_processes_resume_to_the_bit(name, tmp_path):
     check(tmp_path, name, "--trainer.devices=2", "--trainer.strategy=ddp")

@@ -155,7 +155,11 @@ class TruncatedBPTTModule(LightningModule):
             step_schedulers(self, "batch")
         mean = torch.zeros(()) if total.loss is None else total.loss.detach() / max(targets, 1.0)
         if self._is_logged(batch_idx):
-            self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["x"]))
+            logged: Tensor | float = mean
+            if self.trainer.world_size > 1:  # that of all ranks, as the validation's is
+                sums = (reduce(self.trainer.strategy, value, "sum") for value in (float(mean) * targets, targets))
+                logged = next(sums) / max(next(sums), 1.0)
+            self.log("train/loss", logged, prog_bar=True, batch_size=len(batch["x"]))
         return {"loss": mean if update is not None else loss}
 
     def _update(self, tbptt: TruncatedBPTT) -> Update:

@@ -131,7 +131,6 @@ class CLI(LightningCLI):
         for size in SIZES:
             compute = _size_of_data(size)
             parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
-        parser.link_arguments("data", "model.init_args.task", compute_fn=self._task, apply_on="instantiate")
         parser.set_defaults({"trainer.default_root_dir": runs.RUNS, "trainer.logger": LOGGER})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -220,11 +219,6 @@ class CLI(LightningCLI):
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(runs.folder_of_predictions(self.checkpoint, config.name), config.arrays))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
-
-    def _task(self, source: LightningDataModule) -> Any:
-        """The model's task: what is typed or in the recipe, else the data's, if it has one; else the model's own."""
-        typed = self.config[self.subcommand].model.get("init_args", {}).get("task")
-        return getattr(source, "task", None) if typed is None else typed
 
     def after_instantiate_classes(self) -> None:
         """Refuses an untrained head, and sizes that are not the data's."""

@@ -56,6 +56,7 @@ class TextStream(SequenceDataModule):
 
     contiguous = True
     new_each_epoch = True  # the order of a stream is not shuffled
+    task = "classification"
 
     def __init__(
         self,

@@ -51,8 +51,8 @@ class SequenceModule(TruncatedBPTTModule):
         input_size: Features I of each time step, or with `embedding_size` the number of different tokens; from the data
             module on the command line.
         output_size: Outputs O, classes or values to predict; from the data module on the command line.
-        task: "classification" (cross-entropy, `acc`) or "regression" (mean squared error, `mae`); `Seq2Vec` classifies
-            and `Seq2Seq` regresses if not given.
+        task: "classification" (cross-entropy, `acc`) or "regression" (mean squared error, `mae`). If not given, the data
+            module's `task` if it has one; else `Seq2Vec` classifies and `Seq2Seq` regresses.
         cell: "rnn", "lstm" or "gru".
         nonlinearity: "tanh" or "relu", of the RNN only.
         hidden_size: Hidden units of each layer.
@@ -121,6 +121,13 @@ class SequenceModule(TruncatedBPTTModule):
         self.lr: float | None = None  # in place of the optimizer's own; LearningRateFinder sets it
         self.optimizer_name = self._try_optimizer()
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
+
+    def setup(self, stage: str) -> None:
+        """Takes over the data module's task, where none was given."""
+        task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
+        if self.hparams["task"] is None and task is not None:
+            self.hparams["task"] = task  # for checkpoints
+            self.objective = Objective(task, self.hparams["output_size"])
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """The network's own `forward`: x (B, T, I) -> the outputs and the final state."""

@@ -111,8 +111,11 @@ def _read(path: str) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise ArgumentError(f"path={path}: there is no such file")
     try:
-        with np.load(file, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files} if isinstance(found, np.lib.npyio.NpzFile) else {}
+        found = np.load(file, allow_pickle=False)
+        arrays: dict[str, np.ndarray] = {}
+        if not isinstance(found, np.ndarray):
+            with found:
+                arrays = {name: found[name] for name in found.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise ArgumentError(f"{path} is no .npz file of plain arrays ({error}): write one by numpy.savez") from error
     missing = {"x", "y"} - arrays.keys()

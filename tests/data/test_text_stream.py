@@ -48,7 +48,9 @@ def test_every_token_is_a_target_once_and_predicted_from_the_one_before(level, e
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.text("abcdefgh \n", min_size=300, max_size=300), st.text("wxyzabc \n", min_size=400, max_size=400))
+@given(
+    first=st.text("abcdefgh \n", min_size=300, max_size=300), second=st.text("wxyzabc \n", min_size=400, max_size=400)
+)
 def test_the_test_part_changes_nothing_else(first, second, tmp_path_factory):
     folder = tmp_path_factory.mktemp("texts")
     streams = []

@@ -147,3 +147,22 @@ def test_a_useless_network_is_told(capsys):
 def test_one_target_a_step_is_for_the_other_model(fail):
     np.savez("a.npz", x=np.zeros((30, 4, 2)), y=np.zeros((30, 4, 1)))
     assert "use Seq2Seq" in fail("fit", "--config=arrays", "--data.path=a.npz", *QUIET)
+
+
+def test_an_export_reads_tokens(book):
+    import onnxruntime
+
+    from rnn_lightning import hub
+
+    main(["export", f"--ckpt_path={book}/checkpoints/best.ckpt", "--output=exported"])
+    net = hub.load_exported("exported")
+    tokens = torch.randint(net.embedding.num_embeddings, (3, 11))
+    y, state = net(tokens)
+    session = onnxruntime.InferenceSession("exported/network.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(None, {"x": tokens.numpy()})
+    np.testing.assert_allclose(found[0], y.detach(), atol=1e-5)
+    np.testing.assert_allclose(found[1], state[0].detach(), atol=1e-5)
+    model = Seq2Seq.load_from_checkpoint(book / "checkpoints/best.ckpt").eval()
+    torch.testing.assert_close(model.step(tokens[:, 0])[0], y[:, 0].detach())
+    untrained = hub.seq2seq(9, 9, embedding_size=4, hidden_size=4, tie_weights=True)
+    assert untrained(tokens % 9)[0].shape == (3, 11, 9)

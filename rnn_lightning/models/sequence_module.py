@@ -125,7 +125,7 @@ class SequenceModule(TruncatedBPTTModule):
     def setup(self, stage: str) -> None:
         """Takes over the data module's task, where none was given."""
         task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
-        if self.hparams["task"] is None and task is not None:
+        if task is not None and self.hparams.get("task") is None:
             self.hparams["task"] = task  # for checkpoints
             self.objective = Objective(task, self.hparams["output_size"])
 

@@ -31,7 +31,7 @@ class Continuation:
     top_k: int | None = None
 
     def write(self, checkpoint: str, folder: str) -> Path:
-        """Writes `continuation.txt`, the prompt and what comes after it, and prints it.
+        """Writes `predictions.txt`, the prompt and what comes after it, and prints it.
 
         Args:
             checkpoint: Of a fit on a `TextStream`.
@@ -52,6 +52,6 @@ class Continuation:
         text = vocabulary.decode([*prompt.tolist(), *drawn])
         print(text)
         try:
-            return write_atomically(Path(folder, "continuation.txt"), text)
+            return write_atomically(Path(folder, "predictions.txt"), text)
         except OSError as error:
             raise ArgumentError(f"cannot write into {folder} ({error.strerror or error})") from error

@@ -96,7 +96,7 @@ def test_evaluation_is_that_of_the_whole_text(book):
 def test_words_fit_and_go_on(capsys):
     Path("book.txt").write_text(TEXT * 3)
     small = ["--model.hidden_size=12", "--model.embedding_size=12", "--data.n_steps=10", "--trainer.max_epochs=1"]
-    main(["fit", "--config=words", "--data.path=book.txt", *small, *QUIET])
+    main(["fit", "--config=chars", "--data.level=words", "--data.path=book.txt", *small, *QUIET])
     capsys.readouterr()
     main(
         ["predict", "--ckpt_path=runs/book/version_0/checkpoints/best.ckpt", "--prompt=line zzz", "--length=5", *QUIET]

@@ -13,7 +13,7 @@ from rnn_lightning.data import AddingProblem, CopyMemory
 from rnn_lightning.recipes import recipes
 
 ROOT = Path(__file__).parents[2]
-OWN_DATA = ("arrays", "chars", "words")  # measured by scripts of their own
+OWN_DATA = ("arrays", "chars")  # measured by scripts of their own
 
 
 def fake_state(full=False, only=lambda run: True):

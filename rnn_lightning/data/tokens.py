@@ -201,7 +201,7 @@ def restore_vocabulary(state: Any) -> Vocabulary:
     Raises:
         ArgumentError: It is the state of none.
     """
-    level = state.get("level") if isinstance(state, dict) else None
+    level = str(state.get("level")) if isinstance(state, dict) else ""
     if level not in get_args(Level):
         raise ArgumentError("the network has no vocabulary: give one that was trained on a TextStream")
     return ByteVocabulary() if level == "bytes" else _KINDS[level](state["vocabulary"])

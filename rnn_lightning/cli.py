@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -32,12 +32,14 @@ from rnn_lightning import (
 from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
 from rnn_lightning.callbacks import (
     TENSORBOARD_CALLBACKS,
+    BesideBaseline,
     BestAndLast,
     Forecasts,
     PeriodicCheckpoint,
     PredictionWriter,
     progress,
 )
+from rnn_lightning.continuation import Continuation
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
@@ -63,7 +65,7 @@ class SaveConfig(SaveConfigCallback):
         config = config.clone()
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
         if KEY in config.data.get("init_args", {}):
-            config.data.init_args[KEY] = None  # that stands in the checkpoints
+            config.data.init_args.pop(KEY)  # it stands in the checkpoints
         self._text = parser.dump(config, skip_unset=False)
         size = config.model.get("init_args", {}).get("output_size")
         if size is not None:  # typed for a loss; the parser leaves out what it takes from the data
@@ -128,6 +130,14 @@ class CLI(LightningCLI):
         words = "predict only: also write the arrays, as predictions.npz."
         parser.add_argument("--arrays", type=bool, default=False, help=words)
         parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
+        words = "predict only: a text to go on with, by a network that was trained on text; no data is read."
+        parser.add_argument("--prompt", type=str | None, default=None, help=words)
+        words = "With --prompt: characters, bytes or words to add, as the network was trained."
+        parser.add_argument("--length", type=NonNegativeInt, default=400, help=words)
+        words = "With --prompt: below 1 likely continuations become likelier; 0 always takes the likeliest."
+        parser.add_argument("--temperature", type=NonNegativeFloat, default=1.0, help=words)
+        words = "With --prompt: draws among the k likeliest tokens only."
+        parser.add_argument("--top_k", type=PositiveInt | None, default=None, help=words)
         for size in SIZES:
             compute = partial(_size_of, self, size)
             parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
@@ -174,6 +184,10 @@ class CLI(LightningCLI):
             raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
         if config.horizon and subcommand != "predict":
             raise ArgumentError(f"--horizon={config.horizon} is of predict: leave it out of {subcommand}")
+        if config.prompt is not None and (subcommand != "predict" or self.checkpoint is None):
+            raise ArgumentError(
+                "--prompt is of predict, and needs a checkpoint: give --ckpt_path best, last, or a file"
+            )
         config.name = _name(config)
         if subcommand != "fit":
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
@@ -187,6 +201,13 @@ class CLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Makes model, data and Trainer; an export needs none of them, and is done here."""
+        config = self.config[self.subcommand]
+        if self.subcommand == "predict" and config.prompt is not None:
+            how = Continuation(config.prompt, config.length, config.temperature, config.top_k)
+            folder = runs.folder_of_predictions(self.checkpoint, config.name)
+            print(f"Predictions: {how.write(config.ckpt_path, folder)}")
+            self.subcommand = None  # nothing is left to run
+            return
         if self.subcommand != "export":
             super().instantiate_classes()
             return
@@ -208,6 +229,8 @@ class CLI(LightningCLI):
             callbacks.append(ModelSummary(max_depth=2))
         if self.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             callbacks.append(BestAndLast())
+        if self.subcommand in ("fit", "test"):
+            callbacks.append(BesideBaseline())
         if self.subcommand == "predict":
             folder = runs.folder_of_predictions(self.checkpoint, config.name)
             if isinstance(self.datamodule, TimeSeries):

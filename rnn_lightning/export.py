@@ -116,7 +116,7 @@ def _network_example(net: RecurrentNet, sizes: dict[str, dict[int, str]], before
     sequence = {0: "batch", 1: "time"}
     rows = {1: "batch"}
     sizes |= {"x": sequence, "y": sequence if isinstance(net, Seq2SeqNet) else {0: "batch"}}
-    example = {"x": torch.zeros(2, 3, layers.input_size)}
+    example = {"x": net.example_input(2, 3)}
     if before:
         sizes |= {"lengths": {0: "batch"}, **dict.fromkeys(before, rows)}
         shape = (layers.num_layers * (2 if layers.bidirectional else 1), 2, layers.hidden_size)

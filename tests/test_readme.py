@@ -63,5 +63,6 @@ def test_the_commands_name_recipes_that_exist():
     from rnn_lightning.recipes import recipes
 
     named = set(re.findall(r"--config (\w+)", README)) | set(re.findall(r"`((?:sine|mnist|adding|copy)_\w+)`", README))
+    named |= set(re.findall(r"^\| `(\w+)` \|", README.partition("table recipes")[2].partition("<!-- end -->")[0], re.M))
     assert named <= set(recipes())
     assert set(recipes()) <= named, "every recipe stands in the README"

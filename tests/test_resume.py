@@ -30,13 +30,20 @@ SETTINGS = [
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
-    "--data.steps_per_epoch=6",
 ]
+SINE = ["--data.steps_per_epoch=6"]
+TEXT = ["--model.hidden_size=8", "--data.val=0.49", "--data.test=0.49", "--data.batch_size=64", "--data.n_steps=24"]
 RECIPES = {
-    "sine_seq2seq": ["--data.eval_windows=20", "--model.output_dropout=0.2"],
-    "sine_tbptt": ["--data.eval_windows=20", "--model.state_dropout=0.2", "--model.input_dropout=0.1"],
-    "sine_tbptt accumulated": ["--data.eval_windows=20", "--model.state_dropout=0.2", "--model.tbptt.step_every=2"],
-    "sine_stream": ["--model.state_dropout=0.2", "--model.variational=true", "--data.num_workers=1"],
+    "chars": [*TEXT, "--model.state_dropout=0.2", "--model.variational=true"],
+    "sine_seq2seq": [*SINE, "--data.eval_windows=20", "--model.output_dropout=0.2"],
+    "sine_tbptt": [*SINE, "--data.eval_windows=20", "--model.state_dropout=0.2", "--model.input_dropout=0.1"],
+    "sine_tbptt accumulated": [
+        *SINE,
+        "--data.eval_windows=20",
+        "--model.state_dropout=0.2",
+        "--model.tbptt.step_every=2",
+    ],
+    "sine_stream": [*SINE, "--model.state_dropout=0.2", "--model.variational=true", "--data.num_workers=1"],
 }
 
 
@@ -85,6 +92,6 @@ def test_a_killed_run_resumes_to_the_bit(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream"])
+@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream", "chars"])
 def test_two_killed_processes_resume_to_the_bit(name, tmp_path):
     check(tmp_path, name, "--trainer.devices=2", "--trainer.strategy=ddp")

@@ -1,5 +1,6 @@
 """What a run keeps and shows: checkpoints, figures and numbers in TensorBoard, progress, predictions."""
 
+from rnn_lightning.callbacks.beside_baseline import BesideBaseline
 from rnn_lightning.callbacks.checkpoints import BestAndLast, PeriodicCheckpoint
 from rnn_lightning.callbacks.class_figures import ClassFigures
 from rnn_lightning.callbacks.forecasts import Forecasts
@@ -10,12 +11,14 @@ from rnn_lightning.callbacks.prediction_writer import PredictionWriter
 from rnn_lightning.callbacks.progress import PlainProgress, progress
 from rnn_lightning.callbacks.series_figures import SeriesFigures
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.callbacks.text_samples import TextSamples
 from rnn_lightning.callbacks.vital_signs import VitalSigns
 
 TENSORBOARD_CALLBACKS: dict[str, type[TensorBoardCallback]] = {
     "series_figures": SeriesFigures,
     "class_figures": ClassFigures,
     "forecasts": Forecasts,
+    "text_samples": TextSamples,
     "gradient_reach": GradientReach,
     "vital_signs": VitalSigns,
     "network_graph": NetworkGraph,
@@ -25,6 +28,7 @@ TENSORBOARD_CALLBACKS: dict[str, type[TensorBoardCallback]] = {
 
 __all__ = [
     "TENSORBOARD_CALLBACKS",
+    "BesideBaseline",
     "BestAndLast",
     "ClassFigures",
     "Forecasts",
@@ -36,6 +40,7 @@ __all__ = [
     "PredictionWriter",
     "SeriesFigures",
     "TensorBoardCallback",
+    "TextSamples",
     "VitalSigns",
     "progress",
 ]

@@ -24,7 +24,6 @@ class NetworkGraph(TensorBoardCallback):
         if not (self.is_active(trainer) and trainer.is_global_zero and isinstance(pl_module, SequenceModule)):
             return
         net = pl_module.net
-        x = next(net.parameters()).new_zeros(1, 2, net.layers.input_size)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the tracer's, about sizes that it takes for constants
-            self.writer(trainer).add_graph(net, x)
+            self.writer(trainer).add_graph(net, net.example_input())

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.loading import EpochSampler, EvaluationSampler, ResumableLoader, identity
+from rnn_lightning.data.loading import BatchDataset, EpochSampler, EvaluationSampler, ResumableLoader, identity
+from rnn_lightning.data.samples import SampleBatches, pad_samples
 from rnn_lightning.errors import ArgumentError
 
 
@@ -21,6 +22,8 @@ def check_int(name: str, value: Any, at_least: int) -> None:
 
 class SequenceDataModule(LightningDataModule):
     """Base of the data modules: sizes, seed, and one kind of loader for all stages, with or without a Trainer.
+
+    For datasets of yours that give single sequences, of any lengths, use `from_datasets`.
 
     A subclass sets `input_size` and `output_size` in `__init__`, calls `save_hyperparameters()` there if its arguments
     are plain values, and in `setup` fills `self.datasets` under "train", "val", "test", "predict". A dataset maps a list
@@ -69,6 +72,41 @@ class SequenceDataModule(LightningDataModule):
         self.seed = seed
         self.datasets: dict[str, Dataset[Batch]] = {}
 
+    @classmethod
+    def from_datasets(  # type: ignore[override]  # Lightning's takes several loaders, and batches of one
+        cls,
+        train_dataset: Any = None,
+        val_dataset: Any = None,
+        test_dataset: Any = None,
+        predict_dataset: Any = None,
+        batch_size: int = 50,
+        num_workers: int = 0,
+        **settings: Any,
+    ) -> "SequenceDataModule":
+        """A data module of your own datasets, whose samples are single sequences of any lengths.
+
+        A sample is a dict, or a pair (x, y), of tensors, arrays or numbers: x (T, I) or tokens (T,), with a T of its own.
+        Batches are padded and have `lengths` (see `rnn_lightning.data.samples.pad_samples`). Training batches are of
+        like length if the dataset is a list, or has an attribute `lengths`, one for each sample. An `IterableDataset`
+        keeps its order; it must itself give each process its own samples, and a resumed run reads it from the start.
+
+        Args:
+            train_dataset: A list, a `Dataset` with a length, or an `IterableDataset`.
+            val_dataset: Likewise.
+            test_dataset: Likewise.
+            predict_dataset: Likewise.
+            batch_size: Sequences in a training batch, of each process.
+            num_workers: Processes that load data.
+            **settings: The other arguments of `SequenceDataModule`.
+        """
+        data = cls(batch_size=batch_size, num_workers=num_workers, **settings)
+        given = {"train": train_dataset, "val": val_dataset, "test": test_dataset, "predict": predict_dataset}
+        for split, dataset in given.items():
+            if dataset is not None:
+                ready = isinstance(dataset, (BatchDataset, IterableDataset))
+                data.datasets[split] = dataset if ready else SampleBatches(dataset)
+        return data
+
     @property
     def world_size(self) -> int:
         """Number of processes that share the data; 1 without a Trainer."""
@@ -91,21 +129,24 @@ class SequenceDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Fills `datasets`. To be given by a subclass."""
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> DataLoader[Batch]:
         """Training batches; the last one may be short. Without a Trainer, each pass is a new epoch."""
         dataset = self._dataset("train")
-        sampler = EpochSampler(dataset, self.world_size, self.rank, self.resolve_seed(), self.new_each_epoch)
+        if isinstance(dataset, IterableDataset):
+            return self._loader(dataset, None, self.batch_size)
+        seed = self.resolve_seed()
+        sampler = EpochSampler(dataset, self.world_size, self.rank, seed, self.new_each_epoch, self.batch_size)
         return self._loader(dataset, sampler, self.batch_size)
 
-    def val_dataloader(self) -> ResumableLoader:
+    def val_dataloader(self) -> DataLoader[Batch]:
         """Validation batches, in order, each sample once."""
         return self._evaluation_loader("val")
 
-    def test_dataloader(self) -> ResumableLoader:
+    def test_dataloader(self) -> DataLoader[Batch]:
         """Test batches, in order, each sample once."""
         return self._evaluation_loader("test")
 
-    def predict_dataloader(self) -> ResumableLoader:
+    def predict_dataloader(self) -> DataLoader[Batch]:
         """Batches to predict, in order, each sample once; they have the true `y` as well."""
         return self._evaluation_loader("predict")
 
@@ -132,16 +173,19 @@ class SequenceDataModule(LightningDataModule):
             raise ArgumentError(f"no {split} data yet: call setup() of {type(self).__name__} first")
         return self.datasets[split]
 
-    def _evaluation_loader(self, split: str) -> ResumableLoader:
+    def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
         dataset = self._dataset(split)
+        if isinstance(dataset, IterableDataset):
+            return self._loader(dataset, None, self.eval_batch_size)
         return self._loader(dataset, EvaluationSampler(dataset, self.world_size, self.rank), self.eval_batch_size)
 
-    def _loader(self, dataset: Dataset[Batch], sampler: Sampler[int], batch_size: int) -> ResumableLoader:
-        return ResumableLoader(
+    def _loader(self, dataset: Dataset[Any], sampler: Sampler[int] | None, batch_size: int) -> DataLoader[Batch]:
+        kind = DataLoader if sampler is None else ResumableLoader  # an IterableDataset has an order of its own
+        return kind(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
-            collate_fn=identity,
+            collate_fn=pad_samples if sampler is None else identity,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -76,12 +76,21 @@ class EpochSampler(DistributedSampler[int]):
         seed: of the order; unused if `new_each_epoch`.
         new_each_epoch: gives the indices epoch * n + i, in order, instead of a shuffle of 0 ... n - 1: for datasets that
             have other samples there.
+        batch_size: samples in a batch of each process. If the dataset knows its samples' `lengths` (N,), batches are
+            then of like length, and so are those that the processes have at the same time.
     """
 
     def __init__(
-        self, dataset: Dataset[Batch], world_size: int = 1, rank: int = 0, seed: int = 0, new_each_epoch: bool = False
+        self,
+        dataset: Dataset[Batch],
+        world_size: int = 1,
+        rank: int = 0,
+        seed: int = 0,
+        new_each_epoch: bool = False,
+        batch_size: int = 1,
     ) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=not new_each_epoch, seed=seed)
+        self.together = batch_size * world_size  # samples that are trained on at the same time
         self.start = 0  # how many of this process's samples the next pass leaves out, because they were seen already
 
     def __iter__(self) -> Iterator[int]:
@@ -90,10 +99,26 @@ class EpochSampler(DistributedSampler[int]):
             # a hash, not seed + epoch: else epoch 1 of seed 0 would have the order of epoch 0 of seed 1
             generator = torch.Generator().manual_seed(derive_key(self.seed, self.epoch))
             order = torch.randperm(n, generator=generator)
+            lengths = getattr(self.dataset, "lengths", None)
+            if lengths is not None:
+                order = _of_like_length(order, lengths, self.together, generator)
         else:
             order = self.epoch * n + torch.arange(n)
         order = order.repeat(-(-self.total_size // n))[: self.total_size]
         return iter(order[self.rank :: self.num_replicas][self.start :].tolist())
+
+
+_POOL = 50
+"""How many batches are sorted by length together: enough for little padding, few enough to stay a shuffle."""
+
+
+def _of_like_length(order: Tensor, lengths: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """The same samples, so that each `size` in a row are of like length; the batches come in a random order."""
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(_POOL * size)]
+    batches = torch.cat(pools).split(size)
+    full = len(order) // size  # what is left over stays last, where a batch may be short
+    shuffled = torch.randperm(full, generator=generator).tolist()
+    return torch.cat([*(batches[i] for i in shuffled), *batches[full:]])
 
 
 class EvaluationSampler(DistributedSampler[int], SequentialSampler):

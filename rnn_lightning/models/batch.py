@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from rnn_lightning.batch import Batch
 from rnn_lightning.errors import ArgumentError
@@ -19,18 +20,19 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
     """Checks a batch from a data loader and returns it as a dict; a pair (or less) is taken as x and y.
 
     Args:
-        batch: A dict with the keys of `Batch`, or a sequence of tensors.
+        batch: A dict with the keys of `Batch`, or a sequence of tensors. A packed x, and y, are padded and get `lengths`.
         needs_y: Whether targets must be there.
 
     Raises:
         ArgumentError: A key is missing or a shape does not fit.
     """
-    if isinstance(batch, Tensor):
+    if isinstance(batch, (Tensor, PackedSequence)):  # which is a tuple, too
         batch = {"x": batch}
     elif not isinstance(batch, dict):
         if not isinstance(batch, Sequence) or not 1 <= len(batch) <= 2:
             raise ArgumentError(f"a batch is a dict with x and y, or a pair (x, y); the data gave {describe(batch)}")
         batch = dict(zip(("x", "y"), batch, strict=False))
+    batch = _padded(batch)
     if "x" not in batch or (needs_y and "y" not in batch):
         raise ArgumentError(f"the batch has {sorted(batch)}: it needs x" + (" and y" if needs_y else ""))
     for key in ("x", "y", "lengths", "mask", "reset"):
@@ -49,6 +51,17 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
     return dict(batch)
 
 
+def _padded(batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with x and y padded if they were packed; an x that was has `lengths`."""
+    padded = dict(batch)
+    for key in ("x", "y"):
+        if isinstance(batch.get(key), PackedSequence):
+            padded[key], lengths = pad_packed_sequence(batch[key], batch_first=True)
+            if key == "x":
+                padded["lengths"] = lengths.to(padded[key].device)
+    return padded
+
+
 def _check_options(batch: Batch, rows: int, steps: int) -> None:
     lengths, mask, reset = batch.get("lengths"), batch.get("mask"), batch.get("reset")
     if lengths is not None:
@@ -65,12 +78,27 @@ def _check_options(batch: Batch, rows: int, steps: int) -> None:
         raise ArgumentError(f"reset is {describe(reset)}: give bool of shape ({rows},) or ({rows}, {steps})")
 
 
+def check_tokens(x: Tensor, count: int) -> None:
+    """Raises `ArgumentError` if a network of that many different tokens cannot read x."""
+    if x.dim() != 2 or x.is_floating_point() or x.dtype == torch.bool:
+        raise ArgumentError(
+            f"x is {describe(x)}: a network with an embedding reads integer tokens of shape (batch, time steps); for "
+            "features leave embedding_size out"
+        )
+    if x.device.type == "cpu":  # an accelerator would have to be waited for
+        low, high = map(int, x.aminmax())
+        if low < 0 or high >= count:
+            raise ArgumentError(
+                f"x has tokens from {low} to {high}, the model's input_size is {count}: tokens are 0 to {count - 1}"
+            )
+
+
 def check_features(x: Tensor, input_size: int) -> None:
     """Raises `ArgumentError` if a network of that many features a step cannot read x."""
     if x.dim() == 2 and not x.is_floating_point():
         raise ArgumentError(
             f"x is {describe(x)}, which look like tokens: give floats of shape (batch, time steps, features), such as "
-            "x.float()[..., None]; for tokens write a TruncatedBPTTModule with an embedding"
+            "x.float()[..., None]; for tokens set embedding_size, and input_size to how many there are"
         )
     if x.dim() != 3 or not x.is_floating_point():
         raise ArgumentError(f"x is {describe(x)}: give floats of shape (batch, time steps, features), none of them 0")

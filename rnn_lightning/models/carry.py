@@ -7,6 +7,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.plain import listed, plain, rebuilt
 from rnn_lightning.nn import detach_state, map_state
+from rnn_lightning.nn.state import first_rows
 
 
 class CarriedStates:
@@ -18,17 +19,21 @@ class CarriedStates:
     def take(self, stage: str, rows: int, device: Any = None, loader: int = 0) -> Any:
         """The state that a batch of that many rows goes on with; None at the beginning of a data loader.
 
+        A batch of fewer rows goes on with the first ones: the missing rows have ended.
+
         Raises:
-            ArgumentError: The batch has another number of rows than the one before.
+            ArgumentError: The batch has more rows than the one before.
         """
         state, before, of = self._stages.get(stage, (None, rows, loader))
         if of != loader:
             return None
-        if before != rows:
+        if rows > before:
             raise ArgumentError(
                 f"carry_state: this batch has {rows} rows, the one before had {before}; every row goes on where it "
-                "ended, so give batches of one size (drop the last, shorter one)"
+                "ended, so rows may end, but none can begin within an epoch: give batches of one size"
             )
+        if rows < before:
+            state = first_rows(state, rows)
         return map_state(lambda s: s.to(device), state)  # a state from a checkpoint may lie elsewhere
 
     def put(self, stage: str, rows: int, state: Any, loader: int = 0) -> None:

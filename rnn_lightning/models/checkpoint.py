@@ -21,6 +21,8 @@ NETWORK = (
     "num_layers",
     "bias",
     "bidirectional",
+    "embedding_size",
+    "tie_weights",
 )
 """Arguments that two networks must share if one is to run on the other's weights."""
 HEAD = ("head.weight", "head.bias")

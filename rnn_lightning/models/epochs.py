@@ -24,7 +24,7 @@ def end(module: "TruncatedBPTTModule", stage: str) -> None:
     """Logs the metrics, stops where the weights have become useless, and under manual optimisation steps schedulers."""
     module.guard.look()
     trainer, means = module.trainer, module.means.compute(stage, module.trainer.strategy)
-    for name, value in means.items():
+    for name, value in {**means, **module.derived_metrics(stage, means)}.items():
         module.log(f"{stage}/{name}", value, prog_bar=stage == "val", sync_dist=True)
     loss = means.get("loss", 0.0)
     if stage == "val" and trainer.state.fn == TrainerFn.FITTING and not isfinite(loss):

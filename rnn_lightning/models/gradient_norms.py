@@ -41,7 +41,8 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
     with torch.inference_mode(False), torch.enable_grad():
         # Copies: the tensors of a validation may be such that no gradient can be taken with them.
         batch = {key: value.clone() if isinstance(value, Tensor) else value for key, value in batch.items()}
-        batch["x"] = x = batch["x"].to(next(module.parameters()).dtype)  # (B, T, I)
+        x = module.net.embed(batch["x"])
+        batch["x"] = x = x.detach().to(next(module.parameters()).dtype)  # (B, T, I)
         rows, steps, layers = len(x), x.shape[1], module.net.layers
         shape = (layers.num_layers, 2 if layers.bidirectional else 1, steps, rows, layers.hidden_size)
         last, every = x.new_zeros(shape), x.new_zeros(shape)  # gradients

@@ -1,5 +1,7 @@
 """`Seq2Seq`: one output for each time step."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -43,6 +45,21 @@ class Seq2Seq(SequenceModule):
     def valid(self, chunk: Batch) -> Tensor | None:
         """(B, T) or (B, T, O) bool, true where the target, or one of its values, counts; None if all do."""
         return valid_steps(chunk)
+
+    def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
+        """Of tokens `perplexity`, e to the loss, and where the data knows its characters `bits_per_character`."""
+        if self.net.embedding is None or not self.objective.classifies:
+            return {}
+        per_token: dict[str, float] = getattr(self.trainer.datamodule, "characters_per_token", {})  # type: ignore[attr-defined]
+        derived = {}
+        for name, loss in means.items():
+            loss_name, _, loader = name.partition("/")
+            if loss_name == "loss":
+                of = f"/{loader}" if loader else ""
+                derived[f"perplexity{of}"] = math.exp(loss) if loss < 700 else math.inf
+                if stage in per_token:
+                    derived[f"bits_per_character{of}"] = loss / math.log(2) / per_token[stage]
+        return derived
 
     def read(self, output: Tensor, state: State) -> Tensor:
         """(B, T, O), from the top layer's outputs."""

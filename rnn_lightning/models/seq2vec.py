@@ -32,8 +32,14 @@ class Seq2Vec(SequenceModule):
         batch = super().prepare_batch(batch, needs_y)
         if batch.get("mask") is not None:
             raise ArgumentError("mask says which steps have a target, Seq2Vec has one a sequence: leave mask out")
-        if batch.get("y") is not None:
-            batch["counts"] = self.counting(batch["y"], 1)
+        y = batch.get("y")
+        if y is not None:
+            if y.dim() > 2:
+                raise ArgumentError(
+                    f"y has shape {tuple(y.shape)}: Seq2Vec takes one target a sequence, (B,) or (B, O); for one at each "
+                    "step use Seq2Seq"
+                )
+            batch["counts"] = self.counting(y, 1)
         return batch
 
     def plan(self, batch: Batch, training: bool) -> list[Window]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, check_features, one_value
+from rnn_lightning.models.batch import Batch, check_features, check_tokens, one_value
 from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.losses import Loss
@@ -47,11 +47,12 @@ class SequenceModule(TruncatedBPTTModule):
     """A recurrent network with its loss, metrics and optimisation. Use `Seq2Vec` or `Seq2Seq`.
 
     Args:
-        input_size: Features I of each time step; from the data module on the command line.
+        input_size: Features I of each time step, or with `embedding_size` the number of different tokens; from the data
+            module on the command line.
         output_size: Outputs O, classes or values to predict; from the data module on the command line.
         task: "classification" (cross-entropy, `acc`), "regression" (mean squared error, `mae`) or "multilabel" (binary
-            cross-entropy of each output, `acc`). If not given, that of the loss; else `Seq2Vec` classifies and `Seq2Seq`
-            regresses.
+            cross-entropy of each output, `acc`). If not given, that of the loss, or the data module's `task` if it has
+            one; else `Seq2Vec` classifies and `Seq2Seq` regresses.
         cell: "rnn", "lstm" or "gru".
         nonlinearity: "tanh" or "relu", of the RNN only.
         hidden_size: Hidden units of each layer.
@@ -63,6 +64,9 @@ class SequenceModule(TruncatedBPTTModule):
         state_dropout: Probability of dropping on the hidden state that a step hands to the next.
         variational: One dropout mask per sequence, the same at every step, instead of fresh masks.
         init: Initial weights: "torch", "glorot" (TensorFlow's), "orthogonal" or "identity" (IRNN).
+        embedding_size: Size of the vector that stands for each token, for batches whose x are integer tokens (B, T); None
+            for features.
+        tie_weights: Whether the embedding and the head share one matrix; needs embedding_size == hidden_size.
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
         carry_state: Whether row i of a batch goes on where row i of the batch before ended; needs contiguous data.
         weights: Trained weights to start from: the name of a network that ships with the package (`seq2vec_mnist`), or
@@ -100,6 +104,8 @@ class SequenceModule(TruncatedBPTTModule):
         state_dropout: float = 0.0,
         variational: bool = False,
         init: Init = "torch",
+        embedding_size: int | None = None,
+        tie_weights: bool = False,
         tbptt: TruncatedBPTT | None = None,
         carry_state: bool = False,
         weights: str | None = None,
@@ -118,23 +124,44 @@ class SequenceModule(TruncatedBPTTModule):
         self.save_hyperparameters(ignore=TRAINING)
         self.hparams.update(plain(dict(self.hparams))[0])  # numpy's numbers and the like
         self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
+        self._wanted = metrics
         self.aim(loss)
-        self.metrics = Metrics(metrics, self.objective) if metrics else None
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.lr: float | None = None  # in place of the optimizer's own; LearningRateFinder sets it
         self.optimizer_name = self._try_optimizer()
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
+
+    def setup(self, stage: str) -> None:
+        """Takes over the data module's task, where none was given."""
+        task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
+        if task is not None and self.hparams.get("task") is None and self.objective.loss is None:
+            self.hparams["task"] = task  # for checkpoints
+            self.aim(None)
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """The network's own `forward`: x (B, T, I) -> the outputs and the final state."""
         return self.net(x, state, lengths)
 
     def aim(self, loss: Loss | Mapping[str, Any] | None) -> None:
-        """Sets what the model is trained for."""
+        """Sets what the model is trained for, and with it what metrics are given."""
         hparams = self.hparams
         self.objective = Objective(hparams["task"], hparams["output_size"], loss, self.default_task)
         if self.objective.loss is not None and isinstance(self.objective.loss.call, torch.nn.Module):
             self.criterion = self.objective.loss.call  # so that it moves with the model, and its parameters are trained
+        self.metrics = Metrics(self._wanted, self.objective) if self._wanted else None
+
+    @torch.no_grad()
+    def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """One time step of a stream, for inference; call `eval()` first, and give each call the state of the one before.
+
+        Args:
+            x: (B, I), or tokens (B,).
+            state: The state after the step before; None at the beginning of the sequences.
+
+        Returns:
+            y (B, O), and the state for the next step.
+        """
+        return self.net.step(x, state)
 
     # What the two modules give.
 
@@ -233,7 +260,8 @@ class SequenceModule(TruncatedBPTTModule):
 
     def advance(self, chunk: Batch, state: State | None) -> State:
         """The state at a chunk's end, without the head and the losses."""
-        return self.net.layers(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
+        x = self.net.embed(chunk["x"])
+        return self.net.layers(x, state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
 
     def predict_chunk(self, chunk: Batch, state: State | None) -> tuple[dict[str, Tensor], State]:
         """The outputs of a chunk."""
@@ -247,7 +275,10 @@ class SequenceModule(TruncatedBPTTModule):
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
         """Checks what the data loader gave against the network."""
         batch = super().prepare_batch(batch, needs_y)
-        check_features(batch["x"], self.net.layers.input_size)
+        if self.net.embedding is not None:
+            check_tokens(batch["x"], self.net.embedding.num_embeddings)
+        else:
+            check_features(batch["x"], self.net.layers.input_size)
         return batch
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ handed to the loop.
 Legend: B batch (rows), T time steps, t <= T steps of a chunk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from rnn_lightning.models.plan import Span, Window, schedule, split, windows
 from rnn_lightning.models.ranks import reduce
 from rnn_lightning.models.resume import ExactResume
 from rnn_lightning.models.schedulers import LRInterval, check_total_steps, step_schedulers
-from rnn_lightning.models.trainer_check import check_trainer
+from rnn_lightning.models.trainer_check import check_loaders, check_trainer
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 from rnn_lightning.models.update import Pending, Update, mean_over_ranks
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
@@ -103,6 +103,10 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             )
         return outputs, result.state
 
+    def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
+        """Metrics that follow from an epoch's means, which are logged besides: by name, without the stage."""
+        return {}
+
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
         """Dropout masks of `steps` further steps, handed on as `chunk["masks"]`; None where there are none."""
         return None
@@ -148,7 +152,11 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             if everywhere == 0 and self.trainer.world_size == 1:
                 return None  # Lightning takes no step on a batch without any valid target
         if epochs.is_logged(self.trainer, batch_idx):
-            self.log("train/loss", mean, prog_bar=True, batch_size=len(batch["x"]))
+            logged: Tensor | float = mean
+            if self.trainer.world_size > 1:  # that of all ranks, as the validation's is
+                sums = (reduce(strategy, value, "sum") for value in (float(mean) * targets, targets))
+                logged = next(sums) / (next(sums) or 1.0)
+            self.log("train/loss", logged, prog_bar=True, batch_size=len(batch["x"]))
         return {"loss": loss}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -256,9 +264,22 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         self.resume.seed(self.trainer)
 
     def on_train_start(self) -> None:
-        """Refuses a scheduler that would end before the run."""
+        """Refuses a scheduler that would end before the run, and data that a state can't be carried through."""
+        check_loaders(self, self.trainer.train_dataloader)
         if self.automatic_optimization and self.lr_interval != "epoch":
             check_total_steps(self)
+
+    def on_validation_start(self) -> None:
+        """Refuses data that a state can't be carried through."""
+        check_loaders(self, self.trainer.val_dataloaders)
+
+    def on_test_start(self) -> None:
+        """Refuses data that a state can't be carried through."""
+        check_loaders(self, self.trainer.test_dataloaders)
+
+    def on_predict_start(self) -> None:
+        """Refuses data that a state can't be carried through."""
+        check_loaders(self, self.trainer.predict_dataloaders)
 
     def on_train_epoch_end(self) -> None:
         """See `epochs.end`."""

@@ -1,6 +1,7 @@
 """Settings of the Trainer and the data that do not go with a module's, refused before any work is done."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import LearningRateFinder, StochasticWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
@@ -22,7 +23,7 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
     """Raises `ArgumentError` where the module cannot be run as its Trainer is set."""
     trainer = module.trainer
     if module.carry_state:
-        # The data module is the Trainer's; loaders that were handed over alone say nothing of their order.
+        # The data module is the Trainer's; loaders that were handed over alone are asked when they are there.
         data = getattr(trainer, "datamodule", None)
         if data is not None and not getattr(data, "contiguous", False):
             raise ArgumentError(
@@ -48,3 +49,36 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
                 f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} does not go with tbptt: "
                 f"set tbptt.step_every={trainer.accumulate_grad_batches} of the model instead"
             )
+
+
+def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
+    """Raises `ArgumentError` if a state would be carried from batch to batch of a loader whose rows do not go on.
+
+    Shuffled rows would be trained on without a word, each with the state of another.
+
+    Args:
+        module: With or without `carry_state`; one that makes its own loaders may itself say `contiguous = True`.
+        loaders: One loader, or any nest of them, as the Trainer has them.
+    """
+    if not module.carry_state or _says_contiguous(getattr(module.trainer, "datamodule", None), module):
+        return
+    for loader in _flat(loaders):
+        if not _says_contiguous(loader, getattr(loader, "dataset", None)):
+            raise ArgumentError(
+                f"carry_state=true needs batches whose rows go on from batch to batch, this {type(loader).__name__} does "
+                "not say that its own do: if they do, set contiguous = True on its dataset; else set carry_state=false"
+            )
+
+
+def _says_contiguous(*parts: Any) -> bool:
+    return any(getattr(part, "contiguous", False) is True for part in parts)
+
+
+def _flat(loaders: Any) -> Iterator[Any]:
+    if isinstance(loaders, Mapping):
+        loaders = list(loaders.values())
+    if isinstance(loaders, (list, tuple)):
+        for part in loaders:
+            yield from _flat(part)
+    elif loaders is not None:
+        yield loaders

@@ -5,6 +5,7 @@ Nothing in here imports Lightning.
 
 from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask, without_dropout
 from rnn_lightning.nn.free_run import check_free_run, free_run
+from rnn_lightning.nn.generate import generate
 from rnn_lightning.nn.init import Init
 from rnn_lightning.nn.layers import GRU, LSTM, RNN
 from rnn_lightning.nn.networks import Cell, Nonlinearity, RecurrentNet, Seq2SeqNet, Seq2VecNet
@@ -31,6 +32,7 @@ __all__ = [
     "detach_state",
     "force_path",
     "free_run",
+    "generate",
     "map_state",
     "reset_rows",
     "unrolled",

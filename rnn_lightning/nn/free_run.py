@@ -17,6 +17,10 @@ def check_free_run(net: RecurrentNet) -> None:
         raise ArgumentError(
             "a forecast needs a network with an output at every step: use Seq2Seq, or leave the horizon out"
         )
+    if net.embedding is not None:
+        raise ArgumentError(
+            "a network of tokens forecasts no values: draw tokens with generate, or leave the horizon out"
+        )
     inputs, outputs = net.layers.input_size, net.head.out_features
     if inputs != outputs:
         raise ArgumentError(

@@ -75,18 +75,22 @@ class PlainNet(nn.Module):
         layers: The recurrent layers, with `batch_first=True`.
         head: The linear head.
         every_step: Whether there is an output at every step, or one for each sequence.
+        embedding: Turns tokens (B, T) into what the layers read; None for features as input.
     """
 
     every_step: torch.jit.Final[bool]
 
-    def __init__(self, layers: nn.Module, head: nn.Linear, every_step: bool) -> None:
+    def __init__(
+        self, layers: nn.Module, head: nn.Linear, every_step: bool, embedding: nn.Embedding | None = None
+    ) -> None:
         super().__init__()
+        self.embedding = nn.Identity() if embedding is None else embedding
         self.layers, self.head, self.every_step = layers, head, every_step
         self.directions = 2 if layers.bidirectional else 1
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """From x (B, T, I) to y (B, O) or (B, T, O), and the final state."""
-        output, state = self.layers(x, state)
+        """From x (B, T, I), or tokens (B, T), to y (B, O) or (B, T, O), and the final state."""
+        output, state = self.layers(self.embedding(x), state)
         return self.read(output, state), state
 
     def read(self, output: Tensor, h: Tensor) -> Tensor:
@@ -102,6 +106,6 @@ class PlainLSTMNet(PlainNet):
     def forward(  # type: ignore[override]
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """From x (B, T, I) to y (B, O) or (B, T, O), and the final state (h, c)."""
-        output, state = self.layers(x, state)
+        """From x (B, T, I), or tokens (B, T), to y (B, O) or (B, T, O), and the final state (h, c)."""
+        output, state = self.layers(self.embedding(x), state)
         return self.read(output, state[0]), state

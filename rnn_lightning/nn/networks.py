@@ -1,6 +1,6 @@
 """`Seq2VecNet` and `Seq2SeqNet`: a recurrent stack with a linear head, in plain torch.
 
-Legend: B batch, T time steps, I input features, H hidden units, L layers, D directions, O outputs.
+Legend: B batch, T time steps, I input features, E embedding size, H hidden units, L layers, D directions, O outputs.
 """
 
 import copy
@@ -24,8 +24,11 @@ Nonlinearity = Literal["tanh", "relu"]
 class RecurrentNet(nn.Module):
     """Recurrent layers and a linear head: what `Seq2VecNet` and `Seq2SeqNet` share. Use one of these.
 
+    With `embedding_size` it reads integer tokens, x (B, T), instead of features: embedding, then the layers (whose
+    `input_dropout` acts on the embedded tokens), then the head.
+
     Args:
-        input_size: Features I of each time step.
+        input_size: Features I of each time step; with `embedding_size` the number of different tokens.
         output_size: Outputs O: classes, or values to predict.
         cell: `"rnn"`, `"lstm"` or `"gru"`.
         nonlinearity: `"tanh"` or `"relu"`, of the RNN only.
@@ -38,9 +41,12 @@ class RecurrentNet(nn.Module):
         state_dropout: Probability of dropping on the hidden state that a step hands to the next.
         variational: One mask per sequence, the same at every step, instead of fresh masks.
         init: Initial weights, `"torch"`, `"glorot"` (TensorFlow's; the head too), `"orthogonal"` or `"identity"`.
+        embedding_size: Size E of the vector that stands for each token; None for features as input.
+        tie_weights: Whether the embedding and the head share one matrix (Press & Wolf 2017, arXiv:1608.05859). Needs
+            embedding_size == hidden_size, one direction, and as many outputs as tokens.
 
     Raises:
-        ArgumentError: A size below 1, an unknown name, or a dropout outside [0, 1).
+        ArgumentError: A size below 1, an unknown name, a dropout outside [0, 1), or weights that can't be tied.
     """
 
     def __init__(
@@ -58,6 +64,8 @@ class RecurrentNet(nn.Module):
         state_dropout: float = 0.0,
         variational: bool = False,
         init: Init = "torch",
+        embedding_size: int | None = None,
+        tie_weights: bool = False,
     ) -> None:
         super().__init__()
         sizes = {
@@ -65,6 +73,7 @@ class RecurrentNet(nn.Module):
             "output_size": output_size,
             "hidden_size": hidden_size,
             "num_layers": num_layers,
+            **({} if embedding_size is None else {"embedding_size": embedding_size}),
         }
         for name, size in sizes.items():
             if not isinstance(size, int) or size < 1:
@@ -76,11 +85,37 @@ class RecurrentNet(nn.Module):
             "variational": variational,
             "init": check_init(init),
         }
-        self.layers = _make_layers(
-            cell, nonlinearity, input_size, hidden_size, num_layers, bias, bidirectional, options
-        )
+        features = input_size if embedding_size is None else embedding_size
+        self.layers = _make_layers(cell, nonlinearity, features, hidden_size, num_layers, bias, bidirectional, options)
         self.head = nn.Linear(hidden_size * (2 if bidirectional else 1), output_size)
         initialize_head(self.head, init)
+        self.embedding = None if embedding_size is None else nn.Embedding(input_size, embedding_size)
+        if tie_weights:
+            self._tie_weights()
+
+    def _tie_weights(self) -> None:
+        """Gives the embedding the head's matrix, with the head's initial weights: an embedding's are too large for it."""
+        embedding = self.embedding
+        if embedding is None or embedding.weight.shape != self.head.weight.shape:
+            found = "none" if embedding is None else tuple(embedding.weight.shape)
+            raise ArgumentError(
+                f"tie_weights needs an embedding of the head's shape {tuple(self.head.weight.shape)}, it is {found}: set "
+                "embedding_size=hidden_size, with as many outputs as tokens and one direction, or tie_weights=False"
+            )
+        embedding.weight = self.head.weight
+
+    def embed(self, x: Any) -> Any:
+        """What the layers read: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x itself."""
+        if self.embedding is None:
+            return x
+        return x._replace(data=self.embedding(x.data)) if isinstance(x, PackedSequence) else self.embedding(x)
+
+    def example_input(self, rows: int = 1, steps: int = 2) -> Tensor:
+        """Zeros of the form of `x`, to trace the network with."""
+        weight = self.layers.weight_ih_l0
+        if self.embedding is not None:
+            return torch.zeros(rows, steps, dtype=torch.int64, device=weight.device)
+        return weight.new_zeros(rows, steps, self.layers.input_size)
 
     def sample_masks(self, batch_size: int, steps: int | None = None) -> DropoutMasks | None:
         """Draws the dropout masks of one batch; see `RecurrentLayers.sample_masks`."""
@@ -90,10 +125,11 @@ class RecurrentNet(nn.Module):
         """The same network as a module of torch.nn's own parts, `layers` and `head`, with a copy of the weights.
 
         For tools that go by type or source, such as dynamic quantisation and `torch.jit.script`. It computes
-        `forward(x, state=None) -> (y, state)` for x (B, T, I), without lengths, masks or the three dropouts.
+        `forward(x, state=None) -> (y, state)` for x as this network's, without lengths, masks or the three dropouts.
         """
         kind = PlainLSTMNet if self.layers.mode == "LSTM" else PlainNet
-        net = kind(self.layers.to_torch(), copy.deepcopy(self.head), isinstance(self, Seq2SeqNet))
+        head, embedding = copy.deepcopy((self.head, self.embedding))  # together: they may share a matrix
+        net = kind(self.layers.to_torch(), head, isinstance(self, Seq2SeqNet), embedding)
         return net.train(self.training)
 
     def __prepare_scriptable__(self) -> NoReturn:
@@ -120,7 +156,7 @@ class Seq2VecNet(RecurrentNet):
         the top layer's output dropout does not.
 
         Args:
-            x: (B, T, I), (T, I) unbatched, or packed.
+            x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
             state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
             lengths: (B,) integers in [0, T]: each row is read up to its own length.
             masks: From `sample_masks`; in training drawn if not given.
@@ -129,10 +165,17 @@ class Seq2VecNet(RecurrentNet):
         Returns:
             y (B, O), or (O,) unbatched, and the final state in the layout of `state`.
         """
-        _, state = self.layers(x, state, lengths, masks, reset)
+        _, state = self.layers(self.embed(x), state, lengths, masks, reset)
+        return self._read(state), state
+
+    def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
+        """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O), read from all steps so far, and the state."""
+        _, state = self.layers.step(self.embed(x), state, masks)
+        return self._read(state), state
+
+    def _read(self, state: State) -> Tensor:
         h = state[0] if self.layers.mode == "LSTM" else state  # (L * D, B, H)
-        top = torch.cat((h[-2], h[-1]), dim=-1) if self.layers.bidirectional else h[-1]
-        return self.head(top), state
+        return self.head(torch.cat((h[-2], h[-1]), dim=-1) if self.layers.bidirectional else h[-1])
 
 
 class Seq2SeqNet(RecurrentNet):
@@ -152,7 +195,7 @@ class Seq2SeqNet(RecurrentNet):
         """One output for each step of each sequence.
 
         Args:
-            x: (B, T, I), (T, I) unbatched, or packed.
+            x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
             state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
             lengths: (B,) integers in [0, T]. Past a row's length its output is zero, bias included.
             masks: From `sample_masks`; in training drawn if not given.
@@ -161,7 +204,7 @@ class Seq2SeqNet(RecurrentNet):
         Returns:
             y (B, T, O), in the form of `x`, and the final state in the layout of `state`.
         """
-        output, state = self.layers(x, state, lengths, masks, reset)
+        output, state = self.layers(self.embed(x), state, lengths, masks, reset)
         if isinstance(output, PackedSequence):
             return output._replace(data=self.head(output.data)), state
         y = self.head(output)  # (B, T, O)
@@ -173,8 +216,8 @@ class Seq2SeqNet(RecurrentNet):
         return y, state
 
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
-        """One time step, for inference on a stream: x (B, I) -> y (B, O) and the state for the next step."""
-        output, state = self.layers.step(x, state, masks)
+        """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
+        output, state = self.layers.step(self.embed(x), state, masks)
         return self.head(output), state
 
 

@@ -46,6 +46,15 @@ def detach_state(state: Any) -> Any:
     return map_state(Tensor.detach, state)
 
 
+def first_rows(state: Any, rows: int) -> Any:
+    """The state of the first sequences of a batch."""
+
+    def take(part: Tensor) -> Tensor:
+        return part[..., :rows, :] if part.dim() > 1 else part[:rows] if part.dim() else part
+
+    return map_state(take, state)
+
+
 def where_rows(rows: Tensor, first: Any, second: Any) -> Any:
     """Row by row, the state `first` where `rows` (B,) is true, else `second`; both of one structure.
 

@@ -9,12 +9,23 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from series_tables import hourly
 
-from rnn_lightning.data import AddingProblem, CopyMemory, SequenceMNIST, SineStream, SyntheticSine, TimeSeries
+from rnn_lightning.data import (
+    AddingProblem,
+    CopyMemory,
+    SequenceDataModule,
+    SequenceMNIST,
+    SineStream,
+    SyntheticSine,
+    TextStream,
+    TimeSeries,
+)
 
 SMALL = {"batch_size": 4, "steps_per_epoch": 2}
 MODULES = {
     "sine": lambda folder, **settings: SyntheticSine(eval_windows=8, **SMALL, **settings),
     "stream": lambda folder, **settings: SineStream(**SMALL, **settings),
+    "text": lambda folder, **settings: Text(**settings),
+    "own": lambda folder, **settings: own_sequences(**settings),
     "adding": lambda folder, **settings: AddingProblem(eval_sequences=8, **SMALL, **settings),
     "copy": lambda folder, **settings: CopyMemory(eval_sequences=8, **SMALL, **settings),
     "series": lambda folder, **settings: TimeSeries(
@@ -29,6 +40,23 @@ MODULES = {
 }
 
 
+class Text(TextStream):
+    """So short that a fit takes no time; what is predicted for it is text, so here that set is the test's."""
+
+    def __init__(self, **settings):
+        super().__init__(val=0.49, test=0.49, n_steps=400, batch_size=8, **settings)
+
+    def setup(self, stage=None):
+        super().setup(stage)
+        self.datasets["predict"] = self.datasets["test"]
+
+
+def own_sequences(**settings):
+    rows = [(torch.full((1 + i % 5, 2), float(i)), i % 3) for i in range(30)]
+    given = {f"{part}_dataset": rows for part in ("train", "val", "test", "predict")}
+    return SequenceDataModule.from_datasets(**given, batch_size=4, **settings)
+
+
 class Sums(LightningModule):
     """Learns nothing; keeps the sum of every training batch."""
 
@@ -40,7 +68,7 @@ class Sums(LightningModule):
         self.shown.append(float(batch["x"].double().sum()))
         datasets = self.trainer.datamodule.datasets
         self.pickled = {split: pickle.dumps(dataset) for split, dataset in datasets.items()}
-        return self.weight * batch["x"].mean()
+        return self.weight * batch["x"].float().mean()
 
     def validation_step(self, batch, batch_idx):
         pass

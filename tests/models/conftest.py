@@ -35,6 +35,8 @@ def fit():
             **settings,
         )
         loaders = [DataLoader(b, batch_size=1, collate_fn=first) for b in (batches, val) if b is not None]
+        for loader in loaders:
+            loader.contiguous = getattr(module, "carry_state", False)
         trainer.fit(module, *loaders)
         return trainer
 

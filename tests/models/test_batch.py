@@ -74,7 +74,7 @@ def test_valid_steps_joins_lengths_and_mask():
     ("batch", "words"),
     [
         ({"x": X, "y": None}, "y of the batch is None"),
-        ({"x": torch.nn.utils.rnn.pack_sequence([X[0]]), "y": Y}, "x of the batch"),
+        ({"x": [X[0], X[1], X[2]], "y": Y}, "x of the batch"),
         ({"x": X, "y": Y, "lengths": [5, 5, 5]}, "lengths of the batch"),
         ({"x": X, "y": Y, "lengths": torch.ones(3, dtype=torch.bool)}, "lengths"),
         ({"x": X, "y": Y[:2]}, "2 rows, x has 3"),
@@ -103,3 +103,14 @@ def test_rows_may_be_cut_each_at_its_own_place():
         assert torch.equal(chunk["reset"][row], batch["reset"][row, begin : begin + 2])
     assert chunk["y"] is Y
     assert cut(batch, Span(1, 3, ends=begins))["lengths"].tolist() == [2, 0, 1]
+
+
+def test_packed_sequences_are_padded_and_get_lengths():
+    lengths = torch.tensor([2, 5, 3])
+    x, y = (torch.nn.utils.rnn.pack_padded_sequence(part, lengths, True, enforce_sorted=False) for part in (X, Y))
+    for batch in ((x, y), {"x": x, "y": y}):
+        padded = as_batch(batch)
+        assert padded["lengths"].tolist() == [2, 5, 3]
+        for row, length in enumerate(lengths):
+            assert torch.equal(padded["x"][row, :length], X[row, :length])
+            assert torch.equal(padded["y"][row, :length], Y[row, :length])

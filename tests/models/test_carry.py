@@ -88,10 +88,22 @@ def test_variational_masks_are_drawn_anew_for_each_batch_and_stay_within_it(tbpt
     assert not torch.equal(seen[0], seen[half])
 
 
-def test_another_number_of_rows_is_an_error(fit):
-    batches = pieces(*stream(), 12) + pieces(*stream(rows=2), 12)
-    with pytest.raises(ArgumentError, match=r"2 rows, the one before had 3"):
+def test_more_rows_than_before_are_an_error(fit):
+    batches = pieces(*stream(rows=2), 12) + pieces(*stream(), 12)
+    with pytest.raises(ArgumentError, match=r"3 rows, the one before had 2"):
         fit(seq2seq(carry_state=True), batches, precision="64-true")
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_short_batch_ends_the_missing_rows(cell, fit):
+    x, y = stream()
+    first, second = pieces(x, y, 12)
+    second = {name: value[:2] for name, value in second.items()}
+    module = seq2seq(cell, carry_state=True, lr=0.0)
+    loss = fit(module, [first], [first, second], precision="64-true").callback_metrics["val/loss"].item()
+    y_hat = module.eval()(x)[0]
+    errors = (y_hat - y).square()
+    assert loss == pytest.approx(((errors.sum() - errors[2, 12:].sum()) / (3 * 24 - 12)).item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("dropout", [{}, {"state_dropout": 0.3, "variational": True}])
@@ -110,6 +122,37 @@ def test_the_carried_state_is_in_the_checkpoint(dropout, fit, tmp_path):
 def test_data_that_is_not_contiguous_is_refused():
     with pytest.raises(ArgumentError, match="SyntheticSine is not contiguous"):
         Trainer(logger=False, enable_checkpointing=False).fit(seq2seq(carry_state=True), SyntheticSine())
+
+
+@pytest.mark.parametrize("word", [None, "loader", "dataset"])
+def test_own_loaders_must_say_that_their_rows_go_on(word):
+    class Pieces(list):
+        pass
+
+    def loader():
+        made = DataLoader(Pieces(pieces(*stream(), 12)), batch_size=None)
+        for name, part in (("loader", made), ("dataset", made.dataset)):
+            if word == name:
+                part.contiguous = True
+        return made
+
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    module = seq2seq(carry_state=True)
+    trainer = Trainer(max_epochs=1, enable_checkpointing=False, precision="64-true", accelerator="cpu", **quiet)
+    runs = [
+        lambda: trainer.fit(module, loader()),
+        lambda: trainer.validate(module, loader(), verbose=False),
+        lambda: trainer.test(module, [loader(), loader()], verbose=False),
+        lambda: trainer.predict(module, loader()),
+    ]
+    for run in runs:
+        if word is None:
+            with pytest.raises(ArgumentError, match="set contiguous = True on its dataset; else set carry_state=false"):
+                run()
+        elif word == "dataset":  # for predict, Lightning makes a loader of its own
+            run()
+    if word == "loader":
+        runs[0]()
 
 
 def test_contiguous_data_is_taken():

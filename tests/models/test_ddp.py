@@ -53,7 +53,12 @@ class OnRank:
         return DataLoader(data, batch_size=1, collate_fn=first)
 
     def on_train_end(self):
-        results = {**self.state_dict(), "score": self.trainer.callback_metrics.get(f"train/{self.objective.metric}")}
+        metrics = self.trainer.callback_metrics
+        results = {
+            **self.state_dict(),
+            "score": metrics.get(f"train/{self.objective.metric}"),
+            "loss": metrics["train/loss"],
+        }
         torch.save(results, f"{self.folder}/{self.trainer.world_size}_{self.trainer.global_rank}.pt")
 
 
@@ -114,6 +119,8 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(model, step_eve
         ).fit(module)
     weights = [torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("2_0", "2_1", "1_0")]
     assert weights[0]["score"].item() == pytest.approx(weights[2]["score"].item(), rel=1e-6)
+    assert weights[0]["loss"] == weights[1]["loss"]
+    assert weights[0]["loss"].item() == pytest.approx(weights[2]["loss"].item(), rel=1e-6)
     for name, value in weights[0].items():
         if name.startswith("net."):
             assert torch.equal(value, weights[1][name]), f"the ranks differ in {name}"

@@ -172,6 +172,7 @@ def test_tokens_are_taken(fit):
 def test_metrics_of_several_loaders_are_each_and_together(fit):
     module, data = Own(carry_state=True), batches(4, rows=3)
     loaders = [DataLoader(d, batch_size=None) for d in (data[:3], data[3:])]
+    module.contiguous = True
     from lightning.pytorch import Trainer
 
     quiet = {

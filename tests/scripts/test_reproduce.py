@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import reproduce
-from plan import PLAN, Run, dump, load, plan
+from plan import OWN_DATA, PLAN, Run, dump, load, plan
 
 from rnn_lightning.cli import main
 from rnn_lightning.data import CopyMemory
@@ -26,7 +26,7 @@ def test_the_plan_has_every_recipe_and_every_network_on_every_task(full):
     runs = plan(full)
     names = {run.name for run in runs}
     assert len({run.key for run in runs}) == len(runs) == len(names) * (3 if full else 1)
-    assert set(recipes()) - {"adding_problem", "copy_memory", "series"} <= names
+    assert set(recipes()) - {"adding_problem", "copy_memory", *OWN_DATA} <= names
     assert {run.name for run in runs if run.mnist} == {name for name in recipes() if name.startswith("mnist")}
     for task in ("adding", "copying"):
         for steps in (50, 100, 200) if full else (50, 100):

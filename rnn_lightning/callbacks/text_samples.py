@@ -1,0 +1,53 @@
+"""`TextSamples`: how a network of text writes, after each validation."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from typing_extensions import override
+
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
+from rnn_lightning.data import TextStream
+from rnn_lightning.models import Seq2Seq
+from rnn_lightning.nn import generate
+
+
+class TextSamples(TensorBoardCallback):
+    """Adds the text `val/sample` after each validation on a `TextStream`: its first words, and what the network adds.
+
+    The random numbers are the sample's own, the same each time: samples of two epochs differ by the weights alone.
+
+    Args:
+        enabled: Whether to add it.
+        length: Tokens to add.
+        temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
+        top_k: Draws among the k likeliest tokens only; None for all.
+    """
+
+    def __init__(
+        self, enabled: bool = True, length: int = 300, temperature: float = 0.8, top_k: int | None = None
+    ) -> None:
+        super().__init__(enabled)
+        self.length, self.temperature, self.top_k = length, temperature, top_k
+
+    @override
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data: Any = getattr(trainer, "datamodule", None)
+        if not (
+            isinstance(data, TextStream) and isinstance(pl_module, Seq2Seq) and pl_module.net.embedding is not None
+        ):
+            return
+        if not (self.is_active(trainer) and trainer.is_global_zero):
+            return
+        vocabulary = data.vocabulary
+        prompt = torch.from_numpy(vocabulary.encode(data.prompt).astype("int64"))[None].to(pl_module.device)
+        never = () if vocabulary.unknown is None else (vocabulary.unknown,)
+        generator = torch.Generator(pl_module.device).manual_seed(0)
+        drawn = generate(pl_module.net, prompt, self.length, self.temperature, self.top_k, never, generator)
+        before, after = (vocabulary.decode(tokens[0].tolist()) for tokens in (prompt, drawn))
+        self.writer(trainer).add_text("val/sample", _as_code(f"{before}[...]{after}"), logged_step(trainer))
+
+
+def _as_code(text: str) -> str:
+    """Markdown that shows a text as it is, line by line."""
+    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -1,0 +1,57 @@
+"""`predict --prompt`: a trained network goes on with a text. The vocabulary is in the checkpoint: no data is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rnn_lightning.data.tokens import UNKNOWN, WordVocabulary, restore_vocabulary
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.files import write_atomically
+from rnn_lightning.fitted import KEY
+from rnn_lightning.nn import generate
+from rnn_lightning.nn.generate import check_generate
+from rnn_lightning.saved import load_network, read_checkpoint
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How a text goes on.
+
+    Args:
+        prompt: The text to go on with; None for none.
+        length: Tokens to add: characters, bytes or words, as the network was trained.
+        temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
+        top_k: Draws among the k likeliest tokens only.
+    """
+
+    prompt: str
+    length: int = 400
+    temperature: float = 1.0
+    top_k: int | None = None
+
+    def write(self, checkpoint: str, folder: str) -> Path:
+        """Writes `predictions.txt`, the prompt and what comes after it, and prints it.
+
+        Args:
+            checkpoint: Of a fit on a `TextStream`.
+            folder: Where the file goes; made if it is not there.
+
+        Raises:
+            ArgumentError: The checkpoint is of no text, or the prompt can't be read by it.
+        """
+        net = load_network(checkpoint)
+        vocabulary = restore_vocabulary(read_checkpoint(checkpoint).get(KEY))
+        check_generate(net)
+        prompt = vocabulary.prompt(self.prompt)
+        if isinstance(vocabulary, WordVocabulary) and (unknown := int((prompt == 0).sum())):
+            print(f"Of the prompt's {len(prompt)} words {unknown} are unknown to the network and read as {UNKNOWN}")
+        never = () if vocabulary.unknown is None else (vocabulary.unknown,)
+        tokens = torch.from_numpy(prompt.astype("int64"))[None]
+        drawn = generate(net, tokens, self.length, self.temperature, self.top_k, never)[0].tolist()
+        text = vocabulary.decode([*prompt.tolist(), *drawn])
+        print(text)
+        try:
+            return write_atomically(Path(folder, "predictions.txt"), text)
+        except OSError as error:
+            raise ArgumentError(f"cannot write into {folder} ({error.strerror or error})") from error

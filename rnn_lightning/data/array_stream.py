@@ -1,0 +1,80 @@
+"""`ArrayStream`: an array or a memory map as one long stream."""
+
+from typing import Any
+
+import numpy as np
+
+from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.streams import StreamBatches
+from rnn_lightning.errors import ArgumentError
+
+
+class ArrayStream(SequenceDataModule):
+    """Arrays read in order, for a model with `carry_state`, in Python; of memory maps only what a batch shows is read.
+
+    The time axis is cut into a training, a validation and a test part. `batch_size` rows divide the training part among
+    them and read it `n_steps` at a time; an epoch is once through it. So do `eval_batch_size` rows with the other parts;
+    a row begins with a state of zeros. Every step is in exactly one batch: the last one of an epoch has other steps, and
+    `lengths` where rows differ.
+
+    A batch has `x` and `y`, (B, n_steps, ...): whole numbers as int64, others as float32.
+
+    Args:
+        x: (N, I) inputs, or (N,) tokens.
+        y: (N, O) or (N,), the target of each input; None for the next input.
+        n_steps: Steps of each row in a batch.
+        val: The share of the steps that validate.
+        test: The share that tests: the last ones.
+        output_size: Outputs of a model; None for O, or where y are whole numbers one more than the greatest.
+        **settings: Those of `SequenceDataModule`; `batch_size` is the number of rows of each process.
+
+    Raises:
+        ArgumentError: The arrays don't fit, or an argument is out of its range.
+    """
+
+    contiguous = True
+    new_each_epoch = True  # the order of a stream is not shuffled
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        n_steps: int = 128,
+        val: float = 0.1,
+        test: float = 0.1,
+        output_size: int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        check_int("n_steps", n_steps, at_least=1)
+        self.hparams.update(n_steps=n_steps, val=val, test=test)
+        x = np.asanyarray(x)
+        self.predicts_next_input = y is None
+        ahead = int(y is None)
+        y = x if y is None else np.asanyarray(y)
+        for name, array in (("x", x), ("y", y)):
+            if array.ndim not in (1, 2) or array.dtype.kind not in "biuf":
+                raise ArgumentError(
+                    f"{name} has type {array.dtype} and shape {array.shape}: give numbers (N,) or (N, F)"
+                )
+        if len(x) != len(y):
+            raise ArgumentError(f"x has {len(x)} steps, y has {len(y)}: give one target for each input")
+        if min(val, test) < 0 or val + test >= 1:
+            raise ArgumentError(f"val={val} and test={test} must be shares of 0 or more that leave a part to train on")
+        self.x, self.y, self.n_steps, self.ahead = x, y, n_steps, ahead
+        steps = len(x) - ahead
+        ends = [steps - round((val + test) * steps), steps - round(test * steps), steps]
+        self.parts = dict(zip(("train", "val", "test"), zip([0, *ends[:2]], ends, strict=True), strict=True))
+        self.input_size = x.shape[1] if x.ndim == 2 else int(x.max()) + 1
+        whole = y.dtype.kind != "f" and y.ndim == 1
+        self.output_size = output_size or (int(y.max()) + 1 if whole else y.shape[1] if y.ndim == 2 else 1)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes all datasets, whatever the stage; those of empty parts are left out."""
+        for part, (begin, end) in self.parts.items():
+            if end > begin:
+                rows = (self.batch_size if part == "train" else self.eval_batch_size) * self.world_size
+                span = (begin, end)
+                self.datasets[part] = StreamBatches(self.x, self.y, self.n_steps, rows, span, self.ahead)
+        if "test" in self.datasets:
+            self.datasets["predict"] = self.datasets["test"]

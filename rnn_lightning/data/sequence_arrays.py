@@ -1,0 +1,219 @@
+"""`SequenceArrays`: your own labelled sequences, from an array file.
+
+Legend: N sequences, T time steps, I input features, O outputs.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnn_lightning.data.counter_hash import derive_key, splitmix64
+from rnn_lightning.data.datamodule import SequenceDataModule
+from rnn_lightning.data.samples import PaddedBatches
+from rnn_lightning.errors import ArgumentError
+
+PARTS = ("train", "val", "test")
+_SPLIT_KEY = derive_key(16)
+
+
+class SequenceArrays(SequenceDataModule):
+    """Sequences of any lengths with one label or value each, or one a step, from an `.npz` file.
+
+    The file (`numpy.savez`) has `x` (N, T, I), padded to one T, and `y`: whole numbers or texts (N,) or (N, T) are
+    classes; other numbers, (N,), (N, O) or (N, T, O), are values. Optional are `lengths` (N,), how many steps of each
+    sequence count, and `split` (N,), "train", "val" or "test" for each sequence. Without "val", or without `split`, those
+    parts are chosen at random, with the classes in equal shares; always the same for the same file.
+
+    One target a sequence is for `Seq2Vec`, one a step for `Seq2Seq`. Training batches are of like length. A batch has `x`
+    (B, T, I) float32, `y`, and `lengths` if the file has; `predict` gets the test part.
+
+    Args:
+        path: The file.
+        val: The share of the sequences that validate, where the file does not say which.
+        test: The share that tests, likewise.
+        fitted: `fitted_values` of the data that a network was trained on, whose classes are used then; from the
+            checkpoint on the command line.
+        **settings: Those of `SequenceDataModule`.
+
+    Attributes:
+        classes: The labels, in the order of their class indices; None for values.
+        task: "classification" or "regression".
+        baseline: What the naive answer reaches, by the names of the logged metrics.
+        baseline_name: What it answers: the majority class of the training part, or its mean.
+
+    Raises:
+        ArgumentError: The file is missing or of another kind, its arrays don't fit, or a part is empty.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        val: float = 0.15,
+        test: float = 0.15,
+        fitted: dict[str, Any] | None = None,
+        batch_size: int = 32,
+        **settings: Any,
+    ) -> None:
+        super().__init__(batch_size=batch_size, **settings)
+        path = str(path)  # a Path among the hyper-parameters would need unpickling from checkpoints
+        self.save_hyperparameters(ignore=["fitted"])
+        for name, share in (("val", val), ("test", test)):
+            if not 0 < share < 1:
+                raise ArgumentError(f"{name}={share}: give a share of the sequences between 0 and 1")
+        arrays = _read(path)
+        x, y, lengths = arrays["x"], arrays["y"], arrays.get("lengths")
+        is_value = y.dtype.kind == "f"
+        self.task = "regression" if is_value else "classification"
+        self.per_step = y.ndim == 3 if is_value else y.ndim == 2
+        counts = _within(x, lengths) if self.per_step else np.ones(len(y), dtype=bool)
+        _check_values(path, x, y, lengths, counts)
+        chosen = _split(path, arrays.get("split"), None if is_value or self.per_step else y, len(x), val, test)
+        self.classes: list[Any] | None = None
+        if is_value:
+            y = np.where(_like(y, counts), y, 0).astype(np.float32)
+            self.output_size = y.shape[-1] if y.ndim > 1 else 1
+        else:
+            train = chosen["train"]
+            found = np.unique(y[train][counts[train]]).tolist()
+            self.classes = found if fitted is None else list(fitted["classes"])
+            self.output_size = len(self.classes)
+            y = _indices(path, y, counts, self.classes)
+        self.input_size = x.shape[2]
+        if fitted is not None and fitted["features"] != self.input_size:
+            raise ArgumentError(
+                f"{path} has {self.input_size} features a step, the network was trained on {fitted['features']}"
+            )
+        per_step = ("x", "y") if self.per_step else ("x",)
+        self._parts = {}
+        for part, rows in chosen.items():
+            tensors = {"x": torch.from_numpy(x[rows].astype(np.float32)), "y": torch.from_numpy(y[rows])}
+            steps = None if lengths is None else torch.from_numpy(lengths[rows].astype(np.int64))
+            self._parts[part] = PaddedBatches(tensors, steps, per_step)
+        self.baseline_name = "mean" if is_value else "majority class"
+        self.baseline = _baseline(is_value, *((y[chosen[part]], counts[chosen[part]]) for part in ("train", "test")))
+
+    @property
+    def fitted_values(self) -> dict[str, Any]:
+        """The classes, as plain values that travel with the network."""
+        return {"classes": self.classes, "features": self.input_size}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes all datasets, whatever the stage."""
+        self.datasets = {**self._parts, "predict": self._parts["test"]}
+
+
+def _read(path: str) -> dict[str, np.ndarray]:
+    """The arrays of a file, of the right kinds and sizes."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ArgumentError(f"path={path}: there is no such file")
+    try:
+        found = np.load(file, allow_pickle=False)
+        arrays: dict[str, np.ndarray] = {}
+        if not isinstance(found, np.ndarray):
+            with found:
+                arrays = {name: found[name] for name in found.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ArgumentError(f"{path} is no .npz file of plain arrays ({error}): write one by numpy.savez") from error
+    missing = {"x", "y"} - arrays.keys()
+    if missing:
+        there = ", ".join(sorted(arrays)) or "none"
+        raise ArgumentError(f"{path} has no array {' and '.join(sorted(missing))}; its arrays are: {there}")
+    x, y = arrays["x"], arrays["y"]
+    if x.ndim != 3 or 0 in x.shape or x.dtype.kind not in "biuf":
+        raise ArgumentError(
+            f"{path}: x has type {x.dtype} and shape {x.shape}: give numbers (sequences, steps, features)"
+        )
+    dims = {"f": (1, 2, 3), "i": (1, 2), "u": (1, 2), "b": (1, 2), "U": (1, 2)}.get(y.dtype.kind, ())
+    steps_fit = y.shape[1:2] == x.shape[1:2] or y.ndim == 1 or (y.ndim == 2 and y.dtype.kind == "f")
+    if y.ndim not in dims or len(y) != len(x) or not steps_fit or 0 in y.shape:
+        raise ArgumentError(
+            f"{path}: y has type {y.dtype} and shape {y.shape}, x has shape {x.shape}: give classes (whole numbers or "
+            "texts) (N,) or (N, T), or values (floats) (N,), (N, O) or (N, T, O)"
+        )
+    lengths = arrays.get("lengths")
+    if lengths is not None:
+        if lengths.shape != (len(x),) or lengths.dtype.kind not in "iu":
+            raise ArgumentError(f"{path}: lengths has shape {lengths.shape}: give one whole number for each sequence")
+        if lengths.min() < 1 or lengths.max() > x.shape[1]:
+            wrong = int(np.flatnonzero((lengths < 1) | (lengths > x.shape[1]))[0])
+            raise ArgumentError(
+                f"{path}: sequence {wrong} has length {lengths[wrong]}: a sequence has 1 to {x.shape[1]} steps"
+            )
+    return arrays
+
+
+def _within(x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """(N, T) bool, the steps within each sequence's length."""
+    steps = x.shape[1]
+    return np.arange(steps) < (np.full(len(x), steps) if lengths is None else lengths)[:, None]
+
+
+def _like(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Which targets count, with as many dimensions as the targets."""
+    return counts if y.ndim == counts.ndim else counts[..., None]
+
+
+def _check_values(path: str, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None, counts: np.ndarray) -> None:
+    """Raises `ArgumentError` for a value that is no number."""
+    bad = ~np.isfinite(x).all(axis=2) & _within(x, lengths)
+    if bad.any():
+        sequence, step = np.argwhere(bad)[0]
+        raise ArgumentError(
+            f"{path}: x has NaN or infinity in sequence {sequence}, step {step}: fill it in, or leave it out"
+        )
+    if y.dtype.kind == "f":
+        wrong = ~np.isfinite(y) & _like(y, counts)
+        if wrong.any():
+            raise ArgumentError(f"{path}: y has NaN or infinity in sequence {np.argwhere(wrong)[0][0]}: leave it out")
+
+
+def _split(
+    path: str, given: np.ndarray | None, classes: np.ndarray | None, count: int, val: float, test: float
+) -> dict[str, np.ndarray]:
+    """The sequences of each part."""
+    names = np.full(count, "train", dtype="U5") if given is None else given.astype("U16")
+    if names.shape != (count,) or not set(names.tolist()) <= set(PARTS):
+        raise ArgumentError(f"{path}: split must say train, val or test for each of the {count} sequences")
+    order = splitmix64(torch.arange(count), _SPLIT_KEY).numpy()
+    for part, share in (("test", test), ("val", val)):
+        if (names == part).any() or (part == "test" and given is not None):
+            continue
+        pool = np.flatnonzero(names == "train")
+        groups = [pool] if classes is None else [pool[classes[pool] == c] for c in np.unique(classes[pool])]
+        for group in groups:
+            ranked = group[np.argsort(order[group])]
+            names[ranked[: round(share * (count if given is None else len(pool)) * len(group) / len(pool))]] = part
+    chosen = {part: np.flatnonzero(names == part) for part in PARTS}
+    for part, rows in chosen.items():
+        if not len(rows):
+            raise ArgumentError(f"{path}: no sequence is left for {part}: change split, or val and test, or give more")
+    return chosen
+
+
+def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -> np.ndarray:
+    """Class indices int64 of labels; 0 where they do not count."""
+    known = np.asarray(classes)
+    order = np.argsort(known)
+    at = np.minimum(np.searchsorted(known[order], y), len(known) - 1)
+    missing = (known[order][at] != y) & counts
+    if missing.any():
+        raise ArgumentError(
+            f"{path}: the class {y[missing][0]!s} is not in the training part, so it can't be learned: leave it out, or "
+            "split otherwise"
+        )
+    return np.where(counts, order[at], 0).astype(np.int64)
+
+
+def _baseline(
+    is_value: bool, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
+    """The metrics in the test of always answering the training part's majority class, or its mean."""
+    (y, counts), (truth, valid) = train, test
+    if not is_value:
+        return {"test/acc": float((truth[valid] == np.bincount(y[counts]).argmax()).mean())}
+    errors = truth[valid] - y[counts].mean(axis=0)
+    return {"test/loss": float(np.square(errors).mean()), "test/mae": float(np.abs(errors).mean())}

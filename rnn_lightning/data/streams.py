@@ -1,0 +1,96 @@
+"""`StreamBatches`: one long sequence as B parallel rows, read in order, for a state that is carried from batch to batch.
+
+Legend: N steps of the sequence, B rows, T time steps of a batch.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnn_lightning.batch import Batch
+from rnn_lightning.data.loading import BatchDataset
+from rnn_lightning.errors import ArgumentError
+
+
+class StreamBatches(BatchDataset):
+    """B rows that divide a sequence among them, as evenly as can be; each batch has the next T steps of every row.
+
+    Every step is in exactly one batch: the last batch has what is left, up to T + 1 steps, and `lengths` where rows
+    differ by one. So all batches have B rows. Index i is row i % B of batch i // B, counted on from epoch to epoch.
+
+    Args:
+        x: (N, ...) the inputs: an array, or a memory map, of which only what a batch shows is read.
+        y: (N, ...) the targets.
+        n_steps: T.
+        rows: B, of all processes together.
+        span: The first step that is read and the one after the last; None for all that have a target.
+        ahead: The target of the input at step i is at i + `ahead`.
+
+    Raises:
+        ArgumentError: There are fewer steps than rows.
+    """
+
+    contiguous = True
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        n_steps: int,
+        rows: int,
+        span: tuple[int, int] | None = None,
+        ahead: int = 0,
+    ) -> None:
+        self.first, end = (0, len(y) - ahead) if span is None else span
+        self.count = end - self.first
+        if self.count < rows:
+            raise ArgumentError(
+                f"{self.count} steps cannot be divided among {rows} rows: lower batch_size (or eval_batch_size), or give "
+                "more data"
+            )
+        self.x, self.y, self.n_steps, self.rows, self.ahead = x, y, n_steps, rows, ahead
+        self.batches = -(-(self.count // rows) // n_steps)
+
+    def __len__(self) -> int:
+        return self.rows * self.batches
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Rows of one batch."""
+        numbers = np.asarray(indices)
+        row, batch = numbers % self.rows, numbers // self.rows % self.batches
+        each, longer = divmod(self.count, self.rows)  # the first `longer` rows have a step more
+        begin = row * each + np.minimum(row, longer)
+        start = begin + batch * self.n_steps
+        left = begin + each + (row < longer) - start  # steps from here on
+        steps = np.where(batch == self.batches - 1, left, self.n_steps)
+        at = start[:, None] + np.arange(steps.max())  # (B, T)
+        at = self.first + np.minimum(at, (start + steps - 1)[:, None])  # what is past a row's end is not read
+        found: Batch = {"x": _tensor(self.x[at]), "y": _tensor(self.y[at + self.ahead])}
+        if steps.min() < steps.max():
+            found["lengths"] = torch.from_numpy(steps)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Memory maps go to other processes by the name of their file, not by what is in it."""
+        return {name: _by_name(value) for name, value in self.__dict__.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(
+            {name: np.memmap(**value) if isinstance(value, dict) else value for name, value in state.items()}
+        )
+
+
+def _by_name(value: Any) -> Any:
+    if not isinstance(value, np.memmap) or value.filename is None or isinstance(value.base, np.memmap):
+        return value  # of a part of a memory map, the place in the file is not known
+    order = "C" if value.flags.c_contiguous else "F"
+    place = {"filename": str(value.filename), "offset": value.offset}
+    return {**place, "mode": "r", "dtype": value.dtype, "shape": value.shape, "order": order}
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    """int64 of whole numbers, float32 of others: what networks and losses take."""
+    kind = np.float32 if values.dtype.kind == "f" else np.int64
+    return torch.from_numpy(np.asarray(values).astype(kind, copy=False))

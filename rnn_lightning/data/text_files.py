@@ -1,0 +1,46 @@
+"""Texts: read from a file or a folder, and one that comes with Python."""
+
+from pathlib import Path
+
+from rnn_lightning.errors import ArgumentError
+
+
+def read_text(path: str | Path, argument: str = "path") -> str:
+    """A file of UTF-8, or all files of a folder in the order of their paths, hidden ones left out.
+
+    Args:
+        path: The file or folder.
+        argument: What the path is called, for a message.
+
+    Raises:
+        ArgumentError: There is no such file, it can't be read, is not UTF-8, or is empty.
+    """
+    place = Path(path).expanduser()
+    files = [place]
+    if place.is_dir():
+        found = (file for file in sorted(place.rglob("*")) if file.is_file())
+        files = [file for file in found if not any(part.startswith(".") for part in file.relative_to(place).parts)]
+    elif not place.is_file():
+        raise ArgumentError(f"{argument}={path}: there is no such file or folder")
+    text = "".join(_read(file) for file in files)
+    if not text:
+        raise ArgumentError(f"{argument}={path} has no text in it: give a file that has")
+    return text
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ArgumentError(f"{file} cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise ArgumentError(
+            f"{file} is not UTF-8, from byte {error.start} on: convert it first, as by `iconv -f ENCODING -t UTF-8`"
+        ) from error
+
+
+def python_topics() -> str:
+    """The help texts of Python's own `pydoc_data.topics`: some 465,000 characters, which change with Python's version."""
+    from pydoc_data.topics import topics
+
+    return "\n".join(topics[name] for name in sorted(topics))

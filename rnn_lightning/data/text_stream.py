@@ -1,0 +1,174 @@
+"""`TextStream`: a text as one long stream of tokens, each to be predicted from those before it."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch.utils.data import DataLoader
+
+from rnn_lightning.batch import Batch
+from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.streams import StreamBatches
+from rnn_lightning.data.text_files import python_topics, read_text
+from rnn_lightning.data.tokens import Level, Vocabulary, fit_vocabulary, restore_vocabulary
+from rnn_lightning.errors import ArgumentError
+
+PARTS = ("train", "val", "test")
+_PROMPT = 100  # characters of validation text that samples continue
+
+
+class TextStream(SequenceDataModule):
+    """A text read in order, for a `Seq2Seq` with an embedding and `carry_state`; the target is the next token.
+
+    `batch_size` rows divide the training part among them and read it `n_steps` at a time; an epoch is once through it.
+    So do `eval_batch_size` rows with the validation and the test part; a row begins with a state of zeros, so fewer rows
+    give slightly lower losses. Every token is a target once: of parts that are cut from one text also the first, which
+    is predicted from the last token of the part before.
+
+    A batch has `x` and `y`, both (B, n_steps) int64; the last one of an epoch has other steps, and `lengths` where rows
+    differ. There is no set to predict: `predict --prompt` goes on with a text of yours, as does
+    `rnn_lightning.nn.generate`.
+
+    Args:
+        path: A file of UTF-8, or a folder of such files; None for the text that comes with Python as
+            `pydoc_data.topics`.
+        level: What a token is: characters, bytes (of UTF-8), or words (what stands between white space, and `<eos>` at
+            the end of each line).
+        n_steps: Tokens of each row in a batch.
+        val: The validation part: a share of the text, or a file or folder.
+        test: The test part, likewise. Shares are cut from the text's end, the test part last.
+        min_count: Characters or words that the training part has less often are unknown (`<unk>`); None for 1 for
+            characters and 2 for words, so that the network learns about unknown words.
+        fitted: `fitted_values` of the data that a network was trained on, whose vocabulary is used then; from the
+            checkpoint on the command line.
+        **settings: Those of `SequenceDataModule`; `batch_size` is the number of rows of each process.
+
+    Attributes:
+        vocabulary: Turns texts into tokens and back.
+        sha256: Of the whole text in UTF-8, or of the three texts one after the other.
+        characters_per_token: Of each part, "train", "val" and "test".
+
+    Raises:
+        ArgumentError: A file is missing, empty or not UTF-8, an argument is out of its range, or a part is too short.
+    """
+
+    contiguous = True
+    new_each_epoch = True  # the order of a stream is not shuffled
+    task = "classification"
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        level: Level = "characters",
+        n_steps: int = 128,
+        val: float | str = 0.05,
+        test: float | str = 0.05,
+        min_count: int | None = None,
+        fitted: dict[str, Any] | None = None,
+        batch_size: int = 32,
+        **settings: Any,
+    ) -> None:
+        super().__init__(batch_size=batch_size, **settings)
+        if level not in get_args(Level):
+            raise ArgumentError(f"level must be one of {', '.join(get_args(Level))}, got {level!r}: change level")
+        check_int("n_steps", n_steps, at_least=1)
+        min_count = (2 if level == "words" else 1) if min_count is None else min_count
+        check_int("min_count", min_count, at_least=1)
+        _check_shares(val, test)
+        path = None if path is None else str(path)  # a Path among the hyper-parameters would need unpickling
+        self.save_hyperparameters(ignore=["fitted"])
+        self.n_steps = n_steps
+        self.vocabulary, self._parts = self._read(path, level, {"val": val, "test": test}, min_count, fitted)
+        self.input_size = self.output_size = len(self.vocabulary)
+        for part, tokens in self._parts.items():
+            size = batch_size if part == "train" else self.eval_batch_size
+            if len(tokens) - 1 < size:
+                raise ArgumentError(
+                    f"the {part} part has {max(len(tokens) - 1, 0)} tokens to predict, too few for {size} rows: give more "
+                    f"text, another val or test, or a lower {'batch_size' if part == 'train' else 'eval_batch_size'}"
+                )
+
+    def _read(
+        self,
+        path: str | None,
+        level: Level,
+        held_out: dict[str, float | str],
+        min_count: int,
+        fitted: dict[str, Any] | None,
+    ) -> tuple[Vocabulary, dict[str, np.ndarray]]:
+        """The vocabulary and the parts' tokens, with the one before where there is one; sets what is told of them."""
+        text = python_topics() if path is None else read_text(path)
+        others = {part: read_text(value, part) for part, value in held_out.items() if isinstance(value, str)}
+        digest = hashlib.sha256()
+        for piece in (text, *others.values()):
+            digest.update(piece.encode())
+        self.sha256 = digest.hexdigest()
+        bounds = _bounds(text, held_out, level)
+        texts = {part: text[begin:end] for part, (begin, end) in bounds.items()} | others
+        if fitted is None:
+            vocabulary = fit_vocabulary(level, texts["train"], min_count)
+        else:
+            vocabulary = restore_vocabulary(fitted)
+            if vocabulary.level != level:
+                raise ArgumentError(
+                    f"level={level}, but the network was trained on {vocabulary.level}: make them equal"
+                )
+        tokens = {part: vocabulary.encode(texts[part]) for part in PARTS}
+        self.characters_per_token = {part: len(texts[part]) / max(len(tokens[part]), 1) for part in PARTS}
+        self.unknown = {part: _count(tokens[part], vocabulary.unknown) for part in PARTS}
+        self.prompt = texts["val"][:_PROMPT]
+        before = tokens["train"][:0]
+        for part in PARTS:
+            if part in bounds:  # cut from one text: the first token is predicted, too
+                here = tokens[part]
+                tokens[part] = np.concatenate((before, here))
+                before = here[-1:] if len(here) else before
+        return vocabulary, tokens
+
+    @property
+    def fitted_values(self) -> dict[str, Any]:
+        """The vocabulary, as plain values that travel with the network."""
+        return self.vocabulary.state()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes all datasets, whatever the stage."""
+        rows = {"train": self.batch_size, "val": self.eval_batch_size, "test": self.eval_batch_size}
+        for part, tokens in self._parts.items():
+            count = rows[part] * self.world_size
+            self.datasets[part] = StreamBatches(tokens, tokens, self.n_steps, count, ahead=1)
+        counts = [f"{self.unknown[part]:,} in {part}" for part in PARTS if self.unknown[part]]
+        if stage == "fit" and counts:
+            rank_zero_info(f"Unknown {self.vocabulary.level}: {', '.join(counts)}")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Refused: what a text model predicts is text."""
+        raise ArgumentError(
+            'a TextStream has no set to predict: give --prompt "TEXT", or from Python use rnn_lightning.nn.generate'
+        )
+
+
+def _check_shares(val: float | str, test: float | str) -> None:
+    for name, share in (("val", val), ("test", test)):
+        if not isinstance(share, str) and not 0 < share < 1:
+            raise ArgumentError(f"{name}={share}: give a share of the text between 0 and 1, or a file")
+    if not isinstance(val, str) and not isinstance(test, str) and val + test >= 1:
+        raise ArgumentError(f"val={val} and test={test} leave nothing to train on: lower them")
+
+
+def _bounds(text: str, held_out: dict[str, float | str], level: Level) -> dict[str, tuple[int, int]]:
+    """Where the parts that are cut from one text begin and end; words are not cut in two."""
+    bounds, end = {}, len(text)
+    for part in ("test", "val"):
+        share = held_out[part]
+        if not isinstance(share, str):
+            begin = end - round(share * len(text))
+            while level == "words" and begin < end and not text[begin - 1].isspace():
+                begin += 1
+            bounds[part], end = (begin, end), begin
+    return {"train": (0, end), **bounds}
+
+
+def _count(tokens: np.ndarray, unknown: int | None) -> int:
+    return 0 if unknown is None else int(np.count_nonzero(tokens == unknown))

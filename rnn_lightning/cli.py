@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -19,7 +20,9 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch.multiprocessing import ProcessExitedException
 
 from rnn_lightning import (
     __version__,
@@ -28,9 +31,18 @@ from rnn_lightning import (
     runs,
 )
 from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, BestAndLast, PeriodicCheckpoint, PredictionWriter, progress
+from rnn_lightning.callbacks import (
+    TENSORBOARD_CALLBACKS,
+    BestAndLast,
+    PeriodicCheckpoint,
+    PredictionWriter,
+    StopOnSignal,
+    progress,
+)
+from rnn_lightning.checkpoint_io import AtomicCheckpointIO
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
+from rnn_lightning.files import remove_leftovers
 from rnn_lightning.models import SequenceModule, TruncatedBPTT
 from rnn_lightning.saved import read_checkpoint
 
@@ -49,6 +61,7 @@ class SaveConfig(SaveConfigCallback):
     def __init__(self, parser: LightningArgumentParser, config: Any, **kwargs: Any) -> None:
         super().__init__(parser, config, **kwargs)
         config = config.clone()
+        self._resumed = runs.resumed_folder(config.ckpt_path)
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
         self._text = parser.dump(config, skip_unset=False)
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
@@ -59,12 +72,15 @@ class SaveConfig(SaveConfigCallback):
         if self.already_saved or stage != "fit":
             return
         self.already_saved = True
-        folder = runs.new_folder(trainer, self._run["name"])
+        folder = self._resumed or runs.new_folder(trainer, self._run["name"])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, (BestAndLast, PeriodicCheckpoint)) and callback.dirpath is None:
                 callback.dirpath = f"{folder}/checkpoints"
         if trainer.is_global_zero:
             runs.Run.begin(folder, config=self._text, **self._run)
+        if getattr(trainer.strategy, "local_rank", 0) == 0:  # a disk may be of each machine's own
+            for place in (folder, f"{folder}/checkpoints"):
+                remove_leftovers(place)
 
 
 class CLI(LightningCLI):
@@ -157,7 +173,11 @@ class CLI(LightningCLI):
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
             return
         runs.check_root(root := _root(config.trainer))
-        for logger in _loggers(config.trainer):
+        for number, logger in enumerate(_loggers(config.trainer)):
+            if number == 0 and (folder := runs.resumed_folder(self.checkpoint)) and folder.count("/") > 1:
+                keys = ("save_dir", "name", "version")
+                logger.init_args.update(dict(zip(keys, folder.rsplit("/", 2), strict=True)))
+                continue
             if logger.init_args.get("name") == UNNAMED:
                 logger.init_args.name = config.name
             if logger.init_args.save_dir == runs.RUNS:
@@ -182,6 +202,9 @@ class CLI(LightningCLI):
             callbacks.append(ModelSummary(max_depth=2))
         if self.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             callbacks.append(BestAndLast())
+        callbacks.append(StopOnSignal())
+        if not _has_checkpoint_io(config.trainer):
+            kwargs["plugins"] = [*_as_list(config.trainer.plugins), AtomicCheckpointIO()]
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(runs.folder_of_predictions(self.checkpoint, config.name), config.arrays))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
@@ -276,13 +299,18 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
             load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
             args=args,
         )
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)  # before the fit, which has a handler of its own
+    except ProcessExitedException as error:
+        sys.exit(error.exit_code)  # a spawned process has said why
     except Exception as error:
         line = reason(error)
         if line is None:
             raise
         fail(line)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
 
 
 def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
@@ -319,6 +347,17 @@ def _loggers(trainer: Any) -> list[Any]:
     """The configured loggers that keep a folder for each run."""
     loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
     return [x for x in loggers if isinstance(x, Namespace) and issubclass(_class(x.class_path), runs.FOLDERS)]
+
+
+def _has_checkpoint_io(trainer: Any) -> bool:
+    """Whether the user brings a plugin that saves checkpoints, or a strategy that saves them in its own way."""
+    strategy = trainer.strategy if isinstance(trainer.strategy, str) else type(trainer.strategy).__name__
+    own = any(word in strategy.lower() for word in ("fsdp", "deepspeed", "xla", "modelparallel"))
+    return own or any(isinstance(plugin, CheckpointIO) for plugin in _as_list(trainer.plugins))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _root(trainer: Any) -> str:

@@ -80,6 +80,12 @@ class Run:
             return None
 
 
+def resumed_folder(checkpoint: str | None) -> str | None:
+    """The folder of the run that a checkpoint belongs to, which a fit from it goes on in; None if it is of none."""
+    folder = run_folder(checkpoint) if checkpoint is not None else None
+    return folder if folder is not None and Run.read(folder) else None
+
+
 def new_folder(trainer: Trainer, name: str) -> str:
     """The folder of a run that begins. Call it on all ranks, from `setup` on; they get the same.
 

@@ -19,7 +19,7 @@ from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.multiprocessing import ProcessExitedException
@@ -76,9 +76,11 @@ class SaveConfig(SaveConfigCallback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, (BestAndLast, PeriodicCheckpoint)) and callback.dirpath is None:
                 callback.dirpath = f"{folder}/checkpoints"
-        if trainer.is_global_zero:
-            runs.Run.begin(folder, config=self._text, **self._run)
-        if getattr(trainer.strategy, "local_rank", 0) == 0:  # a disk may be of each machine's own
+        run = runs.Run.begin(folder, config=self._text, **self._run) if trainer.is_global_zero else None
+        run = trainer.strategy.broadcast(run)
+        if trainer.local_rank == 0:
+            if runs.Run.read(folder) != run:  # this machine has a disk of its own
+                run.write(folder, self._text)
             for place in (folder, f"{folder}/checkpoints"):
                 remove_leftovers(place)
 
@@ -175,8 +177,10 @@ class CLI(LightningCLI):
         runs.check_root(root := _root(config.trainer))
         for number, logger in enumerate(_loggers(config.trainer)):
             if number == 0 and (folder := runs.resumed_folder(self.checkpoint)) and folder.count("/") > 1:
-                keys = ("save_dir", "name", "version")
-                logger.init_args.update(dict(zip(keys, folder.rsplit("/", 2), strict=True)))
+                init = logger.init_args
+                init.save_dir, init.name, init.version = folder.rsplit("/", 2)
+                if issubclass(_class(logger.class_path), CSVLogger):
+                    runs.keep(f"{folder}/metrics.csv")
                 continue
             if logger.init_args.get("name") == UNNAMED:
                 logger.init_args.name = config.name
@@ -299,6 +303,9 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
             load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
             args=args,
         )
+    except SystemExit:
+        _leave_group()
+        raise
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)  # before the fit, which has a handler of its own
     except ProcessExitedException as error:
@@ -308,9 +315,12 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
         if line is None:
             raise
         fail(line)
-    finally:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
+    _leave_group()
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
 
 
 def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
@@ -391,6 +401,8 @@ def _quiet() -> None:
         logging.getLogger(f"lightning.{name}").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # of an epoch's end after a resume
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks of fit, in test
 

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import override
 
+from rnn_lightning.callbacks.node_copies import copy_to_nodes, save
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.place import place_of, within_step
 from rnn_lightning.runs import BEST, LAST
@@ -48,6 +49,18 @@ class BestAndLast(ModelCheckpoint):
         self._save_last(trainer)
 
     @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        before = self.best_model_score
+        super().on_train_epoch_end(trainer, pl_module)
+        self._copy_best(trainer, before)
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        before = self.best_model_score
+        super().on_validation_end(trainer, pl_module)
+        self._copy_best(trainer, before)
+
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the best so far, with its file where the run lies now: it may have been moved, or named otherwise."""
         here = {**state_dict, "dirpath": self.dirpath}
@@ -60,12 +73,16 @@ class BestAndLast(ModelCheckpoint):
     def _here(self, path: str) -> str:
         return path and f"{self.dirpath}/{path.replace(os.sep, '/').rpartition('/')[2]}"
 
+    def _copy_best(self, trainer: Trainer, before: Any) -> None:
+        if self.best_model_score is not before:
+            copy_to_nodes(trainer, self.best_model_path)
+
     def _save_last(self, trainer: Trainer) -> None:
         now = (trainer.current_epoch, trainer.global_step)
         if self.dirpath is None or trainer.fast_dev_run or now == self._saved:  # type: ignore[attr-defined]
             return
         self._saved, self.last_model_path = now, last_of(trainer)
-        trainer.save_checkpoint(self.last_model_path, weights_only=False)
+        save(trainer, self.last_model_path)
 
 
 class PeriodicCheckpoint(Callback):
@@ -126,7 +143,7 @@ class PeriodicCheckpoint(Callback):
     def _save(self, trainer: Trainer) -> None:
         self._waits = False
         path = last_of(trainer) if self.dirpath is None else f"{self.dirpath}/{LAST}.ckpt"
-        trainer.save_checkpoint(path, weights_only=False)
+        save(trainer, path)
 
     def _is_time(self, trainer: Trainer) -> bool:
         # A multiple of n lies between the last checkpoint and now.

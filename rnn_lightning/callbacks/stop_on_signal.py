@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from rnn_lightning.callbacks.checkpoints import last_of
+from rnn_lightning.callbacks.node_copies import save
 from rnn_lightning.models.place import place_of, within_step
 from rnn_lightning.models.ranks import reduce, world_size
 
@@ -113,7 +114,7 @@ class StopOnSignal(Callback):
 
     def _end(self, trainer: Trainer, number: int) -> None:
         if trainer.checkpoint_callbacks and not trainer.fast_dev_run and not trainer.sanity_checking:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(last_of(trainer), weights_only=False)
+            save(trainer, last_of(trainer))
         trainer.strategy.barrier()
         # Lightning kills the process that started the others as soon as one of these ends otherwise than with 0.
         environment = getattr(trainer.strategy, "cluster_environment", None)

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from conftest import PERIODIC, TWO, assert_same_run, kill
+from fits import PERIODIC, TWO, assert_same_run, kill
 
 CODES = {"SIGTERM": 143, "SIGINT": 130}
 

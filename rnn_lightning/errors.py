@@ -27,6 +27,10 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 """What keeps a file from being written though nothing is wrong with the program."""
 
 
+_LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
+"""What torch's backends say where the process at the other end is gone."""
+
+
 def reason(error: BaseException) -> str | None:
     """What to print of an error in place of its traceback, or None if the traceback is needed.
 
@@ -37,6 +41,10 @@ def reason(error: BaseException) -> str | None:
         where = f" {error.filename}" if error.filename else ""
         return f"cannot write{where}: {error.strerror}; the last checkpoint that was saved is as it was"
     causes = list(_causes(error))
+    if any(isinstance(cause, RuntimeError) and any(word in str(cause) for word in _LOST) for cause in causes):
+        return "another process of this run has ended: its own output says why; start all again with --ckpt_path last"
+    if any(isinstance(cause, MemoryError) or "can't allocate memory" in str(cause) for cause in causes):
+        return f"not enough memory: make the data, the batch or the network smaller ({' '.join(str(error).split())[:200]})"
     own = [cause for cause in causes if isinstance(cause, (ArgumentError, NonFiniteLossError))]
     if own:
         return str(own[-1])

@@ -58,7 +58,8 @@ def folders_of(tmp_path, disks):
 @pytest.mark.parametrize("disks", ["own", pytest.param("shared", marks=pytest.mark.slow)])
 def test_two_nodes_equal_one_process_and_resume(disks, tmp_path, other):
     folders = folders_of(tmp_path, disks)
-    codes, outputs = end(start(folders, "--trainer.max_epochs=2", "--data.batch_size=10"))
+    data = ["--data.batch_size=10", "--data.steps_per_epoch=8"]  # all samples, shared out by two
+    codes, outputs = end(start(folders, *data, "--trainer.max_epochs=2"))
     assert codes == [0, 0], outputs
     assert "strides" not in outputs[0][1]
     assert "test/loss" in outputs[0][0]
@@ -67,7 +68,7 @@ def test_two_nodes_equal_one_process_and_resume(disks, tmp_path, other):
     if disks == "own":
         one, two = (next(folder.rglob("best.ckpt")).read_bytes() for folder in folders)
         assert one == two
-    codes, outputs = end(start(folders, "--ckpt_path=last", "--data.batch_size=10"))
+    codes, outputs = end(start(folders, *data, "--ckpt_path=last"))
     assert codes == [0, 0], outputs
     found = Place(folders[0]).state()
     assert found["epoch"] == 3

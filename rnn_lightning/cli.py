@@ -20,7 +20,8 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.multiprocessing import ProcessExitedException
 
@@ -44,7 +45,7 @@ from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
 from rnn_lightning.files import remove_leftovers
 from rnn_lightning.models import SequenceModule, TruncatedBPTT
-from rnn_lightning.saved import read_checkpoint
+from rnn_lightning.saved import check_parts, read_checkpoint
 
 SIZES = ("input_size", "output_size")
 """Arguments of the model that follow from the data."""
@@ -208,7 +209,10 @@ class CLI(LightningCLI):
             callbacks.append(BestAndLast())
         callbacks.append(StopOnSignal())
         if not _has_checkpoint_io(config.trainer):
-            kwargs["plugins"] = [*_as_list(config.trainer.plugins), AtomicCheckpointIO()]
+            if not isinstance(strategy := config.trainer.strategy, Strategy):
+                kwargs["plugins"] = [*_as_list(config.trainer.plugins), AtomicCheckpointIO()]
+            elif type(strategy.checkpoint_io) is TorchCheckpointIO:
+                strategy.checkpoint_io = AtomicCheckpointIO()
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(runs.folder_of_predictions(self.checkpoint, config.name), config.arrays))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
@@ -330,6 +334,7 @@ def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
         raise ArgumentError(
             f"{checkpoint} is no checkpoint of a run: give one that a fit has written, or weights alone as --model.weights"
         )
+    check_parts(saved, checkpoint)
     wanted, found = class_path.rpartition(".")[2], saved.get("model")
     if found not in (None, wanted):
         raise ArgumentError(

@@ -17,8 +17,9 @@ from rnn_lightning.runs import BEST, LAST
 
 def last_of(trainer: Trainer) -> str:
     """Where a run's `last.ckpt` lies: beside its other checkpoints."""
-    folders = [c.dirpath for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
-    return f"{folders[0] if folders else Path(trainer.default_root_dir, 'checkpoints')}/{LAST}.ckpt"
+    kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
+    kept.sort(key=lambda callback: not isinstance(callback, BestAndLast))
+    return f"{kept[0].dirpath if kept else Path(trainer.default_root_dir, 'checkpoints')}/{LAST}.ckpt"
 
 
 class BestAndLast(ModelCheckpoint):

@@ -61,7 +61,9 @@ class Place:
 
     def state(self, name="last"):
         """The newest checkpoint of this name."""
-        paths = sorted(Path(self.folder).glob(f"runs/*/*/checkpoints/{name}.ckpt"), key=lambda path: path.stat().st_mtime)
+        paths = sorted(
+            Path(self.folder).glob(f"runs/*/*/checkpoints/{name}.ckpt"), key=lambda path: path.stat().st_mtime
+        )
         return torch.load(paths[-1], weights_only=True)
 
 

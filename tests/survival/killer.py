@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from lightning.pytorch import Callback
 
@@ -14,11 +15,18 @@ class Killer(Callback):
         validation: In this validation instead, counted from 0; the one before training is none.
         number: The signal, by name.
         rank: Only this process; None for all.
+        sleep: Instead of a signal, the first batch takes so many seconds.
     """
 
     def __init__(
-        self, step: int = -1, validation: int = -1, number: str = "SIGKILL", rank: int | None = None
+        self,
+        step: int = -1,
+        validation: int = -1,
+        number: str = "SIGKILL",
+        rank: int | None = None,
+        sleep: float = 0.0,
     ) -> None:
+        self.sleep = sleep
         self.step, self.validation, self.number, self.rank = step, validation, number, rank
         self.seen, self.done = 0, False
 
@@ -26,6 +34,11 @@ class Killer(Callback):
         if not self.done and self.rank in (None, trainer.global_rank):
             self.done = True
             os.kill(os.getpid(), getattr(signal, self.number))
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if self.sleep:
+            print("sleeps", flush=True)
+            time.sleep(self.sleep)
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if 0 <= self.step <= trainer.global_step:

@@ -200,7 +200,16 @@ def checkpoint(tmp_path_factory):
     os.chdir(folder)
     try:
         more = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
-        main(["fit", "--config=sine_seq2seq", "--data.steps_per_epoch=2", "--data.eval_windows=10", "--model.hidden_size=4", *more])
+        main(
+            [
+                "fit",
+                "--config=sine_seq2seq",
+                "--data.steps_per_epoch=2",
+                "--data.eval_windows=10",
+                "--model.hidden_size=4",
+                *more,
+            ]
+        )
         main(["export", "--config=sine_seq2seq", "--ckpt_path=best", "--output=out", "--onnx=false"])
     finally:
         os.chdir(before)
@@ -214,7 +223,16 @@ def test_damaged_checkpoints(seeds, checkpoint, own_folder, capsys):
     for seed in seeds:
         path = own_folder / f"{seed}.ckpt"
         path.write_bytes(damaged(content, seed))
-        line = outcome(capsys, ["test", "--config=sine_seq2seq", "--data.eval_windows=10", "--trainer.accelerator=cpu", f"--ckpt_path={path}"])
+        line = outcome(
+            capsys,
+            [
+                "test",
+                "--config=sine_seq2seq",
+                "--data.eval_windows=10",
+                "--trainer.accelerator=cpu",
+                f"--ckpt_path={path}",
+            ],
+        )
         assert line is None or str(path) in line or "the checkpoint" in line, line  # fmt: skip
 
 
@@ -226,7 +244,9 @@ def test_a_checkpoint_that_is_cut_off_is_named(size, own_folder, capsys):
         assert "cut.ckpt" in outcome(capsys, [command, "--config=sine_seq2seq", "--ckpt_path=cut.ckpt"])
 
 
-@pytest.mark.parametrize("state_dict", [None, [], [1], {}, {"net.head.bias": None}, {"net.head.bias": [1.0]}, {1: 2}, "x"])
+@pytest.mark.parametrize(
+    "state_dict", [None, [], [1], {}, {"net.head.bias": None}, {"net.head.bias": [1.0]}, {1: 2}, "x"]
+)
 @pytest.mark.parametrize("key", ["state_dict", "hyper_parameters", "loops", "optimizer_states", "ranks", "callbacks"])
 def test_checkpoints_of_wrong_types(key, state_dict, checkpoint, own_folder, capsys):
     content = torch.load(next(checkpoint.rglob("last.ckpt")), weights_only=True)

@@ -125,8 +125,11 @@ SETTINGS = {
     "validated every second epoch": {"max_epochs": 3, "tbptt": TruncatedBPTT(3), "check_val_every_n_epoch": 2},
     "limited by steps": {"max_steps": 12, "tbptt": None},
     "limited by steps, validated every second epoch": {
-        "max_steps": 12, "tbptt": None, "check_val_every_n_epoch": 2, "lr_interval": "batch"
-    },  # fmt: skip
+        "max_steps": 12,
+        "tbptt": None,
+        "check_val_every_n_epoch": 2,
+        "lr_interval": "batch",
+    },
 }
 
 

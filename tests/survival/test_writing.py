@@ -47,7 +47,6 @@ def test_an_error_in_writing_names_the_file_and_leaves_the_last_one(tmp_path, mo
     assert os.listdir(tmp_path) == ["last.ckpt"]
 
 
-
 class MyIO(TorchCheckpointIO):
     used = 0
 
@@ -153,11 +152,15 @@ def test_a_full_disk_is_met_by_every_file_of_the_project(small_disk):
 
 
 def test_a_run_goes_on_in_its_folder_with_its_best_and_its_patience(place, other):
-    early = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss", "--trainer.callbacks.patience=5"]
+    early = [
+        "--trainer.callbacks+=EarlyStopping",
+        "--trainer.callbacks.monitor=val/loss",
+        "--trainer.callbacks.patience=5",
+    ]
     code, _, err = place.run(*early, *PERIODIC, *kill(step=11))
     assert code == -9, err
     before = place.state("best")
-    code, out, err = place.run(*early, *PERIODIC, "--ckpt_path=last")
+    code, _out, err = place.run(*early, *PERIODIC, "--ckpt_path=last")
     assert code == 0, err
     assert [path.name for path in (place.folder / "runs/sine_seq2seq").iterdir()] == ["version_0"]
     folder = place.folder / "runs/sine_seq2seq/version_0"

@@ -69,15 +69,13 @@ class Place:
 
 def assert_same_run(one, two):
     """The same weights, optimizer, steps, epochs and best score, to the bit."""
+    key = "best_model_score"
     for name in ("last", "best"):
         first, second = one.state(name), two.state(name)
         assert (first["global_step"], first["epoch"]) == (second["global_step"], second["epoch"])
         assert first["state_dict"].keys() == second["state_dict"].keys()
-        for key, value in first["state_dict"].items():
-            assert torch.equal(value, second["state_dict"][key]), f"{key} differs"
+        for parameter, value in first["state_dict"].items():
+            assert torch.equal(value, second["state_dict"][parameter]), f"{parameter} differs"
         assert str(first["optimizer_states"]) == str(second["optimizer_states"])
-        scores = [
-            next(state["best_model_score"] for key, state in found["callbacks"].items() if "ModelCheckpoint" in key or "BestAndLast" in key)
-            for found in (first, second)
-        ]  # fmt: skip
+        scores = [next(kept[key] for kept in found["callbacks"].values() if key in kept) for found in (first, second)]
         assert torch.equal(*scores)

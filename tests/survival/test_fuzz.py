@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from rnn_lightning import hub
+from rnn_lightning import ArgumentError, hub
 from rnn_lightning.cli import main
 from rnn_lightning.recipes import recipe_or_file
 
@@ -52,7 +53,8 @@ MORE_KEYS = (
 )
 FORBIDDEN = ("fast_dev_run", "default_root_dir", "profiler")  # they would make another run of it, or write elsewhere
 VALUES = st.one_of(
-    st.sampled_from([None, True, False, "", "abc", "1e-3", "0.1", "-1", "null", ".inf", ".nan", "\u00e9\u4e2d\U0001f600", "[1", "{a: b"]),
+    st.sampled_from([None, True, False, "", "abc", "1e-3", "0.1", "-1", "null", ".inf", ".nan", "[1", "{a: b"]),
+    st.sampled_from(["\u00e9\u4e2d\U0001f600", "a b", "a/b", "~"]),
     st.integers(-3, 30),
     st.sampled_from([2**31, 2**63, -(2**63), 10**12, 10**30]),
     st.floats(allow_nan=True, allow_infinity=True),
@@ -117,20 +119,23 @@ def outcome(capsys, arguments):
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (used + 3 * 2**30, hard))
+    code = 0
     try:
         main(arguments)
     except SystemExit as end:
-        lines = capsys.readouterr().err.strip().splitlines()
-        note("\n".join(lines))
-        assert end.code == 2
-        assert lines
-        assert lines[-1].startswith("error: ")
-        assert sum(line.startswith("error: ") or "Traceback" in line for line in lines) == 1
-        return lines[-1]
+        code = end.code
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         os.environ.pop("PL_GLOBAL_SEED", None)
-    return None
+    lines = capsys.readouterr().err.strip().splitlines()
+    note("\n".join(lines))
+    if code == 0:
+        return None
+    assert code == 2
+    assert lines[-1:]
+    assert lines[-1].startswith("error: ")
+    assert sum(line.startswith("error: ") or "Traceback" in line for line in lines) == 1
+    return lines[-1]
 
 
 def fuzz(examples):
@@ -256,7 +261,7 @@ def test_checkpoints_of_wrong_types(key, state_dict, checkpoint, own_folder, cap
     line = outcome(capsys, ["test", *more, "--ckpt_path=wrong.ckpt"])
     if key == "state_dict":
         assert line is not None
-    outcome(capsys, ["fit", *more, "--trainer.max_epochs=2", "--trainer.logger=false", "--ckpt_path=wrong.ckpt"])  # fmt: skip
+    outcome(capsys, ["fit", *more, "--trainer.max_epochs=2", "--trainer.logger=false", "--ckpt_path=wrong.ckpt"])
 
 
 @pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 200), marks=pytest.mark.slow)])
@@ -266,10 +271,8 @@ def test_damaged_exports(seeds, checkpoint, own_folder):
         for name in files:
             for other, content in files.items():
                 Path(other).write_bytes(damaged(content, seed) if other == name else content)
-            try:
+            with suppress(ArgumentError):
                 hub.load_exported(".")
-            except ValueError as error:
-                assert name in str(error) or "." in str(error)
 
 
 @pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 200), marks=pytest.mark.slow)])
@@ -281,5 +284,5 @@ def test_damaged_idx_files(seeds, fake_mnist_dir, own_folder, capsys):
         for name, content in files.items():
             head = damaged(content[:64], seed) + content[64:] if seed % 2 else damaged(content, seed)
             Path(name).write_bytes(head if name == damaged_name else content)
-        outcome(capsys, ["fit", "--config=mnist_rnn", f"--data.data_dir={own_folder}", "--data.verify=false", "--model.hidden_size=4",
-                         "--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--trainer.logger=false"])  # fmt: skip
+        outcome(capsys, ["fit", "--config=mnist_rnn", f"--data.data_dir={own_folder}", "--data.verify=false", 
+                         "--model.hidden_size=4", "--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--trainer.logger=false"])  # fmt: skip

@@ -284,5 +284,6 @@ def test_damaged_idx_files(seeds, fake_mnist_dir, own_folder, capsys):
         for name, content in files.items():
             head = damaged(content[:64], seed) + content[64:] if seed % 2 else damaged(content, seed)
             Path(name).write_bytes(head if name == damaged_name else content)
-        outcome(capsys, ["fit", "--config=mnist_rnn", f"--data.data_dir={own_folder}", "--data.verify=false", 
-                         "--model.hidden_size=4", "--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--trainer.logger=false"])  # fmt: skip
+        small = ["--model.hidden_size=4", "--trainer.fast_dev_run=true", "--trainer.accelerator=cpu"]
+        data = [f"--data.data_dir={own_folder}", "--data.verify=false"]
+        outcome(capsys, ["fit", "--config=mnist_rnn", *data, *small])

@@ -1,6 +1,7 @@
 """A run that is killed anywhere, once or twice, goes on as if it had not been: steps, validations, weights, best score."""
 
 import itertools
+import random
 from pathlib import Path
 
 import pytest
@@ -133,13 +134,55 @@ SETTINGS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # torch counts optimizer steps by object
-@pytest.mark.parametrize("name", SETTINGS)
-def test_one_kill_anywhere(name, tmp_path):
-    _, expected = check(tmp_path / "whole", SETTINGS[name], [])
-    for at in itertools.count(1):
-        happened, found = check(tmp_path / f"{at}", SETTINGS[name], [at])
+def check_kills(tmp_path, name, kills):
+    """Compares a run that is killed at these places with the undisturbed one; whether all of them took place."""
+    expected = check(tmp_path / "whole", SETTINGS[name], [])[1]
+    happened = True
+    for number, places in enumerate(kills):
+        happened, found = check(tmp_path / f"{number}", SETTINGS[name], places)
         if not happened:
             break
-        assert found == expected, f"killed at place {at}"
-    assert at > 20
+        assert found == expected, f"killed at places {places}"
+    return happened
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # torch counts by object
+
+
+# The places of a fit: 1 the first epoch's start, then two a batch (4 batches), a validation's start and end, the epoch's end.
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [
+        ("truncated", [[9, 3], [10, 4], [11, 5], [12, 7]]),
+        ("accumulated", [[10], [5, 9]]),
+        ("limited by steps", [[12, 3], [13, 13]]),
+        ("validated twice an epoch", [[6], [7, 6], [13]]),
+        ("validated every second epoch", [[9, 2], [10, 12]]),
+    ],
+)
+def test_kills_around_an_epochs_end(name, kills, tmp_path):
+    assert check_kills(tmp_path, name, kills)
+
+
+def test_a_kill_at_an_epochs_last_batch_and_another_in_the_next_epoch(tmp_path):
+    """12 steps in all, where it took 14: the epoch after the first kill had no start, and ran twice after the second."""
+    settings = {"max_epochs": 3, "tbptt": None}
+    expected = check(tmp_path / "whole", settings, [])[1]
+    # The first kill comes in the validation after step 4, when step 4 has been saved; the second after step 6.
+    happened, found = check(tmp_path / "killed", settings, [10, 8])
+    assert happened
+    assert len(found["steps"]) == 12
+    assert found == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
+def test_one_kill_anywhere(name, tmp_path):
+    assert not check_kills(tmp_path, name, ([at] for at in itertools.count(1)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
+def test_two_kills_anywhere(name, tmp_path):
+    chance = random.Random(0)
+    assert check_kills(tmp_path, name, [[chance.randint(2, 18), chance.randint(2, 8)] for _ in range(20)])

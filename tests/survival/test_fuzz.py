@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from rnn_lightning import ArgumentError, hub
@@ -144,6 +144,7 @@ def fuzz(examples):
             max_examples=examples,
             deadline=None,
             derandomize=True,
+            phases=[Phase.generate],  # to make an example smaller takes many fits more
             database=None,
             suppress_health_check=list(HealthCheck),
         )(test)

@@ -128,13 +128,13 @@ def outcome(capsys, arguments):
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         os.environ.pop("PL_GLOBAL_SEED", None)
     lines = capsys.readouterr().err.strip().splitlines()
-    note("\n".join(lines))
     if code == 0:
         return None
-    assert code == 2
-    assert lines[-1:]
-    assert lines[-1].startswith("error: ")
-    assert sum(line.startswith("error: ") or "Traceback" in line for line in lines) == 1
+    shown = "\n".join(lines)
+    assert code == 2, shown
+    assert lines, "an exit without a word"
+    assert lines[-1].startswith("error: "), shown
+    assert sum(line.startswith("error: ") or "Traceback" in line for line in lines) == 1, shown
     return lines[-1]
 
 

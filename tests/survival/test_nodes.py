@@ -55,7 +55,8 @@ def folders_of(tmp_path, disks):
     return folders
 
 
-@pytest.mark.parametrize("disks", ["own", pytest.param("shared", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("disks", ["own", "shared"])
 def test_two_nodes_equal_one_process_and_resume(disks, tmp_path, other):
     folders = folders_of(tmp_path, disks)
     data = ["--data.batch_size=10", "--data.steps_per_epoch=8"]  # all samples, shared out by two
@@ -79,7 +80,8 @@ def test_two_nodes_equal_one_process_and_resume(disks, tmp_path, other):
         torch.testing.assert_close(value, found["state_dict"][name], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("disks", [pytest.param(disks, marks=pytest.mark.slow) for disks in ("own", "shared")])
+@pytest.mark.slow
+@pytest.mark.parametrize("disks", ["own", "shared"])
 def test_a_killed_node_ends_the_other_in_seconds_and_both_resume(disks, tmp_path):
     folders = folders_of(tmp_path, disks)
     periodic = ["--trainer.callbacks+=PeriodicCheckpoint", "--trainer.callbacks.every_n_steps=1"]

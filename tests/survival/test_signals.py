@@ -9,6 +9,7 @@ import pytest
 import torch
 from fits import TWO, assert_same_run, kill
 
+pytestmark = pytest.mark.slow  # each starts two or three fits in processes of their own
 CODES = {"SIGTERM": 143, "SIGINT": 130}
 
 

@@ -149,7 +149,7 @@ def check_kills(tmp_path, name, kills):
 pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # torch counts by object
 
 
-# The places of a fit: 1 the first epoch's start, then two a batch (4 batches), a validation's start and end, the epoch's end.
+# The places: 1 the first epoch's start, then two a batch (4 batches), a validation's start and end, the epoch's end.
 @pytest.mark.parametrize(
     ("name", "kills"),
     [

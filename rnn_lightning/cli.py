@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -20,8 +21,11 @@ from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch.multiprocessing import ProcessExitedException
 
 from rnn_lightning import (
     __version__,
@@ -37,16 +41,19 @@ from rnn_lightning.callbacks import (
     Forecasts,
     PeriodicCheckpoint,
     PredictionWriter,
+    StopOnSignal,
     progress,
 )
+from rnn_lightning.checkpoint_io import AtomicCheckpointIO
 from rnn_lightning.continuation import Continuation
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
+from rnn_lightning.files import remove_leftovers
 from rnn_lightning.fitted import KEY, takes_fitted
 from rnn_lightning.models import SequenceModule, TruncatedBPTT
 from rnn_lightning.recipes import check_data
-from rnn_lightning.saved import read_checkpoint
+from rnn_lightning.saved import check_parts, read_checkpoint
 
 SIZES = ("input_size", "output_size")
 """Arguments of the model that follow from the data."""
@@ -63,6 +70,7 @@ class SaveConfig(SaveConfigCallback):
     def __init__(self, parser: LightningArgumentParser, config: Any, **kwargs: Any) -> None:
         super().__init__(parser, config, **kwargs)
         config = config.clone()
+        self._resumed = runs.resumed_folder(config.ckpt_path)
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
         if KEY in config.data.get("init_args", {}):
             config.data.init_args.pop(KEY)  # it stands in the checkpoints
@@ -80,12 +88,17 @@ class SaveConfig(SaveConfigCallback):
         if self.already_saved or stage != "fit":
             return
         self.already_saved = True
-        folder = runs.new_folder(trainer, self._run["name"])
+        folder = self._resumed or runs.new_folder(trainer, self._run["name"])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, (BestAndLast, PeriodicCheckpoint)) and callback.dirpath is None:
                 callback.dirpath = f"{folder}/checkpoints"
-        if trainer.is_global_zero:
-            runs.Run.begin(folder, config=self._text, **self._run)
+        run = runs.Run.begin(folder, config=self._text, **self._run) if trainer.is_global_zero else None
+        run = trainer.strategy.broadcast(run)
+        if trainer.local_rank == 0:
+            if runs.Run.read(folder) != run:  # this machine has a disk of its own
+                run.write(folder, self._text)
+            for place in (folder, f"{folder}/checkpoints"):
+                remove_leftovers(place)
 
 
 class CLI(LightningCLI):
@@ -193,7 +206,13 @@ class CLI(LightningCLI):
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
             return
         runs.check_root(root := _root(config.trainer))
-        for logger in _loggers(config.trainer):
+        for number, logger in enumerate(_loggers(config.trainer)):
+            if number == 0 and (folder := runs.resumed_folder(self.checkpoint)) and folder.count("/") > 1:
+                init = logger.init_args
+                init.save_dir, init.name, init.version = folder.rsplit("/", 2)
+                if issubclass(_class(logger.class_path), CSVLogger):
+                    runs.keep(f"{folder}/metrics.csv")
+                continue
             if logger.init_args.get("name") == UNNAMED:
                 logger.init_args.name = config.name
             if logger.init_args.save_dir == runs.RUNS:
@@ -231,6 +250,12 @@ class CLI(LightningCLI):
             callbacks.append(BestAndLast())
         if self.subcommand in ("fit", "test"):
             callbacks.append(BesideBaseline())
+        callbacks.append(StopOnSignal())
+        if not _has_checkpoint_io(config.trainer):
+            if not isinstance(strategy := config.trainer.strategy, Strategy):
+                kwargs["plugins"] = [*_as_list(config.trainer.plugins), AtomicCheckpointIO()]
+            elif type(strategy.checkpoint_io) is TorchCheckpointIO:
+                strategy.checkpoint_io = AtomicCheckpointIO()
         if self.subcommand == "predict":
             folder = runs.folder_of_predictions(self.checkpoint, config.name)
             if isinstance(self.datamodule, TimeSeries):
@@ -337,11 +362,22 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
             load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
             args=args,
         )
+    except SystemExit:
+        _leave_group()
+        raise
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)  # before the fit, which has a handler of its own
+    except ProcessExitedException as error:
+        sys.exit(error.exit_code)  # a spawned process has said why
     except Exception as error:
         line = reason(error)
         if line is None:
             raise
         fail(line)
+    _leave_group()
+
+
+def _leave_group() -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
 
@@ -353,6 +389,7 @@ def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
         raise ArgumentError(
             f"{checkpoint} is no checkpoint of a run: give one that a fit has written, or weights alone as --model.weights"
         )
+    check_parts(saved, checkpoint)
     wanted, found = class_path.rpartition(".")[2], saved.get("model")
     if found not in (None, wanted):
         raise ArgumentError(
@@ -384,6 +421,17 @@ def _loggers(trainer: Any) -> list[Any]:
     """The configured loggers that keep a folder for each run."""
     loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
     return [x for x in loggers if isinstance(x, Namespace) and issubclass(_class(x.class_path), runs.FOLDERS)]
+
+
+def _has_checkpoint_io(trainer: Any) -> bool:
+    """Whether the user brings a plugin that saves checkpoints, or a strategy that saves them in its own way."""
+    strategy = trainer.strategy if isinstance(trainer.strategy, str) else type(trainer.strategy).__name__
+    own = any(word in strategy.lower() for word in ("fsdp", "deepspeed", "xla", "modelparallel"))
+    return own or any(isinstance(plugin, CheckpointIO) for plugin in _as_list(trainer.plugins))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _root(trainer: Any) -> str:
@@ -418,6 +466,8 @@ def _quiet() -> None:
         logging.getLogger(f"lightning.{name}").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # of an epoch's end after a resume
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks of fit, in test
 

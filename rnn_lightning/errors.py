@@ -1,5 +1,6 @@
 """What the package raises, and which errors are told in one line instead of by a traceback."""
 
+import errno
 import traceback
 from collections.abc import Iterator
 
@@ -22,16 +23,34 @@ _WAY = ("lightning", "jsonargparse", "rnn_lightning.cli", "contextlib", "torch.u
 """The modules through which a setting goes from the command line to where Lightning looks at it."""
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+"""What keeps a file from being written though nothing is wrong with the program."""
+
+
+_LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
+"""What torch's backends say where the process at the other end is gone."""
+
+
 def reason(error: BaseException) -> str | None:
     """What to print of an error in place of its traceback, or None if the traceback is needed.
 
-    A line tells all about the package's own errors, also where jsonargparse has made another one of them, and about what
-    Lightning says of its settings: what its own code raises with no code of anybody else on the way.
+    A line tells all about a full disk, a lost process and a lack of memory; about the package's own errors, also where
+    jsonargparse has made another one of them; and about what Lightning says of its settings: what its own code raises
+    with no code of anybody else on the way.
     """
+    if isinstance(error, OSError) and error.errno in _DISK:
+        where = f" {error.filename}" if error.filename else ""
+        return f"cannot write{where}: {error.strerror}; the last checkpoint that was saved is as it was"
     causes = list(_causes(error))
     own = [cause for cause in causes if isinstance(cause, (ArgumentError, NonFiniteLossError))]
     if own:
         return str(own[-1])
+    if any(isinstance(cause, RuntimeError) and any(word in str(cause) for word in _LOST) for cause in causes):
+        return "another process of this run has ended: its own output says why; start all again with --ckpt_path last"
+    if any(isinstance(cause, MemoryError) or "can't allocate memory" in str(cause) for cause in causes):
+        return (
+            f"not enough memory: make the data, the batch or the network smaller ({' '.join(str(error).split())[:200]})"
+        )
     return str(causes[-1]) if all(map(_is_of_settings, causes)) else None
 
 

@@ -3,8 +3,11 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 PREFIX = ".part-"
 """How the name of a file begins that is still being written; it ends as the finished file's name does."""
@@ -34,18 +37,47 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Gives a path to write at, as `write_atomically` does; it takes the place of `path` unless an error ends the block."""
+    """Gives a path to write at, which takes the place of `path` at the end, or is removed if an error ends it.
+
+    Args:
+        path: The file; its folder is made if it is not there.
+
+    Yields:
+        A path in the same folder, of the same suffix, that no other process uses.
+
+    Raises:
+        OSError: The file cannot be written; it names `path`, and what lay there before is as it was.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         _flush(part)
         os.replace(part, path)
+        if os.name == "posix":
+            _flush(path.parent)  # the new name, too
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(part)):
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
-        part.unlink(missing_ok=True)  # after the rename there is none
-    if os.name == "posix":
-        _flush(path.parent)  # the new name, too
+        with suppress(OSError):
+            part.unlink(missing_ok=True)  # after the rename there is none
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Removes what a process that was killed has left of files in the making; call it where no other writes."""
+    place = local_path(folder)
+    for part in Path(place).glob(f"{PREFIX}*") if place is not None else ():
+        with suppress(OSError):
+            part.unlink()
+
+
+def local_path(path: str | Path) -> str | None:
+    """The place of a path or URL on this machine's own file systems; None if it lies elsewhere."""
+    files, place = fsspec.core.url_to_fs(str(path))
+    return str(place) if isinstance(files, LocalFileSystem) else None
 
 
 def _flush(path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import fsspec
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import write_atomically
@@ -51,24 +52,28 @@ class Run:
 
     @classmethod
     def begin(cls, folder: str, name: str, model: str, data: str, config: str) -> "Run":
-        """Writes down a run that begins now.
+        """Writes down a run that begins now, or goes on.
 
         Args:
-            folder: The run's folder, from `new_folder`.
+            folder: The run's folder, from `new_folder`, or that of the run which goes on.
             name: The run's name.
             model: The class path of the LightningModule.
             data: The class path of the DataModule.
-            config: The text of its configuration, which is written beside.
+            config: The text of its configuration, which is written beside those of earlier starts.
         """
         files, place = _at(folder)
         number, file = 0, "config.yaml"
-        while files.exists(f"{place}/{file}"):  # of an earlier run, or of the user
+        while files.exists(f"{place}/{file}"):  # of an earlier start, an earlier run, or of the user
             number += 1
             file = f"config_{number}.yaml"
         run = cls(name, model, data, file, time.time())
-        _write(f"{folder}/{file}", config)
-        _write(f"{folder}/{RECORD}", json.dumps(asdict(run), indent=1) + "\n")
+        run.write(folder, config)
         return run
+
+    def write(self, folder: str, config: str) -> None:
+        """Writes the configuration and the record into a folder."""
+        _write(f"{folder}/{self.config}", config)
+        _write(f"{folder}/{RECORD}", json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: str) -> "Run | None":
@@ -78,6 +83,21 @@ class Run:
             return cls(**json.loads(files.cat_file(f"{place}/{RECORD}")))
         except (OSError, ValueError, TypeError):
             return None
+
+
+def resumed_folder(checkpoint: str | None) -> str | None:
+    """The folder of the run that a checkpoint belongs to, which a fit from it goes on in; None if it is of none."""
+    folder = run_folder(checkpoint) if checkpoint is not None else None
+    return folder if folder is not None and Run.read(folder) else None
+
+
+@rank_zero_only
+def keep(path: str) -> None:
+    """Gives a file that a logger would begin anew another name, with a number behind its stem."""
+    files, place = _at(path)
+    if files.isfile(place):
+        stem, _, suffix = place.rpartition(".")
+        files.mv(place, next(free for free in (f"{stem}_{n}.{suffix}" for n in count(1)) if not files.exists(free)))
 
 
 def new_folder(trainer: Trainer, name: str) -> str:
@@ -186,7 +206,10 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
     for depth in range(_DEPTH):
         for record in files.glob("/".join([escape(place), *["*"] * depth, RECORD])):
             folder = str(record).rpartition("/")[0]
-            folder = folder if _is_local(files) else files.unstrip_protocol(folder)
+            if not _is_local(files):
+                folder = files.unstrip_protocol(folder)
+            elif not os.path.isabs(root):
+                folder = Path(os.path.relpath(folder)).as_posix()  # as it is given: other machines have other folders
             if run := Run.read(folder):
                 yield folder, run
 

@@ -8,7 +8,6 @@ import hashlib
 import inspect
 import io
 import json
-import pickle
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -183,7 +182,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         with files.open(place, "rb") as file:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # whatever torch's reader stumbles over in such bytes
         raise ArgumentError(
             f"{str(path)!r} is no readable checkpoint: it is cut off, or holds more than tensors and plain values"
         ) from error
@@ -192,6 +191,30 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint.get("state_dict", {}), dict):
         raise ArgumentError(f"{str(path)!r} is damaged, its state_dict is a {type(checkpoint['state_dict']).__name__}")
     return checkpoint
+
+
+def check_parts(checkpoint: dict[str, Any], source: str) -> None:
+    """Raises `ArgumentError` if a part of a run's checkpoint is of another kind than Lightning and the models take."""
+    for name, (kind, inner, keys) in _PARTS.items():
+        part = checkpoint.get(name, kind())
+        values = list(part.values() if isinstance(part, dict) else part) if isinstance(part, kind) else [part]
+        if not isinstance(part, kind) or not all(isinstance(value, inner) for value in values):
+            raise ArgumentError(f"{source!r} is damaged: its {name} is no {kind.__name__} as a fit has written it")
+        holders = values if kind is list else [part] if name in checkpoint else []
+        if not all(key in holder for holder in holders for key in keys):
+            raise ArgumentError(f"{source!r} is damaged: its {name} lacks {' or '.join(keys)}")
+
+
+_PARTS: dict[str, tuple[type, type, tuple[str, ...]]] = {
+    "state_dict": (dict, Tensor, ()),
+    "hyper_parameters": (dict, object, ()),
+    "loops": (dict, dict, ("fit_loop",)),
+    "optimizer_states": (list, dict, ("state", "param_groups")),
+    "lr_schedulers": (list, dict, ()),
+    "callbacks": (dict, dict, ()),
+    "ranks": (list, dict, ("generators",)),
+}
+"""Of each part of a checkpoint: its kind, that of what is in it, and the keys that it, or each in a list, must have."""
 
 
 def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
@@ -223,6 +246,8 @@ def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
 
 def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:
     """Raises `ArgumentError` if the names or shapes of weights are not those of a module's parameters."""
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
+        raise ArgumentError(f"{source} is damaged: its state_dict holds more than tensors by name")
     own = {name: value.shape for name, value in module.state_dict().items()}
     given = {name: value.shape for name, value in weights.items()}
     for name in sorted(own.keys() | given.keys()):

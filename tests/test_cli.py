@@ -127,8 +127,8 @@ def test_the_checkpoint_fixes_the_network_and_what_is_typed_wins(fitted, capsys,
 
 def test_a_fit_goes_on_from_its_last_checkpoint(fitted):
     main(["fit", "--config=sine_seq2seq", "--ckpt_path=last", *SINE, "--trainer.max_epochs=3", *QUIET])
-    saved = torch.load("runs/sine_seq2seq/version_1/checkpoints/last.ckpt", weights_only=True)
-    assert (saved["epoch"], saved["global_step"]) == (2, 12)
+    saved = torch.load("runs/sine_seq2seq/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert (saved["epoch"], saved["global_step"]) == (3, 12)  # what is over
 
 
 def test_a_run_that_ends_within_an_epoch_keeps_its_last_state():
@@ -274,7 +274,7 @@ def test_fast_dev_run_writes_nothing():
 
 def test_a_resumed_runs_config_does_not_name_the_checkpoint_it_came_from(fitted, fail):
     main(["fit", "--config=sine_seq2seq", "--ckpt_path=last", *SINE, "--trainer.max_epochs=3", *QUIET])
-    assert "--ckpt_path" in fail("test", "--config=runs/sine_seq2seq/version_1/config.yaml", *QUIET)
+    assert "--ckpt_path" in fail("test", "--config=runs/sine_seq2seq/version_0/config_1.yaml", *QUIET)
 
 
 def test_best_and_last_lie_where_the_logger_writes(fail):

@@ -74,7 +74,7 @@ def check(folder, name, *devices):
     assert before["epoch"] == 1
     resumed = fit(folder, name, *devices, "--ckpt_path=last")
     assert resumed.returncode == 0, resumed.stderr
-    first, second = weights(folder, 0), weights(folder, 2)
+    first, second = weights(folder, 0), weights(folder, 1)
     assert first["global_step"] == second["global_step"]
     for key, value in first["state_dict"].items():
         assert torch.equal(value, second["state_dict"][key]), f"{key} differs"

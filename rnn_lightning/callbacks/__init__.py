@@ -10,6 +10,7 @@ from rnn_lightning.callbacks.network_graph import NetworkGraph
 from rnn_lightning.callbacks.prediction_writer import PredictionWriter
 from rnn_lightning.callbacks.progress import PlainProgress, progress
 from rnn_lightning.callbacks.series_figures import SeriesFigures
+from rnn_lightning.callbacks.stop_on_signal import StopOnSignal
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.callbacks.text_samples import TextSamples
 from rnn_lightning.callbacks.vital_signs import VitalSigns
@@ -39,6 +40,7 @@ __all__ = [
     "PlainProgress",
     "PredictionWriter",
     "SeriesFigures",
+    "StopOnSignal",
     "TensorBoardCallback",
     "TextSamples",
     "VitalSigns",

@@ -1,5 +1,6 @@
 """Which checkpoints a run keeps: the best by validation, the last, and one from time to time in between."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -8,41 +9,81 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import override
 
+from rnn_lightning.callbacks.node_copies import copy_to_nodes, save
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.place import place_of, within_step
 from rnn_lightning.runs import BEST, LAST
-from rnn_lightning.saved import read_checkpoint
+
+
+def last_of(trainer: Trainer) -> str:
+    """Where a run's `last.ckpt` lies: beside its other checkpoints."""
+    kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
+    kept.sort(key=lambda callback: not isinstance(callback, BestAndLast))
+    return f"{kept[0].dirpath if kept else Path(trainer.default_root_dir, 'checkpoints')}/{LAST}.ckpt"
 
 
 class BestAndLast(ModelCheckpoint):
-    """Keeps `best.ckpt`, of the lowest `val/loss`, and `last.ckpt`, also of a run that ends within an epoch."""
+    """Keeps `best.ckpt`, of the lowest `val/loss`, and `last.ckpt`, of each epoch's end and of the run's."""
 
     def __init__(self) -> None:
         super().__init__(
             filename=BEST,
             monitor="val/loss",
             mode="min",
-            save_last=True,
             auto_insert_metric_name=False,  # "val/loss" has a slash
             enable_version_counter=False,
         )
+        self._saved = (0, 0)  # epochs and steps in last.ckpt
 
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._saved = (trainer.current_epoch, trainer.global_step)
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves the epoch before: only now is it over, as schedulers step after `on_train_epoch_end`."""
+        self._save_last(trainer)
+
+    @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves the last state if the run ended after the newest `last.ckpt`."""
-        if self.dirpath is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        super().on_train_end(trainer, pl_module)
-        path = f"{self.dirpath}/{LAST}.ckpt"
-        # One rank looks, and all save together.
-        if trainer.strategy.broadcast(trainer.is_global_zero and self._step_of(path) < trainer.global_step):
-            trainer.save_checkpoint(path, weights_only=False)
-            self.last_model_path = path
+        self._save_last(trainer)
 
-    def _step_of(self, path: str) -> int:
-        """The optimizer step of a checkpoint; -1 if there is none that can be read: it is then written anew."""
-        try:
-            return int(read_checkpoint(path)["global_step"])
-        except ArgumentError:
-            return -1
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        before = self.best_model_score
+        super().on_train_epoch_end(trainer, pl_module)
+        self._copy_best(trainer, before)
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        before = self.best_model_score
+        super().on_validation_end(trainer, pl_module)
+        self._copy_best(trainer, before)
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the best so far, with its file where the run lies now: it may have been moved, or named otherwise."""
+        here = {**state_dict, "dirpath": self.dirpath}
+        if self.dirpath is not None and state_dict.get("dirpath"):
+            for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                here[key] = self._here(state_dict.get(key, ""))
+            here["best_k_models"] = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(here)
+
+    def _here(self, path: str) -> str:
+        return path and f"{self.dirpath}/{path.replace(os.sep, '/').rpartition('/')[2]}"
+
+    def _copy_best(self, trainer: Trainer, before: Any) -> None:
+        if self.best_model_score is not before:
+            copy_to_nodes(trainer, self.best_model_path)
+
+    def _save_last(self, trainer: Trainer) -> None:
+        now = (trainer.current_epoch, trainer.global_step)
+        if self.dirpath is None or trainer.fast_dev_run or now == self._saved:  # type: ignore[attr-defined]
+            return
+        self._saved, self.last_model_path = now, last_of(trainer)
+        save(trainer, self.last_model_path)
 
 
 class PeriodicCheckpoint(Callback):
@@ -72,23 +113,38 @@ class PeriodicCheckpoint(Callback):
                 raise ArgumentError(f"PeriodicCheckpoint: {name}={value!r}, give a number above 0")
         self.every_n_steps, self.every_n_seconds, self.dirpath = every_n_steps, every_n_seconds, dirpath
         self._step, self._time = 0, 0.0
+        self._waits = False  # for the end of the epoch
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step, self._time = trainer.global_step, time.monotonic()
-        if self.dirpath is None:
-            folders = [c.dirpath for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
-            self.dirpath = str(folders[0] if folders else Path(trainer.default_root_dir, "checkpoints"))
 
     @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if getattr(pl_module, "accumulating", False) or not self._is_time(trainer):
+        if within_step(trainer, pl_module) or not self._is_time(trainer):
             return
-        assert self.dirpath is not None, "known from on_train_start"
         self._step, self._time = trainer.global_step, time.monotonic()
-        trainer.save_checkpoint(f"{self.dirpath}/{LAST}.ckpt", weights_only=False)
+        # After an epoch's last batch a run can go on with a validation, but not with the rest of the epoch's end.
+        self._waits = trainer.is_last_batch and place_of(trainer) == "batch"
+        if not self._waits:
+            self._save(trainer)
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._waits:
+            self._save(trainer)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._waits:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        self._waits = False
+        path = last_of(trainer) if self.dirpath is None else f"{self.dirpath}/{LAST}.ckpt"
+        save(trainer, path)
 
     def _is_time(self, trainer: Trainer) -> bool:
         # A multiple of n lies between the last checkpoint and now.

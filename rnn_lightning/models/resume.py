@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.place import go_on, place_of
 from rnn_lightning.models.ranks import gather
 
 
@@ -50,7 +51,8 @@ class ExactResume:
             self._generators = None
 
     def save(self, module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Adds the state of every process."""
+        """Adds the state of every process, and the place at which the run goes on."""
+        checkpoint["place"] = place_of(module.trainer)
         generators = {"cpu": torch.get_rng_state()}
         if module.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(module.device)
@@ -59,7 +61,11 @@ class ExactResume:
 
     def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         """Takes up what this process has saved; the generators wait for the first batch of training."""
-        ranks = checkpoint.get("ranks", []) if trainer.state.fn == TrainerFn.FITTING else []
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        if "place" in checkpoint:
+            go_on(trainer, checkpoint["loops"]["fit_loop"], checkpoint["place"])
+        ranks = checkpoint.get("ranks", [])
         if ranks and len(ranks) != trainer.world_size:
             raise ArgumentError(
                 f"the checkpoint is of a run on {len(ranks)} devices, this one has {trainer.world_size}: resume with "

@@ -156,10 +156,11 @@ def test_a_resumed_runs_figure_goes_on():
     main(["fit", "--config=sine_seq2seq", *SINE])
     saved = torch.load("runs/sine_seq2seq/version_0/checkpoints/last.ckpt", weights_only=True)
     assert saved["callbacks"]["GradientReach"]["steps"] == [3, 7]
+    before = list(pictures(read("sine_seq2seq", 0), "train/gradient_reach"))
     main(["fit", "--config=sine_seq2seq", *SINE, "--ckpt_path=last", "--trainer.max_epochs=3"])
-    saved = torch.load("runs/sine_seq2seq/version_1/checkpoints/last.ckpt", weights_only=True)
+    saved = torch.load("runs/sine_seq2seq/version_0/checkpoints/last.ckpt", weights_only=True)
     assert saved["callbacks"]["GradientReach"]["steps"] == [3, 7, 11]
-    assert list(pictures(read("sine_seq2seq", 1), "train/gradient_reach")) == [11]
+    assert list(pictures(read("sine_seq2seq", 0), "train/gradient_reach")) == [*before, 11]
 
 
 class Figures:

@@ -1,0 +1,129 @@
+"""`StopOnSignal`: a run that is told to end saves its last state, and goes on from there when it is started again."""
+
+import os
+import signal
+import threading
+import time
+from math import inf
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.pytorch.trainer.states import TrainerFn
+from typing_extensions import override
+
+from rnn_lightning.callbacks.checkpoints import last_of
+from rnn_lightning.callbacks.node_copies import save
+from rnn_lightning.models.place import place_of, within_step
+from rnn_lightning.models.ranks import reduce, world_size
+
+
+class StopOnSignal(Callback):
+    """Ends a fit on SIGTERM or SIGINT (Ctrl-C): saves `last.ckpt`, and exits with 143 or 130.
+
+    All processes agree at the end of an optimizer step, so it is enough if one of them gets the signal. A validation stops
+    after its batch; the resumed run repeats it. A second signal, a second or more after the first, ends the process at
+    once; one that comes sooner is a launcher's copy of the first. Test, validate and predict end at once.
+
+    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM: its requeueing needs it.
+    """
+
+    def __init__(self) -> None:
+        self._signal, self._time = 0, 0.0
+        self._ending = 0  # the signal that all have agreed on, until the epoch is over
+        self._checks: float = 0  # how many batches of this validation all processes have
+
+    @override
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._listen(trainer)
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._listen(trainer)
+
+    @override
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._listen(trainer)
+
+    @override
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._listen(trainer)
+
+    @override
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if within_step(trainer, pl_module) or not (number := self._agreed(trainer)):
+            return
+        if trainer.is_last_batch and place_of(trainer) == "batch":
+            self._ending = number
+        else:
+            self._end(trainer, number)
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if number := self._ending or self._agreed(trainer):
+            self._end(trainer, number)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._ending:
+            self._end(trainer, self._ending)
+
+    @override
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._listen(trainer)
+        batches = sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches)
+        self._checks = inf if world_size(trainer.strategy) == 1 else -reduce(trainer.strategy, -batches, "max")
+        if world_size(trainer.strategy) > 1 and self._checks == inf:
+            self._checks = 0  # nobody knows how many the others have
+
+    @override
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and self._checks > 0:
+            self._checks -= 1
+            if number := self._agreed(trainer):
+                self._end(trainer, number)
+
+    def _listen(self, trainer: Trainer) -> None:
+        """Takes the signals over from Lightning, which gives them back at the end of the run."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        at_once = trainer.state.fn != TrainerFn.FITTING
+
+        def note(number: int, frame: Any) -> None:
+            first, now = self._signal == 0, time.monotonic()
+            if first:
+                self._signal, self._time = number, now
+                if at_once:
+                    raise SystemExit(128 + number)
+                if trainer.is_global_zero:  # print is not safe here
+                    os.write(2, b"Stopping: saves last.ckpt after this step; a second signal ends the run at once\n")
+            elif now - self._time >= 1:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if number == signal.SIGINT or not _requeues(trainer):
+                signal.signal(number, note)
+
+    def _agreed(self, trainer: Trainer) -> int:
+        """The signal that any process has got; 0 for none."""
+        return int(reduce(trainer.strategy, self._signal, "max"))
+
+    def _end(self, trainer: Trainer, number: int) -> None:
+        if trainer.checkpoint_callbacks and not trainer.fast_dev_run and not trainer.sanity_checking:  # type: ignore[attr-defined]
+            save(trainer, last_of(trainer))
+        trainer.strategy.barrier()
+        # Lightning kills the process that started the others as soon as one of these ends otherwise than with 0.
+        environment = getattr(trainer.strategy, "cluster_environment", None)
+        child = isinstance(environment, LightningEnvironment) and trainer.global_rank > 0
+        raise SystemExit(0 if child else 128 + number)
+
+
+def _requeues(trainer: Trainer) -> bool:
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if environment is None and SLURMEnvironment.detect():
+        environment = SLURMEnvironment()
+    return isinstance(environment, SLURMEnvironment) and environment.auto_requeue

@@ -1,0 +1,96 @@
+"""Two "machines" on the loopback, started by torchrun: with one folder, and with a disk of its own each."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from fits import SETTINGS, Place, kill
+
+HERE = Path(__file__).parent
+NODES = ["--trainer.num_nodes=2", "--trainer.devices=1", "--trainer.strategy=ddp"]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def start(folders, *arguments, recipe="sine_tbptt"):
+    """Starts torchrun once for each folder."""
+    port, environment = free_port(), {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", f"--node_rank={rank}",
+             "--master_addr=127.0.0.1", f"--master_port={port}",
+             "-m", "rnn_lightning", "fit", "--config", recipe, *SETTINGS, *NODES, *arguments],
+            cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )
+        for rank, folder in enumerate(folders)
+    ]  # fmt: skip
+
+
+def end(processes):
+    try:
+        outputs = [process.communicate(timeout=150) for process in processes]
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return [process.returncode for process in processes], outputs
+
+
+def folders_of(tmp_path, disks):
+    folders = [tmp_path / "node 0", tmp_path / ("node 0" if disks == "shared" else "node 1")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    return folders
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("disks", ["own", "shared"])
+def test_two_nodes_equal_one_process_and_resume(disks, tmp_path, other):
+    folders = folders_of(tmp_path, disks)
+    data = ["--data.batch_size=10", "--data.steps_per_epoch=8"]  # all samples, shared out by two
+    codes, outputs = end(start(folders, *data, "--trainer.max_epochs=2"))
+    assert codes == [0, 0], outputs
+    assert "strides" not in outputs[0][1]
+    assert "test/loss" in outputs[0][0]
+    for folder in folders:
+        assert {path.name for path in folder.rglob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
+    if disks == "own":
+        one, two = (next(folder.rglob("best.ckpt")).read_bytes() for folder in folders)
+        assert one == two
+    codes, outputs = end(start(folders, *data, "--ckpt_path=last"))
+    assert codes == [0, 0], outputs
+    found = Place(folders[0]).state()
+    assert found["epoch"] == 3
+    # One process on the joined batch.
+    code, _, err = other.run("--data.batch_size=20", recipe="sine_tbptt")
+    assert code == 0, err
+    for name, value in other.state()["state_dict"].items():
+        torch.testing.assert_close(value, found["state_dict"][name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("disks", ["own", "shared"])
+def test_a_killed_node_ends_the_other_in_seconds_and_both_resume(disks, tmp_path):
+    folders = folders_of(tmp_path, disks)
+    periodic = ["--trainer.callbacks+=PeriodicCheckpoint", "--trainer.callbacks.every_n_steps=1"]
+    processes = start(folders, *periodic, *kill(step=25, rank=1))
+    processes[1].wait(150)
+    begun = time.monotonic()
+    codes, outputs = end(processes)
+    assert time.monotonic() - begun < 20
+    assert all(codes)
+    assert len(re.findall("^error: ", outputs[0][1], re.MULTILINE)) == 1, outputs[0][1]
+    codes, outputs = end(start(folders, *periodic, "--ckpt_path=last"))
+    assert codes == [0, 0], outputs

@@ -1,0 +1,104 @@
+"""SIGTERM and SIGINT: the last state is saved, all processes end, and the run goes on as if nothing had been."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+import torch
+from fits import TWO, assert_same_run, kill
+
+pytestmark = pytest.mark.slow  # each starts two or three fits in processes of their own
+CODES = {"SIGTERM": 143, "SIGINT": 130}
+
+
+def test_figure(out):
+    return re.search(r"test/loss\D+([\d.]+)", out).group(1)
+
+
+test_figure.__test__ = False
+
+
+@pytest.mark.parametrize(
+    ("number", "devices", "rank"),
+    [
+        ("SIGTERM", [], None),
+        ("SIGINT", [], None),
+        ("SIGTERM", TWO, None),
+        ("SIGTERM", TWO, 1),
+        pytest.param("SIGTERM", TWO, 0, marks=pytest.mark.slow),
+        pytest.param("SIGINT", TWO, None, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_in_training(number, devices, rank, place, other):
+    more = [] if rank is None else [("rank", rank)]
+    code, out, err = place.run(*devices, *kill(step=6, number=number, **dict(more)))
+    assert code == CODES[number], err
+    assert "Traceback" not in err, err
+    assert place.state()["global_step"] == 6
+    code, out, err = place.run(*devices, "--ckpt_path=last")
+    assert code == 0, err
+    code, whole, err = other.run(*devices)
+    assert code == 0, err
+    assert_same_run(place, other)
+    assert test_figure(out) == test_figure(whole)
+
+
+@pytest.mark.parametrize("devices", [[], pytest.param(TWO, marks=pytest.mark.slow)])
+def test_a_signal_in_validation_stops_it_and_the_resumed_run_repeats_it(devices, place, other):
+    many = ["--data.eval_windows=300", "--data.batch_size=5"]
+    code, out, err = place.run(*devices, *many, *kill(validation=1, number="SIGTERM", rank=0))
+    assert code == 143, err
+    assert "validated 0" in out
+    assert "validated 1" not in out, "it stops at once"
+    assert place.state()["global_step"] == 8
+    code, out, err = place.run(*devices, *many, "--ckpt_path=last")
+    assert code == 0, err
+    assert other.run(*devices, *many)[0] == 0
+    assert_same_run(place, other)
+
+
+def test_the_whole_group_of_batches_is_in_the_checkpoint(place, other):
+    group = ["--trainer.accumulate_grad_batches=3", "--data.steps_per_epoch=6"]
+    code, _out, err = place.run(*group, *kill(step=3, number="SIGTERM"))
+    assert code == 143, err
+    assert place.run(*group, "--ckpt_path=last")[0] == 0
+    assert other.run(*group)[0] == 0
+    assert_same_run(place, other)
+
+
+def test_a_second_signal_ends_at_once(place):
+    process = place.start(*kill(sleep=60))
+    try:
+        while "sleeps" not in (line := process.stdout.readline()):
+            assert line or process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)  # a launcher's copy of the first
+        time.sleep(1.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_slurm_requeues_the_job(place):
+    """Lightning's own handlers stay where they are needed: the job is saved, requeued, and goes on from there."""
+    tool = place.folder / "bin/scontrol"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\necho "$@" > "{place.folder}/asked"\n')
+    tool.chmod(0o755)
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "fit", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0",
+           "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost",
+           "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}  # fmt: skip
+    code, _, err = place.run(*kill(step=6, number="SIGUSR1"), environment=job)
+    assert code == 0, err
+    assert (place.folder / "asked").read_text().split() == ["requeue", "7"]
+    saved = list(place.folder.rglob("hpc_ckpt_1.ckpt"))
+    assert torch.load(saved[0], weights_only=True)["global_step"] == 6
+    code, _, err = place.run(environment=job)
+    assert code == 0, err
+    assert "hpc_ckpt_1.ckpt" in err, "the requeued job goes on from it"

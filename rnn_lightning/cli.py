@@ -94,6 +94,7 @@ class SaveConfig(SaveConfigCallback):
                 callback.dirpath = f"{folder}/checkpoints"
         run = runs.Run.begin(folder, config=self._text, **self._run) if trainer.is_global_zero else None
         run = trainer.strategy.broadcast(run)
+        assert run is not None, "the first process has begun it"
         if trainer.local_rank == 0:
             if runs.Run.read(folder) != run:  # this machine has a disk of its own
                 run.write(folder, self._text)
@@ -223,8 +224,8 @@ class CLI(LightningCLI):
         config = self.config[self.subcommand]
         if self.subcommand == "predict" and config.prompt is not None:
             how = Continuation(config.prompt, config.length, config.temperature, config.top_k)
-            folder = runs.folder_of_predictions(self.checkpoint, config.name)
-            print(f"Predictions: {how.write(config.ckpt_path, folder)}")
+            into = runs.folder_of_predictions(self.checkpoint, config.name)
+            print(f"Predictions: {how.write(config.ckpt_path, into)}")
             self.subcommand = None  # nothing is left to run
             return
         if self.subcommand != "export":

@@ -196,11 +196,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def check_parts(checkpoint: dict[str, Any], source: str) -> None:
     """Raises `ArgumentError` if a part of a run's checkpoint is of another kind than Lightning and the models take."""
     for name, (kind, inner, keys) in _PARTS.items():
-        part = checkpoint.get(name, kind())
-        values = list(part.values() if isinstance(part, dict) else part) if isinstance(part, kind) else [part]
+        if name not in checkpoint:
+            continue
+        part: Any = checkpoint[name]
+        values = part.values() if isinstance(part, dict) else part
         if not isinstance(part, kind) or not all(isinstance(value, inner) for value in values):
             raise ArgumentError(f"{source!r} is damaged: its {name} is no {kind.__name__} as a fit has written it")
-        holders = values if kind is list else [part] if name in checkpoint else []
+        holders: Any = [part] if kind is dict else part
         if not all(key in holder for holder in holders for key in keys):
             raise ArgumentError(f"{source!r} is damaged: its {name} lacks {' or '.join(keys)}")
 

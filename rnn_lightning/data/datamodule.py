@@ -73,7 +73,7 @@ class SequenceDataModule(LightningDataModule):
         self.datasets: dict[str, Dataset[Batch]] = {}
 
     @classmethod
-    def from_datasets(  # type: ignore[override]  # Lightning's takes several loaders, and batches of one
+    def from_datasets(  # Lightning's takes several loaders, and batches of one
         cls,
         train_dataset: Any = None,
         val_dataset: Any = None,

@@ -94,7 +94,9 @@ def run(
         memory = {at: kept for at, kept in memory.items() if at >= window.begin}
         with no_grad():
             state = _through(window.dark, memory[window.begin], take, advance)
-        state, loss, targets = _through(window.before, state, take, advance), None, 0
+        state = _through(window.before, state, take, advance)
+        loss: Tensor | None = None
+        targets: Tensor | int = 0
         for span in window.chunk:
             chunk, state = take(span, state)
             result = Result.of(step(chunk, state))

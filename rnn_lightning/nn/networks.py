@@ -117,6 +117,11 @@ class RecurrentNet(nn.Module):
             return torch.zeros(rows, steps, dtype=torch.int64, device=weight.device)
         return weight.new_zeros(rows, steps, self.layers.input_size)
 
+    def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
+        """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
+        output, state = self.layers.step(self.embed(x), state, masks)
+        return self.head(output), state
+
     def sample_masks(self, batch_size: int, steps: int | None = None) -> DropoutMasks | None:
         """Draws the dropout masks of one batch; see `RecurrentLayers.sample_masks`."""
         return self.layers.sample_masks(batch_size, steps)
@@ -214,11 +219,6 @@ class Seq2SeqNet(RecurrentNet):
             )  # (B, T)
             y = y.masked_fill(past[..., None], 0.0)
         return y, state
-
-    def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
-        output, state = self.layers.step(self.embed(x), state, masks)
-        return self.head(output), state
 
 
 def _make_layers(

@@ -28,7 +28,7 @@ from tables import markdown
 from torch import Tensor, nn
 
 import rnn_lightning.nn as ours
-from rnn_lightning.nn.native import variant
+from rnn_lightning.nn.native import reason, variant
 
 Size = tuple[int, int, int, int]
 CASES: list[Size] = [(28, 150, 28, 150), (20, 50, 1, 100), (784, 128, 1, 128), (100, 32, 128, 512)]
@@ -173,8 +173,9 @@ def main() -> None:
                 results[f"{cell} {size}"] = {"seconds": found, "peak_gflops": peak}
                 rows.append(row(cell, size, found, peak))
                 print(" | ".join(rows[-1]), flush=True)
+    about = f"No recurrence in C: {reason()}." if variant() is None else f"Vector width: {variant()}."
     name = f"layers_beside_{options.busy}" if options.busy else "layers"
-    publish(options, name, f"{markdown(HEAD, rows)}\n\nVector width: {variant()}.", cases=results)
+    publish(options, name, f"{markdown(HEAD, rows)}\n\n{about}", cases=results)
 
 
 if __name__ == "__main__":

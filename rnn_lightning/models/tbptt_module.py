@@ -28,7 +28,7 @@ from rnn_lightning.models.plan import Span, Window, schedule, split, windows
 from rnn_lightning.models.ranks import reduce
 from rnn_lightning.models.resume import ExactResume
 from rnn_lightning.models.schedulers import LRInterval, check_total_steps, step_schedulers
-from rnn_lightning.models.trainer_check import check_loaders, check_trainer
+from rnn_lightning.models.trainer_check import check_loaders, check_trainer, tell_what_is_slow
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 from rnn_lightning.models.update import Pending, Update, mean_over_ranks
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
@@ -260,8 +260,9 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return []
 
     def on_fit_start(self) -> None:
-        """Seeds the processes."""
+        """Seeds the processes, and tells what is slow."""
         self.resume.seed(self.trainer)
+        tell_what_is_slow(self)
 
     def on_train_start(self) -> None:
         """Refuses a scheduler that would end before the run, and data that a state can't be carried through."""

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import LearningRateFinder, StochasticWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn import native
+from rnn_lightning.nn.stack import RecurrentLayers
 
 if TYPE_CHECKING:
     from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
@@ -49,6 +52,20 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
                 f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} does not go with tbptt: "
                 f"set tbptt.step_every={trainer.accumulate_grad_batches} of the model instead"
             )
+
+
+def tell_what_is_slow(module: "TruncatedBPTTModule") -> None:
+    """Says in one line, if the layers would run on the recurrence in C, that it is not there, and why."""
+    why = native.reason()
+    if (
+        why is not None
+        and module.device.type == "cpu"
+        and any(isinstance(m, RecurrentLayers) for m in module.modules())
+    ):
+        rank_zero_info(
+            f"No recurrence in C ({why}): layers run on torch's kernels, with state dropout or resets step by step, which "
+            "is slower"
+        )
 
 
 def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:

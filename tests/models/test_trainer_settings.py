@@ -1,5 +1,7 @@
 """Truncated BPTT under the Trainer's settings and callbacks."""
 
+import logging
+
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -8,6 +10,7 @@ from lightning.pytorch.plugins import MixedPrecision
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
+from rnn_lightning.nn import native
 
 
 def seq2seq(lr=0.05, **arguments):
@@ -100,3 +103,15 @@ def test_scaled_gradients_are_clipped_after_they_are_unscaled(fit):
     module = seq2seq(lr=1.0, tbptt=TruncatedBPTT(20, gradient_clip_val=0.01))
     fit(module, batches(), plugins=[Scaled()], callbacks=[norms])
     assert norms.moved == pytest.approx([0.01] * 3, rel=1e-2)
+
+
+@pytest.mark.parametrize("library", ["off", "baseline"])
+def test_a_fit_without_the_recurrence_in_c_says_so_once(library, fit, monkeypatch, caplog):
+    if library != "off" and native.reason() is not None:
+        pytest.skip("no native recurrence")
+    monkeypatch.setenv("RNN_LIGHTNING_NATIVE", library)
+    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
+        fit(seq2seq(), batches(), epochs=2)
+    told = [record.getMessage() for record in caplog.records if "No recurrence in C" in record.getMessage()]
+    assert len(told) == (library == "off")
+    assert all("\n" not in line and "RNN_LIGHTNING_NATIVE=off" in line for line in told)

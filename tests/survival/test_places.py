@@ -57,7 +57,9 @@ def data(seed, n, training):
     generator = torch.Generator().manual_seed(seed)
     dataset = TensorBatches({key: torch.randn(2 * n, 6, 1, generator=generator) for key in "xy"})
     sampler = EpochSampler(dataset) if training else None
-    return ResumableLoader(dataset, batch_size=2, sampler=sampler, collate_fn=identity, generator=torch.Generator())
+    loader = ResumableLoader(dataset, batch_size=2, sampler=sampler, collate_fn=identity, generator=torch.Generator())
+    loader.contiguous = True  # a state is carried on
+    return loader
 
 
 def fit(folder, settings, at=None, ckpt_path=None):

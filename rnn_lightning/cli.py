@@ -38,6 +38,7 @@ from rnn_lightning.callbacks import (
     TENSORBOARD_CALLBACKS,
     BesideBaseline,
     BestAndLast,
+    EventFile,
     Forecasts,
     PeriodicCheckpoint,
     PredictionWriter,
@@ -251,7 +252,7 @@ class CLI(LightningCLI):
             callbacks.append(BestAndLast())
         if self.subcommand in ("fit", "test"):
             callbacks.append(BesideBaseline())
-        callbacks.append(StopOnSignal())
+        callbacks += [EventFile(), StopOnSignal()]
         if not _has_checkpoint_io(config.trainer):
             if not isinstance(strategy := config.trainer.strategy, Strategy):
                 kwargs["plugins"] = [*_as_list(config.trainer.plugins), AtomicCheckpointIO()]

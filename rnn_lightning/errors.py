@@ -3,6 +3,7 @@
 import errno
 import traceback
 from collections.abc import Iterator
+from typing import TypeGuard
 
 
 class ArgumentError(ValueError):
@@ -38,7 +39,7 @@ def reason(error: BaseException) -> str | None:
     jsonargparse has made another one of them; and about what Lightning says of its settings: what its own code raises
     with no code of anybody else on the way.
     """
-    if isinstance(error, OSError) and error.errno in _DISK:
+    if is_of_disk(error):
         where = f" {error.filename}" if error.filename else ""
         return f"cannot write{where}: {error.strerror}; the last checkpoint that was saved is as it was"
     causes = list(_causes(error))
@@ -52,6 +53,11 @@ def reason(error: BaseException) -> str | None:
             f"not enough memory: make the data, the batch or the network smaller ({' '.join(str(error).split())[:200]})"
         )
     return str(causes[-1]) if all(map(_is_of_settings, causes)) else None
+
+
+def is_of_disk(error: BaseException) -> TypeGuard[OSError]:
+    """Whether a file could not be written because of the disk: it is full, broken or read-only."""
+    return isinstance(error, OSError) and error.errno in _DISK
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -21,9 +21,15 @@ def recipe_or_file(config: str) -> str:
     JSON stays as it is.
 
     Raises:
-        ArgumentError: There is no such file and no such recipe.
+        ArgumentError: There is no such file and no such recipe, or it is no text.
     """
-    if config.startswith("{") or Path(config).is_file():
+    if config.startswith("{"):
+        return config
+    if Path(config).is_file():
+        try:
+            Path(config).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArgumentError(f"--config {config} cannot be read ({error}): save it as UTF-8") from error
         return config
     if "://" in config:
         try:

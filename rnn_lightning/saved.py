@@ -215,6 +215,7 @@ _PARTS: dict[str, tuple[type, type, tuple[str, ...]]] = {
     "lr_schedulers": (list, dict, ()),
     "callbacks": (dict, dict, ()),
     "ranks": (list, dict, ("generators",)),
+    "metrics": (dict, Tensor, ()),
 }
 """Of each part of a checkpoint: its kind, that of what is in it, and the keys that it, or each in a list, must have."""
 

@@ -29,15 +29,15 @@ from tbptt_case import Size, run
 MODES = ("tbptt", "plain loop", "full")
 
 
-def case(mode: str, steps: int) -> dict[str, float]:
-    """Measures one case in this process."""
+def case(mode: str, steps: int, batches: int) -> dict[str, float]:
+    """Measures one case in this process; of several batches the first does not count."""
     size = Size()
     batch = size.batch(steps)
     run(mode, [size.batch(2 * size.k)])  # after the input: it would take the place of what the warm-up has freed
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = run(mode, [batch] * 3)
+    seconds = run(mode, [batch] * batches)
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"bytes": 1024 * more, "microseconds a step": 1e6 * min(seconds[1:]) / steps}
+    return {"bytes": 1024 * more, "microseconds a step": 1e6 * min(seconds[1:] or seconds) / steps}
 
 
 def overhead(options: argparse.Namespace) -> None:
@@ -65,7 +65,7 @@ def growth(options: argparse.Namespace) -> None:
     results: dict[str, list[dict[str, float]]] = {}
     cases = [(m, n) for n in options.steps for m in MODES if m != "full" or n <= options.full_up_to]
     for mode, steps in cases * options.rounds:
-        command = [sys.executable, __file__, "--case", mode, str(steps)]
+        command = [sys.executable, __file__, "--case", mode, str(steps), "--batches", str(options.batches)]
         line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
         results.setdefault(f"{mode}, T {steps:,}", []).append(json.loads(line))
         print(f"{mode}, T {steps:,}: {line}", file=sys.stderr, flush=True)
@@ -82,12 +82,13 @@ if __name__ == "__main__":
     parser = options_of(__doc__)
     parser.add_argument("--steps", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, default=3, help="of each case; 1 for lengths that take minutes")
     parser.add_argument("--full_up_to", type=int, default=10_000, help="longest sequence for full BPTT")
     parser.add_argument("--overhead", action="store_true", help="only what a chunk costs above the plain loop")
     parser.add_argument("--against", type=Path, nargs="+", default=[], help="other checkouts, for --overhead")
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case is not None:
-        print(json.dumps(case(options.case[0], int(options.case[1]))))
+        print(json.dumps(case(options.case[0], int(options.case[1]), options.batches)))
     else:
         (overhead if options.overhead else growth)(options)

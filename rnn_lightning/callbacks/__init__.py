@@ -3,6 +3,7 @@
 from rnn_lightning.callbacks.beside_baseline import BesideBaseline
 from rnn_lightning.callbacks.checkpoints import BestAndLast, PeriodicCheckpoint
 from rnn_lightning.callbacks.class_figures import ClassFigures
+from rnn_lightning.callbacks.event_file import EventFile
 from rnn_lightning.callbacks.forecasts import Forecasts
 from rnn_lightning.callbacks.gradient_reach import GradientReach
 from rnn_lightning.callbacks.hyper_parameters import HyperParameters
@@ -32,6 +33,7 @@ __all__ = [
     "BesideBaseline",
     "BestAndLast",
     "ClassFigures",
+    "EventFile",
     "Forecasts",
     "GradientReach",
     "HyperParameters",

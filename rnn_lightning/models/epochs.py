@@ -21,7 +21,7 @@ def begin(module: "TruncatedBPTTModule", stage: str) -> None:
 
 
 def end(module: "TruncatedBPTTModule", stage: str) -> None:
-    """Logs the metrics, stops where the weights have become useless, and under manual optimisation steps schedulers."""
+    """Logs the metrics, stops where the weights have become useless, and steps the schedulers that Lightning does not."""
     module.guard.look()
     trainer, means = module.trainer, module.means.compute(stage, module.trainer.strategy)
     for name, value in {**means, **module.derived_metrics(stage, means)}.items():
@@ -33,8 +33,8 @@ def end(module: "TruncatedBPTTModule", stage: str) -> None:
             "gradients, or look for NaN in the data"
         )
     module.means.clear(stage)
-    if not module.automatic_optimization and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-        if stage == "train":
+    if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+        if stage == "train" and not module.automatic_optimization:
             step_schedulers(module, "epoch")
         step_plateaus(module, after=stage)
 

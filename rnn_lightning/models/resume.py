@@ -36,6 +36,7 @@ class ExactResume:
     def __init__(self, parts: Mapping[str, Stateful]) -> None:
         self.parts = parts
         self._generators: dict[str, torch.Tensor] | None = None  # from a checkpoint, until training goes on
+        self._metrics: dict[str, torch.Tensor] = {}  # likewise
 
     def seed(self, trainer: Trainer) -> None:
         """Lets the processes draw different dropout masks; they are all seeded alike."""
@@ -50,9 +51,15 @@ class ExactResume:
                 torch.cuda.set_rng_state(self._generators["cuda"].cpu(), module.device)
             self._generators = None
 
+    def restore_metrics(self, module: LightningModule) -> None:
+        """After a resume, gives callbacks the metrics of before: early stopping asks for them at the epoch's end."""
+        module.trainer.callback_metrics.update({name: value.to(module.device) for name, value in self._metrics.items()})
+        self._metrics = {}
+
     def save(self, module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Adds the state of every process, and the place at which the run goes on."""
+        """Adds the state of every process, the newest metrics, and the place at which the run goes on."""
         checkpoint["place"] = place_of(module.trainer)
+        checkpoint["metrics"] = dict(module.trainer.callback_metrics)
         generators = {"cpu": torch.get_rng_state()}
         if module.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(module.device)
@@ -65,6 +72,7 @@ class ExactResume:
             return
         if "place" in checkpoint:
             go_on(trainer, checkpoint["loops"]["fit_loop"], checkpoint["place"])
+        self._metrics = checkpoint.get("metrics", {})
         ranks = checkpoint.get("ranks", [])
         if ranks and len(ranks) != trainer.world_size:
             raise ArgumentError(

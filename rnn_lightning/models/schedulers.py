@@ -1,6 +1,7 @@
 """Learning-rate schedulers: how Lightning is told of them, and their steps under manual optimisation.
 
-Under manual optimisation Lightning steps no scheduler, so a module does it by these functions.
+Under manual optimisation Lightning steps no scheduler, so a module does it by these functions; those that follow a metric
+are stepped by them in any case.
 """
 
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from torch.optim.lr_scheduler import ConstantLR, LinearLR, ReduceLROnPlateau, Se
 from rnn_lightning.errors import ArgumentError
 
 LRInterval = Literal["epoch", "batch", "step"]
+_NEVER = 1 << 62
+"""A frequency at which Lightning steps no scheduler."""
 
 
 class WarmUp(SequentialLR):
@@ -51,9 +54,12 @@ def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> d
     config: dict[str, Any] = {"scheduler": scheduler, "interval": "epoch" if interval == "epoch" else "step"}
     if isinstance(scheduler, ReduceLROnPlateau):
         config["interval"] = "epoch"
+        ours = _monitor(scheduler).partition("/")[0] in ("train", "val")
         if automatic:
             config["monitor"] = _monitor(scheduler)
-        elif _monitor(scheduler).partition("/")[0] not in ("train", "val"):
+            # Lightning's own step comes after the best checkpoint is saved, and not in an epoch that a resume goes on with.
+            config["frequency"] = _NEVER if ours else 1
+        elif not ours:
             raise ArgumentError(
                 f"lr_scheduler.monitor={_monitor(scheduler)!r}: give a metric such as val/loss or train/loss"
             )

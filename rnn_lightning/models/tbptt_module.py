@@ -266,6 +266,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
     def on_train_start(self) -> None:
         """Refuses a scheduler that would end before the run, and data that a state can't be carried through."""
+        self.resume.restore_metrics(self)
         check_loaders(self, self.trainer.train_dataloader)
         if self.automatic_optimization and self.lr_interval != "epoch":
             check_total_steps(self)

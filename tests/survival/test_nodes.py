@@ -59,7 +59,7 @@ def folders_of(tmp_path, disks):
 @pytest.mark.parametrize("disks", ["own", "shared"])
 def test_two_nodes_equal_one_process_and_resume(disks, tmp_path, other):
     folders = folders_of(tmp_path, disks)
-    data = ["--data.batch_size=10", "--data.steps_per_epoch=8"]  # all samples, shared out by two
+    data = ["--data.batch_size=10"]  # of each process, as is the number of steps
     codes, outputs = end(start(folders, *data, "--trainer.max_epochs=2"))
     assert codes == [0, 0], outputs
     assert "strides" not in outputs[0][1]
@@ -76,7 +76,9 @@ def test_two_nodes_equal_one_process_and_resume(disks, tmp_path, other):
     # One process on the joined batch.
     code, _, err = other.run("--data.batch_size=20", recipe="sine_tbptt")
     assert code == 0, err
-    for name, value in other.state()["state_dict"].items():
+    whole = other.state()
+    assert whole["global_step"] == found["global_step"]
+    for name, value in whole["state_dict"].items():
         torch.testing.assert_close(value, found["state_dict"][name], rtol=1e-4, atol=1e-5)
 
 

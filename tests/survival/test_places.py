@@ -1,5 +1,6 @@
 """A run that is killed anywhere, once or twice, goes on as if it had not been: steps, validations, weights, best score."""
 
+import functools
 import itertools
 import random
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.cli import ReduceLROnPlateau
 
 from rnn_lightning.callbacks import BestAndLast, PeriodicCheckpoint
 from rnn_lightning.data.loading import EpochSampler, ResumableLoader, TensorBatches, identity
@@ -57,7 +59,9 @@ def data(seed, n, training):
     generator = torch.Generator().manual_seed(seed)
     dataset = TensorBatches({key: torch.randn(2 * n, 6, 1, generator=generator) for key in "xy"})
     sampler = EpochSampler(dataset) if training else None
-    return ResumableLoader(dataset, batch_size=2, sampler=sampler, collate_fn=identity, generator=torch.Generator())
+    loader = ResumableLoader(dataset, batch_size=2, sampler=sampler, collate_fn=identity, generator=torch.Generator())
+    loader.contiguous = True  # a state is carried on
+    return loader
 
 
 def fit(folder, settings, at=None, ckpt_path=None):
@@ -65,9 +69,7 @@ def fit(folder, settings, at=None, ckpt_path=None):
     torch.manual_seed(0)
     settings = dict(settings)
     tbptt, lr_interval = settings.pop("tbptt"), settings.pop("lr_interval", "epoch")
-
-    def scheduler(optimizer):
-        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.8)
+    scheduler = settings.pop("scheduler", functools.partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.8))
 
     module = Seq2Seq(1, 1, cell="gru", hidden_size=3, tbptt=tbptt, carry_state=True, lr_scheduler=scheduler,
                      lr_interval=lr_interval)  # fmt: skip
@@ -124,7 +126,13 @@ SETTINGS = {
     "accumulated": {"max_epochs": 2, "tbptt": TruncatedBPTT(2, step_every=2), "lr_interval": "step"},
     "validated twice an epoch": {"max_epochs": 2, "tbptt": TruncatedBPTT(3), "val_check_interval": 2},
     "validated every second epoch": {"max_epochs": 3, "tbptt": TruncatedBPTT(3), "check_val_every_n_epoch": 2},
+    "a scheduler that follows a metric": {
+        "max_epochs": 3,
+        "tbptt": None,
+        "scheduler": functools.partial(ReduceLROnPlateau, monitor="val/loss", patience=0, threshold=0.5),
+    },
     "limited by steps": {"max_steps": 12, "tbptt": None},
+    "limited by steps within an epoch": {"max_steps": 6, "tbptt": None},
     "limited by steps, validated every second epoch": {
         "max_steps": 12,
         "tbptt": None,
@@ -155,7 +163,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.s
     [
         ("truncated", [[9, 3], [10, 4], [11, 5], [12, 7]]),
         ("accumulated", [[10], [5, 9]]),
+        ("a scheduler that follows a metric", [[6], [10, 6], [17]]),
         ("limited by steps", [[12, 3], [13, 13]]),
+        ("limited by steps within an epoch", [[15], [17]]),
         ("validated twice an epoch", [[6], [7, 6], [13]]),
         ("validated every second epoch", [[9, 2], [10, 12]]),
     ],

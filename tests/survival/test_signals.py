@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT: the last state is saved, all processes end, and the run goes on as if nothing had been."""
 
+import functools
 import os
 import re
 import signal
@@ -7,7 +8,7 @@ import time
 
 import pytest
 import torch
-from fits import TWO, assert_same_run, kill
+from fits import TWO, Place, assert_same_run, kill
 
 pytestmark = pytest.mark.slow  # each starts two or three fits in processes of their own
 CODES = {"SIGTERM": 143, "SIGINT": 130}
@@ -18,6 +19,20 @@ def test_figure(out):
 
 
 test_figure.__test__ = False
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Gives the place and the output of an undisturbed fit, of which there is one for all tests."""
+
+    @functools.cache
+    def fit(*arguments):
+        place = Place(tmp_path_factory.mktemp("undisturbed"))
+        code, out, err = place.run(*arguments)
+        assert code == 0, err
+        return place, out
+
+    return fit
 
 
 @pytest.mark.parametrize(
@@ -31,7 +46,7 @@ test_figure.__test__ = False
         pytest.param("SIGINT", TWO, None, marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_in_training(number, devices, rank, place, other):
+def test_a_signal_in_training(number, devices, rank, place, undisturbed):
     more = [] if rank is None else [("rank", rank)]
     code, out, err = place.run(*devices, *kill(step=6, number=number, **dict(more)))
     assert code == CODES[number], err
@@ -39,10 +54,9 @@ def test_a_signal_in_training(number, devices, rank, place, other):
     assert place.state()["global_step"] == 6
     code, out, err = place.run(*devices, "--ckpt_path=last")
     assert code == 0, err
-    code, whole, err = other.run(*devices)
-    assert code == 0, err
-    assert_same_run(place, other)
-    assert test_figure(out) == test_figure(whole)
+    whole, printed = undisturbed(*devices)
+    assert_same_run(place, whole)
+    assert test_figure(out) == test_figure(printed)
 
 
 @pytest.mark.parametrize("devices", [[], pytest.param(TWO, marks=pytest.mark.slow)])

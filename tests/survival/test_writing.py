@@ -3,6 +3,7 @@
 import errno
 import functools
 import os
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -145,6 +146,27 @@ def test_a_full_disk_is_met_by_every_file_of_the_project(small_disk):
         write_atomically(small_disk / "file", b"0" * 400_000)
     assert error.value.filename == str(small_disk / "file")
     assert list(small_disk.iterdir()) == []
+
+
+def test_a_fit_goes_on_without_its_event_file(own_folder, capfd):
+    """The system lets no file grow beyond a size that the checkpoints do not reach."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        with pytest.warns(UserWarning, match="event file in .*version_0 cannot be written") as warned:
+            main(
+                ["fit", "--config=sine_seq2seq", "--data.steps_per_epoch=2", "--data.eval_windows=10",
+                 "--model.hidden_size=4", "--trainer.max_epochs=3", "--trainer.accelerator=cpu",
+                 "--trainer.enable_progress_bar=false", "--network_graph.enabled=false"]
+            )  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    out, err = capfd.readouterr()
+    assert sum("event file" in str(warning.message) for warning in warned) == 1
+    assert "Traceback" not in err
+    assert "test/loss" in out
+    assert read_checkpoint("runs/sine_seq2seq/version_0/checkpoints/last.ckpt")["epoch"] == 3
+    assert next(Path().rglob("events.*")).stat().st_size <= 30_000
 
 
 @pytest.mark.slow

@@ -1,0 +1,84 @@
+"""`EventFile`: a fit goes on where TensorBoard's event file can no longer be written."""
+
+import threading
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
+from typing_extensions import override
+
+from rnn_lightning.errors import is_of_disk
+
+
+class EventFile(Callback):
+    """Lets a fit go on without its event file if the disk takes no more of it, and says so in one line.
+
+    The checkpoints are what a run is for; those that can't be written still end it. TensorBoard writes in a thread of its
+    own, whose traceback is left out.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[int, _Lenient] = {}  # by the logger's place
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":  # the test after a fit would begin another file
+            lost = [place for place, file in self._files.items() if file.lost]
+            trainer.loggers = [logger for place, logger in enumerate(trainer.loggers) if place not in lost]
+            self._files = {}
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        for place, logger in enumerate(trainer.loggers):
+            if isinstance(logger, TensorBoardLogger) and (file_writer := logger.experiment.file_writer) is not None:
+                self._files[place] = file_writer.event_writer = _Lenient(file_writer.event_writer)
+        if not isinstance(threading.excepthook, _Quiet):
+            threading.excepthook = _Quiet(threading.excepthook)
+
+
+class _Lenient:
+    """Writes events as long as it can."""
+
+    def __init__(self, writer: Any) -> None:
+        self.writer, self.lost = writer, False
+
+    def _try(self, name: str, *arguments: Any) -> None:
+        if self.lost:
+            return
+        try:
+            getattr(self.writer, name)(*arguments)
+        except OSError as error:
+            if not is_of_disk(error):
+                raise
+            self.lost = True
+            rank_zero_warn(
+                f"TensorBoard's event file in {self.writer.get_logdir()} cannot be written ({error.strerror}): "
+                "the run goes on without it"
+            )
+
+    def add_event(self, event: Any) -> None:
+        self._try("add_event", event)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def close(self) -> None:
+        self._try("close")
+
+    def get_logdir(self) -> str:
+        return str(self.writer.get_logdir())
+
+
+class _Quiet:
+    """Leaves out what `_Lenient` tells in one line."""
+
+    def __init__(self, other: Any) -> None:
+        self.other = other
+
+    def __call__(self, arguments: Any) -> None:
+        of_tensorboard = type(arguments.thread).__module__.startswith("tensorboard.")
+        if not (of_tensorboard and is_of_disk(arguments.exc_value)):
+            self.other(arguments)

@@ -18,7 +18,7 @@ BELOW = {
     "figures": {"errors", "figures", "files"},
     "nn": {"errors", "nn"},
     "data": {"batch", "errors", "files", "nn", "data"},
-    "data/time_series": {"batch", "data", "errors", "fitted", "forecasts"},
+    "data/series": {"batch", "data", "errors", "fitted", "forecasts"},
     "models": {"batch", "errors", "fitted", "nn", "saved", "models"},
     "predictions": {"batch", "errors", "files", "nn", "models", "figures", "predictions"},
     "callbacks": {

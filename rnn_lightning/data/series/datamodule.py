@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.data.datamodule import SequenceDataModule, check_int
-from rnn_lightning.data.time_series.fitting import (
+from rnn_lightning.data.series.fitting import (
     Difference,
     Scale,
     choose_lags,
@@ -21,10 +21,10 @@ from rnn_lightning.data.time_series.fitting import (
     parts,
     training_parts,
 )
-from rnn_lightning.data.time_series.grid import Grid
-from rnn_lightning.data.time_series.panel import Panel
-from rnn_lightning.data.time_series.reading import Columns, Rows, column_names, read
-from rnn_lightning.data.time_series.windows import Steps, Stream, Stretches, Windows
+from rnn_lightning.data.series.grid import Grid
+from rnn_lightning.data.series.panel import Panel
+from rnn_lightning.data.series.reading import Columns, Rows, column_names, read
+from rnn_lightning.data.series.windows import Steps, Stream, Stretches, Windows
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import check_kind
 from rnn_lightning.forecasts.backtest import Origins

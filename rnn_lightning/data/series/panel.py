@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_lightning.data.time_series.grid import Grid
-from rnn_lightning.data.time_series.reading import Rows, show_rows
+from rnn_lightning.data.series.grid import Grid
+from rnn_lightning.data.series.reading import Rows, show_rows
 from rnn_lightning.errors import ArgumentError
 
 

@@ -332,8 +332,10 @@ class TimeSeries(SequenceDataModule):
     def _calendar(self) -> tuple[Tensor, Tensor]:
         """Features of each time of the grid, (M, 2 * circles), and which of them a step has, (N,)."""
         numbers, circles = self.panel.numbers, self._fitted["calendar"]
+        if not circles:
+            return torch.zeros(1, 0), torch.zeros(len(numbers), dtype=torch.int64)
         low = numbers.min()
-        times = self.panel.grid.times(np.arange(low, numbers.max() + 1 if circles else low))
+        times = self.panel.grid.times(np.arange(low, numbers.max() + 1))
         return calendar_features(times, circles), torch.from_numpy(numbers - low)
 
     def _stretches(self, begin: np.ndarray, end: np.ndarray) -> Tensor:

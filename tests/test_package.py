@@ -17,8 +17,7 @@ BELOW = {
     "forecasts": {"errors", "forecasts", "nn"},
     "figures": {"errors", "figures", "files"},
     "nn": {"errors", "nn"},
-    "data": {"batch", "errors", "files", "nn", "data"},
-    "data/time_series": {"batch", "data", "errors", "fitted", "forecasts"},
+    "data": {"batch", "errors", "files", "fitted", "forecasts", "nn", "data"},
     "models": {"batch", "errors", "fitted", "nn", "saved", "models"},
     "predictions": {"batch", "errors", "files", "nn", "models", "figures", "predictions"},
     "callbacks": {
@@ -40,6 +39,8 @@ BELOW = {
     "export.py": {"errors", "fitted", "forecasts", "nn", "saved"},
     "recipes.py": {"errors"},
     "runs.py": {"errors", "files"},
+    "checkpoint_io.py": {"files"},
+    "continuation.py": {"data", "errors", "files", "fitted", "nn", "saved"},
     "arguments.py": {"recipes", "runs"},
 }
 LIGHT = (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from series_tables import hourly
 
 KILLER = '''
 import os, signal
@@ -33,8 +34,20 @@ SETTINGS = [
 ]
 SINE = ["--data.steps_per_epoch=6"]
 TEXT = ["--model.hidden_size=8", "--data.val=0.49", "--data.test=0.49", "--data.batch_size=64", "--data.n_steps=24"]
+SITES = ["--data.path=sites.csv", "--data.target=load", "--data.time=when", "--data.id=site", "--data.n_steps=8"]
 RECIPES = {
     "chars": [*TEXT, "--model.state_dropout=0.2", "--model.variational=true"],
+    "series": [*SITES, "--model.hidden_size=8", "--data.batch_size=32", "--model.output_dropout=0.2"],
+    "series in order": [
+        *SITES,
+        "--model.hidden_size=8",
+        "--data.batch_size=4",
+        "--data.stream=true",
+        "--model.carry_state=true",
+        "--model.tbptt.k1=4",
+        "--model.state_dropout=0.2",
+        "--trainer.gradient_clip_val=null",
+    ],
     "sine_seq2seq": [*SINE, "--data.eval_windows=20", "--model.output_dropout=0.2"],
     "sine_tbptt": [*SINE, "--data.eval_windows=20", "--model.state_dropout=0.2", "--model.input_dropout=0.1"],
     "sine_tbptt accumulated": [
@@ -61,6 +74,7 @@ def weights(folder, version):
 
 def check(folder, name, *devices):
     (folder / "killer.py").write_text(KILLER)
+    hourly().to_csv(folder / "sites.csv", index=False)
     whole = fit(folder, name, *devices)
     assert whole.returncode == 0, whole.stderr
     periodic = ["--trainer.callbacks+=PeriodicCheckpoint", "--trainer.callbacks.every_n_steps=1"]
@@ -92,6 +106,7 @@ def test_a_killed_run_resumes_to_the_bit(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream", "chars"])
+@pytest.mark.parametrize("name", ["sine_tbptt", "sine_stream", "chars", "series in order"])
 def test_two_killed_processes_resume_to_the_bit(name, tmp_path):
-    check(tmp_path, name, "--trainer.devices=2", "--trainer.strategy=ddp")
+    halved = ["--data.batch_size=2"] if name.startswith("series") else []  # of each process: the same rows in all
+    check(tmp_path, name, "--trainer.devices=2", "--trainer.strategy=ddp", *halved)

@@ -14,7 +14,7 @@ from typing_extensions import override
 from rnn_lightning import runs
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.data import TimeSeries
-from rnn_lightning.data.time_series.forecasting import Intervals, compare, forecast
+from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
 from rnn_lightning.files import write_atomically
 from rnn_lightning.forecasts import Table
 from rnn_lightning.models import Seq2Seq

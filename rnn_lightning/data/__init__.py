@@ -18,7 +18,7 @@ from rnn_lightning.data.sine import SyntheticSine, sine_windows, time_series
 from rnn_lightning.data.sine_stream import SineStream
 from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.data.text_stream import TextStream
-from rnn_lightning.data.time_series import TimeSeries
+from rnn_lightning.data.series import TimeSeries
 
 __all__ = [
     "AddingProblem",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lightning.data.time_series.panel import Panel
+from rnn_lightning.data.series.panel import Panel
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.forecasts.naive import seasonal_error
 from rnn_lightning.forecasts.scaling import carry_forward, scaling_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_lightning.data.time_series.grid import Grid
-from rnn_lightning.data.time_series.reading import Rows, show_rows
+from rnn_lightning.data.series.grid import Grid
+from rnn_lightning.data.series.reading import Rows, show_rows
 from rnn_lightning.errors import ArgumentError
 
 
@@ -67,9 +67,11 @@ class Panel:
         sizes = end - first + 1
         offsets = np.r_[0, np.cumsum(sizes)]
         keep = k >= first[rows.codes]
-        at = (offsets[rows.codes] + k - first[rows.codes])[keep]
-        table = np.full((offsets[-1], rows.numbers.shape[1]), np.nan)
-        table[at] = rows.numbers[keep]
+        table = rows.numbers
+        if len(k) < offsets[-1] or not keep.all():  # else each row is the step after the row before
+            at = (offsets[rows.codes] + k - first[rows.codes])[keep]
+            table = np.full((offsets[-1], rows.numbers.shape[1]), np.nan)
+            table[at] = rows.numbers[keep]
         return cls(rows.ids, grid, first, offsets, last - first + 1, table[:, :columns], table[:, columns:])
 
     @property

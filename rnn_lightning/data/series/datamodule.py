@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.data.datamodule import SequenceDataModule, check_int
-from rnn_lightning.data.time_series.fitting import (
+from rnn_lightning.data.series.fitting import (
     Difference,
     Scale,
     choose_lags,
@@ -21,10 +21,10 @@ from rnn_lightning.data.time_series.fitting import (
     parts,
     training_parts,
 )
-from rnn_lightning.data.time_series.grid import Grid
-from rnn_lightning.data.time_series.panel import Panel
-from rnn_lightning.data.time_series.reading import Columns, Rows, column_names, read
-from rnn_lightning.data.time_series.windows import Steps, Stream, Stretches, Windows
+from rnn_lightning.data.series.grid import Grid
+from rnn_lightning.data.series.panel import Panel
+from rnn_lightning.data.series.reading import Columns, Rows, column_names, read
+from rnn_lightning.data.series.windows import Steps, Stream, Stretches, Windows
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import check_kind
 from rnn_lightning.forecasts.backtest import Origins
@@ -297,39 +297,46 @@ class TimeSeries(SequenceDataModule):
         return Stretches(steps, stretches, self.n_steps, self.stream)
 
     def _steps(self) -> Steps:
-        panel, series = self.panel, torch.from_numpy(self.panel.series)
-        filled = torch.from_numpy(panel.filled(panel.values))
+        panel, series, columns = self.panel, torch.from_numpy(self.panel.series), len(self.columns)
+        filled, missing = torch.from_numpy(panel.filled(panel.values)), torch.from_numpy(np.isnan(panel.values))
         shift, scale = self.scaling["shift"], self.scaling["scale"]
-        lead = torch.full((self.lead, len(self.columns)), torch.nan, dtype=torch.float64)
+        lead = torch.full((self.lead, columns), torch.nan, dtype=torch.float64)
         # Across the border of two series differences are wrong; no window reads a series' first `lead` steps.
         z = filled - lagged(torch.cat((lead, filled))[None], self.lags, self.lead)[0]
-        z = (z - shift[series]) / scale[series]
-        parts = [z.nan_to_num(0.0)]
+        z = ((z - shift[series]) / scale[series]).float()
+        x = torch.zeros(len(z), self.input_size)
+        x[:, :columns] = z.nan_to_num(0.0)
         if self._fitted["flags"]:
-            parts.append(torch.from_numpy(np.isnan(panel.values)).double())
-        known = self._known()
-        if known.shape[1]:
-            known = torch.cat((known[1:], known[-1:]))  # of the next step
-            parts.append(
-                (known - torch.tensor(self._fitted["known_shift"])) / torch.tensor(self._fitted["known_scale"])
-            )
-        y = torch.cat((z[1:], z[-1:]))
-        there = ~torch.from_numpy(np.isnan(panel.values))
-        counts = torch.cat((there[1:], torch.zeros_like(there[:1]))) & ~y.isnan()
-        x = torch.cat(parts, dim=-1).float()
-        return Steps(x, torch.where(counts, y, 0.0).float(), counts, scale.float(), series)
+            x[:, columns : 2 * columns] = missing
+        own, features, at = self._own_known(), *self._calendar()
+        offset, size = (np.array(self._fitted[f"known_{name}"])[: own.shape[1]] for name in ("shift", "scale"))
+        known = x[:-1, self.input_size - own.shape[1] - features.shape[1] :]  # of the next step
+        known[:, : own.shape[1]] = torch.from_numpy((own[1:] - offset) / size)
+        known[:, own.shape[1] :] = features.float()[at[1:]]
+        y = torch.zeros_like(z)
+        counts = torch.zeros_like(missing)
+        counts[:-1] = ~(missing[1:] | z[1:].isnan())
+        y[:-1] = torch.where(counts[:-1], z[1:], 0.0)
+        return Steps(x, y, counts, scale.float(), series)
 
     def _known(self) -> Tensor:
-        """(N, K) raw columns known ahead, the calendar's last; a missing one is the last before it, else the mean."""
-        panel = self.panel
-        known = panel.filled(panel.known)
-        shift = np.array(self._fitted["known_shift"])[: panel.known.shape[1]]
-        parts = [torch.from_numpy(np.where(np.isnan(known), shift, known))]
-        if self._fitted["calendar"]:
-            low, high = panel.numbers.min(), panel.numbers.max()
-            features = calendar_features(panel.grid.times(np.arange(low, high + 1)), self._fitted["calendar"])
-            parts.append(features[torch.from_numpy(panel.numbers - low)])
-        return torch.cat(parts, dim=1)
+        """(N, K) raw columns known ahead, the calendar's last."""
+        features, at = self._calendar()
+        return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
+
+    def _own_known(self) -> np.ndarray:
+        """(N, columns) of the file's, raw; in the place of a missing one stands the last before it, else the mean."""
+        known = self.panel.filled(self.panel.known)
+        return np.where(np.isnan(known), self._fitted["known_shift"][: known.shape[1]], known)
+
+    def _calendar(self) -> tuple[Tensor, Tensor]:
+        """Features of each time of the grid, (M, 2 * circles), and which of them a step has, (N,)."""
+        numbers, circles = self.panel.numbers, self._fitted["calendar"]
+        if not circles:
+            return torch.zeros(1, 0), torch.zeros(len(numbers), dtype=torch.int64)
+        low = numbers.min()
+        times = self.panel.grid.times(np.arange(low, numbers.max() + 1))
+        return calendar_features(times, circles), torch.from_numpy(numbers - low)
 
     def _stretches(self, begin: np.ndarray, end: np.ndarray) -> Tensor:
         """The stretches that cover the targets of steps [begin, end) of each series once."""

@@ -246,10 +246,11 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, path: Any) -
             values = values.astype("Int64")
         values = values.astype("string")
     formats = [None, "ISO8601"] if time_format is None else [time_format]
+    codes, different = pd.factorize(values, use_na_sentinel=False)  # series share their times: each is read once
     for utc in (False, True):  # only offsets that differ need UTC
         for form in formats:
             try:
-                return pd.to_datetime(values, format=form, utc=utc)
+                return pd.Series(pd.to_datetime(different, format=form, utc=utc)).take(codes)
             except ValueError:
                 continue
     tried = [pd.to_datetime(values, format=form, utc=True, errors="coerce") for form in formats]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lightning.data.time_series.datamodule import TimeSeries
+from rnn_lightning.data.series.datamodule import TimeSeries
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.forecasts import Errors, Forecaster, Table, backtest, coverage, error_quantiles
 from rnn_lightning.forecasts.backtest import NETWORK

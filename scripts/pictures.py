@@ -45,7 +45,7 @@ def reproduction(options: argparse.Namespace) -> None:
     series(argparse.Namespace(out=options.out / "reproduction_series.png", **SERIES))
     digit(options.data_dir, options.out / "reproduction_digit.png")
     t = 12.2 + 0.1 * torch.arange(21, dtype=torch.float64)
-    for name, system in (("window", "sine_seq2seq"), ("dropout", "sine_deep_dropout_document")):
+    for name, system in (("window", "sine_seq2seq"), ("dropout", "sine_deep_dropout_tutorial")):
         columns = load()["runs"][f"{system}/0"]["predictions"]
         figure = window_figure(t[:-1], columns["x_0"], t[1:], columns["y"], columns["prediction"], title=system)
         save(figure, options.out / f"reproduction_{name}.png")

@@ -25,17 +25,10 @@ from rnn_lightning.models.remembered import train_as, training_of
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
-from rnn_lightning.nn import (
-    Cell,
-    DropoutMasks,
-    Init,
-    Nonlinearity,
-    RecurrentNet,
-    Seq2SeqNet,
-    State,
-    check_free_run,
-    free_run,
-)
+from rnn_lightning.nn import DropoutMasks, RecurrentNet, Seq2SeqNet, State, free_run
+from rnn_lightning.nn.free_run import check_free_run
+from rnn_lightning.nn.init import Init
+from rnn_lightning.nn.networks import Cell, Nonlinearity
 
 TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval", "loss", "metrics")
 """Arguments that say how to train. The hyperparameters are the others, those of the network: plain numbers and names."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 import rnn_lightning.nn
-from rnn_lightning.nn import DropoutMasks, LayerMasks, map_state
+from rnn_lightning.nn import DropoutMasks, LayerMasks
+from rnn_lightning.nn.state import map_state
 from rnn_lightning.nn.native import reason
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")

@@ -7,8 +7,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.plain import listed, plain, rebuilt
 from rnn_lightning.nn import detach_state
-from rnn_lightning.nn.state import map_state
-from rnn_lightning.nn.state import first_rows
+from rnn_lightning.nn.state import first_rows, map_state
 
 
 class CarriedStates:

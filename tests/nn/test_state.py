@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from rnn_lightning.nn import detach_state, reset_rows
-from rnn_lightning.nn.state import map_state
-from rnn_lightning.nn.state import where_rows
+from rnn_lightning.nn.state import map_state, where_rows
 
 
 class Named(NamedTuple):

@@ -15,7 +15,8 @@ from plan import ROOT, load
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning.cli import main
-from rnn_lightning.data import SequenceMNIST, SyntheticSine, time_series
+from rnn_lightning.data import SequenceMNIST, SyntheticSine
+from rnn_lightning.data.sine import time_series
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.figures import series_figure, window_figure
 from rnn_lightning.files import write_atomically

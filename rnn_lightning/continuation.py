@@ -1,4 +1,4 @@
-"""`predict --prompt`: a trained network goes on with a text. The vocabulary is in the checkpoint: no data is read."""
+"""`predict --prompt`: a trained network continues a text. The vocabulary is in the checkpoint: no data is read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,10 @@ from rnn_lightning.saved import load_network, read_checkpoint
 
 @dataclass(frozen=True)
 class Continuation:
-    """How a text goes on.
+    """How to continue a text.
 
     Args:
-        prompt: The text to go on with; None for none.
+        prompt: The text to continue; None for none.
         length: Tokens to add: characters, bytes or words, as the network was trained.
         temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
         top_k: Draws among the k likeliest tokens only.

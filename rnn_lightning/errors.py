@@ -34,7 +34,7 @@ _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by pee
 def reason(error: BaseException) -> str | None:
     """What to print of an error in place of its traceback, or None if the traceback is needed.
 
-    A line tells all about a full disk, a lost process and a lack of memory; about the package's own errors, also where
+    One line says all there is to say about a full disk, a lost process and a lack of memory; about the package's own errors, also where
     jsonargparse has made another one of them; and about what Lightning says of its settings: what its own code raises
     with no code of anybody else on the way.
     """

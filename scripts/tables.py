@@ -1,9 +1,9 @@
 """Fills the tables of README, docs, recipes and model cards from the results.
 
     python scripts/tables.py            # writes them
-    python scripts/tables.py --check    # only tells which are not up to date
+    python scripts/tables.py --check    # only says which are not up to date
 
-In Markdown a table stands between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
+In Markdown a table is between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
 figures come from `docs/reproduction.json` and from the JSON files beside the weights.
 """
 
@@ -202,7 +202,7 @@ def fill(text: str, tables: dict[str, Callable[[], str]]) -> str:
 
 
 def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:
-    """Every file that has tables, and what should stand in it."""
+    """Every file that has tables, and the text it should have."""
     figures = Figures(load(results))
     rows = [(f"`{name}`", words, figures.promise(name)) for name, (words, _) in PLAN["recipes"].items()]
     tables: dict[str, Callable[[], str]] = {

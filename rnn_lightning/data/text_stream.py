@@ -28,13 +28,13 @@ class TextStream(SequenceDataModule):
     is predicted from the last token of the part before.
 
     A batch has `x` and `y`, both (B, n_steps) int64; the last one of an epoch has other steps, and `lengths` where rows
-    differ. There is no set to predict: `predict --prompt` goes on with a text of yours, as does
+    differ. There is no set to predict: `predict --prompt` continues a text of yours, as does
     `rnn_lightning.nn.generate`.
 
     Args:
         path: A file of UTF-8, or a folder of such files; None for the text that comes with Python as
             `pydoc_data.topics`.
-        level: What a token is: characters, bytes (of UTF-8), or words (what stands between white space, and `<eos>` at
+        level: What a token is: characters, bytes (of UTF-8), or words (what is between white space, and `<eos>` at
             the end of each line).
         n_steps: Tokens of each row in a batch.
         val: The validation part: a share of the text, or a file or folder.

@@ -10,7 +10,7 @@ from torch import Tensor
 def error_quantiles(errors: Tensor, scale: Tensor, level: float) -> Tensor:
     """How far below and above a forecast its interval reaches, for each distance.
 
-    The bounds are those of split conformal prediction: with n errors, the interval of level p lies between the order
+    The bounds are those of split conformal prediction: with n errors, the interval of level p is between the order
     statistics that a further error of the same distribution stays within with a probability of p or more.
 
     Args:

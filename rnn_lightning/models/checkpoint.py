@@ -63,7 +63,9 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
     check_shapes(net, weights, label)
     net.load_state_dict(weights)
     if fresh:
-        rank_zero_info(f"{label}: the head is of another size, {sizes}; it starts fresh, all other weights are loaded")
+        rank_zero_info(
+            f"{label}: the head has a different size, {sizes}; it is reinitialised, all other weights are loaded"
+        )
     return not fresh
 
 

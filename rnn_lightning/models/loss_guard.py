@@ -24,7 +24,7 @@ class LossGuard:
         self._first_bad: Tensor | None = None
 
     def check(self, loss: Tensor, step: Callable[[], int]) -> None:
-        """Checks the loss of the optimizer step that `step` tells, counted from 0.
+        """Checks the loss of the optimizer step number `step`, counted from 0.
 
         Raises:
             NonFiniteLossError: The loss of this step, or on an accelerator of one shortly before, is not finite.

@@ -35,7 +35,7 @@ class ExactResume:
 
     def __init__(self, parts: Mapping[str, Stateful]) -> None:
         self.parts = parts
-        self._generators: dict[str, torch.Tensor] | None = None  # from a checkpoint, until training goes on
+        self._generators: dict[str, torch.Tensor] | None = None  # from a checkpoint, until training continues
 
     def seed(self, trainer: Trainer) -> None:
         """Lets the processes draw different dropout masks; they are all seeded alike."""
@@ -51,7 +51,7 @@ class ExactResume:
             self._generators = None
 
     def save(self, module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Adds the state of every process, and the place at which the run goes on."""
+        """Adds the state of every process, and the place at which the run continues."""
         checkpoint["place"] = place_of(module.trainer)
         generators = {"cpu": torch.get_rng_state()}
         if module.device.type == "cuda":

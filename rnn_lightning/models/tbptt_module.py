@@ -43,7 +43,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
     Args:
         tbptt: How to truncate; None for full backpropagation through time.
-        carry_state: Whether row i of a batch goes on where row i of the batch before ended. The state is carried
+        carry_state: Whether row i of a batch continues row i of the previous batch. The state is carried
             detached, reset where the batch's `reset` says that a sequence begins, and at the start of each epoch.
         lr_interval: When a scheduler steps: after each `"epoch"`, `"batch"`, or optimizer `"step"`. Without `tbptt`,
             Lightning's automatic optimisation has one interval, "step", for the latter two.
@@ -78,7 +78,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         Args:
             chunk: A batch, cut in time: the tensors in `time_keys` hold t <= T steps, `lengths` count from the chunk's
                 first step (0 for a row that has ended), `masks` are those of `sample_masks`, if any.
-            state: What this method returned for the chunk before; None where the sequences begin.
+            state: The state this method returned for the previous chunk; None where the sequences begin.
 
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the

@@ -1,4 +1,4 @@
-"""`AtomicCheckpointIO`: checkpoints that are whole or not there, written beside their place."""
+"""`AtomicCheckpointIO`: checkpoints that are either complete or absent, written to a temporary file and renamed."""
 
 import io
 from typing import Any

@@ -197,10 +197,10 @@ class CLI(LightningCLI):
         if subcommand != "fit" and self.checkpoint is None and arguments.get("weights") is None:
             raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
         if config.horizon and subcommand != "predict":
-            raise ArgumentError(f"--horizon={config.horizon} is of predict: leave it out of {subcommand}")
+            raise ArgumentError(f"--horizon={config.horizon} is for predict only: leave it out of {subcommand}")
         if config.prompt is not None and (subcommand != "predict" or self.checkpoint is None):
             raise ArgumentError(
-                "--prompt is of predict, and needs a checkpoint: give --ckpt_path best, last, or a file"
+                "--prompt is for predict only, and needs a checkpoint: give --ckpt_path best, last, or a file"
             )
         config.name = _name(config)
         if subcommand != "fit":
@@ -407,7 +407,7 @@ def _name(config: Any) -> str | None:
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None
     if isinstance(path, (str, Path)):
-        return Path(path).stem  # of a person's own file
+        return Path(path).stem  # a file of the user's
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem

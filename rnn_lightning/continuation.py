@@ -38,7 +38,7 @@ class Continuation:
             folder: Where the file goes; made if it is not there.
 
         Raises:
-            ArgumentError: The checkpoint is of no text, or the prompt can't be read by it.
+            ArgumentError: The checkpoint is not of a text model, or its vocabulary lacks a token of the prompt.
         """
         net = load_network(checkpoint)
         vocabulary = restore_vocabulary(read_checkpoint(checkpoint).get(KEY))

@@ -67,7 +67,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Removes what a process that was killed has left of files in the making; call it where no other writes."""
+    """Removes unfinished files that a killed process has left; call it when no other process writes there."""
     place = local_path(folder)
     for part in Path(place).glob(f"{PREFIX}*") if place is not None else ():
         with suppress(OSError):

@@ -41,7 +41,7 @@ def save_network(
     Args:
         net: The network.
         arguments: What `type(net)` was made with: plain values.
-        folder: Where the two files go; made if it is not there.
+        folder: The folder of the two files; it is created if missing.
         name: The stem of both.
         fitted: What the data module has fitted, if anything: plain values, saved in the JSON file.
 

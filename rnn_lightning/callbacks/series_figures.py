@@ -1,4 +1,4 @@
-"""`SeriesFigures`: what a sequence-to-sequence model makes of a series, after each validation."""
+"""`SeriesFigures`: a sequence-to-sequence model's predictions of a series, after each validation."""
 
 from typing import Any
 

@@ -113,7 +113,7 @@ _POOL = 50
 
 
 def _of_like_length(order: Tensor, lengths: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """The same samples, so that each `size` in a row are of like length; the batches come in a random order."""
+    """The same samples, so that each `size` in a row have similar lengths; the batches come in a random order."""
     pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(_POOL * size)]
     batches = torch.cat(pools).split(size)
     full = len(order) // size  # what is left over stays last, where a batch may be short

@@ -14,7 +14,7 @@ def error_quantiles(errors: Tensor, scale: Tensor, level: float) -> Tensor:
     statistics that a further error of the same distribution stays within with a probability of p or more.
 
     Args:
-        errors: (B, N, C), what came less what was forecast; NaN where it is not known.
+        errors: (B, N, C), the true values minus the forecasts; NaN where it is not known.
         scale: (B, C), of each origin's series: errors of several series are compared in units of it.
         level: Share of values that the intervals shall hold, in (0, 1).
 

@@ -22,7 +22,7 @@ class CarriedStates:
         A batch of fewer rows continues the first ones: the missing rows have ended.
 
         Raises:
-            ArgumentError: The batch has more rows than the one before.
+            ArgumentError: The batch has more rows than the previous one.
         """
         state, before, of = self._stages.get(stage, (None, rows, loader))
         if of != loader:

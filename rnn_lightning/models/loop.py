@@ -62,7 +62,7 @@ class Takes(Protocol):
     """What the loop asks of an update; see `Update`."""
 
     def add(self, loss: Tensor | None, targets: float, windows: float, last: bool) -> None:
-        """Goes back from the losses of a window."""
+        """Runs backward from the losses of a window."""
 
     def step(self) -> bool:
         """Steps the optimizer; false where there are no more steps to take."""

@@ -52,7 +52,7 @@ def go_on(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
     """Sets the counters of `Trainer.fit_loop` in a checkpoint so that a fit continues at a place.
 
     Args:
-        trainer: It has not taken them up yet.
+        trainer: It has not read them yet.
         loops: The checkpoint's `["loops"]["fit_loop"]`; changed in place.
         place: Where the checkpoint was saved.
     """

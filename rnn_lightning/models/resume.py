@@ -43,7 +43,7 @@ class ExactResume:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 
     def restore_generators(self, module: LightningModule) -> None:
-        """After a resume, puts the generators where the checkpoint was taken."""
+        """After a resume, restores the generators' states from the checkpoint."""
         if self._generators is not None:
             torch.set_rng_state(self._generators["cpu"].cpu())
             if module.device.type == "cuda" and "cuda" in self._generators:

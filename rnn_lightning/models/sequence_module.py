@@ -63,7 +63,8 @@ class SequenceModule(TruncatedBPTTModule):
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
         carry_state: Whether row i of a batch continues row i of the previous batch; needs contiguous data.
         weights: Trained weights to start from: the name of a network that ships with the package (`seq2vec_mnist`), or
-            a file: a checkpoint, a plain state dict, or an export's `network.json`. A head of a different size is reinitialised.
+            a file: a checkpoint, a plain state dict, or an export's `network.json`. A head of a different size is
+            reinitialised.
         optimizer: Makes the optimizer from the parameters; Adam with lr 0.001 if not given.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; none if not given.
         lr_interval: When the scheduler steps: after each "epoch", "batch" or optimizer "step".
@@ -125,7 +126,7 @@ class SequenceModule(TruncatedBPTTModule):
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
 
     def setup(self, stage: str) -> None:
-        """Takes over the data module's task, where none was given."""
+        """Takes the data module's task if none was given."""
         task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
         if task is not None and self.hparams.get("task") is None and self.objective.loss is None:
             self.hparams["task"] = task  # for checkpoints

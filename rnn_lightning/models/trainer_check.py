@@ -65,8 +65,8 @@ def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
     for loader in _flat(loaders):
         if not _says_contiguous(loader, getattr(loader, "dataset", None)):
             raise ArgumentError(
-                f"carry_state=true needs batches whose rows continue from batch to batch, this {type(loader).__name__} does "
-                "not say that its own do: if they do, set contiguous = True on its dataset; else set carry_state=false"
+                f"carry_state=true needs batches whose rows continue from batch to batch, this {type(loader).__name__} "
+                "does not say that its own do: if they do, set contiguous = True on its dataset; else set carry_state=false"
             )
 
 

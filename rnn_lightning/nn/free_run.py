@@ -33,7 +33,7 @@ def check_free_run(net: RecurrentNet) -> None:
 
 @torch.no_grad()
 def free_run(net: Seq2SeqNet, y: Tensor, state: State, steps: int) -> Tensor:
-    """Goes on from the last prediction, without true inputs.
+    """Continues from the last prediction, without true inputs.
 
     Args:
         net: In evaluation mode, with as many outputs as inputs: y at step t is its guess at x at step t + 1.

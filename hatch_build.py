@@ -16,7 +16,7 @@ class NativeRecurrence(BuildHookInterface):
     """Puts the compiled library into the wheel, or for an editable install beside its module.
 
     The wheel is then of this platform, but of no version of Python. Without a compiler it is one for every platform, and
-    the layers run on torch's kernels. A library that lies in the tree never enters a wheel: git ignores it, and so does
+    the layers run on torch's kernels. A library in the tree never enters a wheel: git ignores it, and so does
     the builder; each wheel gets one that was compiled for it.
     """
 

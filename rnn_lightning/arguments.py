@@ -66,7 +66,7 @@ class HelpOf(argparse.Action):
 
     Args:
         of: The class.
-        key: Where its arguments stand on the command line, as `model.tbptt`.
+        key: The prefix of its arguments on the command line, as `model.tbptt`.
     """
 
     def __init__(self, *, of: type, key: str, **options: Any) -> None:
@@ -86,7 +86,7 @@ class Arguments:
     """What a user typed.
 
     Attributes:
-        subcommand: The subcommand, or nothing if an option stands there.
+        subcommand: The subcommand, or nothing if there is an option in its place.
         configs: The `--config`s, in order.
         ckpt_path: The last `--ckpt_path`.
         others: All other arguments, in order.
@@ -113,7 +113,7 @@ class Arguments:
         return self if config is None else replace(self, configs=[config])
 
     def parsed_after(self, *configs: str) -> list[str]:
-        """All arguments, those of configurations first, so that what is typed holds wherever it stands.
+        """All arguments, those of configurations first, so that typed arguments take precedence wherever they are.
 
         Args:
             *configs: More configurations, which hold over the others but not over what is typed.

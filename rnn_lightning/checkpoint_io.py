@@ -1,4 +1,4 @@
-"""`AtomicCheckpointIO`: checkpoints that are whole or not there, written beside their place."""
+"""`AtomicCheckpointIO`: checkpoints that are either complete or absent, written to a temporary file and renamed."""
 
 import io
 from typing import Any
@@ -13,8 +13,8 @@ from rnn_lightning.files import local_path, write_atomically
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints beside their place, flushes them to the disk, and renames them.
 
-    Lightning's own goes through the folder for temporary files. Where that lies on another file system, the last step is
-    a copy over the last good checkpoint. What lies at a URL, such as `s3://...`, is still written by Lightning.
+    Lightning's own goes through the folder for temporary files. If that is on another file system, the last step is
+    a copy over the last good checkpoint. A checkpoint at a URL, such as `s3://...`, is still written by Lightning.
 
     `Trainer(plugins=[AtomicCheckpointIO()])`
     """
@@ -24,7 +24,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Saves a checkpoint.
 
         Raises:
-            OSError: It cannot be written; it names the file, and what lay there before is as it was.
+            OSError: It cannot be written; it names the file, and an earlier file there is unchanged.
         """
         place = local_path(path)
         if place is None or storage_options is not None:

@@ -66,7 +66,7 @@ EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
 
 
 class SaveConfig(SaveConfigCallback):
-    """Decides where a fit lies, tells the checkpoints, and writes the run's record and configuration there."""
+    """Decides where a fit is saved, passes that on to the checkpoints, and writes the run's record and configuration."""
 
     def __init__(self, parser: LightningArgumentParser, config: Any, **kwargs: Any) -> None:
         super().__init__(parser, config, **kwargs)
@@ -74,7 +74,7 @@ class SaveConfig(SaveConfigCallback):
         self._resumed = runs.resumed_folder(config.ckpt_path)
         config.ckpt_path = None  # it was where this run began; a test by this file is of this run
         if KEY in config.data.get("init_args", {}):
-            config.data.init_args.pop(KEY)  # it stands in the checkpoints
+            config.data.init_args.pop(KEY)  # the checkpoints have it
         self._text = parser.dump(config, skip_unset=False)
         size = config.model.get("init_args", {}).get("output_size")
         if size is not None:  # typed for a loss; the parser leaves out what it takes from the data
@@ -106,7 +106,7 @@ class SaveConfig(SaveConfigCallback):
 class CLI(LightningCLI):
     """LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
 
-    What is typed holds over the checkpoint, which fixes the network, and that over the recipe, which says how to train.
+    Precedence: command line, then checkpoint (which sets the architecture), then recipe (which says how to train).
     """
 
     checkpoint: str | None = None
@@ -130,22 +130,22 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True, required=False)
         parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True, required=False)
         self.add_arguments_to_parser(parser)
-        parser.add_argument("--weights_only", help=SUPPRESS)  # stands in the configuration of a fit
+        parser.add_argument("--weights_only", help=SUPPRESS)  # part of a fit's configuration
         assert isinstance(self.parser, Parser), "made by init_parser"
         self.parser.commands.add_subcommand("export", parser, help=EXPORT)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Sizes follow from the data; runs have a name and are logged to TensorBoard, which tells their story."""
+        """Takes sizes from the data, names runs, and logs them to TensorBoard."""
         for name, callback in TENSORBOARD_CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
         words = "The run's name; that of the first --config if not given, else made of the model and the data."
         parser.add_argument("--name", type=str | None, default=None, help=words)
-        words = "Of predict: steps to go on after each sequence, each prediction the next input; 0 for the data's own."
+        words = "predict only: steps to forecast beyond each sequence, feeding predictions back; 0 for the data's own."
         parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
         words = "predict only: also write the arrays, as predictions.npz."
         parser.add_argument("--arrays", type=bool, default=False, help=words)
         parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
-        words = "predict only: a text to go on with, by a network that was trained on text; no data is read."
+        words = "predict only: a text to continue, with a network trained on text; no data is read."
         parser.add_argument("--prompt", type=str | None, default=None, help=words)
         words = "With --prompt: characters, bytes or words to add, as the network was trained."
         parser.add_argument("--length", type=NonNegativeInt, default=400, help=words)
@@ -198,10 +198,10 @@ class CLI(LightningCLI):
         if subcommand != "fit" and self.checkpoint is None and arguments.get("weights") is None:
             raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
         if config.horizon and subcommand != "predict":
-            raise ArgumentError(f"--horizon={config.horizon} is of predict: leave it out of {subcommand}")
+            raise ArgumentError(f"--horizon={config.horizon} is for predict only: leave it out of {subcommand}")
         if config.prompt is not None and (subcommand != "predict" or self.checkpoint is None):
             raise ArgumentError(
-                "--prompt is of predict, and needs a checkpoint: give --ckpt_path best, last, or a file"
+                "--prompt is for predict only, and needs a checkpoint: give --ckpt_path best, last, or a file"
             )
         config.name = _name(config)
         if subcommand != "fit":
@@ -237,7 +237,7 @@ class CLI(LightningCLI):
         self.subcommand = None  # nothing is left to run
 
     def typed_size(self, size: str) -> int | None:
-        """The size of the model that was typed, or stands in a configuration."""
+        """The size of the model that was typed, or set in a configuration."""
         return self.config[self.subcommand].model.get("init_args", {}).get(size)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -408,7 +408,7 @@ def _name(config: Any) -> str | None:
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None
     if isinstance(path, (str, Path)):
-        return Path(path).stem  # of a person's own file
+        return Path(path).stem  # a file of the user's
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem

@@ -1,4 +1,4 @@
-"""`predict --prompt`: a trained network goes on with a text. The vocabulary is in the checkpoint: no data is read."""
+"""`predict --prompt`: a trained network continues a text. The vocabulary is in the checkpoint: no data is read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,10 @@ from rnn_lightning.saved import load_network, read_checkpoint
 
 @dataclass(frozen=True)
 class Continuation:
-    """How a text goes on.
+    """How to continue a text.
 
     Args:
-        prompt: The text to go on with; None for none.
+        prompt: The text to continue; None for none.
         length: Tokens to add: characters, bytes or words, as the network was trained.
         temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
         top_k: Draws among the k likeliest tokens only.
@@ -38,7 +38,7 @@ class Continuation:
             folder: Where the file goes; made if it is not there.
 
         Raises:
-            ArgumentError: The checkpoint is of no text, or the prompt can't be read by it.
+            ArgumentError: The checkpoint is not of a text model, or its vocabulary lacks a token of the prompt.
         """
         net = load_network(checkpoint)
         vocabulary = restore_vocabulary(read_checkpoint(checkpoint).get(KEY))

@@ -1,4 +1,4 @@
-"""What the package raises, and which errors are told in one line instead of by a traceback."""
+"""The package's errors, and which errors are reported in one line instead of a traceback."""
 
 import errno
 import traceback
@@ -33,11 +33,11 @@ _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by pee
 
 
 def reason(error: BaseException) -> str | None:
-    """What to print of an error in place of its traceback, or None if the traceback is needed.
+    """The line to print in place of an error's traceback, or None if the traceback is needed.
 
-    A line tells all about a full disk, a lost process and a lack of memory; about the package's own errors, also where
-    jsonargparse has made another one of them; and about what Lightning says of its settings: what its own code raises
-    with no code of anybody else on the way.
+    One line is enough for a full disk, a lost process and a lack of memory; for the package's own errors, also if
+    jsonargparse has turned them into others; and for what Lightning says about its settings, which its own code raises
+    with nobody else's code in between.
     """
     if is_of_disk(error):
         where = f" {error.filename}" if error.filename else ""

@@ -14,7 +14,7 @@ PREFIX = ".part-"
 
 
 def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], object]) -> Path:
-    """Writes a file so that nobody ever sees a part of it, whenever the process ends and whoever else writes it.
+    """Writes a file so that no part of it is ever visible, even if the process is killed or others write it, too.
 
     Args:
         path: The file; its folder is made if it is not there.
@@ -25,7 +25,7 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
         The path.
 
     Raises:
-        OSError: The file cannot be written; what lay there before is as it was.
+        OSError: The file cannot be written; an earlier file there is unchanged.
     """
     with written_beside(path) as part:
         if callable(content):
@@ -46,7 +46,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         A path in the same folder, of the same suffix, that no other process uses.
 
     Raises:
-        OSError: The file cannot be written; it names `path`, and what lay there before is as it was.
+        OSError: The file cannot be written; it names `path`, and an earlier file there is unchanged.
     """
     path = Path(path)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
@@ -67,7 +67,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Removes what a process that was killed has left of files in the making; call it where no other writes."""
+    """Removes unfinished files that a killed process has left; call it when no other process writes there."""
     place = local_path(folder)
     for part in Path(place).glob(f"{PREFIX}*") if place is not None else ():
         with suppress(OSError):
@@ -75,7 +75,7 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 def local_path(path: str | Path) -> str | None:
-    """The place of a path or URL on this machine's own file systems; None if it lies elsewhere."""
+    """The place of a path or URL on this machine's own file systems; None if it is elsewhere."""
     files, place = fsspec.core.url_to_fs(str(path))
     return str(place) if isinstance(files, LocalFileSystem) else None
 

@@ -16,7 +16,7 @@ from typing import Any
 from rnn_lightning.errors import ArgumentError
 
 KEY = "fitted"
-"""Where they stand: in a checkpoint and in `network.json`; and the name of the constructor's argument."""
+"""Their key in a checkpoint and in `network.json`, and the name of the constructor's argument."""
 
 
 def add_fitted(checkpoint: dict[str, Any], data: Any) -> None:

@@ -32,7 +32,7 @@ def seq2seq(input_size: int, output_size: int, **options: Any) -> Seq2SeqNet:
     Example:
         >>> net = torch.hub.load(REPO, "seq2seq", 1, 1, num_layers=3, hidden_size=100)
         >>> y, state = net(torch.rand(4, 20, 1))  # y (4, 20, 1)
-        >>> y, state = net(torch.rand(4, 20, 1), state)  # goes on where the first 20 steps ended
+        >>> y, state = net(torch.rand(4, 20, 1), state)  # continues after the first 20 steps
 
     Args:
         input_size: Features I of each time step.
@@ -96,7 +96,7 @@ def seq2seq_sine(pretrained: bool = True) -> Seq2SeqNet:
         >>> net = torch.hub.load(REPO, "seq2seq_sine")
         >>> t = 12.2 + 0.1 * torch.arange(20)  # spacing 0.1, within [0, 30]
         >>> y, state = net((t * t.sin() / 3 + 2 * (5 * t).sin())[None, :, None])  # y (1, 20, 1): the value 0.1 later
-        >>> y, state = net(y[:, -1:], state)  # goes on with its own prediction
+        >>> y, state = net(y[:, -1:], state)  # continues with its own prediction
 
     Args:
         pretrained: Whether it has the trained weights; else an untrained network of the same shape.
@@ -118,7 +118,7 @@ def seq2seq_sine_deep(pretrained: bool = True) -> Seq2SeqNet:
         >>> net = torch.hub.load(REPO, "seq2seq_sine_deep")
         >>> t = 12.2 + 0.1 * torch.arange(20)  # spacing 0.1, within [0, 30]
         >>> y, state = net((t * t.sin() / 3 + 2 * (5 * t).sin())[None, :, None])  # y (1, 20, 1): the value 0.1 later
-        >>> y, state = net(y[:, -1:], state)  # goes on with its own prediction
+        >>> y, state = net(y[:, -1:], state)  # continues with its own prediction
 
     Args:
         pretrained: Whether it has the trained weights; else an untrained network of the same shape.

@@ -1,4 +1,4 @@
-"""Where a run lies: asked of the Trainer, written down in the run's folder, and found again by a later command.
+"""Where a run is saved: asked of the Trainer, recorded in the run's folder, and found again by a later command.
 
 A run's folder holds `run.json` (this record), the configuration and `checkpoints/`. By default it is
 `runs/NAME/version_N`, beside the events of TensorBoard. A folder may be a path or a URL of any file system that fsspec
@@ -52,10 +52,10 @@ class Run:
 
     @classmethod
     def begin(cls, folder: str, name: str, model: str, data: str, config: str) -> "Run":
-        """Writes down a run that begins now, or goes on.
+        """Records a run that begins now, or continues.
 
         Args:
-            folder: The run's folder, from `new_folder`, or that of the run which goes on.
+            folder: The run's folder, from `new_folder`, or that of the run that continues.
             name: The run's name.
             model: The class path of the LightningModule.
             data: The class path of the DataModule.
@@ -77,7 +77,7 @@ class Run:
 
     @classmethod
     def read(cls, folder: str) -> "Run | None":
-        """The run that lies in a folder, if one does."""
+        """The run saved in a folder; None if there is none."""
         files, place = _at(folder)
         try:
             return cls(**json.loads(files.cat_file(f"{place}/{RECORD}")))
@@ -86,7 +86,7 @@ class Run:
 
 
 def resumed_folder(checkpoint: str | None) -> str | None:
-    """The folder of the run that a checkpoint belongs to, which a fit from it goes on in; None if it is of none."""
+    """The folder of the run that a checkpoint belongs to, in which a fit from it continues; None if it belongs to none."""
     folder = run_folder(checkpoint) if checkpoint is not None else None
     return folder if folder is not None and Run.read(folder) else None
 
@@ -104,7 +104,7 @@ def new_folder(trainer: Trainer, name: str) -> str:
     """The folder of a run that begins. Call it on all ranks, from `setup` on; they get the same.
 
     It is the folder of the first logger that keeps one for each run (TensorBoard, CSV), with a number behind it if a run
-    lies there already; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
+    is there already; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
 
     Raises:
         ArgumentError: The folder cannot be made.
@@ -160,7 +160,7 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
 
 
 def run_folder(checkpoint: str) -> str:
-    """The run that a checkpoint belongs to: the folder above its `checkpoints/`, else the one it lies in."""
+    """The run that a checkpoint belongs to: the folder above its `checkpoints/`, else the one it is in."""
     folder = checkpoint.replace("\\", "/").rpartition("/")[0] or "."
     above, _, last = folder.rpartition("/")
     return (above or ".") if last == "checkpoints" else folder
@@ -194,7 +194,7 @@ def check_root(root: str) -> None:
 
 
 def folder_of_predictions(checkpoint: str | None, name: str) -> str:
-    """Where predictions go: into the checkpoint's run if it lies on this machine, beside earlier ones."""
+    """Where predictions go: into the checkpoint's run if it is on this machine, beside earlier ones."""
     folder = _join(RUNS, name) if checkpoint is None or "://" in checkpoint else run_folder(checkpoint)
     candidates = (_join(folder, f"predictions_{n}") if n else folder for n in count())
     return next(folder for folder in candidates if not any(Path(folder).glob("predictions*.*")))

@@ -1,7 +1,7 @@
 """A network on disk, read and written by torch alone: in a run's checkpoint, or as JSON beside a plain state dict.
 
 `NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first of
-the file's SHA-256. The shipped weights lie so in `weights/`, and what `export` writes is the same.
+the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
 """
 
 import hashlib
@@ -36,14 +36,14 @@ def shipped() -> dict[str, Path]:
 def save_network(
     net: RecurrentNet, arguments: dict[str, Any], folder: str | Path, name: str, fitted: dict[str, Any] | None = None
 ) -> Path:
-    """Writes a network's weights and its arguments; weights of the same name that lay there before are removed.
+    """Writes a network's weights and its arguments; earlier weights of the same name are removed.
 
     Args:
         net: The network.
         arguments: What `type(net)` was made with: plain values.
-        folder: Where the two files go; made if it is not there.
+        folder: The folder of the two files; it is created if missing.
         name: The stem of both.
-        fitted: What the data module has fitted, if anything: plain values, which stand in the JSON file.
+        fitted: What the data module has fitted, if anything: plain values, saved in the JSON file.
 
     Returns:
         The path of the weights. The same weights always give the same bytes, and so the same name.

@@ -4,7 +4,7 @@
 
 An LSTM (B 32, I 1, H 128) with a linear head, k1 = k2 = 100, SGD. Each case runs in a fresh process: three batches
 through `Trainer.fit`, of which the last two count. Memory is the peak of resident memory beyond what it was with
-the input in place, after a warm-up batch of 200 steps. Full BPTT stands beside it where it fits, and the same network
+the input in place, after a warm-up batch of 200 steps. Full BPTT is measured beside it where it fits, and the same network
 in a plain loop over chunks, which is what a careful user would write by hand.
 
     python scripts/benchmark_tbptt.py --overhead --against ../other_checkout

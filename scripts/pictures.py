@@ -15,7 +15,8 @@ from plan import ROOT, load
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning.cli import main
-from rnn_lightning.data import SequenceMNIST, SyntheticSine, time_series
+from rnn_lightning.data import SequenceMNIST, SyntheticSine
+from rnn_lightning.data.sine import time_series
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.figures import series_figure, window_figure
 from rnn_lightning.files import write_atomically
@@ -45,7 +46,7 @@ def reproduction(options: argparse.Namespace) -> None:
     series(argparse.Namespace(out=options.out / "reproduction_series.png", **SERIES))
     digit(options.data_dir, options.out / "reproduction_digit.png")
     t = 12.2 + 0.1 * torch.arange(21, dtype=torch.float64)
-    for name, system in (("window", "sine_seq2seq"), ("dropout", "sine_deep_dropout_document")):
+    for name, system in (("window", "sine_seq2seq"), ("dropout", "sine_deep_dropout_tutorial")):
         columns = load()["runs"][f"{system}/0"]["predictions"]
         figure = window_figure(t[:-1], columns["x_0"], t[1:], columns["y"], columns["prediction"], title=system)
         save(figure, options.out / f"reproduction_{name}.png")

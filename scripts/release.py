@@ -32,7 +32,7 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
 
 
 def split_changelog(text: str) -> tuple[str, str, str]:
-    """What stands before the unreleased changes, these, and what stands after them."""
+    """The text before the unreleased changes, the changes, and the text after them."""
     match = re.search(r"^## \[Unreleased\]\n(.*?)(?=^## \[|\Z)", text, re.M | re.S)
     if match is None or not match[1].strip():
         sys.exit("error: CHANGELOG.md has nothing under ## [Unreleased]: there is nothing to release")

@@ -146,7 +146,7 @@ def expected(run: Run, state: dict[str, Any]) -> float:
 
 
 def carry_out(runs: list[Run], state: dict[str, Any], workers: int, data_dir: str, results: Path) -> None:
-    """Fits, `workers` at a time, keeps each result as it comes, and tells how long the rest takes."""
+    """Fits, `workers` at a time, keeps each result as it comes, and says how long the rest will take."""
     start, done, left = time.perf_counter(), 0.0, list(runs)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=prepare_process)
     try:

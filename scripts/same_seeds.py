@@ -3,7 +3,7 @@
     python scripts/same_seeds.py --against ../other_checkout
 
 Each checkout trains every case in a fresh process, on torch's recurrences (they are the same in all versions) and one
-thread; the table has the largest difference between the weights, 0 where they are equal to the bit.
+thread; the table has the largest difference between the weights, 0 where they are equal, bit for bit.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Fills the tables of README, docs, recipes and model cards from the results.
 
     python scripts/tables.py            # writes them
-    python scripts/tables.py --check    # only tells which are not up to date
+    python scripts/tables.py --check    # only says which are not up to date
 
-In Markdown a table stands between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
+In Markdown a table is between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
 figures come from `docs/reproduction.json` and from the JSON files beside the weights.
 """
 
@@ -17,12 +17,15 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import yaml
 from plan import PLAN, RESULTS, ROOT, Result, combinations, load, plan, result_of
 
 from rnn_lightning.files import write_atomically
 from rnn_lightning.recipes import recipes
 from rnn_lightning.saved import shipped
 
+PAGES = ("README.md", "docs/reproduction.md", "docs/how_to/trained_networks.md", "docs/reference/recipes.md")
+"""Pages whose tables are filled in here."""
 METRICS = {"acc": "accuracy", "mse": "MSE"}
 
 
@@ -128,7 +131,7 @@ def description(path: Path) -> dict[str, Any]:
 
 
 def weights_table(paths: Iterable[Path]) -> str:
-    """README's table of the trained networks."""
+    """The table of the trained networks."""
     rows = []
     for path in paths:
         found = description(path)
@@ -164,6 +167,28 @@ def card_tables(path: Path) -> dict[str, Callable[[], str]]:
     }
 
 
+# Recipes.
+
+
+def settings_table() -> str:
+    """What every recipe trains, on what."""
+    rows = []
+    for name, path in sorted(recipes().items()):
+        recipe = yaml.safe_load(path.read_text())
+        model, data = (recipe[key] for key in ("model", "data"))
+        options = model["init_args"]
+        words = [options.get("cell", "rnn"), f"{options.get('num_layers', 1)}x{options.get('hidden_size', 128)}"]
+        words += [
+            f"{key} {options[key]}" for key in ("input_dropout", "output_dropout", "state_dropout") if key in options
+        ]
+        tbptt = options.get("tbptt")
+        words += [f"k1 {tbptt['k1']}, k2 {tbptt.get('k2') or tbptt['k1']}"] if tbptt else []
+        words += ["carried state"] if options.get("carry_state") else []
+        classes = (f"`{part['class_path']}`" for part in (model, data))
+        rows.append((f"`{name}`", *classes, ", ".join(words), recipe["trainer"]["max_epochs"]))
+    return markdown(("recipe", "model", "data", "network", "epochs"), rows)
+
+
 # Files.
 
 
@@ -177,16 +202,17 @@ def fill(text: str, tables: dict[str, Callable[[], str]]) -> str:
 
 
 def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:
-    """Every file that has tables, and what should stand in it."""
+    """Every file that has tables, and the text it should have."""
     figures = Figures(load(results))
     rows = [(f"`{name}`", words, figures.promise(name)) for name, (words, _) in PLAN["recipes"].items()]
     tables: dict[str, Callable[[], str]] = {
         "recipes": lambda: markdown(("recipe", "what it shows", "measured"), rows),
+        "settings": settings_table,
         "weights": lambda: weights_table(shipped().values()),
         "facts": figures.facts,
         **{k: lambda t=t: markdown(t["head"], figures.rows(t["rows"])) for k, t in PLAN["tables"].items()},  # type: ignore[misc]
     }
-    for name in ("README.md", "docs/reproduction.md"):
+    for name in PAGES:
         yield root / name, fill((root / name).read_text(), tables)
     for path in shipped().values():
         card = path.with_suffix(".md")

@@ -39,7 +39,7 @@ TOLERANCES = {"acc": 0.0003, "mse": 0.0001}
 
 
 class Training(CLI):
-    """A fit that tells where its best checkpoint is, and tests nothing."""
+    """A fit that reports its best checkpoint, and tests nothing."""
 
     best: tuple[float, str] = (float("inf"), "")
 

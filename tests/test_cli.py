@@ -101,7 +101,7 @@ def test_predict_goes_on_beyond_the_window(fitted, fail, fake_mnist_dir):
     assert [row["y"] == "" for row in rows] == [False] * 20 + [True] * 15
     assert [float(row["x_0"]) for row in rows[20:]] == pytest.approx([float(r["prediction"]) for r in rows[19:-1]])
     assert "horizon" in fail(*predict, "--horizon=-1")
-    assert "is of predict" in fail("fit", "--config=sine_seq2seq", "--horizon=5", *SINE, *QUIET)
+    assert "is for predict only" in fail("fit", "--config=sine_seq2seq", "--horizon=5", *SINE, *QUIET)
     main(["fit", "--config=mnist_rnn", *small_mnist(fake_mnist_dir), "--trainer.max_epochs=1", *QUIET])
     before = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("*")}
     mnist = ["predict", "--config=mnist_rnn", "--ckpt_path=best", *small_mnist(fake_mnist_dir), *QUIET]

@@ -47,7 +47,7 @@ def test_a_book_is_one_line_and_goes_on_without_its_file(book, fail):
     assert "prompt is empty" in fail(*predict, "--prompt=")
     assert "there is no such file" in fail(*predict)
     assert "needs trained weights" in fail("predict", "--config=chars", "--prompt=a")
-    assert "is of predict" in fail("test", *predict[1:], "--prompt=a")
+    assert "is for predict only" in fail("test", *predict[1:], "--prompt=a")
     assert "temperature" in fail(*predict, "--prompt=a", "--temperature=-1")
     assert "top_k" in fail(*predict, "--prompt=a", "--top_k=0")
     main(["fit", "--config=sine_stream", "--data.steps_per_epoch=2", "--trainer.max_epochs=1", *QUIET])

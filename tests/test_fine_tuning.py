@@ -39,7 +39,7 @@ def test_a_head_of_another_size(make_mnist, fail, capsys, caplog):
     data = [f"--data.data_dir={folder}", "--data.verify=false", "--data.val_size=100", "--trainer.accelerator=cpu"]
     recipe = ["--config=mnist_rnn", "--model.weights=seq2vec_mnist", *data, *QUIET]
     main(["fit", *recipe, "--trainer.max_epochs=1", "--model.optimizer.lr=1e-9"])
-    assert "(10, 150) there, (4, 150) in the model; it starts fresh" in caplog.text
+    assert "(10, 150) there, (4, 150) in the model; it is reinitialised" in caplog.text
     tuned, trained = load_network(LAST.format("mnist_rnn")), hub.seq2vec_mnist()
     assert tuned.head.out_features == 4
     torch.testing.assert_close(tuned.layers.state_dict(), trained.layers.state_dict(), rtol=0, atol=1e-6)

@@ -52,5 +52,5 @@ def test_a_recipe_keeps_its_promise(run, request):
     assert found["test/loss"] < 1.3 * measured["test/loss"]  # another machine rounds otherwise
     if run.mnist:
         assert found["test/acc"] > measured["test/acc"] - 0.005
-    if run.name == "sine_deep_dropout_document":
+    if run.name == "sine_deep_dropout_tutorial":
         assert found["test/loss"] > 1, "it does not learn"

@@ -38,7 +38,7 @@ class BesideBaseline(Callback):
 
 
 def comparison(network: Mapping[str, float], baseline: Mapping[str, float], name: str) -> str:
-    """A Markdown table of the metrics that both have, and a plain sentence where the network is no better.
+    """A Markdown table of the metrics that both have, and a plain sentence if the network is no better.
 
     Args:
         network: The network's metrics.

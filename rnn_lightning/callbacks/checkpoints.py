@@ -16,7 +16,7 @@ from rnn_lightning.runs import BEST, LAST
 
 
 def last_of(trainer: Trainer) -> str:
-    """Where a run's `last.ckpt` lies: beside its other checkpoints."""
+    """The path of a run's `last.ckpt`: beside its other checkpoints."""
     kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
     kept.sort(key=lambda callback: not isinstance(callback, BestAndLast))
     return f"{kept[0].dirpath if kept else Path(trainer.default_root_dir, 'checkpoints')}/{LAST}.ckpt"
@@ -63,7 +63,7 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up the best so far, with its file where the run lies now: it may have been moved, or named otherwise."""
+        """Takes up the best so far, with its file in the run's present folder: the run may have been moved or renamed."""
         here = {**state_dict, "dirpath": self.dirpath}
         if self.dirpath is not None and state_dict.get("dirpath"):
             for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
@@ -97,7 +97,7 @@ class PeriodicCheckpoint(Callback):
     Args:
         every_n_steps: Optimizer steps between two checkpoints; None for no such rule.
         every_n_seconds: Seconds between two checkpoints; None for no such rule.
-        dirpath: Where `last.ckpt` goes, a path or a URL; the run's other checkpoints lie there if it is not given.
+        dirpath: Where `last.ckpt` goes, a path or a URL; by default the folder of the run's other checkpoints.
 
     Raises:
         ArgumentError: Neither rule is given, or one is not above 0.
@@ -126,7 +126,7 @@ class PeriodicCheckpoint(Callback):
         if within_step(trainer, pl_module) or not self._is_time(trainer):
             return
         self._step, self._time = trainer.global_step, time.monotonic()
-        # After an epoch's last batch a run can go on with a validation, but not with the rest of the epoch's end.
+        # After an epoch's last batch a run can continue with a validation, but not with the rest of the epoch's end.
         self._waits = trainer.is_last_batch and place_of(trainer) == "batch"
         if not self._waits:
             self._save(trainer)
@@ -147,7 +147,7 @@ class PeriodicCheckpoint(Callback):
         save(trainer, path)
 
     def _is_time(self, trainer: Trainer) -> bool:
-        # A multiple of n lies between the last checkpoint and now.
+        # There is a multiple of n between the last checkpoint and now.
         n = self.every_n_steps
         if n is not None and trainer.global_step // n > self._step // n:
             return True

@@ -18,7 +18,7 @@ from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
 from rnn_lightning.files import write_atomically
 from rnn_lightning.forecasts import Table
 from rnn_lightning.models import Seq2Seq
-from rnn_lightning.nn import without_dropout
+from rnn_lightning.nn.dropout import without_dropout
 
 if TYPE_CHECKING:
     import pandas as pd

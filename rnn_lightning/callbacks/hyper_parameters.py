@@ -14,7 +14,7 @@ from rnn_lightning.models import SequenceModule
 class HyperParameters(TensorBoardCallback):
     """Fills TensorBoard's HParams tab: the settings of the run beside its metrics of validation and test.
 
-    The tab takes a metric's last value, so a run that still goes on is in it, too; the test's metrics come when there is
+    The tab takes a metric's last value, so an unfinished run is in it, too; the test's metrics come when there is
     a test. (Lightning's own way would log the final values once more at step 0 of the same charts.)
 
     Args:

@@ -29,7 +29,7 @@ def copy_to_nodes(trainer: Trainer, path: str) -> None:
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
-    """What tells one version of a file from another, wherever it is looked at."""
+    """Distinguishes one version of a file from another, on any machine."""
     try:
         status = Path(path).stat()
     except OSError:

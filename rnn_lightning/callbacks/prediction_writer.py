@@ -33,7 +33,7 @@ class PredictionWriter(BasePredictionWriter):
     share the folder write one table and one picture.
 
     Args:
-        folder: Where the files go; made if it is not there.
+        folder: The folder of the files; it is created if missing.
         arrays: Whether to write `predictions.npz` (`PredictionArrays`), too; one file for each process.
     """
 

@@ -1,4 +1,4 @@
-"""`SeriesFigures`: what a sequence-to-sequence model makes of a series, after each validation."""
+"""`SeriesFigures`: a sequence-to-sequence model's predictions of a series, after each validation."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ from rnn_lightning.batch import Batch, first_rows
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.models import Seq2Seq
-from rnn_lightning.nn import Seq2SeqNet, free_run, without_dropout
+from rnn_lightning.nn import Seq2SeqNet, free_run
+from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.predictions import ShownSequence
 
 _AHEAD = 60  # steps of the forecast beyond the data's example

@@ -1,4 +1,4 @@
-"""`StopOnSignal`: a run that is told to end saves its last state, and goes on from there when it is started again."""
+"""`StopOnSignal`: a run that is told to end saves its state first, and continues from there when it is resumed."""
 
 import os
 import signal

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoardCallback(Callback):
-    """Is active in a fit that logs to TensorBoard, and silent in any other.
+    """Active only in a fit that logs to TensorBoard.
 
     Args:
         enabled: Whether to do anything at all.

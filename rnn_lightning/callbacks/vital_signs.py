@@ -1,4 +1,4 @@
-"""`VitalSigns`: how the training proceeds, as numbers: gradient norm, learning rate, speed and memory."""
+"""`VitalSigns`: training progress in numbers: gradient norm, learning rate, speed and memory."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ class VitalSigns(TensorBoardCallback):
     - `memory/peak_MiB`: the most that was in use so far: on CUDA by tensors, else by the process.
 
     Lightning's own monitors do not serve: `LearningRateMonitor` raises without a logger, and `ThroughputMonitor` waits for
-    the GPU at every batch and takes all batches for equally large.
+    the GPU at every batch and assumes that all batches are equally large.
 
     Args:
         enabled: Whether to log them.
@@ -50,7 +50,7 @@ class VitalSigns(TensorBoardCallback):
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Takes the gradient's norm if this batch is logged; of several steps in a batch the last one's is kept."""
+        """Takes the gradient's norm if this batch is logged; if a batch has several steps, that of the last one."""
         this = int(pl_module.automatic_optimization)  # then this step is not counted yet
         if self._every and (steps_taken(trainer) + this) % self._every == 0:
             self._norm = torch.nn.utils.get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])

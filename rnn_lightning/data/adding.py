@@ -29,7 +29,7 @@ class AddingProblem(GeneratedSequences):
     The task is Hochreiter & Schmidhuber's (Neural Computation 9(8), 1997, experiment 4) in the form of Le, Jaitly & Hinton
     (2015, arXiv:1504.00941) and Arjovsky, Shah & Bengio (2016, arXiv:1511.06464): each step has a number uniform in
     [0, 1) and a mark, 1 at one step of the first half and at one of the second, else 0. So the first marked number comes
-    more than T/2 - 1 steps before the answer. A model that always answers 1 has the variance of the sum as error, 1/6.
+    more than T/2 - 1 steps before the answer. A model that always answers 1 has an error of 1/6, the variance of the sum.
 
     A batch has `x` (B, T, 2), numbers and marks, and `y` (B, 1), both float32: for `Seq2Vec` with `task: regression`.
 

@@ -1,6 +1,6 @@
 """Random numbers as a pure function of a counter: no generator, no state, the same on every machine.
 
-Number i of a stream is a hash of (key, i). Whoever knows i has the number, whatever was drawn before it, in whichever
+Number i of a stream is a hash of (key, i). So number i can be computed directly, whatever was drawn before it, in whichever
 process, in batches of whatever size. Resuming in the middle, several workers and several devices then need no care.
 
 The hash is splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants

@@ -33,7 +33,7 @@ class SequenceDataModule(LightningDataModule):
     Args:
         batch_size: Sequences in a training batch, of each process.
         eval_batch_size: Sequences in a batch of the other stages; None for `batch_size`.
-        num_workers: Processes that load data; 0 loads in the training process, mostly the fastest here.
+        num_workers: Processes that load data; 0 loads in the training process, which is usually the fastest here.
         seed: Seed for the training order or numbers; defaults to the run's seed (`seed_everything`), else 0.
 
     Attributes:
@@ -58,7 +58,7 @@ class SequenceDataModule(LightningDataModule):
         self, batch_size: int = 50, eval_batch_size: int | None = None, num_workers: int = 0, seed: int | None = None
     ) -> None:
         super().__init__()
-        # From here, as a subclass may pass them on unseen by its own save_hyperparameters().
+        # Saved here: a subclass may pass them on without naming them for its own save_hyperparameters().
         self.hparams.update(batch_size=batch_size, eval_batch_size=eval_batch_size, num_workers=num_workers, seed=seed)
         check_int("batch_size", batch_size, at_least=1)
         check_int("num_workers", num_workers, at_least=0)
@@ -127,7 +127,7 @@ class SequenceDataModule(LightningDataModule):
         return {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Fills `datasets`. To be given by a subclass."""
+        """Fills `datasets`. A subclass must define it."""
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training batches; the last one may be short. Without a Trainer, each pass is a new epoch."""
@@ -165,7 +165,7 @@ class SequenceDataModule(LightningDataModule):
         return None
 
     def images(self, x: Tensor) -> Tensor | None:
-        """The sequences `x` (N, T, input_size) as images (N, rows, columns), if they are such; None, the default."""
+        """The sequences `x` (N, T, input_size) as images (N, rows, columns) if they are images; else None, the default."""
         return None
 
     def _dataset(self, split: str) -> Dataset[Batch]:

@@ -46,7 +46,7 @@ def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
     shape = np.frombuffer(data[4:start], dtype=">u4").tolist()
     if len(data) != start + math.prod(shape):
         raise ArgumentError(
-            f"{path} is truncated or corrupted ({len(data)} bytes unpacked, its header tells {start + math.prod(shape)}): "
+            f"{path} is truncated or corrupted ({len(data)} bytes unpacked, its header says {start + math.prod(shape)}): "
             f"{_REMEDY}"
         )
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:

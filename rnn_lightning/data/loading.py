@@ -113,7 +113,7 @@ _POOL = 50
 
 
 def _of_like_length(order: Tensor, lengths: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """The same samples, so that each `size` in a row are of like length; the batches come in a random order."""
+    """The same samples, so that each `size` in a row have similar lengths; the batches come in a random order."""
     pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(_POOL * size)]
     batches = torch.cat(pools).split(size)
     full = len(order) // size  # what is left over stays last, where a batch may be short
@@ -161,7 +161,7 @@ class ResumableLoader(DataLoader[Batch]):
 
     _epoch = 0  # of the pass that runs
     _batches = 0  # handed out in the pass that runs
-    _resume: tuple[int, int] | None = None  # (epoch, batches) from which to go on
+    _resume: tuple[int, int] | None = None  # (epoch, batches) from which to continue
 
     # A generator: nothing is drawn and no worker starts before the first next(). Lightning calls iter() before it
     # sets the sampler's epoch.
@@ -187,7 +187,7 @@ class ResumableLoader(DataLoader[Batch]):
         return {"epoch": epoch, "batches": batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Makes the next pass go on where `state_dict` was taken."""
+        """Makes the next pass continue where `state_dict` was taken."""
         epoch, batches = state_dict["epoch"], state_dict["batches"]
         self._resume = (epoch, batches) if batches < len(self) else (epoch + 1, 0)
         if isinstance(self.sampler, EpochSampler):

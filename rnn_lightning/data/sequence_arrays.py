@@ -41,7 +41,7 @@ class SequenceArrays(SequenceDataModule):
     Attributes:
         classes: The labels, in the order of their class indices; None for values.
         task: "classification" or "regression".
-        baseline: What the naive answer reaches, by the names of the logged metrics.
+        baseline: The metrics of the naive answer, by their logged names.
         baseline_name: What it answers: the majority class of the training part, or its mean.
 
     Raises:

@@ -52,7 +52,7 @@ class SineStream(SineData):
     Validation and test read the same series once, at points shifted by a half and a quarter of `resolution`. `predict`
     is one window.
 
-    A batch has `x` and `y`, both (B, n_steps, 1) float32, and `reset` (B,) bool, true where a row begins anew.
+    A batch has `x` and `y`, both (B, n_steps, 1) float32, and `reset` (B,) bool, true where a row restarts.
 
     Args:
         steps_per_epoch: Training batches in an epoch, for each process.

@@ -73,7 +73,7 @@ class StreamBatches(BatchDataset):
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """Memory maps go to other processes by the name of their file, not by what is in it."""
+        """Memory maps are passed to other processes by file name, not by content."""
         return {name: _by_name(value) for name, value in self.__dict__.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

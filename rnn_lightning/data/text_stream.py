@@ -22,19 +22,19 @@ _PROMPT = 100  # characters of validation text that samples continue
 class TextStream(SequenceDataModule):
     """A text read in order, for a `Seq2Seq` with an embedding and `carry_state`; the target is the next token.
 
-    `batch_size` rows divide the training part among them and read it `n_steps` at a time; an epoch is once through it.
+    `batch_size` parallel rows share the training part and read it `n_steps` at a time; an epoch reads it once.
     So do `eval_batch_size` rows with the validation and the test part; a row begins with a state of zeros, so fewer rows
     give slightly lower losses. Every token is a target once: of parts that are cut from one text also the first, which
     is predicted from the last token of the part before.
 
     A batch has `x` and `y`, both (B, n_steps) int64; the last one of an epoch has other steps, and `lengths` where rows
-    differ. There is no set to predict: `predict --prompt` goes on with a text of yours, as does
+    differ. There is no set to predict: `predict --prompt` continues a text of yours, as does
     `rnn_lightning.nn.generate`.
 
     Args:
         path: A file of UTF-8, or a folder of such files; None for the text that comes with Python as
             `pydoc_data.topics`.
-        level: What a token is: characters, bytes (of UTF-8), or words (what stands between white space, and `<eos>` at
+        level: What a token is: characters, bytes (of UTF-8), or words (what is between white space, and `<eos>` at
             the end of each line).
         n_steps: Tokens of each row in a batch.
         val: The validation part: a share of the text, or a file or folder.
@@ -98,7 +98,7 @@ class TextStream(SequenceDataModule):
         min_count: int,
         fitted: dict[str, Any] | None,
     ) -> tuple[Vocabulary, dict[str, np.ndarray]]:
-        """The vocabulary and the parts' tokens, with the one before where there is one; sets what is told of them."""
+        """The vocabulary and the parts' tokens, with the one before where there is one; and sets their statistics."""
         text = python_topics() if path is None else read_text(path)
         others = {part: read_text(value, part) for part, value in held_out.items() if isinstance(value, str)}
         digest = hashlib.sha256()

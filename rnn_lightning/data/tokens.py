@@ -147,7 +147,7 @@ class ByteVocabulary(Vocabulary):
 
 
 class WordVocabulary(Vocabulary):
-    """What stands between white space, and `<eos>` at the end of each line, as in the PTB and WikiText files.
+    """What is between white space, and `<eos>` at the end of each line, as in the PTB and WikiText files.
 
     Args:
         words: All of them, each once, without `<unk>`, which is token 0 and also any other word.

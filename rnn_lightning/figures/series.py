@@ -105,7 +105,7 @@ def _inputs(axes: Axes, t: Any, values: Any, label: str = "inputs", points: int 
 
 
 def _targets(axes: Axes, t: Any, values: Any) -> None:
-    # White inside: most targets lie on the input of the next step, and both are to be seen.
+    # White inside: most targets coincide with the next input, and both should be visible.
     style: dict[str, Any] = {
         "markerfacecolor": "white",
         "markersize": marker_size(len(t), largest=9.0),

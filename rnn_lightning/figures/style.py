@@ -1,4 +1,4 @@
-"""How every figure looks: one colour for one thing everywhere, sizes that TensorBoard's cards can show.
+"""The style of all figures: consistent colours, and sizes that suit TensorBoard's cards.
 
 Figures are made by matplotlib's object interface alone, so that no backend is chosen for the caller, and nothing is kept
 alive by pyplot.

@@ -1,4 +1,4 @@
-"""`calendar_features`: where a date stands in the day, the week and the year, as points on circles."""
+"""`calendar_features`: the place of a date in the day, the week and the year, as points on circles."""
 
 import math
 from collections.abc import Sequence

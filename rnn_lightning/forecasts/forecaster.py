@@ -101,7 +101,7 @@ class Forecaster(nn.Module):
         Args:
             y: (B, T, C) raw values, NaN where one is missing. Without a state the first L steps are only looked back to.
             known: (B, T, K), of the steps one after those of `y`; needed if K > 0.
-            state: From an earlier call, to go on with.
+            state: The final state of an earlier call.
             shift: (C,) or (B, C). If not given, that of the fit if there was one series; else, like `scale`, that of the
                 history `y`.
             scale: As `shift`.

@@ -10,11 +10,11 @@ from torch import Tensor
 def error_quantiles(errors: Tensor, scale: Tensor, level: float) -> Tensor:
     """How far below and above a forecast its interval reaches, for each distance.
 
-    The bounds are those of split conformal prediction: with n errors, the interval of level p lies between the order
+    The bounds are those of split conformal prediction: with n errors, the interval of level p is between the order
     statistics that a further error of the same distribution stays within with a probability of p or more.
 
     Args:
-        errors: (B, N, C), what came less what was forecast; NaN where it is not known.
+        errors: (B, N, C), the true values minus the forecasts; NaN where it is not known.
         scale: (B, C), of each origin's series: errors of several series are compared in units of it.
         level: Share of values that the intervals shall hold, in (0, 1).
 

@@ -138,7 +138,7 @@ class Table:
         return [*lost, f"{HELPS}."] if lost else []
 
     def plain(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them; what is not known is None."""
+        """Plain values, for JSON; unknown ones are None."""
         return _without_nan(asdict(self))
 
     def _of(self, target: str) -> list[Score]:

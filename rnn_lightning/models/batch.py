@@ -69,7 +69,7 @@ def _check_options(batch: Batch, rows: int, steps: int) -> None:
             raise ArgumentError(f"lengths is {describe(lengths)}: give one integer a row, shape ({rows},)")
         low, high = map(int, lengths.aminmax())
         if not 1 <= low <= high <= steps:
-            raise ArgumentError(f"lengths lie in [{low}, {high}]: a sequence has 1 to T={steps} steps")
+            raise ArgumentError(f"lengths are in [{low}, {high}]: a sequence has 1 to T={steps} steps")
     if mask is not None and (mask.shape[:2] != (rows, steps) or mask.dim() > 3 or mask.dtype != torch.bool):
         raise ArgumentError(
             f"mask is {describe(mask)}: give bool of shape ({rows}, {steps}), or with one for each value of a target"

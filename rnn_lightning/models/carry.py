@@ -1,4 +1,4 @@
-"""`CarriedStates`: row i of a batch goes on where row i of the batch before ended."""
+"""`CarriedStates`: row i of a batch continues row i of the previous batch."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.plain import listed, plain, rebuilt
-from rnn_lightning.nn import detach_state, map_state
-from rnn_lightning.nn.state import first_rows
+from rnn_lightning.nn import detach_state
+from rnn_lightning.nn.state import first_rows, map_state
 
 
 class CarriedStates:
@@ -17,12 +17,12 @@ class CarriedStates:
         self._stages: dict[str, tuple[Any, int, int]] = {}  # state, rows, data loader
 
     def take(self, stage: str, rows: int, device: Any = None, loader: int = 0) -> Any:
-        """The state that a batch of that many rows goes on with; None at the beginning of a data loader.
+        """The initial state of a batch of that many rows; None at the beginning of a data loader.
 
-        A batch of fewer rows goes on with the first ones: the missing rows have ended.
+        A batch of fewer rows continues the first ones: the missing rows have ended.
 
         Raises:
-            ArgumentError: The batch has more rows than the one before.
+            ArgumentError: The batch has more rows than the previous one.
         """
         state, before, of = self._stages.get(stage, (None, rows, loader))
         if of != loader:
@@ -34,10 +34,10 @@ class CarriedStates:
             )
         if rows < before:
             state = first_rows(state, rows)
-        return map_state(lambda s: s.to(device), state)  # a state from a checkpoint may lie elsewhere
+        return map_state(lambda s: s.to(device), state)  # a state from a checkpoint may be on another device
 
     def put(self, stage: str, rows: int, state: Any, loader: int = 0) -> None:
-        """Keeps what the next batch of this stage goes on with."""
+        """Keeps the state for the next batch of this stage."""
         self._stages[stage] = (detach_state(state), rows, loader)
 
     def clear(self, stage: str) -> None:

@@ -44,13 +44,13 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
         net: The network.
         source: The name of a trained network that ships with the package, or a file: a checkpoint, a plain state dict,
             or the JSON beside one. A file of a trained network's name wins.
-        arguments: What the network was made with, to say what differs.
+        arguments: The network's arguments, to report what differs.
 
     Returns:
         Whether the head got its weights, too.
 
     Raises:
-        ArgumentError: There is no such name or file, or it is not readable, or of another network.
+        ArgumentError: There is no such name or file, it is not readable, or it belongs to another network.
     """
     label = f"weights={source!r}"
     weights, saved = _read_weights(source)
@@ -63,7 +63,7 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
     check_shapes(net, weights, label)
     net.load_state_dict(weights)
     if fresh:
-        rank_zero_info(f"{label}: the head is of another size, {sizes}; it starts fresh, all other weights are loaded")
+        rank_zero_info(f"{label}: the head has a different size, {sizes}; it is reinitialised, the rest is loaded")
     return not fresh
 
 

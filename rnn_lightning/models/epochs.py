@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def begin(module: "TruncatedBPTTModule", stage: str) -> None:
-    """The sequences of an epoch begin anew with its first batch, and its metrics do after an interrupted one."""
+    """An epoch's sequences restart with its first batch; its metrics also restart after an interrupted epoch."""
     module.carried.clear(stage)
     if stage != "train":
         module.means.clear(stage)

@@ -12,8 +12,9 @@ from rnn_lightning.batch import Batch
 from rnn_lightning.models.batch import cut
 from rnn_lightning.models.plan import Span
 from rnn_lightning.models.sequence_module import SequenceModule
-from rnn_lightning.nn import Unrolled, unrolled, without_dropout
+from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.nn.lengths import length_mask
+from rnn_lightning.nn.unrolled import Unrolled, unrolled
 
 
 class GradientNorms(NamedTuple):

@@ -62,7 +62,7 @@ class Takes(Protocol):
     """What the loop asks of an update; see `Update`."""
 
     def add(self, loss: Tensor | None, targets: float, windows: float, last: bool) -> None:
-        """Goes back from the losses of a window."""
+        """Runs backward from the losses of a window."""
 
     def step(self) -> bool:
         """Steps the optimizer; false where there are no more steps to take."""
@@ -88,7 +88,7 @@ def run(
         see: What else is to be done with each chunk and what it gave; it may keep no graph.
         update: Backward passes and optimizer steps, if any; without, the returned sum of the losses has a graph.
     """
-    total, memory = Result(None, 0, None), {0: state}  # detached states, by the step that they stand before
+    total, memory = Result(None, 0, None), {0: state}  # detached states, by the step that they precede
     steps = sum(window.steps for window in plan)
     for window in plan:
         memory = {at: kept for at, kept in memory.items() if at >= window.begin}

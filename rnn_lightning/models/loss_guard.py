@@ -10,13 +10,13 @@ from rnn_lightning.errors import NonFiniteLossError
 
 
 class LossGuard:
-    """Looks at every loss before its backward pass, and says at which step it was not finite.
+    """Checks every loss before its backward pass, and reports the step at which one was not finite.
 
     On a CPU it raises at once, before the loss can reach the weights. On an accelerator, where looking would wait for
     the device at every step, it keeps the first bad step there and looks every `interval` steps.
 
     Args:
-        interval: Steps between two looks on an accelerator.
+        interval: Steps between two checks on an accelerator.
     """
 
     def __init__(self, interval: int = 50) -> None:
@@ -24,7 +24,7 @@ class LossGuard:
         self._first_bad: Tensor | None = None
 
     def check(self, loss: Tensor, step: Callable[[], int]) -> None:
-        """Checks the loss of the optimizer step that `step` tells, counted from 0.
+        """Checks the loss of the optimizer step number `step`, counted from 0.
 
         Raises:
             NonFiniteLossError: The loss of this step, or on an accelerator of one shortly before, is not finite.

@@ -43,10 +43,10 @@ _SMALLEST_VARIANCE = 1e-6
 class TargetLoss:
     """Sums a loss over the targets that count, and says how much they weigh together.
 
-    A loss with an argument or attribute `reduction` is called with "none", so that it gives one value a target. Any other
-    gets the targets that count and returns their mean, or one value each. The mean over all targets, chunks and devices
-    is then that of the loss at once over all of them; so with the class weights of `CrossEntropyLoss`, by whose sum
-    torch's own mean divides, too.
+    A loss with an argument or attribute `reduction` is called with "none", so that it returns one value per target. Any
+    other gets the targets that count and returns their mean, or one value each. The mean over all targets, chunks and
+    devices is then that of the loss at once over all of them; so with the class weights of `CrossEntropyLoss`, by whose
+    sum torch's own mean divides, too.
 
     `GaussianNLLLoss` reads 2 D outputs: D means, then D numbers whose softplus is the variance.
 
@@ -57,7 +57,7 @@ class TargetLoss:
 
     Attributes:
         call: What is called.
-        task: The task that the loss is for, or None if it may be any.
+        task: The task that the loss is for, or None for any task.
 
     Raises:
         ArgumentError: There is no such loss, or it does not go with outputs and targets.

@@ -6,7 +6,7 @@ from rnn_lightning.nn import DropoutMasks
 
 
 class MaskTape:
-    """The masks of one batch, drawn as time goes on; the same step always gets the same mask.
+    """The masks of one batch, drawn step by step; the same step always gets the same mask.
 
     Args:
         draw: Draws the masks of that many steps; gives None where there is no dropout.
@@ -19,7 +19,7 @@ class MaskTape:
         self._first, self._end = 0, 0  # the stretch of time that fresh masks cover
 
     def get(self, start: int, stop: int) -> DropoutMasks | None:
-        """The masks of the steps `start` to `stop` (exclusive); `start` lies at most at the end of what was drawn."""
+        """The masks of the steps `start` to `stop` (exclusive); `start` is at most the end of what was drawn."""
         if self._masks is not None and self._masks.variational:
             return self._masks
         if stop > self._end:

@@ -23,7 +23,7 @@ _ALL = -1
 """In place of a loader: all of them together."""
 
 Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Metric | str | Mapping[str, Any]]
-"""Metrics, or names of torchmetrics' classes; as a mapping with names of one's own."""
+"""Metrics, or names of torchmetrics' classes; as a mapping with names of your own."""
 
 
 class Metrics(nn.Module):

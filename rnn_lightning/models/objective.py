@@ -15,7 +15,7 @@ from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL, REGRESSION, 
 
 Task = Literal["classification", "regression", "multilabel"]
 _IGNORED = -100
-"""The class that stands for no target, as in torch and elsewhere."""
+"""The class that means no target, as in torch."""
 
 
 class Objective:

@@ -1,6 +1,6 @@
-"""The place of a run at which a checkpoint is saved, and what Lightning's loops must believe to go on from there.
+"""The place of a run at which a checkpoint is saved, and the counters that Lightning's loops need to continue there.
 
-Lightning's loops tell by their counters where a resumed run goes on. For some places they tell wrongly: after a checkpoint
+Lightning's loops take from their counters where a resumed run continues. For some places that is wrong: after a checkpoint
 of an epoch's last batch the next epoch has no start, and its validation is left out; after one of an epoch's end, a run
 that is limited by `max_steps` ends that epoch again. So a checkpoint names its place, and the counters follow from it.
 """
@@ -10,13 +10,13 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 
 Place = Literal["batch", "validation", "validated", "epoch"]
-"""Where a run goes on: with the next batch; with a validation, from its start; after one; with the next epoch."""
+"""Where a run continues: with the next batch; with a validation, from its start; after one; with the next epoch."""
 
 _COUNTERS = ("ready", "started", "processed", "completed")
 
 
 def place_of(trainer: Trainer) -> Place:
-    """Where a run would go on from now."""
+    """Where a run would continue if it were saved now."""
     loop = trainer.fit_loop
     batch, validation = loop.epoch_loop.batch_progress, loop.epoch_loop.val_loop.batch_progress
     if trainer.validating:
@@ -49,10 +49,10 @@ def validation_follows(trainer: Trainer) -> bool:
 
 
 def go_on(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
-    """Sets the counters of `Trainer.fit_loop` in a checkpoint so that a fit goes on at a place.
+    """Sets the counters of `Trainer.fit_loop` in a checkpoint so that a fit continues at a place.
 
     Args:
-        trainer: It has not taken them up yet.
+        trainer: It has not read them yet.
         loops: The checkpoint's `["loops"]["fit_loop"]`; changed in place.
         place: Where the checkpoint was saved.
     """

@@ -67,7 +67,7 @@ def windows(steps: int, k1: int, k2: int) -> list[Window]:
     plan = []
     for start in range(0, steps, k1):
         stop, begin = min(start + k1, steps), max(0, start - (k2 - k1))
-        # Later chunks start at multiples of k1, so restarts lie k1 apart: at most one falls inside this chunk.
+        # Later chunks start at multiples of k1, so restarts are k1 apart: at most one falls inside this chunk.
         restart = start + (k1 - k2) % k1
         inside = start < restart < stop and restart + k2 - k1 < steps
         borders = (start, restart, stop) if inside else (start, stop)

@@ -35,7 +35,7 @@ class ExactResume:
 
     def __init__(self, parts: Mapping[str, Stateful]) -> None:
         self.parts = parts
-        self._generators: dict[str, torch.Tensor] | None = None  # from a checkpoint, until training goes on
+        self._generators: dict[str, torch.Tensor] | None = None  # from a checkpoint, until training continues
         self._metrics: dict[str, torch.Tensor] = {}  # likewise
 
     def seed(self, trainer: Trainer) -> None:
@@ -44,7 +44,7 @@ class ExactResume:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 
     def restore_generators(self, module: LightningModule) -> None:
-        """After a resume, puts the generators where the checkpoint was taken."""
+        """After a resume, restores the generators' states from the checkpoint."""
         if self._generators is not None:
             torch.set_rng_state(self._generators["cpu"].cpu())
             if module.device.type == "cuda" and "cuda" in self._generators:
@@ -57,7 +57,7 @@ class ExactResume:
         self._metrics = {}
 
     def save(self, module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Adds the state of every process, the newest metrics, and the place at which the run goes on."""
+        """Adds the state of every process, the newest metrics, and the place at which the run continues."""
         checkpoint["place"] = place_of(module.trainer)
         checkpoint["metrics"] = dict(module.trainer.callback_metrics)
         generators = {"cpu": torch.get_rng_state()}

@@ -78,7 +78,7 @@ def check_total_steps(module: LightningModule) -> None:
 
 
 def schedulers_of(module: LightningModule, interval: LRInterval) -> list[Any]:
-    """The schedulers of a module, but for those that follow a metric, if its `lr_interval` is this one."""
+    """The schedulers of a module if its `lr_interval` is this one, except those that follow a metric."""
     if module.lr_interval != interval:
         return []
     return [scheduler for scheduler in _schedulers(module) if not isinstance(scheduler, ReduceLROnPlateau)]

@@ -66,7 +66,7 @@ class Seq2Seq(SequenceModule):
         return self.net.head(output)
 
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream, as the network's own `step`: x (B, I) -> y (B, O) and the state to go on with."""
+        """One time step of a stream, as the network's own `step`: x (B, I) -> y (B, O) and the new state."""
         assert isinstance(self.net, Seq2SeqNet), "a Seq2Seq has one"
         return self.net.step(x, state)
 

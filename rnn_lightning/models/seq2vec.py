@@ -18,7 +18,7 @@ class Seq2Vec(SequenceModule):
     """Trains a `Seq2VecNet`: one output a sequence, classification unless said otherwise.
 
     Arguments and errors are those of `SequenceModule`. Targets are `y` (B,), or (B, O) for regression and labels; those
-    that are NaN or the class -100 do not count. The loss stands at the end of each sequence, so under `tbptt` there is one
+    that are NaN or the class -100 do not count. The loss is at the end of each sequence, so under `tbptt` there is one
     backward pass and one optimizer step a batch: the gradient goes back k2 steps from each row's own last step, and the
     steps before run without a graph, k1 at a time.
     """

@@ -25,17 +25,10 @@ from rnn_lightning.models.remembered import train_as, training_of
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
-from rnn_lightning.nn import (
-    Cell,
-    DropoutMasks,
-    Init,
-    Nonlinearity,
-    RecurrentNet,
-    Seq2SeqNet,
-    State,
-    check_free_run,
-    free_run,
-)
+from rnn_lightning.nn import DropoutMasks, RecurrentNet, Seq2SeqNet, State, free_run
+from rnn_lightning.nn.free_run import check_free_run
+from rnn_lightning.nn.init import Init
+from rnn_lightning.nn.networks import Cell, Nonlinearity
 
 TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval", "loss", "metrics")
 """Arguments that say how to train. The hyperparameters are the others, those of the network: plain numbers and names."""
@@ -64,13 +57,14 @@ class SequenceModule(TruncatedBPTTModule):
         state_dropout: Probability of dropping on the hidden state that a step hands to the next.
         variational: One dropout mask per sequence, the same at every step, instead of fresh masks.
         init: Initial weights: "torch", "glorot" (TensorFlow's), "orthogonal" or "identity" (IRNN).
-        embedding_size: Size of the vector that stands for each token, for batches whose x are integer tokens (B, T); None
+        embedding_size: Size of the vector that represents each token, for batches whose x are integer tokens (B, T); None
             for features.
         tie_weights: Whether the embedding and the head share one matrix; needs embedding_size == hidden_size.
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
-        carry_state: Whether row i of a batch goes on where row i of the batch before ended; needs contiguous data.
+        carry_state: Whether row i of a batch continues row i of the previous batch; needs contiguous data.
         weights: Trained weights to start from: the name of a network that ships with the package (`seq2vec_mnist`), or
-            a file: a checkpoint, a plain state dict, or an export's `network.json`. A head of another size starts fresh.
+            a file: a checkpoint, a plain state dict, or an export's `network.json`. A head of a different size is
+            reinitialised.
         optimizer: Makes the optimizer from the parameters; Adam with lr 0.001 if not given.
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; none if not given.
         lr_interval: When the scheduler steps: after each "epoch", "batch" or optimizer "step".
@@ -86,7 +80,7 @@ class SequenceModule(TruncatedBPTTModule):
     default_task: Task
     handles_reset = True
     horizon = 0
-    """How many steps `predict_step` goes on after each sequence, every prediction being the next input."""
+    """How many steps `predict_step` forecasts beyond each sequence, feeding predictions back."""
 
     def __init__(
         self,
@@ -132,7 +126,7 @@ class SequenceModule(TruncatedBPTTModule):
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
 
     def setup(self, stage: str) -> None:
-        """Takes over the data module's task, where none was given."""
+        """Takes the data module's task if none was given."""
         task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
         if task is not None and self.hparams.get("task") is None and self.objective.loss is None:
             self.hparams["task"] = task  # for checkpoints

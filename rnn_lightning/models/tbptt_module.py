@@ -38,12 +38,13 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     """A LightningModule that is trained, validated and tested chunk by chunk. You write `chunk_step`; it does the rest.
 
     With `tbptt` the training runs by manual optimisation: forward over k1 steps, backward over at most k2, an optimizer
-    step after each chunk, batch or number of batches, with clipping, mixed precision, schedulers and several devices as
-    they should be. Without it the whole batch is one chunk under automatic optimisation, and every Trainer feature works.
+    step after each chunk, batch or number of batches, with clipping, mixed precision, schedulers and several devices
+    handled correctly. Without it the whole batch is one chunk under automatic optimisation, and every Trainer feature
+    works.
 
     Args:
         tbptt: How to truncate; None for full backpropagation through time.
-        carry_state: Whether row i of a batch goes on where row i of the batch before ended. The state is carried
+        carry_state: Whether row i of a batch continues row i of the previous batch. The state is carried
             detached, reset where the batch's `reset` says that a sequence begins, and at the start of each epoch.
         lr_interval: When a scheduler steps: after each `"epoch"`, `"batch"`, or optimizer `"step"`. Without `tbptt`,
             Lightning's automatic optimisation has one interval, "step", for the latter two.
@@ -73,12 +74,12 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     # What a subclass gives.
 
     def chunk_step(self, chunk: Batch, state: Any) -> tuple[Any, ...]:
-        """Runs the model over one chunk. To be given by a subclass.
+        """Runs the model over one chunk. A subclass must define it.
 
         Args:
             chunk: A batch, cut in time: the tensors in `time_keys` hold t <= T steps, `lengths` count from the chunk's
                 first step (0 for a row that has ended), `masks` are those of `sample_masks`, if any.
-            state: What this method returned for the chunk before; None where the sequences begin.
+            state: The state this method returned for the previous chunk; None where the sequences begin.
 
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
@@ -272,15 +273,15 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             check_total_steps(self)
 
     def on_validation_start(self) -> None:
-        """Refuses data that a state can't be carried through."""
+        """Refuses data through which no state can be carried."""
         check_loaders(self, self.trainer.val_dataloaders)
 
     def on_test_start(self) -> None:
-        """Refuses data that a state can't be carried through."""
+        """Refuses data through which no state can be carried."""
         check_loaders(self, self.trainer.test_dataloaders)
 
     def on_predict_start(self) -> None:
-        """Refuses data that a state can't be carried through."""
+        """Refuses data through which no state can be carried."""
         check_loaders(self, self.trainer.predict_dataloaders)
 
     def on_train_epoch_end(self) -> None:

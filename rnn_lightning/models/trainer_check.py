@@ -30,7 +30,7 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
         data = getattr(trainer, "datamodule", None)
         if data is not None and not getattr(data, "contiguous", False):
             raise ArgumentError(
-                f"carry_state=true needs data whose rows go on from batch to batch, {type(data).__name__} is not "
+                f"carry_state=true needs data whose rows continue from batch to batch, {type(data).__name__} is not "
                 "contiguous: set carry_state=false, or give a data module with contiguous = True"
             )
     if trainer.state.fn == TrainerFn.FITTING and trainer.precision == "16-true":
@@ -69,7 +69,7 @@ def tell_what_is_slow(module: "TruncatedBPTTModule") -> None:
 
 
 def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
-    """Raises `ArgumentError` if a state would be carried from batch to batch of a loader whose rows do not go on.
+    """Raises `ArgumentError` if a state would be carried from batch to batch of a loader whose rows do not continue.
 
     Shuffled rows would be trained on without a word, each with the state of another.
 
@@ -82,8 +82,8 @@ def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
     for loader in _flat(loaders):
         if not _says_contiguous(loader, getattr(loader, "dataset", None)):
             raise ArgumentError(
-                f"carry_state=true needs batches whose rows go on from batch to batch, this {type(loader).__name__} does "
-                "not say that its own do: if they do, set contiguous = True on its dataset; else set carry_state=false"
+                f"carry_state=true needs batches whose rows continue from batch to batch, this {type(loader).__name__} "
+                "does not say that its own do: if they do, set contiguous = True on its dataset; else set carry_state=false"
             )
 
 

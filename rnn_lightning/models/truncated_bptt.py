@@ -20,7 +20,7 @@ class TruncatedBPTT:
         step_every: When the optimizer steps: `"chunk"`, after each chunk; `"batch"`, once a batch, on the gradient
             summed over its chunks; an integer n, once in n batches.
         gradient_clip_val: Bound of the gradient before each optimizer step; None for no clipping. (Lightning refuses
-            `Trainer(gradient_clip_val=...)` under manual optimisation, so it stands here.)
+            `Trainer(gradient_clip_val=...)` under manual optimisation, so set it here.)
         gradient_clip_algorithm: `"norm"` scales the whole gradient to this 2-norm at most, `"value"` clips each entry.
 
     Raises:

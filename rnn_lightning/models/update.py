@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pending:
-    """What an optimizer step in the making has so far; it may take several batches.
+    """What has been accumulated for the next optimizer step; it may take several batches.
 
     Attributes:
         divisor: What its losses are divided by; None before its first pass.
@@ -64,8 +64,8 @@ class Update:
         optimizer: Lightning's (whose steps the Trainer counts), or torch's own.
         strategy: The Trainer's.
         parameters: Gives all parameters of the model.
-        backward: Goes back from a loss: the strategy's way if not given.
-        pending: The step in the making, from the batch before.
+        backward: Runs backward from a loss; by default as the strategy does.
+        pending: The unfinished step, from the previous batch.
         guard: Looks at every loss.
         schedulers: Step after each optimizer step.
         each: Whether every pass has a step of its own.
@@ -108,7 +108,7 @@ class Update:
         )
 
     def add(self, loss: Tensor | None, targets: float, windows: float, last: bool) -> None:
-        """Goes back from the losses of a pass, and adds its gradient to those of the step in the making.
+        """Runs backward from the losses of a pass, and adds the gradient to those of the unfinished step.
 
         How many targets share a step of several passes is known only at its end. Until then losses are divided by a
         guess, and the gradient is put right before the step. The ranks reduce their gradients once a step.

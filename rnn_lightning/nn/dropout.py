@@ -20,7 +20,7 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.state import map_state, where_rows
 
 _RARE = 2.0**-8
-"""Below this probability of dropping or of keeping, rounding it to 16 bits would be felt."""
+"""Below this probability of dropping or of keeping, rounding it to 16 bits would matter."""
 _ONE = 0x3F80
 """The 16 bits of 1.0 in bfloat16."""
 _BLOCK = 2**19
@@ -35,14 +35,14 @@ class Mask(NamedTuple):
 
     Attributes:
         keep: 1 where an entry is kept, 0 where it is dropped.
-        scale: What is kept is multiplied by this, 1 / (1 - p).
+        scale: The factor for entries that are kept, 1 / (1 - p).
     """
 
     keep: Tensor
     scale: float
 
     def factors(self, dtype: torch.dtype) -> Tensor:
-        """What the mask multiplies with: 0 or `scale`, in `dtype`."""
+        """The factors that the mask multiplies by: 0 or `scale`, in `dtype`."""
         return self.keep.to(dtype, copy=True).mul_(self.scale)
 
     @staticmethod

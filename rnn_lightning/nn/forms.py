@@ -1,6 +1,6 @@
 """The forms of a layer's input, unbatched, batch first, time first and packed, made one: time first, with lengths.
 
-What is wrong with an input is found here, too. torch.nn's own forward tells what, in torch's words.
+Invalid inputs are found here, too. torch.nn's own forward then raises torch's own error.
 
 Legend: B batch, T time steps, F input features, L layers, D directions.
 """
@@ -144,7 +144,7 @@ def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | No
     lengths = lengths.to("cpu", torch.int64)
     if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
         raise ArgumentError(
-            f"lengths lie in [{int(lengths.min())}, {int(lengths.max())}]: keep to [0, {steps}], the steps of the input"
+            f"lengths are in [{int(lengths.min())}, {int(lengths.max())}]: keep to [0, {steps}], the steps of the input"
         )
     return lengths
 

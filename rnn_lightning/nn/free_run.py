@@ -1,4 +1,4 @@
-"""Free running: a network that predicts its own next input goes on by itself, every prediction being the next input.
+"""Free running: a network that predicts its own next input continues by itself; each prediction is the next input.
 
 Legend: B batch, I input features, O outputs.
 """
@@ -33,13 +33,13 @@ def check_free_run(net: RecurrentNet) -> None:
 
 @torch.no_grad()
 def free_run(net: Seq2SeqNet, y: Tensor, state: State, steps: int) -> Tensor:
-    """Goes on from the last prediction, without true inputs.
+    """Continues from the last prediction, without true inputs.
 
     Args:
         net: In evaluation mode, with as many outputs as inputs: y at step t is its guess at x at step t + 1.
         y: (B, O), the prediction at the last step that had a true input.
         state: The state after that step.
-        steps: How many steps to go on.
+        steps: How many steps to predict.
 
     Returns:
         (B, steps, O). The first is the prediction one step after `y`, made from `y` as the input.

@@ -1,4 +1,4 @@
-"""`generate`: a network of tokens goes on by itself, every token drawn from what it expects next.
+"""`generate`: a network of tokens continues by itself; each token is drawn from what it expects next.
 
 Legend: B batch, T time steps.
 """
@@ -22,7 +22,7 @@ def check_generate(net: RecurrentNet) -> None:
     if net.embedding.num_embeddings != net.head.out_features:
         raise ArgumentError(
             f"the network reads {net.embedding.num_embeddings} different tokens and has {net.head.out_features} outputs: "
-            "only with as many of both can it go on with its own tokens"
+            "both must be equal for it to continue with its own tokens"
         )
 
 

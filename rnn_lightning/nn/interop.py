@@ -75,7 +75,7 @@ class PlainNet(nn.Module):
         layers: The recurrent layers, with `batch_first=True`.
         head: The linear head.
         every_step: Whether there is an output at every step, or one for each sequence.
-        embedding: Turns tokens (B, T) into what the layers read; None for features as input.
+        embedding: Embeds tokens (B, T) as the layers' input; None for features as input.
     """
 
     every_step: torch.jit.Final[bool]

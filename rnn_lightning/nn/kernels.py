@@ -47,7 +47,7 @@ def run_kernel(
         output, *final = kernel(x, state if paired else state[0], *settings, False)
         return output, tuple(final)
     # A packed row has at least one step; what a row of length 0 computes is thrown away below. It computes from zeros:
-    # what stands in its padding, were it NaN, must not reach the weights' gradients.
+    # values in its padding, such as NaN, must not reach the weights' gradients.
     empty = (lengths == 0).to(x.device)
     x = x.masked_fill(empty[:, None], 0.0)
     packed = pack_padded_sequence(x, lengths.clamp(min=1), enforce_sorted=False)

@@ -26,7 +26,7 @@ class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
         state_dropout: Probability of dropping on the hidden state that a step hands to the next.
         variational: One mask per sequence, the same at every step (Gal & Ghahramani 2016), instead of fresh masks.
         init: `"torch"`, `"glorot"`, `"orthogonal"` or `"identity"`; see `rnn_lightning.nn.init.initialize_layers`.
-        device: Where the weights lie.
+        device: Device of the weights.
         dtype: Type of the weights.
 
     Raises:

@@ -41,7 +41,7 @@ class RecurrentNet(nn.Module):
         state_dropout: Probability of dropping on the hidden state that a step hands to the next.
         variational: One mask per sequence, the same at every step, instead of fresh masks.
         init: Initial weights, `"torch"`, `"glorot"` (TensorFlow's; the head too), `"orthogonal"` or `"identity"`.
-        embedding_size: Size E of the vector that stands for each token; None for features as input.
+        embedding_size: Size E of the vector that represents each token; None for features as input.
         tie_weights: Whether the embedding and the head share one matrix (Press & Wolf 2017, arXiv:1608.05859). Needs
             embedding_size == hidden_size, one direction, and as many outputs as tokens.
 

@@ -152,7 +152,7 @@ def _native_is_fastest(
     mask: Mask | None,
     lengths: Tensor | None,
 ) -> bool:
-    """Where torch could serve as well; measured by `scripts/benchmark_recurrence.py`."""
+    """Cases that torch could serve as well, as measured by `scripts/benchmark_recurrence.py`."""
     if mask is not None or lengths is not None or result_type(x) in REDUCED:
         return True
     # torch's LSTM in float32 is oneDNN's, which uses AVX-512 well; on AVX2 the native one was never slower.

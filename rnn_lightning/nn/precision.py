@@ -19,7 +19,7 @@ Run = Callable[[Tensor, tuple[Tensor, ...], Sequence[Tensor]], tuple[Tensor, tup
 
 
 def under_autocast(x: Tensor) -> bool:
-    """Whether autocast is on where `x` lies; there is none for meta tensors."""
+    """Whether autocast is on for the device of `x`; there is none for meta tensors."""
     kind = x.device.type
     known = kind in ("cpu", "cuda") or torch.amp.is_autocast_available(kind)
     return known and torch.is_autocast_enabled(kind)

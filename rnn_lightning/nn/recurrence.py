@@ -2,7 +2,7 @@
 
 Sources: Elman (1990) for the RNN; Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000) for the
 LSTM, with the projection of Sak et al. (2014, arXiv:1402.1128); Cho et al. (2014, arXiv:1406.1078) for the GRU, in
-torch.nn's variant (the reset gate acts after the matrix product). Gates stand in torch's order: i, f, g, o for the LSTM,
+torch.nn's variant (the reset gate acts after the matrix product). Gates are in torch's order: i, f, g, o for the LSTM,
 r, z, n for the GRU.
 
 Legend: B batch, T time steps, F input features, H hidden units, P units of the projection, G gates (RNN 1, LSTM 4, GRU 3).
@@ -79,7 +79,7 @@ def recurrence(
     b_ih, b_hh = rest or (None, None)
     steps, step = x.shape[0], STEPS[mode]
     factors = None if mask is None else mask.factors(x.dtype)
-    if lengths is not None:  # what stands past a row's end, were it NaN, must not reach the weights' gradients
+    if lengths is not None:  # values past a row's end, such as NaN, must not reach the weights' gradients
         past = torch.arange(steps, device=x.device)[:, None] >= lengths  # (T, B)
         x = x.masked_fill(past[..., None], 0.0)
     begins = None if reset is None else _begins(reset, lengths, reverse)

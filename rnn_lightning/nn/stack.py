@@ -51,7 +51,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
             masks: From `sample_masks`, applied also in evaluation; in training they are drawn if not given.
             reset: (T, B) bool, or (B, T) with `batch_first`; (T,) unbatched. True where a new sequence begins at that
                 step: the state before it is zero, and no gradient goes back across it. The backward direction of
-                bidirectional layers begins anew with the last step of each sequence. Padding begins nothing.
+                bidirectional layers starts at the last step of each sequence. Padding starts nothing.
 
         Returns:
             The top layer's output, (T, B, D * H) or in the form of the input, and the final state in the form of `hx`.
@@ -65,7 +65,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
             return self.as_leaf(input, hx, lengths, masks, reset)
         size = size_of(self, input, hx)
         if size is None:
-            return super().forward(input, hx)  # tells what is wrong
+            return super().forward(input, hx)  # raises torch's own error
         dropping = masks is not None or (self.training and self._drops)
         state = () if hx is None else state_parts(self.mode, hx)
         if masks is not None:

@@ -59,7 +59,7 @@ def where_rows(rows: Tensor, first: Any, second: Any) -> Any:
     """Row by row, the state `first` where `rows` (B,) is true, else `second`; both of one structure.
 
     Raises:
-        ArgumentError: A tensor has not B rows where a state has them, in its second-last dimension.
+        ArgumentError: The second-last dimension of a tensor is not B.
     """
 
     def choose(a: Tensor, b: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_lightning.data import SyntheticSine, sine_windows, time_series
+from rnn_lightning.data import SyntheticSine, sine_windows
+from rnn_lightning.data.sine import time_series
 from rnn_lightning.errors import ArgumentError
 
 

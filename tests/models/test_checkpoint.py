@@ -53,7 +53,7 @@ def test_a_head_of_another_size_starts_fresh_and_that_is_said(form, tmp_path, ca
     assert is_equal(module.net.head.state_dict(), untouched.net.head.state_dict())
     (message,) = [m for m in caplog.messages if "head" in m]
     assert "(10, 150) there, (4, 150) in the model" in message
-    assert "it starts fresh" in message
+    assert "it is reinitialised" in message
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 import rnn_lightning.nn
-from rnn_lightning.nn import DropoutMasks, LayerMasks, map_state
+from rnn_lightning.nn import DropoutMasks, LayerMasks
 from rnn_lightning.nn.native import reason
+from rnn_lightning.nn.state import map_state
 
 CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
 NATIVE = ("native",) if reason() is None else ()

@@ -11,8 +11,9 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.nn import force_path, map_state
+from rnn_lightning.nn import force_path
 from rnn_lightning.nn.stack import RecurrentLayers
+from rnn_lightning.nn.state import map_state
 
 from .helpers import CELLS, DEVICES, PATHS, STACKS, assert_same, make, no_masks, outcome, random_state, twins
 

@@ -8,7 +8,8 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.nn import Seq2SeqNet, Seq2VecNet, force_path, map_state
+from rnn_lightning.nn import Seq2SeqNet, Seq2VecNet, force_path
+from rnn_lightning.nn.state import map_state
 
 from .helpers import DROPPING, assert_same, outcome, random_state
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.nn import DropoutMasks, LayerMasks, Seq2SeqNet, force_path, map_state, unrolled
+from rnn_lightning.nn import DropoutMasks, LayerMasks, Seq2SeqNet, force_path
+from rnn_lightning.nn.state import map_state
+from rnn_lightning.nn.unrolled import unrolled
 
 from .helpers import CELLS, assert_same, few, make, outcome, random_state, twins
 

@@ -6,7 +6,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_s
 
 import rnn_lightning.nn.stack as stack_module
 from rnn_lightning import ArgumentError
-from rnn_lightning.nn import detach_state, force_path, map_state
+from rnn_lightning.nn import detach_state, force_path
+from rnn_lightning.nn.state import map_state
 
 from .helpers import CELLS, DROPPING, NATIVE, assert_same, make, no_masks, outcome, random_state
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_sequence
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.nn import force_path, map_state
+from rnn_lightning.nn import force_path
+from rnn_lightning.nn.state import map_state
 
 from .helpers import CELLS, DROPPING, PATHS, assert_same, few, make, no_masks, outcome, random_state, twins
 

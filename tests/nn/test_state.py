@@ -5,8 +5,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from rnn_lightning.nn import detach_state, map_state, reset_rows
-from rnn_lightning.nn.state import where_rows
+from rnn_lightning.nn import detach_state, reset_rows
+from rnn_lightning.nn.state import map_state, where_rows
 
 
 class Named(NamedTuple):

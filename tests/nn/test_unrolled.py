@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from rnn_lightning.nn import GRU, LSTM, RNN, unrolled, without_dropout
+from rnn_lightning.nn import GRU, LSTM, RNN
+from rnn_lightning.nn.dropout import without_dropout
+from rnn_lightning.nn.unrolled import unrolled
 
 T, B, I, H = 6, 3, 2, 4  # noqa: E741
 LAYERS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}

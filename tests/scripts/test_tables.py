@@ -19,7 +19,7 @@ def fake_state(full=False, only=lambda run: True):
     """Results that no run has had: each number is told apart by its seed."""
     runs = {}
     for run in plan(full):
-        epochs = {"sine_deep_dropout_document": 15, "mnist_rnn": 5}.get(run.name, 6)
+        epochs = {"sine_deep_dropout_tutorial": 15, "mnist_rnn": 5}.get(run.name, 6)
         value = 0.25 + run.seed / 4
         result = {
             "arguments": list(run.arguments),

@@ -53,7 +53,7 @@ class TimeSeries(SequenceDataModule):
         time_format: How dates are written, by strftime's codes, such as "%Y%m%d" for 19580329; guessed if not given.
         id: The column that says which series a row is of; one series if not given.
         known: Columns that are known ahead. Those that are constant in a series describe it.
-        observed: Columns that are known up to now only. They are predicted, too, so that a forecast can go on.
+        observed: Columns that are known up to now only. They are predicted, too, so that a forecast can continue.
         calendar: Whether the hour, the weekday and the day of the year, as far as they change from step to step, are known
             ahead; if not given, where times are dates.
         n_steps: Steps of a window, or of each row of a stream; if not given two seasons, 24 at least, as far as the
@@ -67,7 +67,7 @@ class TimeSeries(SequenceDataModule):
         val: The validation part: a share or a number of steps of each series, or a time from which it begins in all: a
             date, or a whole number that is larger than any series is long, such as 19990102 or the year 1980.
         test: The test part, which comes last: as `val`.
-        stream: Whether training reads the series in order, in `batch_size` rows that go on from batch to batch.
+        stream: Whether training reads the series in order, in `batch_size` rows that continue from batch to batch.
         origin: Where `predict` begins: the last time that it reads; if not given, the last with a value.
         future: A second file with the columns known ahead of the steps that `predict` forecasts.
         separator: Between the columns of a CSV file.
@@ -468,7 +468,7 @@ def _with_future(
         raise ArgumentError(f"future={future} has the series {unknown!r}, which {columns.id} of the first file has not")
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
     times = more.times
-    if columns.time is None:  # they go on behind each series' last row
+    if columns.time is None:  # they follow each series' last row
         times = times + np.bincount(rows.codes)[codes]
     empty = np.full((len(more.numbers), predicted), np.nan)
     parts: Sequence[tuple[np.ndarray, np.ndarray]] = (

@@ -38,7 +38,7 @@ class Grid:
 
     @classmethod
     def infer(cls, times: np.ndarray, neighbours: np.ndarray, **written: Any) -> "Grid":
-        """The grid that most times lie on.
+        """The grid that most times are on.
 
         Args:
             times: (N,) int64, or datetime64[us].
@@ -76,7 +76,7 @@ class Grid:
         return cls("month", step, anchor, _commonest(numbers % step), **written)
 
     def numbers(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The number of each time, and whether it lies on the grid: (N,) int64 and (N,) bool."""
+        """The number of each time, and whether it is on the grid: (N,) int64 and (N,) bool."""
         if self.unit != "month":
             k, rest = np.divmod(times.astype(np.int64) - self.anchor, self.step)
             return k, rest == 0

@@ -114,7 +114,7 @@ def read(
         encoding: Of a CSV file.
 
     Raises:
-        ArgumentError: A column is missing, text stands where a number should, a time cannot be read, or rows are not in
+        ArgumentError: A column is missing, text is where a number should be, a time cannot be read, or rows are not in
             the order of time.
     """
     names = column_names(path, separator, encoding)
@@ -130,7 +130,7 @@ def read(
     codes, ids = _ids(table, columns, path)
     times, zone = _times(table, columns, codes, time_format, path)
     lines = np.arange(len(table))
-    if (np.diff(codes) < 0).any():  # those of a series need not stand together
+    if (np.diff(codes) < 0).any():  # the rows of a series need not be adjacent
         order = np.argsort(codes, kind="stable")
         numbers, times, codes, lines = numbers[order], times[order], codes[order], lines[order]
     rows = Rows(numbers, times, codes, ids, lines, zone)

@@ -87,9 +87,9 @@ class Stretches(BatchDataset):
 
 
 class Stream(BatchDataset):
-    """B rows that read all series in order, T steps a batch; a row that has finished one goes on with the next.
+    """B rows that read all series in order, T steps a batch; a row that has finished one continues with the next.
 
-    The series stand one behind the other and are cut into rows of equal length. `reset` is true where a series begins, and
+    The series are joined end to end and cut into rows of equal length. `reset` is true where a series begins, and
     at each row's first step. The last batch is filled up with steps that do not count.
 
     Args:

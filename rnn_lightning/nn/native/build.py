@@ -66,7 +66,7 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> Path:
         extra: Further flags for compiling and linking, such as a sanitizer's.
 
     Raises:
-        RuntimeError: There is no compiler, or it fails; the message is its own.
+        RuntimeError: There is no compiler, or it fails; the message is the compiler's.
     """
     command = compiler()
     if command is None or sys.platform == "win32":

@@ -25,7 +25,7 @@ def native_recurrence(
     """Runs one layer in one direction over all time steps; arguments and results are those of `recurrence`.
 
     x, state and weights are plain tensors in a CPU's memory, all float32 or all float64. Results do not depend on what
-    ran before; on one machine, and for one number of threads, they are the same to the bit.
+    ran before; on one machine, and for one number of threads, they are the same, bit for bit.
     """
     keep, scale = (None, 1.0) if mask is None else mask
     h_0, c_0 = state if mode == "LSTM" else (state[0], None)

@@ -62,7 +62,7 @@ def _load(switch: str) -> Library | str:
     usable = [name for name in known if getattr(loaded, f"supports_{name}")()]
     if switch and switch not in usable:
         raise ArgumentError(f"{SWITCH}={switch!r}: give off, or one that this processor has: {', '.join(usable)}")
-    variant = switch or usable[0]  # the widest stands first
+    variant = switch or usable[0]  # the widest is first
     _share_threads(loaded)
     types = {torch.float32: "float", torch.float64: "double"}
     return Library(variant, {dtype: _entries(loaded, f"{variant}_{name}") for dtype, name in types.items()})
@@ -126,7 +126,7 @@ def entries(dtype: torch.dtype) -> Entries:
 
 
 def pointer(tensor: Tensor | None) -> int:
-    """Where a tensor's numbers lie; 0, which C takes for absent, for None alone."""
+    """The address of a tensor's data; 0 for None, which C takes for absent."""
     if tensor is None:
         return 0
     address = tensor.data_ptr()

@@ -65,11 +65,6 @@ class Seq2Seq(SequenceModule):
         """(B, T, O), from the top layer's outputs."""
         return self.net.head(output)
 
-    def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream, as the network's own `step`: x (B, I) -> y (B, O) and the new state."""
-        assert isinstance(self.net, Seq2SeqNet), "a Seq2Seq has one"
-        return self.net.step(x, state)
-
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
         """`errors` (2, T), see `Objective.errors`."""
         y_hat, valid = result.more["prediction"], self.valid(chunk)

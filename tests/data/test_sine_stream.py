@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.data import SineStream, SyntheticSine, time_series
+from rnn_lightning.data import SineStream, SyntheticSine
 from rnn_lightning.data.loading import EpochSampler
+from rnn_lightning.data.sine import time_series
 from rnn_lightning.data.sine_stream import StreamDataset
 
 

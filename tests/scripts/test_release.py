@@ -3,13 +3,13 @@
 import pytest
 import release
 
-CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- A thing.\n\n## [0.1.0] - 2026-01-01\n\n- All.\n"
+CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n### Added\n\nA thing.\n\n## [0.1.0] - 2026-01-01\n\n- All.\n"
 
 
 def test_the_changelog_is_cut_at_its_headings():
     assert release.split_changelog(CHANGELOG) == (
         "# Changelog\n\n",
-        "### Added\n\n- A thing.",
+        "### Added\n\nA thing.",
         "## [0.1.0] - 2026-01-01\n\n- All.\n",
     )
     with pytest.raises(SystemExit, match="nothing under"):
@@ -24,7 +24,7 @@ def test_the_committed_changelog_and_citation_have_what_a_release_changes(tmp_pa
     for command in (["init", "--quiet"], ["add", "."], ["config", "user.name", "x"], ["config", "user.email", "x@x"]):
         release.run("git", *command, cwd=tmp_path)
     release.commit(tmp_path, "1.2.3", "2027-01-02")
-    assert "## [Unreleased]\n\n## [1.2.3] - 2027-01-02\n\n### Added\n\n- " in (tmp_path / "CHANGELOG.md").read_text()
+    assert "## [Unreleased]\n\n## [1.2.3] - 2027-01-02\n\n### Added\n\n" in (tmp_path / "CHANGELOG.md").read_text()
     assert '__version__ = "1.2.3"\n' in (tmp_path / release.VERSION).read_text()
     assert "version: 1.2.3\ndate-released: 2027-01-02\n" in (tmp_path / "CITATION.cff").read_text()
     assert release.run("git", "tag", "--list", "--format=%(contents)", cwd=tmp_path).startswith("1.2.3\n\n### Added")

@@ -285,13 +285,14 @@ class CLI(LightningCLI):
             return
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
         kept = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
-        if kept is not None and kept.best_model_path:
-            self._test(kept.best_model_path)
+        best = "" if kept is None else kept.best_model_path  # a test in spawned processes would name another
+        if best:
+            self._test(best)
         if not self.trainer.is_global_zero:
             return
-        if kept is not None and kept.best_model_path:
+        if kept is not None and best:
             score = kept.best_model_score  # spawned processes keep it to themselves
-            print(f"Best checkpoint: {kept.best_model_path}{'' if score is None else f' (val/loss {score:.4g})'}")
+            print(f"Best checkpoint: {best}{'' if score is None else f' (val/loss {score:.4g})'}")
         elif kept is not None:
             print(f"Last checkpoint: {kept.last_model_path}")
         for logger in self.trainer.loggers:

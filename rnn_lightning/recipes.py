@@ -45,7 +45,7 @@ def recipe_or_file(config: str) -> str:
     return str(known[config])
 
 
-READERS = {".csv": "series", ".tsv": "series", ".parquet": "series", ".pq": "series"}
+READERS = {".csv": "series", ".tsv": "series", ".parquet": "series", ".pq": "series", ".npz": "arrays", ".txt": "chars"}
 """The recipe that reads a person's own file, by the file's suffix."""
 
 
@@ -61,7 +61,8 @@ def check_data(arguments: list[str]) -> None:
     pairs: list[Any] = [argument.partition("=")[::2] for argument in arguments]
     for (name, value), after in zip(pairs, [*arguments, ""][1:], strict=True):
         file = value or after
-        recipe = READERS.get(Path(file).suffix.lower())
+        suffix = Path(file).suffix
+        recipe = READERS.get(suffix.lower()) if suffix in (suffix.lower(), suffix.upper()) else None  # not my_data.Csv
         if name == "--data" and recipe is not None:
             raise ArgumentError(
                 f"--data takes a DataModule: to read this file, use --config {recipe} --data.path {file}"

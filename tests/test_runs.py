@@ -77,7 +77,9 @@ def all_of_a_run(printed, logger, shown):
     assert (runs.run_folder(newest), runs.Run.read(shown).config) == (shown, "config_1.yaml")
     assert runs.Run.read(runs.run_folder(newest)) is not None
     assert "epoch=1" not in newest
-    predictions = printed("predict", *OWN, *SHORT, *logger, "--ckpt_path=last").split("Predictions: ")[1]
+    predictions = (
+        printed("predict", *OWN, *SHORT, *logger, "--ckpt_path=last").split("Predictions: ")[1].splitlines()[0]
+    )
     assert all(Path(path.strip()).is_file() for path in predictions.split(","))
     printed("export", *OWN, *logger, "--ckpt_path=best", "--output=out", "--onnx=false")
     assert hub.load_exported("out").layers.hidden_size == 5

@@ -14,11 +14,11 @@ from rnn_lightning.data.generated import GeneratedSequences
 from rnn_lightning.data.loading import BatchDataset, EpochSampler, EvaluationSampler, ResumableLoader, TensorBatches
 from rnn_lightning.data.mnist import SequenceMNIST, pixel_permutation
 from rnn_lightning.data.sequence_arrays import SequenceArrays
+from rnn_lightning.data.series import TimeSeries
 from rnn_lightning.data.sine import SyntheticSine, sine_windows, time_series
 from rnn_lightning.data.sine_stream import SineStream
 from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.data.text_stream import TextStream
-from rnn_lightning.data.series import TimeSeries
 
 __all__ = [
     "AddingProblem",

@@ -63,7 +63,8 @@ def test_the_vocabulary_travels(book):
     main(["test", best, "--data.path=other.txt", *QUIET])
     main(["fit", best, "--data.path=other.txt", *QUIET, "--trainer.max_epochs=2"])
     again = torch.load("runs/book/version_0/checkpoints/last.ckpt", weights_only=True)
-    assert (again["epoch"], again["fitted"]) == (1, saved["fitted"])
+    assert again["epoch"] > saved["epoch"]
+    assert again["fitted"] == saved["fitted"]
     assert "fitted" not in yaml.safe_load(Path("runs/book/version_0/config.yaml").read_text())["data"]["init_args"]
 
 

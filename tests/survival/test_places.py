@@ -132,7 +132,7 @@ SETTINGS = {
         "scheduler": functools.partial(ReduceLROnPlateau, monitor="val/loss", patience=0, threshold=0.5),
     },
     "limited by steps": {"max_steps": 12, "tbptt": None},
-    "limited by steps within an epoch": {"max_steps": 6, "tbptt": None},
+    "limited by steps within an epoch": {"max_steps": 10, "tbptt": None},
     "limited by steps, validated every second epoch": {
         "max_steps": 12,
         "tbptt": None,
@@ -165,7 +165,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.s
         ("accumulated", [[10], [5, 9]]),
         ("a scheduler that follows a metric", [[6], [10, 6], [17]]),
         ("limited by steps", [[12, 3], [13, 13]]),
-        ("limited by steps within an epoch", [[15], [17]]),
+        ("limited by steps within an epoch", [[27], [29]]),
         ("validated twice an epoch", [[6], [7, 6], [13]]),
         ("validated every second epoch", [[9, 2], [10, 12]]),
     ],

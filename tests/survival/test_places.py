@@ -164,7 +164,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.s
         ("truncated", [[9, 3], [10, 4], [11, 5], [12, 7]]),
         ("accumulated", [[10], [5, 9]]),
         ("a scheduler that follows a metric", [[6], [10, 6], [17]]),
-        ("limited by steps", [[12, 3], [13, 13]]),
+        ("limited by steps", [[12, 3], [13, 13], [34], [36]]),
         ("limited by steps within an epoch", [[27], [29]]),
         ("validated twice an epoch", [[6], [7, 6], [13]]),
         ("validated every second epoch", [[9, 2], [10, 12]]),

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from rnn_lightning.callbacks.node_copies import copy_to_nodes, save
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.place import place_of, within_step
+from rnn_lightning.models.place import place_of, steps_are_over, within_step
 from rnn_lightning.runs import BEST, LAST
 
 
@@ -127,7 +127,7 @@ class PeriodicCheckpoint(Callback):
             return
         self._step, self._time = trainer.global_step, time.monotonic()
         # After an epoch's last batch a run can continue with a validation, but not with the rest of the epoch's end.
-        self._waits = trainer.is_last_batch and place_of(trainer) == "batch"
+        self._waits = steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch")
         if not self._waits:
             self._save(trainer)
 

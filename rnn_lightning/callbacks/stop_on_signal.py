@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from rnn_lightning.callbacks.checkpoints import last_of
 from rnn_lightning.callbacks.node_copies import save
-from rnn_lightning.models.place import place_of, within_step
+from rnn_lightning.models.place import place_of, steps_are_over, within_step
 from rnn_lightning.models.ranks import reduce, world_size
 
 
@@ -22,8 +22,9 @@ class StopOnSignal(Callback):
     """Ends a fit on SIGTERM or SIGINT (Ctrl-C): saves `last.ckpt`, and exits with 143 or 130.
 
     All processes agree at the end of an optimizer step, so it is enough if one of them gets the signal. A validation stops
-    after its batch; the resumed run repeats it. A second signal, a second or more after the first, ends the process at
-    once; one that comes sooner is a launcher's copy of the first. Test, validate and predict end at once.
+    after its batch, and the resumed run repeats it; the one after the last of `max_steps` is finished. A second signal, a
+    second or more after the first, ends the process at once; one that comes sooner is a launcher's copy of the first.
+    Test, validate and predict end at once.
 
     Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM: its requeueing needs it.
     """
@@ -55,7 +56,7 @@ class StopOnSignal(Callback):
     ) -> None:
         if within_step(trainer, pl_module) or not (number := self._agreed(trainer)):
             return
-        if trainer.is_last_batch and place_of(trainer) == "batch":
+        if steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch"):
             self._ending = number
         else:
             self._end(trainer, number)
@@ -83,7 +84,10 @@ class StopOnSignal(Callback):
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         if trainer.state.fn == TrainerFn.FITTING and self._checks > 0:
             self._checks -= 1
-            if number := self._agreed(trainer):
+            number = self._agreed(trainer)
+            if number and steps_are_over(trainer):
+                self._ending = number
+            elif number:
                 self._end(trainer, number)
 
     def _listen(self, trainer: Trainer) -> None:

@@ -35,6 +35,11 @@ def within_step(trainer: Trainer, module: LightningModule) -> bool:
     return getattr(module, "accumulating", False)
 
 
+def steps_are_over(trainer: Trainer) -> bool:
+    """Whether the last of `max_steps` is taken. Lightning resumes nothing from there, not even the epoch's end."""
+    return trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
+
+
 def validation_follows(trainer: Trainer) -> bool:
     """Whether Lightning validates after the batch that runs. Validation by the clock is not foreseen."""
     every, interval = trainer.check_val_every_n_epoch, trainer.val_check_batch

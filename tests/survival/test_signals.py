@@ -73,6 +73,16 @@ def test_a_signal_in_validation_stops_it_and_the_resumed_run_repeats_it(devices,
     assert_same_run(place, other)
 
 
+def test_a_signal_in_the_validation_after_the_last_step_lets_it_end(place, other):
+    """Lightning resumes nothing after the last of `max_steps`: a validation that is left out then would stay so."""
+    steps = ["--trainer.max_steps=8"]
+    code, _, err = place.run(*steps, *kill(validation=1, number="SIGTERM"))
+    assert code == 143, err
+    assert place.run(*steps, "--ckpt_path=last")[0] == 0
+    assert other.run(*steps)[0] == 0
+    assert_same_run(place, other)
+
+
 def test_the_whole_group_of_batches_is_in_the_checkpoint(place, other):
     group = ["--trainer.accumulate_grad_batches=3", "--data.steps_per_epoch=6"]
     code, _out, err = place.run(*group, *kill(step=3, number="SIGTERM"))

@@ -23,9 +23,9 @@ _library.define(
 )
 
 
-def _rows(tensor: Tensor | None) -> Tensor | None:
+def _rows(tensor: Tensor) -> Tensor:
     """The tensor with its last dimension in one piece, as C reads it."""
-    return tensor if tensor is None or tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
+    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
 def _strides(tensor: Tensor | None) -> tuple[int, int]:
@@ -41,12 +41,11 @@ def _run(backward: bool, layer: tuple[Any, ...], outputs: tuple[Tensor | None, .
     mode, x, h_0, c_0, w_ih, w_hh, b_ih, b_hh, keep, scale, lengths, reverse, reset = layer
     steps, batch, inputs = x.shape
     # Copies must live until the call is over.
-    keep = _rows(keep)
-    x = x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
+    x = _rows(x)
     parts = [_whole(part) for part in (w_ih, w_hh, b_ih, b_hh, h_0, c_0)]
     lengths = None if lengths is None else lengths.to("cpu", torch.int64).contiguous()
     grad_y, *rest = gradients or (None,) * 10
-    grad_y = _rows(grad_y)
+    keep, grad_y = (None if part is None else _rows(part) for part in (keep, grad_y))
     rest = [_whole(part) for part in rest]
     packed = PACKED.pack(
         CELLS[mode], steps, batch, inputs, w_hh.shape[1], reverse, torch.get_num_threads(),

@@ -26,6 +26,10 @@ Path = Literal["torch", "native", "reference"]
 Choice = Literal["auto", "torch", "native", "reference"]
 
 _PLAIN = (Tensor, torch.nn.Parameter)
+_SMALL = 256
+"""Hidden units up to which four steps pay for packing the weights."""
+_SECOND_CACHE = 2 * 2**20
+"""Bytes of weights that a core with AVX-512 keeps at hand."""
 
 _choice: ContextVar[Choice] = ContextVar("rnn_lightning_path", default="auto")
 
@@ -88,11 +92,12 @@ def choose_path(
         if missing is not None:
             raise ArgumentError(f'force_path("{choice}") has no {missing}: leave that out, or force "auto"')
         return choice
-    if native_lacks(mode, x, weights, state, mask, reset) is None and _native_is_fastest(
-        mode, x, size, weights, mask, lengths
+    torch_serves = torch_lacks(x, mask, lengths, reset) is None
+    if native_lacks(mode, x, weights, state, mask, reset) is None and not (
+        torch_serves and lengths is None and _torch_is_faster(mode, x, size, weights)
     ):
         return "native"
-    return "torch" if torch_lacks(x, mask, lengths, reset) is None else "reference"
+    return "torch" if torch_serves else "reference"
 
 
 def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Tensor | None) -> str | None:
@@ -144,16 +149,16 @@ def native_lacks(
     return None if native.reason() is None else f"library ({native.reason()})"
 
 
-def _native_is_fastest(
-    mode: str,
-    x: Tensor,
-    size: tuple[int, int],
-    weights: Sequence[Sequence[Tensor]],
-    mask: Mask | None,
-    lengths: Tensor | None,
-) -> bool:
-    """Cases that torch could serve as well, as measured by `scripts/benchmark_recurrence.py`."""
-    if mask is not None or lengths is not None or result_type(x) in REDUCED:
-        return True
-    # torch's LSTM in float32 is oneDNN's, which uses AVX-512 well; on AVX2 the native one was never slower.
-    return mode != "LSTM" or x.dtype != torch.float32 or native.variant() != "avx512"
+def _torch_is_faster(mode: str, x: Tensor, size: tuple[int, int], weights: Sequence[Sequence[Tensor]]) -> bool:
+    """Where torch's kernels beat the native recurrence, as measured by `scripts/benchmark_recurrence.py`."""
+    if result_type(x) in REDUCED:
+        return False
+    if 64 * size[0] < max(weights[0][1].shape[1], _SMALL):
+        return True  # too few steps to pay for packing the weights
+    # torch's LSTM in float32 is oneDNN's, which uses AVX-512 well and divides large weights among the threads.
+    is_onednn = mode == "LSTM" and x.dtype == torch.float32 and native.variant() == "avx512"
+    return is_onednn and any(_bytes(own[0]) + _bytes(own[1]) > _SECOND_CACHE for own in weights)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

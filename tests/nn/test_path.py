@@ -12,25 +12,41 @@ from rnn_lightning.nn.path import choose_path
 
 needs_native = pytest.mark.skipif(reason() is not None, reason="no native recurrence")
 FAST = "native" if reason() is None else "torch"
-T, B, F, H = 3, 2, 4, 4
+T, B, F, H = 4, 2, 4, 4
 X, MASK, LENGTHS = torch.zeros(T, B, F), Mask(torch.ones(1, B, H), 2.0), torch.tensor([3, 1])
 RESET = torch.zeros(T, B, dtype=torch.bool)
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 PROJECTED = [[torch.zeros(16, F), torch.zeros(16, 2), torch.zeros(2, H)]]
 
 
-def chosen(mode, x=X, mask=None, lengths=None, reset=None, rows=B, hidden=H, weights=None):
+def chosen(mode, x=X, mask=None, lengths=None, reset=None, steps=T, hidden=H, weights=None):
     weights = weights or [[torch.zeros(GATES[mode] * hidden, F), torch.zeros(GATES[mode] * hidden, hidden)]]
-    return choose_path(mode, x, (T, rows), weights, (), mask, lengths, reset)
+    return choose_path(mode, x, (steps, B), weights, (), mask, lengths, reset)
 
 
 @needs_native
 def test_auto_takes_the_fast_path_on_a_cpu():
-    for mode in ("RNN_TANH", "RNN_RELU", "GRU"):
+    for mode in GATES:
         for x in (X, X.double()):
             assert chosen(mode, x) == chosen(mode, x, MASK) == chosen(mode, x, lengths=LENGTHS) == "native"
-    assert chosen("LSTM") == ("torch" if variant() == "avx512" else "native")
-    assert chosen("LSTM", mask=MASK) == chosen("LSTM", lengths=LENGTHS) == "native"
+
+
+@needs_native
+def test_auto_takes_torchs_lstm_where_the_weights_are_large_and_vectors_wide():
+    large = {"hidden": 400, "steps": 20}
+    assert chosen("LSTM", **large) == ("torch" if variant() == "avx512" else "native")
+    assert chosen("LSTM", X.double(), **large) == chosen("GRU", **large) == "native"
+    assert chosen("LSTM", mask=MASK, **large) == chosen("LSTM", lengths=LENGTHS, **large) == "native"
+
+
+@needs_native
+@pytest.mark.parametrize(("hidden", "enough"), [(4, 4), (256, 4), (512, 8), (1000, 16)])
+def test_auto_takes_torch_for_fewer_steps_than_pay_for_the_packing(hidden, enough):
+    few = {"hidden": hidden, "steps": enough - 1}
+    assert chosen("GRU", **few) == "torch"
+    assert chosen("GRU", hidden=hidden, steps=enough) == "native"
+    assert chosen("GRU", mask=MASK, **few) == chosen("GRU", lengths=LENGTHS, **few) == "native"
+    assert chosen("GRU", reset=RESET, **few) == "native"
 
 
 def test_auto_takes_what_can_serve():

@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrize import register_parametrization
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 import rnn_lightning.nn.stack as stack_module
@@ -117,6 +120,43 @@ def test_step_by_step_equals_forward(cell, batch_first, path):
             torch.testing.assert_close(torch.stack(ones), y[0])
             torch.testing.assert_close(state, final)
             torch.testing.assert_close(one, map_state(lambda s: s[:, 0], final))
+
+
+def pruned(layers):
+    prune.random_unstructured(layers, "weight_hh_l0", 0.5)
+
+
+def parametrised(layers):
+    register_parametrization(layers, "weight_ih_l0", nn.Tanh())
+
+
+@pytest.mark.parametrize("change", [pruned, parametrised, lambda layers: None])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bias": False}], ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_takes_the_weights_as_they_are(cell, options, change):
+    layers = make(cell, F, H, **options)
+    change(layers)
+    x, state = torch.randn(B, F, dtype=torch.float64), random_state(layers, B)
+    with force_path("torch"):
+        y, final = layers(x.unsqueeze(int(layers.batch_first)), state)
+    torch.testing.assert_close(layers.step(x, state), (y.squeeze(int(layers.batch_first)), final))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_takes_the_weights_of_a_functional_call(cell):
+    layers, other = make(cell, F, H), make(cell, F, H)
+    x, state = torch.randn(B, F, dtype=torch.float64), random_state(layers, B)
+
+    class Step(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, x, state):
+            return self.layers.step(x, state)
+
+    weights = {f"layers.{name}": weight for name, weight in other.named_parameters()}
+    torch.testing.assert_close(torch.func.functional_call(Step(), weights, (x, state)), other.step(x, state))
 
 
 @pytest.mark.parametrize("cell", CELLS)

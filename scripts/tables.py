@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 from plan import PLAN, RESULTS, ROOT, Result, combinations, load, plan, result_of
+from speed_table import speed_table
 
 from rnn_lightning.files import write_atomically
 from rnn_lightning.recipes import recipes
@@ -26,6 +27,7 @@ from rnn_lightning.saved import shipped
 
 PAGES = ("README.md", "docs/reproduction.md", "docs/how_to/trained_networks.md", "docs/reference/recipes.md")
 """Pages whose tables are filled in here."""
+SPEED = "docs/performance.md"
 METRICS = {"acc": "accuracy", "mse": "MSE"}
 
 
@@ -210,6 +212,7 @@ def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, s
         "settings": settings_table,
         "weights": lambda: weights_table(shipped().values()),
         "facts": figures.facts,
+        "speed": lambda: markdown(*speed_table((root / SPEED).read_text())),
         **{k: lambda t=t: markdown(t["head"], figures.rows(t["rows"])) for k, t in PLAN["tables"].items()},  # type: ignore[misc]
     }
     for name in PAGES:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tables
 from plan import OWN_DATA, PLAN, dump, plan
+from speed_table import speed_table
 
 from rnn_lightning.data import AddingProblem, CopyMemory
 from rnn_lightning.recipes import recipes
@@ -162,3 +163,27 @@ def test_a_model_card_tells_what_the_json_says(tmp_path):
     assert row(card, f"test {tables.description(copy)['unit']}")[1] == "0.1234"
     assert "0.1234" in row(tables.weights_table([copy]), f"`{name}`")[2]
     assert card != path.with_suffix(".md").read_text()
+
+
+def test_the_short_table_of_speed_spans_every_processor_and_leaves_out_busy_ones():
+    page = """
+<!-- table layers -->
+| layer | torch.nn / ours | fresh |
+| --- | --- | --- |
+| RNN (28, 1, 1, 1) | 2.04 | 9 |
+| RNN (1000, 1, 1, 1) | 50.0 | 9 |
+<!-- end -->
+<!-- table layers_avx2 -->
+| layer | torch.nn / ours | fresh |
+| --- | --- | --- |
+| RNN (784, 1, 1, 1) | 1.5 | 9 |
+<!-- end -->
+<!-- table layers_beside_1 -->
+| layer | torch.nn / ours |
+| --- | --- |
+| RNN (28, 1, 1, 1) | 0.5 |
+<!-- end -->
+"""
+    head, rows = speed_table(page)
+    assert head[1:] == ["RNN"]
+    assert [row[1] for row in rows] == ["1.5 to 2.0", "50.0 to 50.0"]

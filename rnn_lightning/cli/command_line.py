@@ -29,6 +29,7 @@ from rnn_lightning.cli.sizes import check_sizes, link_sizes
 from rnn_lightning.cli.terminal import quiet
 from rnn_lightning.continuation import Continuation
 from rnn_lightning.data import TimeSeries
+from rnn_lightning.data.series.origins import check_future
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
 from rnn_lightning.fitted import KEY, takes_fitted
@@ -174,7 +175,7 @@ class CLI(LightningCLI):
         config = self.config_init[self.subcommand]
         if isinstance(self.datamodule, TimeSeries):
             config.forecasts.horizon = config.horizon or self.datamodule.horizon
-            self.datamodule.check_future(config.forecasts.horizon)
+            check_future(self.datamodule, config.forecasts.horizon)
         elif config.horizon:
             if not isinstance(self.model, SequenceModule):
                 raise ArgumentError(

@@ -211,30 +211,6 @@ class SequenceModule(TruncatedBPTTModule):
             y = self.objective.prepare(y_hat, chunk["y"], valid)
             self.metrics.update(stage, loader, len(count), y_hat, y, valid)
 
-    def on_validation_epoch_start(self) -> None:
-        """Begins the metrics that were added anew."""
-        super().on_validation_epoch_start()
-        if self.metrics is not None:
-            self.metrics.begin("val")
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs them, before a scheduler asks for one."""
-        if self.metrics is not None:
-            self.metrics.log("val", self)
-        super().on_validation_epoch_end()
-
-    def on_test_epoch_start(self) -> None:
-        """As in validation."""
-        super().on_test_epoch_start()
-        if self.metrics is not None:
-            self.metrics.begin("test")
-
-    def on_test_epoch_end(self) -> None:
-        """As in validation."""
-        if self.metrics is not None:
-            self.metrics.log("test", self)
-        super().on_test_epoch_end()
-
     @property
     def metric_names(self) -> list[str]:
         """The names of what is logged of validation and test."""

@@ -165,6 +165,10 @@ class CLI(LightningCLI):
             )
         check_sizes(self)
 
+    def before_fit(self) -> None:
+        """Numbers the run, before any process is spawned."""
+        runs.number_run(self.trainer)
+
     def after_fit(self) -> None:
         """Tests the best checkpoint, and says how to look at the run."""
         if not self.config_init[self.subcommand].trainer.fast_dev_run and not self.trainer.interrupted:

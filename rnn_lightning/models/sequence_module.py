@@ -110,11 +110,7 @@ class SequenceModule(TruncatedBPTTModule):
         metrics: list[str | Metric] | dict[str, str | Metric] | None = None,
     ) -> None:
         super().__init__(tbptt, carry_state, lr_interval)
-        if bidirectional and (tbptt is not None or carry_state):
-            raise ArgumentError(
-                f"bidirectional=true does not go with {'carry_state' if tbptt is None else 'tbptt'}: the backward "
-                "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
-            )
+        _check_direction(bidirectional, tbptt, carry_state)
         self.save_hyperparameters(ignore=TRAINING)
         self.hparams.update(plain(dict(self.hparams))[0])  # numpy's numbers and the like
         self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
@@ -161,10 +157,6 @@ class SequenceModule(TruncatedBPTTModule):
 
     def valid(self, chunk: Batch) -> Tensor | None:
         """Which targets of a chunk count, in the shape of class indices; None if all do."""
-        raise NotImplementedError
-
-    def read(self, output: Tensor, state: State) -> Tensor:
-        """The network's outputs, from the top layer's outputs (B, T, H) and the final state."""
         raise NotImplementedError
 
     def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
@@ -320,3 +312,11 @@ class SequenceModule(TruncatedBPTTModule):
             raise ArgumentError(
                 f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"
             ) from error
+
+
+def _check_direction(bidirectional: bool, tbptt: TruncatedBPTT | None, carry_state: bool) -> None:
+    if bidirectional and (tbptt is not None or carry_state):
+        raise ArgumentError(
+            f"bidirectional=true does not go with {'carry_state' if tbptt is None else 'tbptt'}: the backward "
+            "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
+        )

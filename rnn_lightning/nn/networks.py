@@ -68,16 +68,9 @@ class RecurrentNet(nn.Module):
         tie_weights: bool = False,
     ) -> None:
         super().__init__()
-        sizes = {
-            "input_size": input_size,
-            "output_size": output_size,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
-            **({} if embedding_size is None else {"embedding_size": embedding_size}),
-        }
-        for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise ArgumentError(f"{name}={size!r}: give an integer of at least 1")
+        _check_sizes(input_size=input_size, output_size=output_size, hidden_size=hidden_size, num_layers=num_layers)
+        if embedding_size is not None:
+            _check_sizes(embedding_size=embedding_size)
         options: dict[str, Any] = {
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
@@ -120,7 +113,11 @@ class RecurrentNet(nn.Module):
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
         """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
         output, state = self.layers.step(self.embed(x), state, masks)
-        return self.head(output), state
+        return self.read(output, state), state
+
+    def read(self, output: Tensor, state: State) -> Tensor:
+        """The outputs, from the top layer's outputs (B, T, D * H) and the final state."""
+        raise NotImplementedError
 
     def sample_masks(self, batch_size: int, steps: int | None = None) -> DropoutMasks | None:
         """Draws the dropout masks of one batch; see `RecurrentLayers.sample_masks`."""
@@ -170,15 +167,11 @@ class Seq2VecNet(RecurrentNet):
         Returns:
             y (B, O), or (O,) unbatched, and the final state in the layout of `state`.
         """
-        _, state = self.layers(self.embed(x), state, lengths, masks, reset)
-        return self._read(state), state
+        output, state = self.layers(self.embed(x), state, lengths, masks, reset)
+        return self.read(output, state), state
 
-    def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O), read from all steps so far, and the state."""
-        _, state = self.layers.step(self.embed(x), state, masks)
-        return self._read(state), state
-
-    def _read(self, state: State) -> Tensor:
+    def read(self, output: Tensor, state: State) -> Tensor:
+        """(B, O), from the final state."""
         h = state[0] if self.layers.mode == "LSTM" else state  # (L * D, B, H)
         return self.head(torch.cat((h[-2], h[-1]), dim=-1) if self.layers.bidirectional else h[-1])
 
@@ -212,13 +205,23 @@ class Seq2SeqNet(RecurrentNet):
         output, state = self.layers(self.embed(x), state, lengths, masks, reset)
         if isinstance(output, PackedSequence):
             return output._replace(data=self.head(output.data)), state
-        y = self.head(output)  # (B, T, O)
+        y = self.read(output, state)
         if lengths is not None:
             past = torch.arange(y.shape[-2], device=y.device) >= lengths.to(y.device).reshape(
                 *y.shape[:-2], 1
             )  # (B, T)
             y = y.masked_fill(past[..., None], 0.0)
         return y, state
+
+    def read(self, output: Tensor, state: State) -> Tensor:
+        """(B, T, O), from the top layer's outputs."""
+        return self.head(output)
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ArgumentError(f"{name}={size!r}: give an integer of at least 1")
 
 
 def _make_layers(

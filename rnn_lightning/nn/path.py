@@ -54,7 +54,6 @@ def is_free(x: Tensor) -> bool:
 def choose_path(
     mode: str,
     x: Tensor,
-    size: tuple[int, int],
     weights: Sequence[Sequence[Tensor]],
     state: Sequence[Tensor] = (),
     mask: Mask | None = None,
@@ -66,7 +65,6 @@ def choose_path(
     Args:
         mode: As torch.nn names the cell, `"LSTM"` for instance.
         x: The input, in any form.
-        size: T and B.
         weights: The weights of each layer and direction, as in `recurrence`.
         state: The initial state, if there is one.
         mask: The mask of state dropout, if there is one.
@@ -80,17 +78,11 @@ def choose_path(
     if choice == "reference":
         return choice
     if choice != "auto":
-        missing = (
-            torch_lacks(x, mask, lengths, reset)
-            if choice == "torch"
-            else native_lacks(mode, x, weights, state, mask, reset)
-        )
+        missing = torch_lacks(x, mask, lengths, reset) if choice == "torch" else native_lacks(x, weights, state, mask)
         if missing is not None:
             raise ArgumentError(f'force_path("{choice}") has no {missing}: leave that out, or force "auto"')
         return choice
-    if native_lacks(mode, x, weights, state, mask, reset) is None and _native_is_fastest(
-        mode, x, size, weights, mask, lengths
-    ):
+    if native_lacks(x, weights, state, mask) is None and _native_is_fastest(mode, x, mask, lengths):
         return "native"
     return "torch" if torch_lacks(x, mask, lengths, reset) is None else "reference"
 
@@ -107,12 +99,7 @@ def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Ten
 
 
 def native_lacks(
-    mode: str,
-    x: Tensor,
-    weights: Sequence[Sequence[Tensor]],
-    state: Sequence[Tensor],
-    mask: Mask | None,
-    reset: Tensor | None,
+    x: Tensor, weights: Sequence[Sequence[Tensor]], state: Sequence[Tensor], mask: Mask | None
 ) -> str | None:
     """What of a layer's call the native recurrence cannot serve, or None.
 
@@ -144,14 +131,7 @@ def native_lacks(
     return None if native.reason() is None else f"library ({native.reason()})"
 
 
-def _native_is_fastest(
-    mode: str,
-    x: Tensor,
-    size: tuple[int, int],
-    weights: Sequence[Sequence[Tensor]],
-    mask: Mask | None,
-    lengths: Tensor | None,
-) -> bool:
+def _native_is_fastest(mode: str, x: Tensor, mask: Mask | None, lengths: Tensor | None) -> bool:
     """Cases that torch could serve as well, as measured by `scripts/benchmark_recurrence.py`."""
     if mask is not None or lengths is not None or result_type(x) in REDUCED:
         return True

@@ -19,9 +19,9 @@ GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 PROJECTED = [[torch.zeros(16, F), torch.zeros(16, 2), torch.zeros(2, H)]]
 
 
-def chosen(mode, x=X, mask=None, lengths=None, reset=None, rows=B, hidden=H, weights=None):
+def chosen(mode, x=X, mask=None, lengths=None, reset=None, hidden=H, weights=None):
     weights = weights or [[torch.zeros(GATES[mode] * hidden, F), torch.zeros(GATES[mode] * hidden, hidden)]]
-    return choose_path(mode, x, (T, rows), weights, (), mask, lengths, reset)
+    return choose_path(mode, x, weights, (), mask, lengths, reset)
 
 
 @needs_native

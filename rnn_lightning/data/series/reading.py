@@ -1,7 +1,7 @@
 """From a table to clean columns: what is wrong is told by its row and column."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,27 +32,18 @@ class Columns:
     id: str | None = None
 
     @classmethod
-    def of(
-        cls,
-        source: Source,
-        target: str | list[str] | None,
-        observed: list[str] | None,
-        known: list[str] | None,
-        time: str | None,
-        id: str | None,
-    ) -> "Columns":
+    def of(cls, source: Source, target: str | list[str] | None, **others: Any) -> "Columns":
         """The columns as a user names them; without a target, the only one that is left over.
 
         Raises:
             ArgumentError: A column is named twice, or the target is not clear.
         """
-        observed, known = list(observed or []), list(known or [])
+        columns = cls(**{name: value for name, value in others.items() if value is not None})
         if target is None:
-            left = [name for name in source.names() if name not in (time, id, *known, *observed)]
-            if len(left) != 1:
-                raise ArgumentError(f"target is not given: give --data.target, one or several of {', '.join(left)}")
-            target = left
-        columns = cls([target] if isinstance(target, str) else list(target), observed, known, time, id)
+            target = [name for name in source.names() if name not in columns.all]
+            if len(target) != 1:
+                raise ArgumentError(f"target is not given: give --data.target, one or several of {', '.join(target)}")
+        columns = replace(columns, target=[target] if isinstance(target, str) else list(target))
         twice = next((name for name in columns.all if columns.all.count(name) > 1), None)
         if twice is not None:
             raise ArgumentError(

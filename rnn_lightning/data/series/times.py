@@ -14,14 +14,7 @@ if TYPE_CHECKING:
 def read_times(
     table: "pd.DataFrame", name: str | None, codes: np.ndarray, time_format: str | None, source: Source
 ) -> tuple[np.ndarray, str | None]:
-    """The time of each row, (N,) datetime64[us] or int64, and their zone if they have one.
-
-    Args:
-        table: The table.
-        name: The column; None for consecutive steps.
-        codes: (N,) int64, which series each row is of.
-        time_format: How times are written, by strftime's codes; guessed if None.
-        source: Where the table is from, for messages.
+    """The time of each row, (N,) datetime64[us] or int64, and their zone; without a name consecutive steps of each code.
 
     Raises:
         ArgumentError: A time is missing or cannot be read, or numbers look like dates.

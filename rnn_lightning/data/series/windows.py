@@ -134,14 +134,9 @@ def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.nd
 
 
 def stretches(offsets: np.ndarray, begin: np.ndarray, end: np.ndarray, lead: int, n_steps: int) -> Tensor:
-    """(W, 3), see `Stretches`: they cover the targets of steps [begin, end) of each series once.
+    """(W, 3), see `Stretches`: they cover the targets of steps [begin, end) of each series, (S,), once.
 
-    Args:
-        offsets: (S,) where each series begins among all steps; `begin` and `end` count from there.
-        begin: (S,).
-        end: (S,).
-        lead: Steps at the beginning of a series that are not read.
-        n_steps: T.
+    Steps count from each series' offset; its first `lead` steps are not read.
     """
     scored, series = ranges(np.maximum(begin - 1, lead), end - 1, n_steps)  # a step's target is the next value
     read, stop = np.maximum(scored - n_steps, lead), np.minimum(scored + n_steps, end[series] - 1)

@@ -77,7 +77,8 @@ def fit(run: Run, data_dir: str) -> Result:
     Raises:
         RuntimeError: The command line refused the run for another reason.
     """
-    Timed.result = result = {"arguments": list(run.arguments)}
+    result: Result = {"arguments": list(run.arguments)}
+    Timed.result = result
     begin = time.process_time()
     errors = io.StringIO()
     with (

@@ -9,27 +9,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rnn_lightning.errors import NonFiniteLossError
 from rnn_lightning.models.metrics import Metrics
 from rnn_lightning.models.schedulers import step_plateaus, step_schedulers
-from rnn_lightning.models.trainer_check import check_loaders
 
 if TYPE_CHECKING:
     from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 
 
-_LOADERS = {
-    "train": "train_dataloader",
-    "val": "val_dataloaders",
-    "test": "test_dataloaders",
-    "predict": "predict_dataloaders",
-}
-
-
 def begin(module: "TruncatedBPTTModule", stage: str) -> None:
-    """An epoch's sequences restart with its first batch; its metrics also restart after an interrupted epoch.
-
-    Raises:
-        ArgumentError: A state is to be carried through data whose rows do not continue.
-    """
-    check_loaders(module, getattr(module.trainer, _LOADERS[stage]))
+    """An epoch's sequences restart with its first batch; its metrics also restart after an interrupted epoch."""
     module.carried.clear(stage)
     if stage != "train":
         module.means.clear(stage)

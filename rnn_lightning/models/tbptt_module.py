@@ -28,7 +28,7 @@ from rnn_lightning.models.plan import Span, Window, schedule, split, windows
 from rnn_lightning.models.ranks import reduce
 from rnn_lightning.models.resume import ExactResume
 from rnn_lightning.models.schedulers import LRInterval, check_total_steps, step_schedulers
-from rnn_lightning.models.trainer_check import check_trainer, tell_what_is_slow
+from rnn_lightning.models.trainer_check import check_loaders, check_trainer, tell_what_is_slow
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 from rnn_lightning.models.update import Pending, Update, mean_over_ranks
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
@@ -266,10 +266,23 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         tell_what_is_slow(self)
 
     def on_train_start(self) -> None:
-        """Refuses a scheduler that would end before the run."""
+        """Refuses a scheduler that would end before the run, and data that a state can't be carried through."""
         self.resume.restore_metrics(self)
+        check_loaders(self, self.trainer.train_dataloader)
         if self.automatic_optimization and self.lr_interval != "epoch":
             check_total_steps(self)
+
+    def on_validation_start(self) -> None:
+        """Refuses data through which no state can be carried."""
+        check_loaders(self, self.trainer.val_dataloaders)
+
+    def on_test_start(self) -> None:
+        """Refuses data through which no state can be carried."""
+        check_loaders(self, self.trainer.test_dataloaders)
+
+    def on_predict_start(self) -> None:
+        """Refuses data through which no state can be carried."""
+        check_loaders(self, self.trainer.predict_dataloaders)
 
     def on_train_epoch_end(self) -> None:
         """See `epochs.end`."""

@@ -91,6 +91,13 @@ def resumed_folder(checkpoint: str | None) -> str | None:
     return folder if folder is not None and Run.read(folder) else None
 
 
+def number_run(trainer: Trainer) -> None:
+    """Lets the loggers choose their folders now: a process spawned later would choose again, for a test another one."""
+    for logger in trainer.loggers:
+        if isinstance(logger, FOLDERS):
+            _ = logger.version  # a logger remembers it
+
+
 @rank_zero_only
 def keep(path: str) -> None:
     """Gives a file that a logger would begin anew another name, with a number behind its stem."""

@@ -44,6 +44,28 @@ def prepare_process() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+class Timed(CLI):
+    """The command line, which also keeps how long a fit took and how far it came.
+
+    Processor time: other work on the machine makes it hardly longer, and on one thread it is what a free machine takes.
+    """
+
+    result: Result = {}
+
+    def fit(self, **arguments: Any) -> None:
+        start = time.process_time()
+        self.trainer.fit(**arguments)
+        self.result["seconds"] = round(time.process_time() - start, 2)
+        self.result["epochs"], self.result["steps"] = self.trainer.current_epoch, self.trainer.global_step
+        self.result["batches"] = self.trainer.fit_loop.total_batch_idx + 1
+        self.result["parameters"] = sum(p.numel() for p in self.model.parameters())
+
+    def after_fit(self) -> None:
+        super().after_fit()
+        metrics = self.trainer.callback_metrics
+        self.result["test"] = {k: _short(v) for k, v in metrics.items() if k.startswith("test/")}
+
+
 def fit(run: Run, data_dir: str) -> Result:
     """Fits one system in a folder that is thrown away.
 
@@ -56,27 +78,8 @@ def fit(run: Run, data_dir: str) -> Result:
         RuntimeError: The command line refused the run for another reason.
     """
     result: Result = {"arguments": list(run.arguments)}
+    Timed.result = result
     begin = time.process_time()
-
-    class Timed(CLI):
-        """The command line, which also keeps how long the fit took and how far it came.
-
-        Processor time: other work on the machine makes it hardly longer, and on one thread it is what a free machine takes.
-        """
-
-        def fit(self, **arguments: Any) -> None:
-            start = time.process_time()
-            self.trainer.fit(**arguments)
-            result["seconds"] = round(time.process_time() - start, 2)
-            result["epochs"], result["steps"] = self.trainer.current_epoch, self.trainer.global_step
-            result["batches"] = self.trainer.fit_loop.total_batch_idx + 1
-            result["parameters"] = sum(p.numel() for p in self.model.parameters())
-
-        def after_fit(self) -> None:
-            super().after_fit()
-            metrics = self.trainer.callback_metrics
-            result["test"] = {k: _short(v) for k, v in metrics.items() if k.startswith("test/")}
-
     errors = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,

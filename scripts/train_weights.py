@@ -25,7 +25,8 @@ from torch.nn import functional as F
 
 from rnn_lightning import __version__
 from rnn_lightning.callbacks import BestAndLast
-from rnn_lightning.cli import CLI, fail, main
+from rnn_lightning.cli import CLI, main
+from rnn_lightning.cli.arguments import fail
 from rnn_lightning.data import SequenceDataModule, SequenceMNIST, SyntheticSine
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import write_atomically

@@ -1,5 +1,6 @@
 """Text and array files on the command line: one line each, from a file to a result."""
 
+import json
 import re
 from pathlib import Path
 
@@ -125,10 +126,11 @@ def test_an_array_file_is_one_line(kind, capsys):
     model = ["--model=Seq2Seq"] if kind == "a step" else []
     main(["fit", "--config=arrays", "--data.path=gestures.npz", *model, "--trainer.max_epochs=2", *QUIET])
     run = Path("runs/gestures/version_0")
-    table = (run / "baseline.md").read_text()
+    table = (run / "baseline.txt").read_text()
     assert table.strip() in capsys.readouterr().out
     naive = "majority class" if kind == "classes" else "mean"
-    assert f"| {naive}" in table
+    assert table.splitlines()[2].startswith(f"{naive}  ")
+    assert set(json.loads((run / "baseline.json").read_text())) == {"the network", naive}
     assert ("test/acc" if kind == "classes" else "test/mae") in table.splitlines()[0]
     capsys.readouterr()
     main(["predict", f"--ckpt_path={run}/checkpoints/best.ckpt", *QUIET])

@@ -1,24 +1,22 @@
 """`BesideBaseline`: the test's metrics beside those of the naive answer, so that a useless network shows."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
-from rnn_lightning.files import write_atomically
-from rnn_lightning.runs import run_folder
+from rnn_lightning.callbacks.naive_answers import show_table
+from rnn_lightning.forecasts.text_table import text_table
 
 _LOWER_IS_BETTER = ("loss", "mae")
 
 
 class BesideBaseline(Callback):
-    """Ends a test with a table of the network and the naive answer: printed, in TensorBoard, and as `baseline.md`.
+    """Ends a test with a table of the network and the naive answer: printed, in TensorBoard, and as `baseline.txt`.
 
     For a data module that knows the naive answer: `baseline`, a dict of metrics as `test/acc`, and `baseline_name`. The
-    file goes to the run of the checkpoint that is tested.
+    file goes to the run of the checkpoint that is tested; `baseline.json` holds the same numbers.
     """
 
     @override
@@ -29,26 +27,19 @@ class BesideBaseline(Callback):
             return
         found = {name: float(trainer.callback_metrics[name]) for name in baseline if name in trainer.callback_metrics}
         text = comparison(found, baseline, data.baseline_name)
-        print(text)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text("test/baseline", text)
-        if trainer.ckpt_path is not None and "://" not in str(trainer.ckpt_path):
-            write_atomically(Path(run_folder(str(trainer.ckpt_path)), "baseline.md"), f"{text}\n")
+        show_table(trainer, "baseline", text, {"the network": found, data.baseline_name: dict(baseline)})
 
 
 def comparison(network: Mapping[str, float], baseline: Mapping[str, float], name: str) -> str:
-    """A Markdown table of the metrics that both have, and a plain sentence if the network is no better.
+    """A table of the metrics that both have, and a plain sentence if the network is no better.
 
     Args:
         network: The network's metrics.
         baseline: Those of the naive answer.
         name: What the naive answer is.
     """
-    width = max(len(name), len("network"))
-    lines = [f"| {'':{width}} | {' | '.join(network)} |", f"| {'-' * width} | {' | '.join('---' for _ in network)} |"]
-    for row, metrics in (("network", network), (name, baseline)):
-        lines.append(f"| {row:{width}} | {' | '.join(f'{metrics[metric]:.4g}' for metric in network)} |")
+    rows = {"the network": list(network.values()), name: [baseline[metric] for metric in network]}
+    lines = text_table("", list(network), rows)
     for metric, value in network.items():
         lower = metric.rpartition("/")[2] in _LOWER_IS_BETTER
         if (value >= baseline[metric]) if lower else (value <= baseline[metric]):

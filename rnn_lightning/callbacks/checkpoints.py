@@ -136,10 +136,7 @@ class PeriodicCheckpoint(Callback):
         if self._waits:
             self._save(trainer)
 
-    @override
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._waits:
-            self._save(trainer)
+    on_train_end = on_train_epoch_start
 
     def _save(self, trainer: Trainer) -> None:
         self._waits = False

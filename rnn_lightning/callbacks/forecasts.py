@@ -1,6 +1,5 @@
 """`Forecasts`: what a network is worth on a `TimeSeries`, after each test; and what `predict` writes of it."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
-from rnn_lightning import runs
+from rnn_lightning.callbacks.naive_answers import show_table
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
+from rnn_lightning.data.series.origins import histories, origins_of_predict
 from rnn_lightning.files import write_atomically
-from rnn_lightning.forecasts import Table
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.nn.dropout import without_dropout
 
@@ -74,15 +73,13 @@ class Forecasts(TensorBoardCallback):
         if stage != "test" or data is None or not self.enabled:
             return
         table = compare(pl_module.net, data, self.intervals)
-        print(table.text())
-        checkpoint = getattr(trainer, "ckpt_path", None)
-        if checkpoint and "://" not in str(checkpoint):
-            folder = Path(runs.run_folder(str(checkpoint)))
-            write_atomically(folder / "forecasts.txt", table.text() + "\n")
-            write_atomically(folder / "forecasts.json", json.dumps(table.plain(), indent=1) + "\n")
+        show_table(trainer, "forecasts", table.text(), table.plain())
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                _log(logger, table)
+                for score in table.scores:
+                    for distance, error in enumerate(score.by_distance, start=1):
+                        tag = f"test/mae_by_distance/{score.target}/{score.method}"
+                        logger.experiment.add_scalar(tag, error, distance)
 
     @override
     @rank_zero_only
@@ -95,7 +92,7 @@ class Forecasts(TensorBoardCallback):
         found = forecast(pl_module.net, data, self.horizon, self.intervals)
         self.paths = [write_atomically(Path(self.folder, "predictions.csv"), found.to_csv(index=False))]
         one = found[: len(found) // len(data.panel.ids)]
-        figure = _figure(one, data, 0, int(data.origins_of_predict()[0]), "Forecast")
+        figure = _figure(one, data, 0, int(origins_of_predict(data)[0]), "Forecast")
         self.paths.append(save(figure, Path(self.folder, "predictions.png")))
 
 
@@ -108,7 +105,7 @@ def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, tit
     """The first target of one series: its last stretch up to the step `last`, and the forecast in `found`."""
     from rnn_lightning.figures import interval_figure
 
-    target, panel = data.target[0], data.panel
+    target, panel = data.columns.target[0], data.panel
     steps = len(found)
     begin = max(0, last + 1 - _SEASONS_SHOWN * max(data.season, steps))
     number, offset = panel.first[series], panel.offsets[series]
@@ -139,18 +136,10 @@ def _validation_figure(net: Any, data: TimeSeries) -> "Figure":
     import pandas as pd
 
     last = int(data.cuts[0, 0]) - 1
-    given = next(data.origins(np.array([0]), np.array([last]), data.horizon, data.cuts[:, 1]))
+    given = next(histories(data, np.array([0]), np.array([last]), data.horizon, data.cuts[:, 1]))
     batch = given.to(net.head.weight.device)
     ahead = data.forecaster(net).forecast(batch.y, data.horizon, batch.known, batch.shift, batch.scale).cpu()
-    target, none = data.target[0], torch.full_like(ahead[0, :, 0], torch.nan)
+    target, none = data.columns.target[0], torch.full_like(ahead[0, :, 0], torch.nan)
     values = {"": given.truth[0, :, 0], "_forecast": ahead[0, :, 0], "_lower": none, "_upper": none}
     one = pd.DataFrame({f"{target}{kind}": value.numpy() for kind, value in values.items()})
     return _figure(one, data, 0, last, "Forecast of the validation part")
-
-
-def _log(logger: TensorBoardLogger, table: Table) -> None:
-    writer = logger.experiment
-    writer.add_text("test/forecasts", "\n".join(f"    {line}" for line in table.text().splitlines()))
-    for score in table.scores:
-        for distance, error in enumerate(score.by_distance, start=1):
-            writer.add_scalar(f"test/mae_by_distance/{score.target}/{score.method}", error, distance)

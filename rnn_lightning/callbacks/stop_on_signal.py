@@ -35,20 +35,10 @@ class StopOnSignal(Callback):
         self._checks: float = 0  # how many batches of this validation all processes have
 
     @override
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen(trainer)
-
-    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._listen(trainer)
 
-    @override
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen(trainer)
-
-    @override
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen(trainer)
+    on_sanity_check_start = on_test_start = on_predict_start = on_train_start
 
     @override
     def on_train_batch_end(

@@ -68,6 +68,11 @@ class TensorBoardCallback(Callback):
             file_writer.add_summary(summary, logged_step(trainer))
 
 
+def as_code(text: str) -> str:
+    """Markdown that shows a text as it is, line by line."""
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
 def _logger(trainer: Trainer) -> TensorBoardLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from typing_extensions import override
 
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, as_code, logged_step
 from rnn_lightning.data import TextStream
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.nn import generate
@@ -45,9 +45,4 @@ class TextSamples(TensorBoardCallback):
         generator = torch.Generator(pl_module.device).manual_seed(0)
         drawn = generate(pl_module.net, prompt, self.length, self.temperature, self.top_k, never, generator)
         before, after = (vocabulary.decode(tokens[0].tolist()) for tokens in (prompt, drawn))
-        self.writer(trainer).add_text("val/sample", _as_code(f"{before}[...]{after}"), logged_step(trainer))
-
-
-def _as_code(text: str) -> str:
-    """Markdown that shows a text as it is, line by line."""
-    return "\n".join(f"    {line}" for line in text.splitlines())
+        self.writer(trainer).add_text("val/sample", as_code(f"{before}[...]{after}"), logged_step(trainer))

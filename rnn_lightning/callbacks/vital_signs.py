@@ -44,9 +44,7 @@ class VitalSigns(TensorBoardCallback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restart_clock(trainer)
 
-    @override
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._restart_clock(trainer)
+    on_validation_end = on_train_epoch_start
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:

@@ -71,16 +71,7 @@ class SequenceArrays(SequenceDataModule):
         counts = _within(x, lengths) if self.per_step else np.ones(len(y), dtype=bool)
         _check_values(path, x, y, lengths, counts)
         chosen = _split(path, arrays.get("split"), None if is_value or self.per_step else y, len(x), val, test)
-        self.classes: list[Any] | None = None
-        if is_value:
-            y = np.where(_like(y, counts), y, 0).astype(np.float32)
-            self.output_size = y.shape[-1] if y.ndim > 1 else 1
-        else:
-            train = chosen["train"]
-            found = np.unique(y[train][counts[train]]).tolist()
-            self.classes = found if fitted is None else list(fitted["classes"])
-            self.output_size = len(self.classes)
-            y = _indices(path, y, counts, self.classes)
+        y = self._targets(path, y, counts, chosen["train"], fitted)
         self.input_size = x.shape[2]
         if fitted is not None and fitted["features"] != self.input_size:
             raise ArgumentError(
@@ -94,6 +85,19 @@ class SequenceArrays(SequenceDataModule):
             self._parts[part] = PaddedBatches(tensors, steps, per_step)
         self.baseline_name = "mean" if is_value else "majority class"
         self.baseline = _baseline(is_value, *((y[chosen[part]], counts[chosen[part]]) for part in ("train", "test")))
+
+    def _targets(
+        self, path: str, y: np.ndarray, counts: np.ndarray, train: np.ndarray, fitted: dict[str, Any] | None
+    ) -> np.ndarray:
+        """The targets as a loss takes them; sets the classes that they have, and the outputs that they need."""
+        self.classes: list[Any] | None = None
+        if self.task == "regression":
+            self.output_size = y.shape[-1] if y.ndim > 1 else 1
+            return np.where(_like(y, counts), y, 0).astype(np.float32)
+        found = np.unique(y[train][counts[train]]).tolist()
+        self.classes = found if fitted is None else list(fitted["classes"])
+        self.output_size = len(self.classes)
+        return _indices(path, y, counts, self.classes)
 
     @property
     def fitted_values(self) -> dict[str, Any]:

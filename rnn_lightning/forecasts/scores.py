@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from rnn_lightning.forecasts.backtest import NETWORK, Errors
+from rnn_lightning.forecasts.text_table import number, text_table
 
 HELPS = (
     "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for one "
@@ -105,14 +106,11 @@ class Table:
 
     def text(self) -> str:
         """The table as lines for a terminal, with a sentence where the network is no better than a naive answer."""
-        over = f"MAE over {self.horizon} steps"
+        columns = ("MAE one step ahead", f"MAE over {self.horizon} steps", "MASE")
         lines = [self.title]
-        width = max([len(score.method) for score in self.scores] + [len(score.target) for score in self.scores])
         for target in dict.fromkeys(score.target for score in self.scores):
-            lines.append(f"{target:<{width}}  MAE one step ahead  {over}  MASE")
-            for score in self._of(target):
-                values = (_number(score.one_step_mae), _number(score.mae), _number(score.mase))
-                lines.append(f"{score.method:<{width}}  {values[0]:>18}  {values[1]:>{len(over)}}  {values[2]:>6}")
+            rows = {score.method: (score.one_step_mae, score.mae, score.mase) for score in self._of(target)}
+            lines += text_table(target, columns, rows)
             if target in self.coverage:
                 one, all_ = self.coverage[target]
                 lines.append(
@@ -133,7 +131,7 @@ class Table:
                 if not ours < theirs:
                     lost.append(
                         f"The network does not beat {best.method} for {target} {where}: "
-                        f"{_number(ours)} against {_number(theirs)}."
+                        f"{number(ours)} against {number(theirs)}."
                     )
         return [*lost, f"{HELPS}."] if lost else []
 
@@ -144,10 +142,6 @@ class Table:
     def _of(self, target: str) -> list[Score]:
         scores = [score for score in self.scores if score.target == target]
         return sorted(scores, key=lambda score: score.method != NETWORK)
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"
 
 
 def _without_nan(value: Any) -> Any:

@@ -7,6 +7,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rnn_lightning.errors import NonFiniteLossError
+from rnn_lightning.models.metrics import Metrics
 from rnn_lightning.models.schedulers import step_plateaus, step_schedulers
 
 if TYPE_CHECKING:
@@ -18,10 +19,14 @@ def begin(module: "TruncatedBPTTModule", stage: str) -> None:
     module.carried.clear(stage)
     if stage != "train":
         module.means.clear(stage)
+        for metrics in _added(module):
+            metrics.clear(stage)
 
 
 def end(module: "TruncatedBPTTModule", stage: str) -> None:
     """Logs the metrics, stops where the weights have become useless, and steps the schedulers that Lightning does not."""
+    for metrics in _added(module) if stage != "train" else ():
+        metrics.log(stage, module)
     module.guard.look()
     trainer, means = module.trainer, module.means.compute(stage, module.trainer.strategy)
     for name, value in {**means, **module.derived_metrics(stage, means)}.items():
@@ -37,6 +42,11 @@ def end(module: "TruncatedBPTTModule", stage: str) -> None:
         if stage == "train" and not module.automatic_optimization:
             step_schedulers(module, "epoch")
         step_plateaus(module, after=stage)
+
+
+def _added(module: "TruncatedBPTTModule") -> list[Metrics]:
+    """The metrics that were added; a module of the user's own may have something else of that name."""
+    return [metrics] if isinstance(metrics := getattr(module, "metrics", None), Metrics) else []
 
 
 def is_logged(trainer: Trainer, batch_idx: int) -> bool:

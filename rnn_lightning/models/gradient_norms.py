@@ -78,7 +78,7 @@ def _times(span: Span, rows: int, steps: int, device: torch.device) -> Tensor:
 
 def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: Unrolled) -> tuple[Tensor, Tensor]:
     """The loss of each sequence's last target and that of all targets from `start` on, summed over the sequences."""
-    objective, y_hat, valid = module.objective, module.read(run.output, run.state), module.valid(batch)
+    objective, y_hat, valid = module.objective, module.net.read(run.output, run.state), module.valid(batch)
     if y_hat.dim() == 2:  # one target a sequence
         loss = objective.loss_sum(y_hat, objective.prepare(y_hat, batch["y"], valid), valid)
         return loss, loss

@@ -58,7 +58,7 @@ class Metrics(nn.Module):
         self._fresh = nn.ModuleDict({f"metric {i}": metric for i, metric in enumerate(made.values())})
         self._running = nn.ModuleDict()  # by stage and loader
 
-    def begin(self, stage: str) -> None:
+    def clear(self, stage: str) -> None:
         """Begins a stage anew."""
         for place in [place for place in self._running if place.startswith(f"{stage} ")]:
             del self._running[place]
@@ -81,7 +81,7 @@ class Metrics(nn.Module):
                 metric.update(given, y.long() if self._objective.task == MULTILABEL else y)
 
     def log(self, stage: str, module: LightningModule) -> None:
-        """Logs a stage's metrics, over all ranks."""
+        """Logs a stage's metrics, over all ranks, and begins it anew."""
         ours = [int(key.split()[1]) for key in self._running if key.startswith(f"{stage} ")]
         places = sorted({place for rank in gather(module.trainer.strategy, ours) for place in rank})
         for place in places:
@@ -92,6 +92,7 @@ class Metrics(nn.Module):
                     value = metric.compute()
                 for label, number in _numbers(name, value):
                     module.log(f"{stage}/{label}{of}", number, sync_dist=True)
+        self.clear(stage)
 
     def _at(self, stage: str, place: int) -> Any:
         key = f"{stage} {place}"

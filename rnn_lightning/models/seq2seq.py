@@ -11,7 +11,7 @@ from rnn_lightning.models.batch import Batch, one_value, valid_steps
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.objective import Task
 from rnn_lightning.models.sequence_module import SequenceModule
-from rnn_lightning.nn import Seq2SeqNet, State
+from rnn_lightning.nn import Seq2SeqNet
 
 
 class Seq2Seq(SequenceModule):
@@ -60,10 +60,6 @@ class Seq2Seq(SequenceModule):
                 if stage in per_token:
                     derived[f"bits_per_character{of}"] = loss / math.log(2) / per_token[stage]
         return derived
-
-    def read(self, output: Tensor, state: State) -> Tensor:
-        """(B, T, O), from the top layer's outputs."""
-        return self.net.head(output)
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
         """`errors` (2, T), see `Objective.errors`."""

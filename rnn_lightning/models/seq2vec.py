@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
@@ -11,7 +10,7 @@ from rnn_lightning.models.loop import Result
 from rnn_lightning.models.objective import Task
 from rnn_lightning.models.plan import Window, end_window
 from rnn_lightning.models.sequence_module import SequenceModule
-from rnn_lightning.nn import Seq2VecNet, State
+from rnn_lightning.nn import Seq2VecNet
 
 
 class Seq2Vec(SequenceModule):
@@ -52,11 +51,6 @@ class Seq2Vec(SequenceModule):
     def valid(self, chunk: Batch) -> Tensor | None:
         """(B,) or (B, O) bool, true where the target, or one of its values, counts; None if all do."""
         return chunk.get("counts")
-
-    def read(self, output: Tensor, state: State) -> Tensor:
-        """(B, O), from the final state."""
-        h = state[0] if isinstance(state, tuple) else state  # (L * D, B, H)
-        return self.net.head(torch.cat((h[-2], h[-1]), dim=-1) if self.net.layers.bidirectional else h[-1])
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
         """`outputs` (O, B), the last dimension being the rows."""

@@ -110,11 +110,7 @@ class SequenceModule(TruncatedBPTTModule):
         metrics: list[str | Metric] | dict[str, str | Metric] | None = None,
     ) -> None:
         super().__init__(tbptt, carry_state, lr_interval)
-        if bidirectional and (tbptt is not None or carry_state):
-            raise ArgumentError(
-                f"bidirectional=true does not go with {'carry_state' if tbptt is None else 'tbptt'}: the backward "
-                "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
-            )
+        _check_direction(bidirectional, tbptt, carry_state)
         self.save_hyperparameters(ignore=TRAINING)
         self.hparams.update(plain(dict(self.hparams))[0])  # numpy's numbers and the like
         self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
@@ -163,10 +159,6 @@ class SequenceModule(TruncatedBPTTModule):
         """Which targets of a chunk count, in the shape of class indices; None if all do."""
         raise NotImplementedError
 
-    def read(self, output: Tensor, state: State) -> Tensor:
-        """The network's outputs, from the top layer's outputs (B, T, H) and the final state."""
-        raise NotImplementedError
-
     def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
         """(B, horizon, O), after the sequences' ends; from the outputs (B, T, O), their state, and lengths (B,) if any."""
         self.check_forecast()
@@ -210,30 +202,6 @@ class SequenceModule(TruncatedBPTTModule):
             count = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
             y = self.objective.prepare(y_hat, chunk["y"], valid)
             self.metrics.update(stage, loader, len(count), y_hat, y, valid)
-
-    def on_validation_epoch_start(self) -> None:
-        """Begins the metrics that were added anew."""
-        super().on_validation_epoch_start()
-        if self.metrics is not None:
-            self.metrics.begin("val")
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs them, before a scheduler asks for one."""
-        if self.metrics is not None:
-            self.metrics.log("val", self)
-        super().on_validation_epoch_end()
-
-    def on_test_epoch_start(self) -> None:
-        """As in validation."""
-        super().on_test_epoch_start()
-        if self.metrics is not None:
-            self.metrics.begin("test")
-
-    def on_test_epoch_end(self) -> None:
-        """As in validation."""
-        if self.metrics is not None:
-            self.metrics.log("test", self)
-        super().on_test_epoch_end()
 
     @property
     def metric_names(self) -> list[str]:
@@ -344,3 +312,11 @@ class SequenceModule(TruncatedBPTTModule):
             raise ArgumentError(
                 f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"
             ) from error
+
+
+def _check_direction(bidirectional: bool, tbptt: TruncatedBPTT | None, carry_state: bool) -> None:
+    if bidirectional and (tbptt is not None or carry_state):
+        raise ArgumentError(
+            f"bidirectional=true does not go with {'carry_state' if tbptt is None else 'tbptt'}: the backward "
+            "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
+        )

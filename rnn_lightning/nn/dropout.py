@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.nn.state import map_state, where_rows
+from rnn_lightning.nn.state import map_state
 
 _RARE = 2.0**-8
 """Below this probability of dropping or of keeping, rounding it to 16 bits would matter."""
@@ -46,11 +46,11 @@ class Mask(NamedTuple):
         return self.keep.to(dtype, copy=True).mul_(self.scale)
 
     @staticmethod
-    def join(parts: Sequence["Mask"], join: Callable[[list[Tensor]], Tensor]) -> "Mask":
-        """One mask of several, which must have been drawn with the same p."""
+    def cat(parts: Sequence["Mask"]) -> "Mask":
+        """One mask of consecutive stretches of time, which must have been drawn with the same p."""
         if len({part.scale for part in parts}) > 1:
             raise ArgumentError("masks drawn with different p cannot be joined: draw them anew")
-        return Mask(join([part.keep for part in parts]), parts[0].scale)
+        return Mask(torch.cat([part.keep for part in parts]), parts[0].scale)
 
 
 class LayerMasks(NamedTuple):
@@ -100,34 +100,11 @@ class DropoutMasks:
         """
         if len(pieces) == 1 or pieces[0].variational:
             return pieces[0]
-        return DropoutMasks._join(pieces, torch.cat)
-
-    def renewed(self, fresh: "DropoutMasks", rows: Tensor) -> "DropoutMasks":
-        """Masks in which the rows where `rows` (B,) is true have the fresh ones.
-
-        Raises:
-            ArgumentError: The fresh masks were drawn with another p.
-        """
-        return DropoutMasks._join((fresh, self), lambda pair: where_rows(rows, *pair))
-
-    @staticmethod
-    def _join(pieces: Sequence["DropoutMasks"], join: Callable[[Any], Tensor]) -> "DropoutMasks":
         joined = []
         for layers in zip(*(piece.layers for piece in pieces), strict=True):  # the same layer of every piece
             places = zip(*layers, strict=True)
-            joined.append(LayerMasks(*(None if place[0] is None else Mask.join(place, join) for place in places)))
+            joined.append(LayerMasks(*(None if place[0] is None else Mask.cat(place) for place in places)))
         return DropoutMasks(tuple(joined), pieces[0].variational)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain lists, tuples, numbers and tensors, as a checkpoint holds them."""
-        layers = [[None if mask is None else tuple(mask) for mask in layer] for layer in self.layers]
-        return {"layers": layers, "variational": self.variational}
-
-    @staticmethod
-    def from_state_dict(saved: dict[str, Any]) -> "DropoutMasks":
-        """The masks that `state_dict` gave."""
-        layers = ((None if mask is None else Mask(*mask) for mask in layer) for layer in saved["layers"])
-        return DropoutMasks(tuple(LayerMasks(*layer) for layer in layers), saved["variational"])
 
 
 def check_probability(name: str, p: float) -> float:

@@ -1,5 +1,7 @@
 """`RNN`, `LSTM`, `GRU`: torch.nn's layers of these names, with dropout on input, output and state."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -52,17 +54,9 @@ class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            nonlinearity,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            device=device,
-            dtype=dtype,
+            input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, **place
         )
         self._add_options(input_dropout, output_dropout, state_dropout, variational, init)
 
@@ -94,17 +88,9 @@ class LSTM(RecurrentLayers, nn.LSTM):  # type: ignore[misc]
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            proj_size,
-            device=device,
-            dtype=dtype,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, **place
         )
         self._add_options(input_dropout, output_dropout, state_dropout, variational, init)
 
@@ -134,7 +120,6 @@ class GRU(RecurrentLayers, nn.GRU):  # type: ignore[misc]
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype
-        )
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **place)
         self._add_options(input_dropout, output_dropout, state_dropout, variational, init)

@@ -68,16 +68,9 @@ class RecurrentNet(nn.Module):
         tie_weights: bool = False,
     ) -> None:
         super().__init__()
-        sizes = {
-            "input_size": input_size,
-            "output_size": output_size,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
-            **({} if embedding_size is None else {"embedding_size": embedding_size}),
-        }
-        for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise ArgumentError(f"{name}={size!r}: give an integer of at least 1")
+        _check_sizes(input_size=input_size, output_size=output_size, hidden_size=hidden_size, num_layers=num_layers)
+        if embedding_size is not None:
+            _check_sizes(embedding_size=embedding_size)
         options: dict[str, Any] = {
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
@@ -104,6 +97,29 @@ class RecurrentNet(nn.Module):
             )
         embedding.weight = self.head.weight
 
+    def forward(
+        self,
+        x: Tensor | PackedSequence,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        masks: DropoutMasks | None = None,
+        reset: Tensor | None = None,
+    ) -> tuple[Any, State]:
+        """The outputs for each sequence.
+
+        Args:
+            x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
+            state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
+            lengths: (B,) integers in [0, T]: each row is read up to its own length.
+            masks: From `sample_masks`; in training drawn if not given.
+            reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.
+
+        Returns:
+            y, and the final state in the layout of `state`.
+        """
+        output, state = self.layers(self.embed(x), state, lengths, masks, reset)
+        return self.read(output, state, lengths), state
+
     def embed(self, x: Any) -> Any:
         """What the layers read: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x itself."""
         if self.embedding is None:
@@ -120,7 +136,11 @@ class RecurrentNet(nn.Module):
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
         """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
         output, state = self.layers.step(self.embed(x), state, masks)
-        return self.head(output), state
+        return self.read(output, state), state
+
+    def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Any:
+        """What the head makes of the top layer's outputs (B, T, D * H), packed or not, and of the final state."""
+        raise NotImplementedError
 
     def sample_masks(self, batch_size: int, steps: int | None = None) -> DropoutMasks | None:
         """Draws the dropout masks of one batch; see `RecurrentLayers.sample_masks`."""
@@ -144,41 +164,13 @@ class RecurrentNet(nn.Module):
 class Seq2VecNet(RecurrentNet):
     """Reads a sequence and gives one output: a linear head on the top layer's final state.
 
-    Arguments and errors are those of `RecurrentNet`. With two directions the head reads both final states.
+    Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, O), or (O,) unbatched. With two directions the
+    head reads both final states. It reads them as the next step would have received them, so state dropout acts on them in
+    training while the top layer's output dropout does not.
     """
 
-    def forward(
-        self,
-        x: Tensor | PackedSequence,
-        state: State | None = None,
-        lengths: Tensor | None = None,
-        masks: DropoutMasks | None = None,
-        reset: Tensor | None = None,
-    ) -> tuple[Tensor, State]:
-        """One output for each sequence.
-
-        The head reads the state as the next step would have received it, so state dropout acts on it in training while
-        the top layer's output dropout does not.
-
-        Args:
-            x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
-            state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
-            lengths: (B,) integers in [0, T]: each row is read up to its own length.
-            masks: From `sample_masks`; in training drawn if not given.
-            reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.
-
-        Returns:
-            y (B, O), or (O,) unbatched, and the final state in the layout of `state`.
-        """
-        _, state = self.layers(self.embed(x), state, lengths, masks, reset)
-        return self._read(state), state
-
-    def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O), read from all steps so far, and the state."""
-        _, state = self.layers.step(self.embed(x), state, masks)
-        return self._read(state), state
-
-    def _read(self, state: State) -> Tensor:
+    def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Tensor:
+        """(B, O), from the final state."""
         h = state[0] if self.layers.mode == "LSTM" else state  # (L * D, B, H)
         return self.head(torch.cat((h[-2], h[-1]), dim=-1) if self.layers.bidirectional else h[-1])
 
@@ -186,39 +178,26 @@ class Seq2VecNet(RecurrentNet):
 class Seq2SeqNet(RecurrentNet):
     """Gives one output a step: a linear projection of every step's output, never applied to the state.
 
-    Arguments and errors are those of `RecurrentNet`. It is TensorFlow's `OutputProjectionWrapper` without an activation.
+    Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, T, O), in the form of `x`; past a row's length
+    it is zero, bias included. It is TensorFlow's `OutputProjectionWrapper` without an activation.
     """
 
-    def forward(
-        self,
-        x: Tensor | PackedSequence,
-        state: State | None = None,
-        lengths: Tensor | None = None,
-        masks: DropoutMasks | None = None,
-        reset: Tensor | None = None,
-    ) -> tuple[Tensor | PackedSequence, State]:
-        """One output for each step of each sequence.
-
-        Args:
-            x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
-            state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
-            lengths: (B,) integers in [0, T]. Past a row's length its output is zero, bias included.
-            masks: From `sample_masks`; in training drawn if not given.
-            reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.
-
-        Returns:
-            y (B, T, O), in the form of `x`, and the final state in the layout of `state`.
-        """
-        output, state = self.layers(self.embed(x), state, lengths, masks, reset)
+    def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Any:
+        """(B, T, O), in the form of the top layer's outputs."""
         if isinstance(output, PackedSequence):
-            return output._replace(data=self.head(output.data)), state
+            return output._replace(data=self.head(output.data))
         y = self.head(output)  # (B, T, O)
-        if lengths is not None:
-            past = torch.arange(y.shape[-2], device=y.device) >= lengths.to(y.device).reshape(
-                *y.shape[:-2], 1
-            )  # (B, T)
-            y = y.masked_fill(past[..., None], 0.0)
-        return y, state
+        if lengths is None:
+            return y
+        ends = lengths.to(y.device).reshape(*y.shape[:-2], 1)
+        past = torch.arange(y.shape[-2], device=y.device) >= ends  # (B, T)
+        return y.masked_fill(past[..., None], 0.0)
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ArgumentError(f"{name}={size!r}: give an integer of at least 1")
 
 
 def _make_layers(

@@ -58,7 +58,7 @@ def is_free(x: Tensor) -> bool:
 def choose_path(
     mode: str,
     x: Tensor,
-    size: tuple[int, int],
+    steps: int,
     weights: Sequence[Sequence[Tensor]],
     state: Sequence[Tensor] = (),
     mask: Mask | None = None,
@@ -70,7 +70,7 @@ def choose_path(
     Args:
         mode: As torch.nn names the cell, `"LSTM"` for instance.
         x: The input, in any form.
-        size: T and B.
+        steps: T.
         weights: The weights of each layer and direction, as in `recurrence`.
         state: The initial state, if there is one.
         mask: The mask of state dropout, if there is one.
@@ -84,17 +84,13 @@ def choose_path(
     if choice == "reference":
         return choice
     if choice != "auto":
-        missing = (
-            torch_lacks(x, mask, lengths, reset)
-            if choice == "torch"
-            else native_lacks(mode, x, weights, state, mask, reset)
-        )
+        missing = torch_lacks(x, mask, lengths, reset) if choice == "torch" else native_lacks(x, weights, state, mask)
         if missing is not None:
             raise ArgumentError(f'force_path("{choice}") has no {missing}: leave that out, or force "auto"')
         return choice
     torch_serves = torch_lacks(x, mask, lengths, reset) is None
-    if native_lacks(mode, x, weights, state, mask, reset) is None and not (
-        torch_serves and lengths is None and _torch_is_faster(mode, x, size, weights)
+    if native_lacks(x, weights, state, mask) is None and not (
+        torch_serves and lengths is None and _torch_is_faster(mode, x, steps, weights)
     ):
         return "native"
     return "torch" if torch_serves else "reference"
@@ -112,12 +108,7 @@ def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Ten
 
 
 def native_lacks(
-    mode: str,
-    x: Tensor,
-    weights: Sequence[Sequence[Tensor]],
-    state: Sequence[Tensor],
-    mask: Mask | None,
-    reset: Tensor | None,
+    x: Tensor, weights: Sequence[Sequence[Tensor]], state: Sequence[Tensor], mask: Mask | None
 ) -> str | None:
     """What of a layer's call the native recurrence cannot serve, or None.
 
@@ -149,11 +140,11 @@ def native_lacks(
     return None if native.reason() is None else f"library ({native.reason()})"
 
 
-def _torch_is_faster(mode: str, x: Tensor, size: tuple[int, int], weights: Sequence[Sequence[Tensor]]) -> bool:
+def _torch_is_faster(mode: str, x: Tensor, steps: int, weights: Sequence[Sequence[Tensor]]) -> bool:
     """Where torch's kernels beat the native recurrence, as measured by `scripts/benchmark_recurrence.py`."""
     if result_type(x) in REDUCED:
         return False
-    if 64 * size[0] < max(weights[0][1].shape[1], _SMALL):
+    if 64 * steps < max(weights[0][1].shape[1], _SMALL):
         return True  # too few steps to pay for packing the weights
     # torch's LSTM in float32 is oneDNN's, which uses AVX-512 well and divides large weights among the threads.
     is_onednn = mode == "LSTM" and x.dtype == torch.float32 and native.variant() == "avx512"

@@ -75,7 +75,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         state_mask = None if masks is None else next((m.state for m in masks.layers if m.state is not None), None)
         x, ends = (input.data, input.batch_sizes) if isinstance(input, PackedSequence) else (input, lengths)
         weights = self.all_weights
-        path = choose_path(self.mode, x, size, weights, state, state_mask, ends, reset)
+        path = choose_path(self.mode, x, size[0], weights, state, state_mask, ends, reset)
         if path == "torch" and masks is None and lengths is None and not torch_refuses(self.mode, x):
             return super().forward(input, hx)
         batch = sequences(self, input, hx, size, lengths, reset)

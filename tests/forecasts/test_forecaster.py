@@ -10,6 +10,7 @@ import torch
 from series_tables import hourly, weekly
 
 from rnn_lightning.data import TimeSeries
+from rnn_lightning.data.series.origins import histories
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.export import write_onnx
 from rnn_lightning.forecasts import CALENDAR, Forecaster, calendar_features, carry_forward
@@ -44,7 +45,7 @@ def test_one_step_ahead_is_what_the_network_learnt_to_say(difference, make):
     filled = torch.from_numpy(data.panel.filled(data.panel.values))
     raw = torch.from_numpy(data.panel.values)[start - data.lead : start + 12][None].clone()
     raw[:, 0] = filled[start - data.lead]
-    known = data._known()[start - data.lead + 1 : start + 13][None] if forecaster.known_names else None
+    known = data.features.known()[start - data.lead + 1 : start + 13][None] if forecaster.known_names else None
     shift, scale = data.scaling["shift"][:1], data.scaling["scale"][:1]
     got = forecaster(raw, known, shift=shift, scale=scale)[0].detach()
     for step in range(12):
@@ -60,7 +61,7 @@ def test_a_forecast_is_each_prediction_read_as_the_next_value(difference):
     """The loop reads all of history and forecast anew at every step, without a state."""
     data = panel(difference)
     forecaster = data.forecaster(made(data))
-    (given,) = list(data.origins(np.array([0, 1]), np.array([200, 170]), 6))
+    (given,) = list(histories(data, np.array([0, 1]), np.array([200, 170]), 6))
     got = forecaster.forecast(given.y, 6, given.known, given.shift, given.scale)
     y = given.y
     for step in range(6):
@@ -73,7 +74,7 @@ def test_a_forecast_is_each_prediction_read_as_the_next_value(difference):
 def test_a_stream_goes_on_where_it_was(cell):
     data = one("seasonal")
     forecaster = data.forecaster(made(data, cell))
-    (given,) = list(data.origins(np.array([0]), np.array([160]), 1))  # has missing values
+    (given,) = list(histories(data, np.array([0]), np.array([160]), 1))  # has missing values
     assert given.y.isnan().any()
     whole, _ = forecaster(given.y, given.known)
     first, state = forecaster(given.y[:, :9], given.known[:, :9])
@@ -88,7 +89,7 @@ def test_a_stream_goes_on_where_it_was(cell):
 def test_shift_and_scale_of_a_new_series_come_from_its_history():
     data = panel("none")
     forecaster = data.forecaster(made(data))
-    (given,) = list(data.origins(np.array([0]), np.array([200]), 1))
+    (given,) = list(histories(data, np.array([0]), np.array([200]), 1))
     y = given.y[:, forecaster.lead :]
     shift, scale = y.mean(1), y.std(1, correction=0)
     expected, state = forecaster(given.y, given.known, None, shift, scale)
@@ -140,7 +141,7 @@ def test_the_calendar_of_an_export_is_that_of_the_data():
     data = panel()
     forecaster = data.forecaster(made(data))
     times = data.panel.grid.times(data.panel.numbers[:50])
-    assert torch.equal(forecaster.calendar(times), data._known()[:50, 1:])
+    assert torch.equal(forecaster.calendar(times), data.features.known()[:50, 1:])
     assert forecaster.known_names == ["price", "sin_hour", "cos_hour", "sin_weekday", "cos_weekday", "sin_yearday",
                                       "cos_yearday"]  # fmt: skip
 
@@ -153,7 +154,7 @@ def test_onnx_gives_the_same_from_raw_values_of_any_length(cell, make, tmp_path)
     write_onnx(forecaster, tmp_path / "network.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"))
     series = np.zeros(2, np.int64)
-    (given,) = list(data.origins(series, np.array([150, 155]), 1))
+    (given,) = list(histories(data, series, np.array([150, 155]), 1))
     for rows, steps in ((2, data.lead + 8), (1, data.lead + 1), (2, given.y.shape[1])):
         y, known = given.y[:rows, -steps:], None if given.known is None else given.known[:rows, -steps:]
         expected, state = forecaster(y, known, None, given.shift[:rows], given.scale[:rows])

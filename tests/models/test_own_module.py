@@ -290,6 +290,8 @@ def test_the_learning_rate_finder_finds_a_rate_as_its_refusal_advises(fit):
     assert 1e-8 < finder.optimal_lr.suggestion() < 1
     assert module.lr == finder.optimal_lr.suggestion()
     assert trainer.optimizers[0].param_groups[0]["lr"] == module.lr
+    # Lightning's finder has set the rate of that optimizer itself; that of a further fit has it from the module.
+    assert fit(module, batches()).optimizers[0].param_groups[0]["lr"] == module.lr != 0.001
 
 
 def test_lbfgs_without_tbptt_as_its_refusal_advises(fit):

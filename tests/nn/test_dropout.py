@@ -184,32 +184,10 @@ def test_a_seed_draws_the_bits_it_always_drew():
     assert "".join(str(int(bit)) for bit in bits[:48]) == "111101111101100011010100000110011000101111010110"
 
 
-def test_masks_go_into_a_checkpoint_as_plain_values(tmp_path):
-    masks = make("gru", 5, 3, 2, state_dropout=0.3, variational=True).sample_masks(4)
-    torch.save(masks.state_dict(), tmp_path / "masks.pt")
-    again = DropoutMasks.from_state_dict(torch.load(tmp_path / "masks.pt", weights_only=True))
-    assert again.variational
-    for one, other in zip(again.layers, masks.layers, strict=True):
-        assert torch.equal(one.state.keep, other.state.keep)
-        assert (one.state.scale, one.input, one.output) == (other.state.scale, None, None)
-
-
 def test_masks_of_different_p_are_not_joined():
     one, other = (make("gru", 5, 3, state_dropout=p).sample_masks(4, 2) for p in (0.3, 0.4))
     with pytest.raises(ArgumentError, match="different p"):
         DropoutMasks.cat([one, other])
-    with pytest.raises(ArgumentError, match="different p"):
-        one.renewed(other, torch.tensor([True, False, True, False]))
-
-
-def test_rows_that_begin_anew_get_fresh_masks():
-    layers = make("gru", 5, 3, 2, bidirectional=True, variational=True, **P)
-    old, fresh = layers.sample_masks(4), layers.sample_masks(4)
-    new = old.renewed(fresh, torch.tensor([False, True, False, True]))
-    for parts in zip(new.layers, old.layers, fresh.layers, strict=True):
-        for mask, kept, drawn in zip(*parts, strict=True):
-            assert torch.equal(mask.keep[..., [0, 2], :], kept.keep[..., [0, 2], :])
-            assert torch.equal(mask.keep[..., [1, 3], :], drawn.keep[..., [1, 3], :])
 
 
 @pytest.mark.parametrize("rows", [1, 3], ids=["variational", "fresh"])

@@ -21,7 +21,7 @@ PROJECTED = [[torch.zeros(16, F), torch.zeros(16, 2), torch.zeros(2, H)]]
 
 def chosen(mode, x=X, mask=None, lengths=None, reset=None, steps=T, hidden=H, weights=None):
     weights = weights or [[torch.zeros(GATES[mode] * hidden, F), torch.zeros(GATES[mode] * hidden, hidden)]]
-    return choose_path(mode, x, (steps, B), weights, (), mask, lengths, reset)
+    return choose_path(mode, x, steps, weights, (), mask, lengths, reset)
 
 
 @needs_native

@@ -1,9 +1,10 @@
-"""What is fitted on the training part: differences, scales, the naive errors; and where the parts begin.
+"""What is fitted on the training part of a `TimeSeries`: differences, scales, naive errors; and where the parts begin.
 
 Legend: S series, T steps of a training part, C columns that are predicted, K columns known ahead.
 """
 
 import math
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,12 +12,73 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.data.series.panel import Panel
+from rnn_lightning.data.series.reading import Columns
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.forecasts.calendar import circles_of
 from rnn_lightning.forecasts.naive import seasonal_error
 from rnn_lightning.forecasts.scaling import carry_forward, scaling_of
 
 Difference = Literal["auto", "none", "first", "seasonal"]
 Scale = Literal["standard", "none"]
+KIND = "series"
+"""The kind of fitted values that `TimeSeries` reads."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How to fit, by the arguments of `TimeSeries`."""
+
+    val: int | float | str
+    test: int | float | str
+    n_steps: int | None
+    season: int | None
+    difference: Difference
+    scale: Scale
+    calendar: bool | None
+
+
+def fit(panel: Panel, columns: Columns, wanted: Wanted) -> dict[str, Any]:
+    """All fitted values of the training part, as plain values.
+
+    Raises:
+        ArgumentError: An argument is out of its range, or a training part is too short.
+    """
+    distance = panel.grid.distance
+    if wanted.calendar and distance is None:
+        raise ArgumentError("calendar=true needs dates, the times are whole numbers: give time_format, or leave it out")
+    circles = [] if distance is None or wanted.calendar is False else circles_of(distance)
+    season = panel.grid.season if wanted.season is None else wanted.season
+    cuts = parts(panel, wanted.val, wanted.test)
+    train = training_parts(panel, cuts)
+    lags = choose_lags(train, wanted.difference, season)
+    return {
+        "kind": KIND,
+        **asdict(columns),
+        "calendar": circles,
+        "ids": panel.ids,
+        "grid": asdict(panel.grid),
+        "season": season,
+        "n_steps": _window(panel, cuts, wanted.n_steps, season, max(1, *lags)),
+        "lags": lags,
+        "flags": bool(torch.cat(train).isnan().any()),
+        "parts": (cuts + panel.first[:, None]).tolist(),
+        **fit_series(train, lags, wanted.scale, season),
+        **fit_known(panel, cuts, wanted.scale, 2 * len(circles)),
+    }
+
+
+def _window(panel: Panel, cuts: np.ndarray, n_steps: int | None, season: int, lead: int) -> int:
+    """The steps of a window, which the shortest training part must hold after `lead` others."""
+    shortest = int(cuts[:, 0].min())
+    if n_steps is None:
+        n_steps = max(1, min(max(2 * season, 24), shortest - lead - 1))
+    if shortest < lead + n_steps + 1:
+        raise ArgumentError(
+            f"{panel.name(int(cuts[:, 0].argmin()))} has {max(shortest, 0)} steps in its training part, a window needs "
+            f"{lead + n_steps + 1} (n_steps={n_steps}, the target, and {lead} before): lower n_steps, val or test, or "
+            "leave the series out"
+        )
+    return n_steps
 
 
 def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.data.series.datamodule import TimeSeries
+from rnn_lightning.data.series.origins import check_future, histories, origins_of, origins_of_predict
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.forecasts import Errors, Forecaster, Table, backtest, coverage, error_quantiles
 from rnn_lightning.forecasts.backtest import NETWORK
@@ -46,7 +47,7 @@ class Intervals:
 def errors_of(part: str, forecaster: Forecaster, data: TimeSeries, horizon: int | None = None) -> Errors:
     """The errors of a backtest within a part, "val" or "test"."""
     until = data.cuts[:, 1] if part == "val" else None
-    origins = data.origins(*data.origins_of(part), horizon or data.horizon, until)
+    origins = histories(data, *origins_of(data, part), horizon or data.horizon, until)
     return backtest(forecaster, origins, data.season)
 
 
@@ -79,7 +80,7 @@ def compare(net: Any, data: TimeSeries, intervals: Intervals | None = None) -> T
     title = (
         f"Forecasts of the test part from {first} on: {many}, {count} origins, up to {data.horizon} steps of one {step}"
     )
-    return Table.of(title, errors, data.target, data.scaling["naive"], inside, intervals.level)
+    return Table.of(title, errors, data.columns.target, data.scaling["naive"], inside, intervals.level)
 
 
 def forecast(
@@ -104,16 +105,16 @@ def forecast(
     import pandas as pd
 
     intervals, horizon = intervals or Intervals(), horizon or data.horizon
-    data.check_future(horizon)
+    check_future(data, horizon)
     forecaster, count = data.forecaster(net), len(data.panel.ids)
     past = errors_of("val", forecaster, data, horizon)
-    shape = (count, horizon, len(data.columns))
+    shape = (count, horizon, len(data.columns.predicted))
     found = {name: torch.full(shape, torch.nan, dtype=torch.float64) for name in ("", "_forecast", "_lower", "_upper")}
     bounds = error_quantiles(past.by[NETWORK], past.scale, intervals.level) if past.by else None
     paths = Paths(forecaster, past, intervals.samples) if intervals.samples else None
-    last = data.origins_of_predict()
+    last = origins_of_predict(data)
     device = forecaster.net.head.weight.device
-    for given in data.origins(np.arange(count), last, horizon):
+    for given in histories(data, np.arange(count), last, horizon):
         batch = given.to(device)
         ahead = forecaster.forecast(batch.y, horizon, batch.known, batch.shift, batch.scale).cpu()
         found[""][given.series], found["_forecast"][given.series] = given.truth, ahead
@@ -125,9 +126,9 @@ def forecast(
             continue
         found["_lower"][given.series], found["_upper"][given.series] = low_high
     numbers = data.panel.first[:, None] + last[:, None] + np.arange(1, horizon + 1)  # (S, N)
-    table: dict[str, Any] = {} if data.id is None else {data.id: np.repeat(data.panel.ids, horizon)}
-    table[data.time or "step"] = data.panel.grid.labels(numbers.reshape(-1))
-    for c, target in enumerate(data.target):
+    table: dict[str, Any] = {} if data.columns.id is None else {data.columns.id: np.repeat(data.panel.ids, horizon)}
+    table[data.columns.time or "step"] = data.panel.grid.labels(numbers.reshape(-1))
+    for c, target in enumerate(data.columns.target):
         table |= {f"{target}{kind}": values[..., c].reshape(-1).numpy() for kind, values in found.items()}
     return pd.DataFrame(table)
 
@@ -136,7 +137,7 @@ def _coverage_of_samples(forecaster: Forecaster, data: TimeSeries, past: Errors,
     paths = Paths(forecaster, past, intervals.samples)
     device = forecaster.net.head.weight.device
     shares = []
-    for given in data.origins(*data.origins_of("test", _ORIGINS_OF_SAMPLES), data.horizon):
+    for given in histories(data, *origins_of(data, "test", _ORIGINS_OF_SAMPLES), data.horizon):
         low, high = paths.bounds(given.to(device), data.horizon, intervals.level).cpu()
         inside = ((given.truth >= low) & (given.truth <= high)).double()
         shares.append(torch.where(given.truth.isnan(), torch.nan, inside))

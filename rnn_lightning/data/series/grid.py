@@ -1,6 +1,6 @@
 """`Grid`: the regular times of a table's rows, as whole numbers."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -136,10 +136,6 @@ class Grid:
         if self.unit == "int":
             return None
         return self.step if self.unit == "us" else self.step * 31 * _DAY
-
-    def plain(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def _commonest(values: np.ndarray) -> int:

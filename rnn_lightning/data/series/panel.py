@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_lightning.data.series.grid import Grid
-from rnn_lightning.data.series.reading import Rows, show_rows
+from rnn_lightning.data.series.reading import Rows
+from rnn_lightning.data.series.source import Source
 from rnn_lightning.errors import ArgumentError
 
 
@@ -35,14 +36,14 @@ class Panel:
     known: np.ndarray
 
     @classmethod
-    def of(cls, rows: Rows, grid: Grid, columns: int, path: object) -> "Panel":
+    def of(cls, rows: Rows, grid: Grid, columns: int, source: Source) -> "Panel":
         """Puts rows on a grid; steps without a row are missing.
 
         Args:
             rows: From `read`; the first `columns` numbers are predicted, the others known ahead.
             grid: The grid.
             columns: C.
-            path: Where the rows are from, for messages.
+            source: Where the rows are from, for messages.
 
         Raises:
             ArgumentError: A time is off the grid, or a series has no value at all.
@@ -50,7 +51,7 @@ class Panel:
         k, on_grid = grid.numbers(rows.times)
         off = np.flatnonzero(~on_grid)
         if len(off):
-            raise ArgumentError(_off_grid(rows, grid, off, path))
+            raise ArgumentError(_off_grid(rows, grid, off, source))
         there = ~np.isnan(rows.numbers[:, :columns]).all(1)  # (rows,)
         ids = len(rows.ids)
         first, last, end = np.full(ids, np.iinfo(np.int64).max), np.full(ids, -1), np.full(ids, -1)
@@ -101,10 +102,10 @@ class Panel:
         return f"the series {self.ids[series]!r}" if self.ids[series] else "the series"
 
 
-def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, path: object) -> str:
+def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, source: Source) -> str:
     shown = np.datetime_as_string(rows.times[off[:3]], "s") if grid.unit != "int" else rows.times[off[:3]]
     are = "are" if len(off) > 1 else "is"
     return (
-        f"{show_rows(rows.lines[off], shown, path)} {are} off the grid of one {grid.name}: give every row a regular time, "
+        f"{source.rows(rows.lines[off], shown)} {are} off the grid of one {grid.name}: give every row a regular time, "
         "or leave these out; absent steps are taken as missing"
     )

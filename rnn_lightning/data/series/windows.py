@@ -5,6 +5,7 @@ Legend: B batch, T time steps, N steps of all series, I input features, O output
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -122,3 +123,21 @@ class Stream(BatchDataset):
         batch = self.steps.batch(self.positions[row[:, None], column], self.inside[row[:, None], column])
         batch["reset"] = self.begins[row[:, None], column]
         return batch
+
+
+def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Every `stride`-th number of all ranges [begin, end) in a row, and which range each is of."""
+    counts = np.maximum(-(-(ends - begins) // stride), 0)
+    series = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(series)) - (np.cumsum(counts) - counts)[series]
+    return begins[series] + within * stride, series
+
+
+def stretches(offsets: np.ndarray, begin: np.ndarray, end: np.ndarray, lead: int, n_steps: int) -> Tensor:
+    """(W, 3), see `Stretches`: they cover the targets of steps [begin, end) of each series, (S,), once.
+
+    Steps count from each series' offset; its first `lead` steps are not read.
+    """
+    scored, series = ranges(np.maximum(begin - 1, lead), end - 1, n_steps)  # a step's target is the next value
+    read, stop = np.maximum(scored - n_steps, lead), np.minimum(scored + n_steps, end[series] - 1)
+    return torch.from_numpy(offsets[series][:, None] + np.stack((read, scored, stop), axis=1))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from series_tables import hourly, weekly
 
 from rnn_lightning.data import TimeSeries
+from rnn_lightning.data.series.origins import check_future
 from rnn_lightning.errors import ArgumentError
 
 PANEL = {"target": "load", "time": "when", "id": "site"}
@@ -224,19 +225,19 @@ def test_a_stream_reads_every_training_step_once_in_order(world):
 def test_a_missing_known_value_ahead_is_told():
     data = panel()
     with pytest.raises(ArgumentError, match=r"price of the series 'a' is not known at 2024-03-11 00:00:00.*24 steps"):
-        data.check_future(24)
+        check_future(data, 24)
     future = pd.DataFrame(
         [(site, when, 2.0) for site, start in (("a", "2024-03-11"), ("b", "2024-03-09 08:00"))
          for when in pd.date_range(start, periods=24, freq="h")],
         columns=["site", "when", "price"],
     )  # fmt: skip
-    panel(future=future).check_future(24)
+    check_future(panel(future=future), 24)
     rows_of_the_file = pd.concat([hourly(), future])
     data = TimeSeries(rows_of_the_file.sort_values(["site", "when"]), **PANEL, known=["price"], n_steps=12)
-    data.check_future(24)
+    check_future(data, 24)
     assert data.panel.lengths.tolist() == [240, 200]
     with pytest.raises(ArgumentError, match="25 steps"):
-        data.check_future(25)
+        check_future(data, 25)
 
 
 def test_datasets_and_the_module_pickle():

@@ -1,0 +1,5 @@
+"""The command line: fit, validate, test, predict and export by LightningCLI, with recipes by name, sizes from the data."""
+
+from rnn_lightning.cli.command_line import CLI, main
+
+__all__ = ["CLI", "main"]

@@ -1,0 +1,48 @@
+"""What comes after a fit: the best checkpoint is tested, and the run is shown."""
+
+import traceback
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from rnn_lightning.callbacks import BestAndLast
+from rnn_lightning.errors import reason
+
+
+def after_fit(trainer: Trainer, model: LightningModule, data: LightningDataModule) -> None:
+    """Tests the best checkpoint, and says how to look at the run."""
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    kept = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
+    best = "" if kept is None else kept.best_model_path  # a test in spawned processes would name another
+    if best:
+        _test(trainer, model, data, best)
+    if not trainer.is_global_zero:
+        return
+    if kept is not None and best:
+        score = kept.best_model_score  # spawned processes keep it to themselves
+        print(f"Best checkpoint: {best}{'' if score is None else f' (val/loss {score:.4g})'}")
+    elif kept is not None:
+        print(f"Last checkpoint: {kept.last_model_path}")
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            print(f"Look at it: tensorboard --logdir {logger.root_dir}")
+
+
+def _test(trainer: Trainer, model: LightningModule, data: LightningDataModule, checkpoint: str) -> None:
+    """Tests a checkpoint after a fit; as the fit has succeeded, a test that can't be run is no failure."""
+    own = (("test_step", model), ("test_dataloader", data))
+    missing = [f"{type(owner).__name__} has no {name}" for name, owner in own if not is_overridden(name, owner)]
+    if missing:
+        print(f"No test: {' and '.join(missing)}")
+        return
+    try:
+        trainer.test(model, datamodule=data, ckpt_path=checkpoint)
+    except Exception as error:
+        if trainer.world_size > 1:
+            raise  # the other processes wait for this one
+        line = reason(error)
+        if line is None:
+            traceback.print_exc()
+        print(f"No test: {line or repr(error)}")

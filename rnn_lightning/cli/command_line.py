@@ -1,0 +1,241 @@
+"""`CLI`: LightningCLI with recipes, sizes linked from data to model, named runs; and `main`, which runs it."""
+
+import json
+import os
+import signal
+import sys
+from argparse import SUPPRESS
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from torch.multiprocessing import ProcessExitedException
+
+from rnn_lightning import (
+    __version__,
+    data,  # noqa: F401  # what is imported here goes by its short name in YAML: SyntheticSine, Seq2Seq
+    models,  # noqa: F401
+    runs,
+)
+from rnn_lightning.callbacks import Forecasts, PredictionWriter
+from rnn_lightning.cli.after_fit import after_fit
+from rnn_lightning.cli.arguments import Arguments, Parser, RecipeOrFile, fail
+from rnn_lightning.cli.every_run import callbacks_of, save_atomically
+from rnn_lightning.cli.options import add_options
+from rnn_lightning.cli.save_config import SaveConfig
+from rnn_lightning.cli.settings import class_of, network_in, place_loggers, run_name, runs_folder
+from rnn_lightning.cli.sizes import check_sizes, link_sizes
+from rnn_lightning.cli.terminal import quiet
+from rnn_lightning.continuation import Continuation
+from rnn_lightning.data import TimeSeries
+from rnn_lightning.data.series.origins import check_future
+from rnn_lightning.errors import ArgumentError, reason
+from rnn_lightning.export import export
+from rnn_lightning.fitted import KEY, takes_fitted
+from rnn_lightning.models import SequenceModule
+from rnn_lightning.recipes import check_data
+from rnn_lightning.saved import read_checkpoint
+
+EPILOG = "Each has a help of its own, as in: export --help"
+EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
+
+
+class CLI(LightningCLI):
+    """LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
+
+    Precedence: command line, then checkpoint (which sets the architecture), then recipe (which says how to train).
+    """
+
+    checkpoint: str | None = None
+    """The checkpoint that `--ckpt_path` means."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser whose `--config` takes a file or a recipe's name."""
+        parser = Parser(**kwargs)
+        parser.add_argument("-c", "--config", action=RecipeOrFile, help="A YAML file, or the name of a shipped recipe.")
+        return parser
+
+    def setup_parser(
+        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
+    ) -> None:
+        """Adds the subcommand `export`; what it takes besides its own arguments says which run's best or last."""
+        super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+        parser = self.init_parser(description=EXPORT)
+        parser.add_function_arguments(export)
+        self.add_default_arguments_to_parser(parser)
+        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True, required=False)
+        parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True, required=False)
+        self.add_arguments_to_parser(parser)
+        parser.add_argument("--weights_only", help=SUPPRESS)  # part of a fit's configuration
+        assert isinstance(self.parser, Parser), "made by init_parser"
+        self.parser.commands.add_subcommand("export", parser, help=EXPORT)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Takes sizes from the data, names runs, and logs them to TensorBoard."""
+        add_options(parser)
+        link_sizes(parser, self)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses the arguments, with those of a checkpoint's network between the recipe's and the typed ones."""
+        arguments = None
+        if args is None or isinstance(args, list):
+            arguments = Arguments.of(sys.argv[1:] if args is None else args).with_config_of_run()
+            check_data(arguments.others)
+            args = arguments.parsed_after()
+        super().parse_arguments(parser, args)
+        config, network = self.config[self.config.subcommand], {}
+        if config.get("ckpt_path") is not None:
+            model, source = (config[key].class_path if config.get(key) else None for key in ("model", "data"))
+            self.checkpoint = runs.find_checkpoint(
+                str(config.ckpt_path), runs_folder(config.trainer), run_name(config), model=model, data=source
+            )
+            if self.config.subcommand != "export":
+                network = network_in(self.checkpoint, config.model.class_path)
+        elif config.get("model") and config.model.get("init_args", {}).get("cell", "rnn") != "rnn":
+            network = {"nonlinearity": "tanh"}  # a recipe's is of its own cell; one that is typed is refused
+        if arguments is not None and network:  # in a configuration as a dict, everything counts as typed
+            between = {"model": {"class_path": config.model.class_path, "init_args": network}}
+            super().parse_arguments(parser, arguments.parsed_after(json.dumps(between, default=str)))
+        # Lightning would let the checkpoint win over what was typed; it finds the path again in what follows.
+        self.config[self.config.subcommand].ckpt_path = None
+
+    def before_instantiate_classes(self) -> None:
+        """Names the run, and asks for a checkpoint where one is needed."""
+        subcommand = self.config.subcommand
+        config = self.config[subcommand]
+        if self.checkpoint is not None:
+            config.ckpt_path = self.checkpoint
+        if subcommand == "export":
+            return
+        arguments = config.model.get("init_args", {})
+        if self.checkpoint is not None and takes_fitted(class_of(config.data.class_path)):
+            config.data.init_args[KEY] = read_checkpoint(self.checkpoint).get(KEY)  # nothing is fitted again
+        if self.checkpoint is not None and arguments.get("weights") is not None:
+            arguments.weights = None  # the checkpoint has all of them
+        if subcommand != "fit" and self.checkpoint is None and arguments.get("weights") is None:
+            raise ArgumentError(f"{subcommand} needs trained weights: give --ckpt_path best, last, or a file")
+        if config.horizon and subcommand != "predict":
+            raise ArgumentError(f"--horizon={config.horizon} is for predict only: leave it out of {subcommand}")
+        if config.prompt is not None and (subcommand != "predict" or self.checkpoint is None):
+            raise ArgumentError(
+                "--prompt is for predict only, and needs a checkpoint: give --ckpt_path best, last, or a file"
+            )
+        config.name = run_name(config)
+        if subcommand == "fit":
+            place_loggers(config, self.checkpoint)
+        else:
+            config.trainer.logger = False  # results of an evaluation are printed, they open no new run
+
+    def instantiate_classes(self) -> None:
+        """Makes model, data and Trainer; an export, or a text to continue, needs none of them, and is done here."""
+        config = self.config[self.subcommand]
+        if self.subcommand == "export":
+            folder = export(config.ckpt_path, config.output, config.onnx)
+            print(f"Exported: {', '.join(sorted(str(path) for path in folder.iterdir()))}")
+        elif self.subcommand == "predict" and config.prompt is not None:
+            how = Continuation(config.prompt, config.length, config.temperature, config.top_k)
+            into = runs.folder_of_predictions(self.checkpoint, config.name)
+            print(f"Predictions: {how.write(config.ckpt_path, into)}")
+        else:
+            super().instantiate_classes()
+            return
+        self.subcommand = None  # nothing is left to run
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the callbacks that every run has."""
+        config = self.config_init[self.subcommand]
+        callbacks = callbacks_of(config.trainer, self.subcommand)
+        if self.subcommand == "predict":
+            folder = runs.folder_of_predictions(self.checkpoint, config.name)
+            if isinstance(self.datamodule, TimeSeries):
+                config.forecasts.folder = folder
+            else:
+                callbacks.append(PredictionWriter(folder, config.arrays))
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs, **save_atomically(config.trainer))
+
+    def after_instantiate_classes(self) -> None:
+        """Refuses an untrained head, and sizes that are not the data's."""
+        if self.subcommand is None:
+            return
+        if self.subcommand != "fit" and self.checkpoint is None and getattr(self.model, "fresh_head", False):
+            raise ArgumentError(
+                f"{self.subcommand}: model.weights have no head of this size, it is untrained: fit first"
+            )
+        check_sizes(self)
+
+    def before_fit(self) -> None:
+        """Numbers the run, before any process is spawned."""
+        runs.number_run(self.trainer)
+
+    def after_fit(self) -> None:
+        """Tests the best checkpoint, and says how to look at the run."""
+        if not self.config_init[self.subcommand].trainer.fast_dev_run and not self.trainer.interrupted:
+            after_fit(self.trainer, self.model, self.datamodule)
+
+    def before_predict(self) -> None:
+        """Sets how far the predictions go beyond the data."""
+        config = self.config_init[self.subcommand]
+        if isinstance(self.datamodule, TimeSeries):
+            config.forecasts.horizon = config.horizon or self.datamodule.horizon
+            check_future(self.datamodule, config.forecasts.horizon)
+        elif config.horizon:
+            if not isinstance(self.model, SequenceModule):
+                raise ArgumentError(
+                    f"--horizon={config.horizon}: {type(self.model).__name__} has no forecast, leave it out"
+                )
+            self.model.check_forecast()
+            self.model.horizon = config.horizon
+
+    def after_predict(self) -> None:
+        """Says where the predictions are."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, (PredictionWriter, Forecasts)) and callback.paths:
+                print(f"Predictions: {', '.join(map(str, callback.paths))}")
+        if self.checkpoint is not None and "://" in self.checkpoint:
+            print(f"They are on this machine, their run is {runs.run_folder(self.checkpoint)}")
+
+
+def main(args: Any = None, cli: type[CLI] = CLI) -> None:
+    """Runs the command line.
+
+    Args:
+        args: Arguments as a list, or a configuration as a dict; those of the process if None.
+        cli: `CLI`, or a class of yours that does more before or after a subcommand.
+    """
+    quiet()
+    if args is None and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # `rnn-lightning --data my_data.Sales` finds what `python -m` finds
+    try:
+        cli(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig,
+            seed_everything_default=0,
+            parser_class=Parser,
+            parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG, "allow_abbrev": False},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
+            args=args,
+        )
+    except SystemExit:
+        _leave_group()
+        raise
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)  # before the fit, which has a handler of its own
+    except ProcessExitedException as error:
+        sys.exit(error.exit_code)  # a spawned process has said why
+    except Exception as error:
+        line = reason(error)
+        if line is None:
+            raise
+        fail(line)
+    _leave_group()
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts

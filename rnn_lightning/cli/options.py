@@ -1,0 +1,35 @@
+"""The options of the command line besides those of Trainer, model and data."""
+
+from argparse import SUPPRESS
+
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
+from lightning.pytorch.cli import LightningArgumentParser
+
+from rnn_lightning import runs
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
+from rnn_lightning.cli.arguments import HelpOf
+from rnn_lightning.models import TruncatedBPTT
+
+_LOGGER = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": runs.RUNS, "default_hp_metric": False}}
+
+
+def add_options(parser: LightningArgumentParser) -> None:
+    """Adds the callbacks of TensorBoard by name, the run's name, and what predict takes."""
+    for name, callback in TENSORBOARD_CALLBACKS.items():
+        parser.add_lightning_class_args(callback, name)
+    words = "The run's name; that of the first --config if not given, else made of the model and the data."
+    parser.add_argument("--name", type=str | None, default=None, help=words)
+    words = "predict only: steps to forecast beyond each sequence, feeding predictions back; 0 for the data's own."
+    parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
+    words = "predict only: also write the arrays, as predictions.npz."
+    parser.add_argument("--arrays", type=bool, default=False, help=words)
+    parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
+    words = "predict only: a text to continue, with a network trained on text; no data is read."
+    parser.add_argument("--prompt", type=str | None, default=None, help=words)
+    words = "With --prompt: characters, bytes or words to add, as the network was trained."
+    parser.add_argument("--length", type=NonNegativeInt, default=400, help=words)
+    words = "With --prompt: below 1 likely continuations become likelier; 0 always takes the likeliest."
+    parser.add_argument("--temperature", type=NonNegativeFloat, default=1.0, help=words)
+    words = "With --prompt: draws among the k likeliest tokens only."
+    parser.add_argument("--top_k", type=PositiveInt | None, default=None, help=words)
+    parser.set_defaults({"trainer.default_root_dir": runs.RUNS, "trainer.logger": _LOGGER})

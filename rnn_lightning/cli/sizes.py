@@ -1,0 +1,48 @@
+"""Sizes of the model that follow from the data, so that a configuration has none of them."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import LightningArgumentParser
+
+from rnn_lightning.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from rnn_lightning.cli.command_line import CLI
+
+SIZES = ("input_size", "output_size")
+"""Arguments of the model that follow from the data."""
+
+
+def link_sizes(parser: LightningArgumentParser, cli: "CLI") -> None:
+    """Lets the model have its sizes from the data."""
+    for size in SIZES:
+        compute = partial(_size_of, cli, size)
+        parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
+
+
+def check_sizes(cli: "CLI") -> None:
+    """Raises `ArgumentError` if a typed size is neither the data's nor the model's own."""
+    for size in SIZES:
+        typed, found = _typed(cli, size), getattr(cli.datamodule, size, None)
+        if typed not in (None, found, getattr(cli.model, "hparams", {}).get(size)):
+            raise ArgumentError(f"model.{size}={typed}, but the data has {found}: leave it out")
+
+
+def _typed(cli: "CLI", size: str) -> Any:
+    """The size of the model that was typed, or set in a configuration."""
+    return cli.config[cli.subcommand].model.get("init_args", {}).get(size)
+
+
+def _size_of(cli: "CLI", size: str, source: LightningDataModule) -> int:
+    """A size of the model: the data's, but a loss may need more outputs than there are values to predict."""
+    typed, arguments = _typed(cli, size), cli.config[cli.subcommand].model.get("init_args", {})
+    if size == "output_size" and arguments.get("loss") is not None and typed is not None:
+        return int(typed)
+    value = getattr(source, size, None)
+    if value is None:
+        raise ArgumentError(
+            f"{type(source).__name__} has no {size}, which the model needs: set self.{size} in its __init__"
+        )
+    return value

@@ -1,0 +1,23 @@
+"""How the terminal is kept quiet: what is said on every run and no user can act on is dropped."""
+
+import logging
+import warnings
+
+_LOGGERS = ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed")
+_NOISE = ("Tip:", "available: False", "Seed set to", "Trainer already configured")
+
+
+def quiet() -> None:
+    """Drops what Lightning and torch say on every run that no user can act on."""
+    for name in _LOGGERS:
+        logging.getLogger(f"lightning.{name}").addFilter(_is_news)
+    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # of an epoch's end after a resume
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks of fit, in test
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not any(noise in record.getMessage() for noise in _NOISE)

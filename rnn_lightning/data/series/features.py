@@ -1,0 +1,89 @@
+"""`Features`: what a network reads at each step of a panel, and what it predicts there.
+
+Legend: N steps of all series, S series, C columns that are predicted, K columns known ahead, I input features.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnn_lightning.data.series.panel import Panel
+from rnn_lightning.data.series.windows import Steps
+from rnn_lightning.forecasts.calendar import calendar_features
+from rnn_lightning.forecasts.scaling import lagged
+
+
+class Features:
+    """The differenced and scaled values, flags of missing ones, and the columns known ahead of the next step.
+
+    Args:
+        panel: The series.
+        fitted: The fitted values, see `TimeSeries`.
+        shift: (S, C), subtracted from each difference.
+        scale: (S, C), by which it is then divided.
+
+    Attributes:
+        size: I.
+    """
+
+    def __init__(self, panel: Panel, fitted: dict[str, Any], shift: Tensor, scale: Tensor) -> None:
+        self.panel, self.fitted, self.shift, self.scale = panel, fitted, shift, scale
+        self.size: int = panel.values.shape[1] * (1 + fitted["flags"]) + len(fitted["known_shift"])
+
+    def steps(self) -> Steps:
+        """All steps, as a network reads them."""
+        panel, series, columns = self.panel, torch.from_numpy(self.panel.series), self.panel.values.shape[1]
+        filled, missing = torch.from_numpy(panel.filled(panel.values)), torch.from_numpy(np.isnan(panel.values))
+        lags: list[int] = self.fitted["lags"]
+        lead = torch.full((max(1, *lags), columns), torch.nan, dtype=torch.float64)
+        # Across the border of two series differences are wrong; no window reads a series' first `lead` steps.
+        z = filled - lagged(torch.cat((lead, filled))[None], lags, len(lead))[0]
+        z = ((z - self.shift[series]) / self.scale[series]).float()
+        x = torch.zeros(len(z), self.size)
+        x[:, :columns] = z.nan_to_num(0.0)
+        if self.fitted["flags"]:
+            x[:, columns : 2 * columns] = missing
+        own, features, at = self._own_known(), *self._calendar()
+        offset, size = (np.array(self.fitted[f"known_{name}"])[: own.shape[1]] for name in ("shift", "scale"))
+        known = x[:-1, self.size - own.shape[1] - features.shape[1] :]  # of the next step
+        known[:, : own.shape[1]] = torch.from_numpy((own[1:] - offset) / size)
+        known[:, own.shape[1] :] = features.float()[at[1:]]
+        y = torch.zeros_like(z)
+        counts = torch.zeros_like(missing)
+        counts[:-1] = ~(missing[1:] | z[1:].isnan())
+        y[:-1] = torch.where(counts[:-1], z[1:], 0.0)
+        return Steps(x, y, counts, self.scale.float(), series)
+
+    def known(self) -> Tensor:
+        """(N, K) raw columns known ahead, the calendar's last."""
+        features, at = self._calendar()
+        return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
+
+    def _own_known(self) -> np.ndarray:
+        """(N, columns) of the file's, raw, missing ones as the last before them, else the mean."""
+        known = self.panel.filled(self.panel.known)
+        return np.where(np.isnan(known), self.fitted["known_shift"][: known.shape[1]], known)
+
+    def _calendar(self) -> tuple[Tensor, Tensor]:
+        """Features of each time of the grid, (M, 2 * circles), and which of them a step has, (N,)."""
+        numbers, circles = self.panel.numbers, self.fitted["calendar"]
+        if not circles:
+            return torch.zeros(1, 0), torch.zeros(len(numbers), dtype=torch.int64)
+        low = numbers.min()
+        times = self.panel.grid.times(np.arange(low, numbers.max() + 1))
+        return calendar_features(times, circles), torch.from_numpy(numbers - low)
+
+    def known_around(
+        self, known: Tensor, series: np.ndarray, past: np.ndarray, to_come: np.ndarray, last: np.ndarray
+    ) -> Tensor:
+        """(B, T + N - 1, K): columns known ahead; the calendar's also where the file has ended."""
+        at = np.concatenate((past, to_come), axis=1)
+        found = known[torch.from_numpy(np.minimum(at, last))]
+        circles = self.fitted["calendar"]
+        if circles:
+            numbers = self.panel.first[series][:, None] + at - self.panel.offsets[series][:, None]
+            dates = self.panel.grid.times(numbers.reshape(-1))
+            found[..., self.panel.known.shape[1] :] = calendar_features(dates, circles).view(*at.shape, -1)
+        return found

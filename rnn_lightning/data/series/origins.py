@@ -1,0 +1,104 @@
+"""Where forecasts of a `TimeSeries` begin: the histories that they are made from, and what really came.
+
+Legend: B origins, T time steps of a history, S series, K columns known ahead, N steps of a forecast.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from rnn_lightning.data.series.fitting import number_of
+from rnn_lightning.data.series.windows import ranges
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.forecasts.backtest import Origins
+
+if TYPE_CHECKING:
+    from rnn_lightning.data.series.datamodule import TimeSeries
+
+
+def origins_of_predict(data: "TimeSeries") -> np.ndarray:
+    """(S,) the last step of each series that `predict` reads."""
+    if data.origin is None:
+        return data.panel.lengths - 1
+    at: np.ndarray = number_of(data.panel, "origin", data.origin) - data.panel.first
+    wrong = np.flatnonzero((at < 0) | (at >= data.panel.lengths))
+    if len(wrong):
+        raise ArgumentError(f"origin={data.origin}: {data.panel.name(int(wrong[0]))} has no values then: change it")
+    return at
+
+
+def origins_of(data: "TimeSeries", part: str, most: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
+    """Where the backtest forecasts from: series and step of each origin, `stride` apart.
+
+    Args:
+        data: The series.
+        part: "val" or "test": what is forecast is in this part.
+        most: Origins at most; of more, evenly spread ones are taken.
+    """
+    begin, end = (data.cuts[:, 0], data.cuts[:, 1]) if part == "val" else (data.cuts[:, 1], data.panel.lengths)
+    need = max(data.lead + 1, data.season)
+    steps, series = ranges(np.maximum(begin, need) - 1, end - 1, data.stride)
+    chosen = np.linspace(0, len(steps) - 1, min(len(steps), most)).round().astype(np.int64)
+    return series[chosen], steps[chosen]
+
+
+def histories(
+    data: "TimeSeries", series: np.ndarray, steps: np.ndarray, horizon: int, until: np.ndarray | None = None
+) -> Iterator[Origins]:
+    """Histories and what came, batch by batch; those of one batch are of equal length.
+
+    Args:
+        data: The series.
+        series: (B,) which series.
+        steps: (B,) the last step that is read.
+        horizon: N.
+        until: (S,) where what came is no longer looked at; the series' ends if not given.
+    """
+    panel = data.panel
+    until = panel.lengths if until is None else until
+    size = np.minimum(steps + 1, data.lead + max(data.n_steps, data.season))
+    known = data.features.known()
+    filled = panel.filled(panel.values)
+    for length in np.unique(size):
+        same = np.flatnonzero(size == length)
+        for rows in np.array_split(same, -(-len(same) // 512)):
+            s, at = series[rows], panel.offsets[series[rows]] + steps[rows]
+            past = at[:, None] + np.arange(1 - length, 1)
+            y = panel.values[past]
+            y[:, 0] = filled[past[:, 0]]
+            ahead = steps[rows][:, None] + np.arange(1, horizon + 1)
+            to_come = at[:, None] + np.arange(1, horizon + 1)
+            last = panel.offsets[s + 1][:, None] - 1
+            truth = np.where((ahead < until[s][:, None])[..., None], panel.values[np.minimum(to_come, last)], np.nan)
+            yield Origins(
+                torch.from_numpy(y),
+                data.features.known_around(known, s, past[:, 1:], to_come, last) if known.shape[1] else None,
+                torch.from_numpy(truth),
+                data.scaling["shift"][s],
+                data.scaling["scale"][s],
+                torch.from_numpy(s),
+            )
+
+
+def check_future(data: "TimeSeries", horizon: int) -> None:
+    """Raises `ArgumentError` if columns known ahead are missing in the steps that `predict` forecasts."""
+    panel, last = data.panel, origins_of_predict(data)
+    if not data.columns.known:
+        return
+    for s, at in enumerate(last):
+        rows = panel.known[panel.offsets[s] + at + 1 : panel.offsets[s + 1]][:horizon]
+        wanting = np.flatnonzero(np.isnan(rows).any(1))
+        lacks = int(wanting[0]) if len(wanting) else len(rows)
+        if lacks < horizon:
+            name = (
+                data.columns.known[int(np.isnan(rows[lacks]).argmax())]
+                if len(wanting)
+                else ", ".join(data.columns.known)
+            )
+            when = panel.grid.labels([panel.first[s] + at + 1 + lacks])[0]
+            raise ArgumentError(
+                f"{name} of {panel.name(s)} is not known at {when}, which the forecast of {horizon} steps needs: add "
+                "rows with it to the file, give --data.future FILE, or lower --horizon"
+            )

@@ -7,9 +7,12 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from argparse import SUPPRESS
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from rnn_lightning import (
     __version__,
+    claims,
     data,  # noqa: F401  # what is imported here goes by its short name in YAML: SyntheticSine, Seq2Seq
     models,  # noqa: F401
     runs,
@@ -208,8 +212,11 @@ class CLI(LightningCLI):
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
             return
         runs.check_root(root := _root(config.trainer))
+        if (folder := runs.resumed_folder(self.checkpoint)) is not None and not config.trainer.fast_dev_run:
+            runs.check_root(folder)
+            claims.claim(folder)
         for number, logger in enumerate(_loggers(config.trainer)):
-            if number == 0 and (folder := runs.resumed_folder(self.checkpoint)) and folder.count("/") > 1:
+            if number == 0 and folder is not None and folder.count("/") > 1:
                 init = logger.init_args
                 init.save_dir, init.name, init.version = folder.rsplit("/", 2)
                 if issubclass(_class(logger.class_path), CSVLogger):
@@ -352,24 +359,28 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
     if args is None and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # `rnn-lightning --data my_data.Sales` finds what `python -m` finds
     try:
-        cli(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            seed_everything_default=0,
-            parser_class=Parser,
-            parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG, "allow_abbrev": False},
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
-            args=args,
-        )
+        with _ends_on_sigint():
+            cli(
+                LightningModule,
+                LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=SaveConfig,
+                seed_everything_default=0,
+                parser_class=Parser,
+                parser_kwargs={
+                    "version": __version__,
+                    "prog": "rnn_lightning",
+                    "epilog": EPILOG,
+                    "allow_abbrev": False,
+                },
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
+                args=args,
+            )
     except SystemExit:
         _leave_group()
         raise
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)  # before the fit, which has a handler of its own
     except ProcessExitedException as error:
         sys.exit(error.exit_code)  # a spawned process has said why
     except Exception as error:
@@ -377,7 +388,27 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
         if line is None:
             raise
         fail(line)
+    finally:
+        claims.release_all()
     _leave_group()
+
+
+@contextmanager
+def _ends_on_sigint() -> Iterator[None]:
+    """Ends with 130 on SIGINT before, between and after what `StopOnSignal` sees; Lightning would end with 1."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.getsignal(signal.SIGINT)
+    mine = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if mine:
+        signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, before)
 
 
 def _leave_group() -> None:

@@ -20,8 +20,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from rnn_lightning.claims import try_claim
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.files import write_atomically
+from rnn_lightning.files import remove_leftovers, write_atomically
 
 RUNS = "runs"
 BEST, LAST = "best", "last"
@@ -114,16 +115,22 @@ def new_folder(trainer: Trainer, name: str) -> str:
         logger = next((logger for logger in trainer.loggers if isinstance(logger, FOLDERS)), None)
         if logger is None:
             candidates = (_join(trainer.default_root_dir, name, f"version_{n}") for n in count())
-            folder = next(folder for folder in candidates if not _exists(folder))
+            free = (folder for folder in candidates if not _exists(folder))
         else:
             candidates = (f"{logger.log_dir}-{n}" if n else logger.log_dir for n in count())
-            folder = next(folder for folder in candidates if not _exists(_join(folder, RECORD)))
-        files, place = _at(folder)
-        try:
-            files.makedirs(place, exist_ok=True)
-        except OSError as error:
-            raise ArgumentError(f"cannot make the run's folder {folder} ({error.strerror or error})") from error
+            free = (folder for folder in candidates if not _exists(_join(folder, RECORD)))
+        folder = next(folder for folder in free if _begin(folder))
     return trainer.strategy.broadcast(folder)
+
+
+def _begin(folder: str) -> bool:
+    """Makes a run's folder; returns False if another fit that begins right now has taken it."""
+    files, place = _at(folder)
+    try:
+        files.makedirs(place, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(f"cannot make the run's folder {folder} ({error.strerror or error})") from error
+    return try_claim(folder) and not _exists(_join(folder, RECORD))
 
 
 def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str | None) -> str:
@@ -194,10 +201,15 @@ def check_root(root: str) -> None:
 
 
 def folder_of_predictions(checkpoint: str | None, name: str) -> str:
-    """Where predictions go: into the checkpoint's run if it is on this machine, beside earlier ones."""
+    """Where predictions go: into the checkpoint's run if it is on this machine, beside earlier ones.
+
+    What a killed process has left unfinished there is removed.
+    """
     folder = _join(RUNS, name) if checkpoint is None or "://" in checkpoint else run_folder(checkpoint)
     candidates = (_join(folder, f"predictions_{n}") if n else folder for n in count())
-    return next(folder for folder in candidates if not any(Path(folder).glob("predictions*.*")))
+    free = next(folder for folder in candidates if not any(Path(folder).glob("predictions*.*")))
+    remove_leftovers(free, "predictions*")
+    return free
 
 
 def _runs(root: str) -> Iterator[tuple[str, Run]]:

@@ -54,7 +54,7 @@ class Place:
         """Runs a command to its end; returns its exit code and what it printed."""
         process = self.start(*arguments, **settings)
         try:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=900)
         finally:
             process.kill()
         return process.returncode, out, err

@@ -40,7 +40,7 @@ def start(folders, *arguments, recipe="sine_tbptt"):
 
 def end(processes):
     try:
-        outputs = [process.communicate(timeout=150) for process in processes]
+        outputs = [process.communicate(timeout=900) for process in processes]
     finally:
         for process in processes:
             if process.poll() is None:
@@ -88,10 +88,10 @@ def test_a_killed_node_ends_the_other_in_seconds_and_both_resume(disks, tmp_path
     folders = folders_of(tmp_path, disks)
     periodic = ["--trainer.callbacks+=PeriodicCheckpoint", "--trainer.callbacks.every_n_steps=1"]
     processes = start(folders, *periodic, *kill(step=25, rank=1))
-    processes[1].wait(150)
+    processes[1].wait(900)
     begun = time.monotonic()
     codes, outputs = end(processes)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     assert all(codes)
     assert len(re.findall("^error: ", outputs[0][1], re.MULTILINE)) == 1, outputs[0][1]
     codes, outputs = end(start(folders, *periodic, "--ckpt_path=last"))

@@ -36,6 +36,7 @@ from rnn_lightning import (
     data,  # noqa: F401  # what is imported here goes by its short name in YAML: SyntheticSine, Seq2Seq
     models,  # noqa: F401
     runs,
+    slurm,
 )
 from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
 from rnn_lightning.callbacks import (
@@ -114,7 +115,10 @@ class CLI(LightningCLI):
     """
 
     checkpoint: str | None = None
-    """The checkpoint that `--ckpt_path` means."""
+    """The checkpoint that `--ckpt_path` means, or from which a requeued job continues."""
+
+    root = runs.RUNS
+    """The folder of all runs."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser whose `--config` takes a file or a recipe's name."""
@@ -171,6 +175,8 @@ class CLI(LightningCLI):
             args = arguments.parsed_after()
         super().parse_arguments(parser, args)
         config, network = self.config[self.config.subcommand], {}
+        if self.config.subcommand == "fit" and (saved := slurm.requeued(_root(config.trainer), _name(config))):
+            config.ckpt_path = saved
         if config.get("ckpt_path") is not None:
             model, source = (config[key].class_path if config.get(key) else None for key in ("model", "data"))
             self.checkpoint = runs.find_checkpoint(
@@ -212,6 +218,7 @@ class CLI(LightningCLI):
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
             return
         runs.check_root(root := _root(config.trainer))
+        self.root = root
         if (folder := runs.resumed_folder(self.checkpoint)) is not None and not config.trainer.fast_dev_run:
             runs.check_root(folder)
             claims.claim(folder)
@@ -265,6 +272,8 @@ class CLI(LightningCLI):
                 kwargs["plugins"] = [*_as_list(config.trainer.plugins), AtomicCheckpointIO()]
             elif type(strategy.checkpoint_io) is TorchCheckpointIO:
                 strategy.checkpoint_io = AtomicCheckpointIO()
+        if self.subcommand == "fit" and (job := slurm.folder(self.root, config.name)) is not None:
+            kwargs["default_root_dir"] = job
         if self.subcommand == "predict":
             folder = runs.folder_of_predictions(self.checkpoint, config.name)
             if isinstance(self.datamodule, TimeSeries):
@@ -395,17 +404,24 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
 
 @contextmanager
 def _ends_on_sigint() -> Iterator[None]:
-    """Ends with 130 on SIGINT before, between and after what `StopOnSignal` sees; Lightning would end with 1."""
+    """Ends with 130 on Ctrl-C before, between and after what `StopOnSignal` sees; Lightning would end with 1."""
+    came = False
 
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
+    def note(number: int, frame: Any) -> None:
+        nonlocal came
+        came = True
+        raise KeyboardInterrupt  # on which Lightning ends the processes that it has started
 
     before = signal.getsignal(signal.SIGINT)
     mine = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
     if mine:
-        signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGINT, note)
     try:
         yield
+    except (KeyboardInterrupt, SystemExit) as end:
+        if came or isinstance(end, KeyboardInterrupt):
+            raise SystemExit(128 + signal.SIGINT) from None
+        raise
     finally:
         if mine:
             signal.signal(signal.SIGINT, before)

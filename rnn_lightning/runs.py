@@ -23,13 +23,16 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rnn_lightning.claims import try_claim
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import remove_leftovers, write_atomically
+from rnn_lightning.saved import read_checkpoint
 
 RUNS = "runs"
 BEST, LAST = "best", "last"
 RECORD = "run.json"
+HPC = "hpc_ckpt_"
+"""How the names of checkpoints begin that Lightning saves when SLURM requeues a job."""
 FOLDERS = (TensorBoardLogger, CSVLogger)
 """The loggers that keep a folder for each run. Others have one for all of them, or none."""
-_DEPTH = 4
+_DEPTH = 6
 """How many folders a logger may put between its `save_dir` and a run's record, at most."""
 
 
@@ -88,8 +91,28 @@ class Run:
 
 def resumed_folder(checkpoint: str | None) -> str | None:
     """The folder of the run that a checkpoint belongs to, in which a fit from it continues; None if it belongs to none."""
-    folder = run_folder(checkpoint) if checkpoint is not None else None
+    if checkpoint is None:
+        return None
+    of_job = checkpoint.replace("\\", "/").rpartition("/")[2].startswith(HPC)
+    folder = _folder_of_others(checkpoint) if of_job else run_folder(checkpoint)
     return folder if folder is not None and Run.read(folder) else None
+
+
+def _folder_of_others(checkpoint: str) -> str | None:
+    """The run whose other checkpoints are kept elsewhere: the checkpoint says where."""
+    callbacks = read_checkpoint(checkpoint).get("callbacks", {})
+    kept: Any = next((state for key, state in callbacks.items() if key.startswith("BestAndLast")), {})
+    return run_folder(f"{kept['dirpath']}/") if kept.get("dirpath") else None
+
+
+def newest_of_job(folder: str) -> str | None:
+    """The checkpoint that a job in this folder has saved last; None if there is none."""
+    files, place = _at(folder)
+    numbers = [
+        str(path).rpartition(HPC)[2].removesuffix(".ckpt") for path in files.glob(f"{escape(place)}/{HPC}*.ckpt")
+    ]
+    number = max((int(number) for number in numbers if number.isdecimal()), default=None)
+    return None if number is None else _join(folder, f"{HPC}{number}.ckpt")
 
 
 @rank_zero_only

@@ -20,6 +20,10 @@ class NonFiniteLossError(FloatingPointError):
     """
 
 
+class NotWrittenError(OSError):
+    """A file that could not be written; its `filename` names it. An earlier file there is unchanged."""
+
+
 _WAY = ("lightning", "jsonargparse", "rnn_lightning.cli", "contextlib", "torch.utils._contextlib")
 """The modules through which a setting goes from the command line to where Lightning looks at it."""
 
@@ -35,13 +39,14 @@ _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by pee
 def reason(error: BaseException) -> str | None:
     """The line to print in place of an error's traceback, or None if the traceback is needed.
 
-    One line is enough for a full disk, a lost process and a lack of memory; for the package's own errors, also if
-    jsonargparse has turned them into others; and for what Lightning says about its settings, which its own code raises
-    with nobody else's code in between.
+    One line is enough for a file that can't be written, a lost process and a lack of memory; for the package's own
+    errors, also if jsonargparse has turned them into others; and for what Lightning says about its settings, which its own
+    code raises with nobody else's code in between.
     """
-    if is_of_disk(error):
+    if isinstance(error, NotWrittenError) or is_of_disk(error):
         where = f" {error.filename}" if error.filename else ""
-        return f"cannot write{where}: {error.strerror}; the last checkpoint that was saved is as it was"
+        kept = "; the last checkpoint that was saved is as it was" if str(error.filename).endswith(".ckpt") else ""
+        return f"cannot write{where}: {error.strerror}{kept}"
     causes = list(_causes(error))
     own = [cause for cause in causes if isinstance(cause, (ArgumentError, NonFiniteLossError))]
     if own:

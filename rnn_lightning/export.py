@@ -3,8 +3,6 @@
 import copy
 import importlib.util
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.files import folder_written_beside, remove_leftovers
 from rnn_lightning.fitted import KEY
 from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
@@ -43,6 +42,7 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
 
     Raises:
         ArgumentError: There is no such checkpoint, the folder holds something already, or onnx is not installed.
+        NotWrittenError: The folder cannot be written; there is none then.
     """
     folder = Path(output)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -51,20 +51,13 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
         raise ArgumentError("the ONNX file needs the package onnx: pip install onnx, or give --onnx=false")
     module, description = load_module(ckpt_path), read_description(ckpt_path)
     net = module.net if isinstance(module, Forecaster) else module
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
-    try:
+    remove_leftovers(folder.absolute().parent, folder.name)
+    with folder_written_beside(folder) as beside:
         save_network(net, description["arguments"], beside, NAME, description.get(KEY))
         if onnx:
             write_onnx(module, beside / f"{NAME}.onnx")
             if not isinstance(module, Forecaster):
                 write_onnx(module, beside / f"{NAME}_stream.onnx", stream=True)
-        beside.chmod(0o755)  # mkdtemp's folder is for its maker alone
-        if folder.exists():
-            folder.rmdir()
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

@@ -1,13 +1,18 @@
 """Files that are whole or not there: written beside their place, flushed to the disk, then renamed."""
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from rnn_lightning import locks
+from rnn_lightning.errors import NotWrittenError, is_of_disk
 
 PREFIX = ".part-"
 """How the name of a file begins that is still being written; it ends as the finished file's name does."""
@@ -25,7 +30,7 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
         The path.
 
     Raises:
-        OSError: The file cannot be written; an earlier file there is unchanged.
+        NotWrittenError: The file cannot be written; an earlier file there is unchanged.
     """
     with written_beside(path) as part:
         if callable(content):
@@ -46,38 +51,106 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         A path in the same folder, of the same suffix, that no other process uses.
 
     Raises:
-        OSError: The file cannot be written; it names `path`, and an earlier file there is unchanged.
+        NotWrittenError: The file cannot be written; it names `path`, and an earlier file there is unchanged.
     """
+    with _part_of(path) as part:
+        part.touch()
+        os.utime(part, (0, 0))
+        with locks.held(part):  # tells `remove_leftovers` that it is being written
+            yield part
+            if part.stat().st_mtime == 0:
+                raise FileNotFoundError(errno.ENOENT, "nothing was written", str(part))
+            put(part, path)
+
+
+def put(part: Path, path: str | Path) -> None:
+    """Renames a finished file, once all of it is on the disk."""
+    _flush(part)
+    os.replace(part, path)
+    if os.name == "posix":
+        _flush(Path(path).parent)  # the new name, too
+
+
+@contextmanager
+def folder_written_beside(path: str | Path) -> Iterator[Path]:
+    """Gives a new folder that becomes `path` at the end, or is removed if an error ends it.
+
+    Args:
+        path: It must not exist, or be an empty folder.
+
+    Yields:
+        A folder in the same one.
+
+    Raises:
+        NotWrittenError: It cannot be written; it names `path`.
+    """
+    with folder_beside(path) as part:
+        yield part
+        for file in part.iterdir():
+            _flush(file)
+        if Path(path).exists():
+            Path(path).rmdir()
+        part.rename(path)
+
+
+@contextmanager
+def folder_beside(path: str | Path) -> Iterator[Path]:
+    """Gives an empty folder beside `path` for what becomes it, for code that leaves files of its own; removed at the end.
+
+    Raises:
+        NotWrittenError: It cannot be made or written; it names `path`.
+    """
+    with _part_of(path) as part:
+        part.mkdir()
+        with locks.held(part):
+            yield part
+
+
+@contextmanager
+def _part_of(path: str | Path) -> Iterator[Path]:
+    """The place of an unfinished file or folder, at which nothing is left in the end; names `path` in errors."""
     path = Path(path)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        _flush(part)
-        os.replace(part, path)
-        if os.name == "posix":
-            _flush(path.parent)  # the new name, too
     except OSError as error:
-        if error.errno is None or error.filename not in (None, str(part)):
+        at = Path(error.filename) if isinstance(error.filename, (str, Path)) else None
+        own = is_of_disk(error) if at is None else at in (part, *path.parents) or part in at.parents
+        if not own or error.errno is None:
             raise
-        raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise NotWrittenError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):
-            part.unlink(missing_ok=True)  # after the rename there is none
+            _remove(part)  # after the rename there is none
 
 
-def remove_leftovers(folder: str | Path) -> None:
-    """Removes unfinished files that a killed process has left; call it when no other process writes there."""
+def remove_leftovers(folder: str | Path, name: str = "*") -> None:
+    """Removes what killed processes have left unfinished, and nothing that a process is writing now.
+
+    Args:
+        folder: Where they are.
+        name: A pattern of the finished files' names.
+    """
     place = local_path(folder)
-    for part in Path(place).glob(f"{PREFIX}*") if place is not None else ():
-        with suppress(OSError):
-            part.unlink()
+    for part in Path(place).glob(f"{PREFIX}*-{name}") if place is not None else ():
+        if (lock := locks.take(part)) is not None:
+            with suppress(OSError):
+                _remove(part)
+            lock.release()
 
 
 def local_path(path: str | Path) -> str | None:
     """The place of a path or URL on this machine's own file systems; None if it is elsewhere."""
     files, place = fsspec.core.url_to_fs(str(path))
     return str(place) if isinstance(files, LocalFileSystem) else None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -20,15 +20,19 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from rnn_lightning.claims import try_claim
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.files import write_atomically
+from rnn_lightning.files import remove_leftovers, write_atomically
+from rnn_lightning.saved import read_checkpoint
 
 RUNS = "runs"
 BEST, LAST = "best", "last"
 RECORD = "run.json"
+HPC = "hpc_ckpt_"
+"""How the names of checkpoints begin that Lightning saves when SLURM requeues a job."""
 FOLDERS = (TensorBoardLogger, CSVLogger)
 """The loggers that keep a folder for each run. Others have one for all of them, or none."""
-_DEPTH = 4
+_DEPTH = 6
 """How many folders a logger may put between its `save_dir` and a run's record, at most."""
 
 
@@ -87,7 +91,10 @@ class Run:
 
 def resumed_folder(checkpoint: str | None) -> str | None:
     """The folder of the run that a checkpoint belongs to, in which a fit from it continues; None if it belongs to none."""
-    folder = run_folder(checkpoint) if checkpoint is not None else None
+    if checkpoint is None:
+        return None
+    of_job = checkpoint.replace("\\", "/").rpartition("/")[2].startswith(HPC)
+    folder = _folder_of_others(checkpoint) if of_job else run_folder(checkpoint)
     return folder if folder is not None and Run.read(folder) else None
 
 
@@ -96,6 +103,23 @@ def number_run(trainer: Trainer) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, FOLDERS):
             _ = logger.version  # a logger remembers it
+
+
+def _folder_of_others(checkpoint: str) -> str | None:
+    """The run whose other checkpoints are kept elsewhere: the checkpoint says where."""
+    callbacks = read_checkpoint(checkpoint).get("callbacks", {})
+    kept: Any = next((state for key, state in callbacks.items() if key.startswith("BestAndLast")), {})
+    return run_folder(f"{kept['dirpath']}/") if kept.get("dirpath") else None
+
+
+def newest_of_job(folder: str) -> str | None:
+    """The checkpoint that a job in this folder has saved last; None if there is none."""
+    files, place = _at(folder)
+    numbers = [
+        str(path).rpartition(HPC)[2].removesuffix(".ckpt") for path in files.glob(f"{escape(place)}/{HPC}*.ckpt")
+    ]
+    number = max((int(number) for number in numbers if number.isdecimal()), default=None)
+    return None if number is None else _join(folder, f"{HPC}{number}.ckpt")
 
 
 @rank_zero_only
@@ -121,16 +145,22 @@ def new_folder(trainer: Trainer, name: str) -> str:
         logger = next((logger for logger in trainer.loggers if isinstance(logger, FOLDERS)), None)
         if logger is None:
             candidates = (_join(trainer.default_root_dir, name, f"version_{n}") for n in count())
-            folder = next(folder for folder in candidates if not _exists(folder))
+            free = (folder for folder in candidates if not _exists(folder))
         else:
             candidates = (f"{logger.log_dir}-{n}" if n else logger.log_dir for n in count())
-            folder = next(folder for folder in candidates if not _exists(_join(folder, RECORD)))
-        files, place = _at(folder)
-        try:
-            files.makedirs(place, exist_ok=True)
-        except OSError as error:
-            raise ArgumentError(f"cannot make the run's folder {folder} ({error.strerror or error})") from error
+            free = (folder for folder in candidates if not _exists(_join(folder, RECORD)))
+        folder = next(folder for folder in free if _begin(folder))
     return trainer.strategy.broadcast(folder)
+
+
+def _begin(folder: str) -> bool:
+    """Makes a run's folder; returns False if another fit that begins right now has taken it."""
+    files, place = _at(folder)
+    try:
+        files.makedirs(place, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(f"cannot make the run's folder {folder} ({error.strerror or error})") from error
+    return try_claim(folder) and not _exists(_join(folder, RECORD))
 
 
 def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str | None) -> str:
@@ -201,10 +231,15 @@ def check_root(root: str) -> None:
 
 
 def folder_of_predictions(checkpoint: str | None, name: str) -> str:
-    """Where predictions go: into the checkpoint's run if it is on this machine, beside earlier ones."""
+    """Where predictions go: into the checkpoint's run if it is on this machine, beside earlier ones.
+
+    What a killed process has left unfinished there is removed.
+    """
     folder = _join(RUNS, name) if checkpoint is None or "://" in checkpoint else run_folder(checkpoint)
     candidates = (_join(folder, f"predictions_{n}") if n else folder for n in count())
-    return next(folder for folder in candidates if not any(Path(folder).glob("predictions*.*")))
+    free = next(folder for folder in candidates if not any(Path(folder).glob("predictions*.*")))
+    remove_leftovers(free, "predictions*")
+    return free
 
 
 def _runs(root: str) -> Iterator[tuple[str, Run]]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnn_lightning.files import write_atomically, written_beside
+from rnn_lightning import locks
+from rnn_lightning.errors import NotWrittenError
+from rnn_lightning.files import PREFIX, remove_leftovers, write_atomically, written_beside
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         write_atomically(path, fail)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(NotWrittenError, match="nothing was written"):
         write_atomically(path, lambda part: None)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
@@ -77,3 +79,50 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     with written_beside(tmp_path / "file") as part:
         Path(part).write_text("new")
     assert calls[:2] == ["fsync", "replace"]
+
+
+def test_leftovers_are_removed_but_not_what_is_being_written(tmp_path):
+    (tmp_path / f"{PREFIX}01234567-table.csv").write_text("half of the t")
+    (tmp_path / f"{PREFIX}01234567-last.ckpt").write_text("half of the l")
+    folder = tmp_path / f"{PREFIX}01234567-table"
+    folder.mkdir()
+    (folder / "file").touch()
+    with written_beside(tmp_path / "table.csv") as part:
+        remove_leftovers(tmp_path, "table*")
+        assert {path.name for path in tmp_path.iterdir()} == {part.name, f"{PREFIX}01234567-last.ckpt"}
+        part.write_text("all of it")
+    remove_leftovers(tmp_path)
+    assert (tmp_path / "table.csv").read_text() == "all of it"
+    assert os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    """Whatever keeps a file from being written, the error says which file; other errors stay as they are."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file/more", tmp_path / "folder", tmp_path / ("n" * 300)):
+        with pytest.raises(NotWrittenError) as error:
+            write_atomically(path, b"")
+        assert error.value.filename == str(path)
+    with pytest.raises(FileNotFoundError, match="other"), written_beside(tmp_path / "new"):
+        (tmp_path / "other").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+
+
+def test_a_lock_is_held_until_its_release_or_the_end_of_its_process(tmp_path):
+    lock = locks.take(tmp_path)
+    assert locks.take(tmp_path) is None
+    lock.release()
+    script = (
+        "import sys, time; from rnn_lightning import locks\n"
+        "lock = locks.take(sys.argv[1]); print('locked', flush=True); time.sleep(99)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    assert locks.take(tmp_path) is None
+    process.kill()
+    process.communicate()
+    lock = locks.take(tmp_path)
+    assert lock is not None
+    lock.release()
+    assert locks.take(tmp_path / "nowhere") is not None, "what is not there keeps nobody out"

@@ -26,13 +26,17 @@ class StopOnSignal(Callback):
     second or more after the first, ends the process at once; one that comes sooner is a launcher's copy of the first.
     Test, validate and predict end at once.
 
-    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM: its requeueing needs it.
+    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM: its requeueing needs it. Its handler of the
+    signal that requeues the job is called at the same places, as it saves a checkpoint.
     """
 
     def __init__(self) -> None:
         self._signal, self._time = 0, 0.0
         self._ending = 0  # the signal that all have agreed on, until the epoch is over
         self._checks: float = 0  # how many batches of this validation all processes have
+        self._at_once = self._speaks = False
+        self._requeue: Any = None  # Lightning's handler
+        self._requeue_signal = self._waiting = 0  # its signal, and 0 or the same if it has come
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -49,17 +53,17 @@ class StopOnSignal(Callback):
         if steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch"):
             self._ending = number
         else:
-            self._end(trainer, number)
+            self._act(trainer, number)
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if number := self._ending or self._agreed(trainer):
-            self._end(trainer, number)
+            self._act(trainer, number)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._ending:
-            self._end(trainer, self._ending)
+            self._act(trainer, self._ending)
 
     @override
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -75,36 +79,52 @@ class StopOnSignal(Callback):
         if trainer.state.fn == TrainerFn.FITTING and self._checks > 0:
             self._checks -= 1
             number = self._agreed(trainer)
-            if number and steps_are_over(trainer):
+            if number and (steps_are_over(trainer) or (trainer.sanity_checking and number == self._requeue_signal)):
                 self._ending = number
             elif number:
-                self._end(trainer, number)
+                self._act(trainer, number)
 
     def _listen(self, trainer: Trainer) -> None:
         """Takes the signals over from Lightning, which gives them back at the end of the run."""
         if threading.current_thread() is not threading.main_thread():
             return
-        at_once = trainer.state.fn != TrainerFn.FITTING
+        self._at_once = trainer.state.fn != TrainerFn.FITTING
+        self._speaks = trainer.is_global_zero
+        signal.signal(signal.SIGINT, self._note)
+        requeues = _requeue_signal(trainer)
+        if requeues is None:
+            signal.signal(signal.SIGTERM, self._note)
+        elif not self._at_once and callable(handler := signal.getsignal(requeues)) and handler != self._wait:
+            self._requeue, self._requeue_signal = handler, requeues
+            signal.signal(requeues, self._wait)
 
-        def note(number: int, frame: Any) -> None:
-            first, now = self._signal == 0, time.monotonic()
-            if first:
-                self._signal, self._time = number, now
-                if at_once:
-                    raise SystemExit(128 + number)
-                if trainer.is_global_zero:  # print is not safe here
-                    os.write(2, b"Stopping: saves last.ckpt after this step; a second signal ends the run at once\n")
-            elif now - self._time >= 1:
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
+    def _note(self, number: int, frame: Any) -> None:
+        """Handles a signal that ends the run."""
+        first, now = self._signal == 0, time.monotonic()
+        if first:
+            self._signal, self._time = number, now
+            if self._at_once:
+                raise SystemExit(128 + number)
+            if self._speaks:  # print is not safe here
+                os.write(2, b"Stopping: saves last.ckpt after this step; a second signal ends the run at once\n")
+        elif now - self._time >= 1:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if number == signal.SIGINT or not _requeues(trainer):
-                signal.signal(number, note)
+    def _wait(self, number: int, frame: Any) -> None:
+        """Handles the signal that requeues the job."""
+        self._waiting = number
 
     def _agreed(self, trainer: Trainer) -> int:
         """The signal that any process has got; 0 for none."""
-        return int(reduce(trainer.strategy, self._signal, "max"))
+        return int(reduce(trainer.strategy, max(self._signal, self._waiting), "max"))
+
+    def _act(self, trainer: Trainer, number: int) -> None:
+        if number == self._requeue_signal:
+            self._waiting = self._ending = 0
+            self._requeue(number, None)  # saves, and lets SLURM end the processes
+        else:
+            self._end(trainer, number)
 
     def _end(self, trainer: Trainer, number: int) -> None:
         if trainer.checkpoint_callbacks and not trainer.fast_dev_run and not trainer.sanity_checking:  # type: ignore[attr-defined]
@@ -116,8 +136,11 @@ class StopOnSignal(Callback):
         raise SystemExit(0 if child else 128 + number)
 
 
-def _requeues(trainer: Trainer) -> bool:
+def _requeue_signal(trainer: Trainer) -> signal.Signals | None:
+    """The signal on which Lightning requeues a SLURM job; None where it does not."""
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if environment is None and SLURMEnvironment.detect():
         environment = SLURMEnvironment()
-    return isinstance(environment, SLURMEnvironment) and environment.auto_requeue
+    if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+        return environment.requeue_signal
+    return None

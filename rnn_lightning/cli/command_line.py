@@ -4,7 +4,10 @@ import json
 import os
 import signal
 import sys
+import threading
 from argparse import SUPPRESS
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,9 +17,11 @@ from torch.multiprocessing import ProcessExitedException
 
 from rnn_lightning import (
     __version__,
+    claims,
     data,  # noqa: F401  # what is imported here goes by its short name in YAML: SyntheticSine, Seq2Seq
     models,  # noqa: F401
     runs,
+    slurm,
 )
 from rnn_lightning.callbacks import Forecasts, PredictionWriter
 from rnn_lightning.cli.after_fit import after_fit
@@ -48,7 +53,10 @@ class CLI(LightningCLI):
     """
 
     checkpoint: str | None = None
-    """The checkpoint that `--ckpt_path` means."""
+    """The checkpoint that `--ckpt_path` means, or from which a requeued job continues."""
+
+    root = runs.RUNS
+    """The folder of all runs."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser whose `--config` takes a file or a recipe's name."""
@@ -86,6 +94,8 @@ class CLI(LightningCLI):
             args = arguments.parsed_after()
         super().parse_arguments(parser, args)
         config, network = self.config[self.config.subcommand], {}
+        if self.config.subcommand == "fit" and (saved := slurm.requeued(runs_folder(config.trainer), run_name(config))):
+            config.ckpt_path = saved
         if config.get("ckpt_path") is not None:
             model, source = (config[key].class_path if config.get(key) else None for key in ("model", "data"))
             self.checkpoint = runs.find_checkpoint(
@@ -124,6 +134,7 @@ class CLI(LightningCLI):
             )
         config.name = run_name(config)
         if subcommand == "fit":
+            self.root = runs_folder(config.trainer)
             place_loggers(config, self.checkpoint)
         else:
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
@@ -147,6 +158,8 @@ class CLI(LightningCLI):
         """Adds the callbacks that every run has."""
         config = self.config_init[self.subcommand]
         callbacks = callbacks_of(config.trainer, self.subcommand)
+        if self.subcommand == "fit" and (job := slurm.folder(self.root, config.name)) is not None:
+            kwargs["default_root_dir"] = job
         if self.subcommand == "predict":
             folder = runs.folder_of_predictions(self.checkpoint, config.name)
             if isinstance(self.datamodule, TimeSeries):
@@ -208,24 +221,28 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
     if args is None and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # `rnn-lightning --data my_data.Sales` finds what `python -m` finds
     try:
-        cli(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            seed_everything_default=0,
-            parser_class=Parser,
-            parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG, "allow_abbrev": False},
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
-            args=args,
-        )
+        with _ends_on_sigint():
+            cli(
+                LightningModule,
+                LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=SaveConfig,
+                seed_everything_default=0,
+                parser_class=Parser,
+                parser_kwargs={
+                    "version": __version__,
+                    "prog": "rnn_lightning",
+                    "epilog": EPILOG,
+                    "allow_abbrev": False,
+                },
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
+                args=args,
+            )
     except SystemExit:
         _leave_group()
         raise
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)  # before the fit, which has a handler of its own
     except ProcessExitedException as error:
         sys.exit(error.exit_code)  # a spawned process has said why
     except Exception as error:
@@ -233,7 +250,34 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
         if line is None:
             raise
         fail(line)
+    finally:
+        claims.release_all()
     _leave_group()
+
+
+@contextmanager
+def _ends_on_sigint() -> Iterator[None]:
+    """Ends with 130 on Ctrl-C before, between and after what `StopOnSignal` sees; Lightning would end with 1."""
+    came = False
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal came
+        came = True
+        raise KeyboardInterrupt  # on which Lightning ends the processes that it has started
+
+    before = signal.getsignal(signal.SIGINT)
+    mine = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if mine:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as end:
+        if came or isinstance(end, KeyboardInterrupt):
+            raise SystemExit(128 + signal.SIGINT) from None
+        raise
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, before)
 
 
 def _leave_group() -> None:

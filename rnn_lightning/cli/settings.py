@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger
 
-from rnn_lightning import runs
+from rnn_lightning import claims, runs
 from rnn_lightning.cli.sizes import SIZES
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.saved import check_parts, read_checkpoint
@@ -47,9 +47,12 @@ def place_loggers(config: Namespace, checkpoint: str | None) -> None:
     """Names the loggers of a fit and sets their folders: in that of the run, where it continues from a checkpoint."""
     root = runs_folder(config.trainer)
     runs.check_root(root)
+    if (folder := runs.resumed_folder(checkpoint)) is not None and not config.trainer.fast_dev_run:
+        runs.check_root(folder)
+        claims.claim(folder)
     for number, logger in enumerate(_loggers(config.trainer)):
         init = logger.init_args
-        if number == 0 and (folder := runs.resumed_folder(checkpoint)) and folder.count("/") > 1:
+        if number == 0 and folder is not None and folder.count("/") > 1:
             init.save_dir, init.name, init.version = folder.rsplit("/", 2)
             if issubclass(class_of(logger.class_path), CSVLogger):
                 runs.keep(f"{folder}/metrics.csv")

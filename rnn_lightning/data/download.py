@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from torch.hub import download_url_to_file
 
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, NotWrittenError, is_of_disk
+from rnn_lightning.files import folder_beside, put, remove_leftovers
 
 _TIMEOUT = 20.0  # seconds without a byte before the next mirror is tried
 
@@ -25,17 +26,27 @@ def download(name: str, folder: Path, mirrors: Sequence[str], sha256: str, by_ha
         sha256: Of the file, in hexadecimal. What a mirror sends is checked before it is placed.
         by_hand: What to do without a network, for the text of the `ArgumentError` where no mirror gives the file.
     """
+    path = folder / name
+    remove_leftovers(folder, name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArgumentError(f"cannot write {folder / name} ({error.strerror or error}): {by_hand}") from error
-    failures = []
+        with folder_beside(path) as beside:  # torch has a temporary file of its own, which a kill would leave
+            put(_from_any(mirrors, beside / name, sha256, by_hand), path)
+    except NotWrittenError as error:
+        raise ArgumentError(f"cannot write {path} ({error.strerror}): {by_hand}") from error
+    return path
+
+
+def _from_any(mirrors: Sequence[str], path: Path, sha256: str, by_hand: str) -> Path:
+    """Downloads a file from the first mirror that has it."""
+    name, failures = path.name, []
     for mirror in mirrors:
         try:
             with _timeout():
-                download_url_to_file(f"{mirror}{name}", str(folder / name), sha256, progress=sys.stderr.isatty())
-            return folder / name
+                download_url_to_file(f"{mirror}{name}", str(path), sha256, progress=sys.stderr.isatty())
+            return path
         except (OSError, HTTPException, RuntimeError) as error:  # torch raises RuntimeError for another hash
+            if is_of_disk(error):
+                raise
             reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
             failures.append(f"{urlsplit(mirror).netloc or mirror}: {reason}")
     raise ArgumentError(f"cannot download {name} from any of the mirrors ({'; '.join(failures)}): {by_hand}")

@@ -1,3 +1,4 @@
+import errno
 import gzip
 import hashlib
 import http.server
@@ -113,3 +114,24 @@ def test_a_folder_that_cannot_be_made_is_one_line(server, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ArgumentError, match=r"cannot write .*by hand"):
         fetch(tmp_path / "file" / "folder", server.mirrors("good"))
+
+
+def test_what_a_killed_download_has_left_is_removed(server, tmp_path):
+    leftover = tmp_path / ".part-01234567-digits.gz/digits.gz.1234.partial"
+    leftover.parent.mkdir()
+    leftover.write_bytes(PACKED[:500])
+    fetch(tmp_path, server.mirrors("good"))
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.gz"]
+
+
+def test_a_full_disk_is_no_fault_of_the_mirror(server, tmp_path, monkeypatch):
+    def full(url, path, *_, **__):
+        Path(f"{path}.partial").write_bytes(PACKED[:500])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("rnn_lightning.data.download.download_url_to_file", full)
+    with pytest.raises(
+        ArgumentError, match=r"cannot write .*digits.gz \(No space left on device\): put it there by hand"
+    ):
+        fetch(tmp_path, server.mirrors("good", "good"))
+    assert list(tmp_path.iterdir()) == []

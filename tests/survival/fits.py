@@ -8,16 +8,15 @@ from pathlib import Path
 
 import torch
 
-SETTINGS = [
+ALWAYS = [
     "--trainer.max_epochs=3",
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
-    "--data.steps_per_epoch=4",
-    "--data.eval_windows=20",
     "--model.hidden_size=8",
     *[f"--{name}.enabled=false" for name in ("series_figures", "gradient_reach", "network_graph", "vital_signs")],
 ]
+SETTINGS = [*ALWAYS, "--data.steps_per_epoch=4", "--data.eval_windows=20"]
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 PERIODIC = ["--trainer.callbacks+=PeriodicCheckpoint", "--trainer.callbacks.every_n_steps=1"]
 
@@ -36,11 +35,11 @@ class Place:
     def __init__(self, folder):
         self.folder = folder
 
-    def start(self, *arguments, recipe="sine_seq2seq", command="fit", environment=()):
+    def start(self, *arguments, recipe="sine_seq2seq", command="fit", environment=(), settings=SETTINGS):
         """Starts a command; SIGINT is at its default, which a shell takes from what it runs in the background."""
         own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent), **dict(environment)}
         return subprocess.Popen(
-            [sys.executable, "-m", "rnn_lightning", command, "--config", recipe, *SETTINGS, *arguments],
+            [sys.executable, "-m", "rnn_lightning", command, "--config", recipe, *settings, *arguments],
             cwd=self.folder,
             env=own,
             stdout=subprocess.PIPE,
@@ -50,11 +49,11 @@ class Place:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
-    def run(self, *arguments, **settings):
+    def run(self, *arguments, **how):
         """Runs a command to its end; returns its exit code and what it printed."""
-        process = self.start(*arguments, **settings)
+        process = self.start(*arguments, **how)
         try:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=900)
         finally:
             process.kill()
         return process.returncode, out, err

@@ -12,6 +12,7 @@ class Killer(Callback):
 
     Args:
         step: At the end of the batch that reaches this step.
+        chunk: Before the optimizer step of this chunk instead, counted from 1.
         validation: In this validation instead, counted from 0; the one before training is none.
         number: The signal, by name.
         rank: Only this process; None for all.
@@ -21,6 +22,7 @@ class Killer(Callback):
     def __init__(
         self,
         step: int = -1,
+        chunk: int = -1,
         validation: int = -1,
         number: str = "SIGKILL",
         rank: int | None = None,
@@ -28,6 +30,7 @@ class Killer(Callback):
     ) -> None:
         self.sleep = sleep
         self.step, self.validation, self.number, self.rank = step, validation, number, rank
+        self.chunk = chunk
         self.seen, self.done = 0, False
 
     def _kill(self, trainer):
@@ -39,6 +42,10 @@ class Killer(Callback):
         if self.sleep:
             print("sleeps", flush=True)
             time.sleep(self.sleep)
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        if 0 <= self.chunk <= trainer.global_step + 1:
+            self._kill(trainer)
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if 0 <= self.step <= trainer.global_step:

@@ -103,26 +103,57 @@ def test_a_second_signal_ends_at_once(place):
         time.sleep(1.2)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
     finally:
         process.kill()
         process.communicate()
 
 
-def test_slurm_requeues_the_job(place):
-    """Lightning's own handlers stay where they are needed: the job is saved, requeued, and goes on from there."""
+@pytest.fixture
+def job(place):
+    """A job of SLURM, and a `scontrol` that writes down what it is asked."""
     tool = place.folder / "bin/scontrol"
     tool.parent.mkdir()
     tool.write_text(f'#!/bin/sh\necho "$@" > "{place.folder}/asked"\n')
     tool.chmod(0o755)
-    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "fit", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0",
-           "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost",
-           "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}  # fmt: skip
-    code, _, err = place.run(*kill(step=6, number="SIGUSR1"), environment=job)
-    assert code == 0, err
+    return {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "fit", "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
+            "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost",
+            "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", [{"step": 6}, {"validation": 1}])
+def test_slurm_requeues_the_job(where, place, job, undisturbed):
+    """Lightning's own handlers stay where they are needed: the job is saved, requeued, and goes on in its folder."""
+    whole, printed = undisturbed()
+    code, _, err = place.run(*kill(number="SIGUSR1", **where), environment=job)
+    assert code == 0, err  # nobody has killed it
     assert (place.folder / "asked").read_text().split() == ["requeue", "7"]
-    saved = list(place.folder.rglob("hpc_ckpt_1.ckpt"))
-    assert torch.load(saved[0], weights_only=True)["global_step"] == 6
-    code, _, err = place.run(environment=job)
+    saved = place.folder / "runs/job_7/sine_seq2seq/hpc_ckpt_1.ckpt"
+    assert torch.load(saved, weights_only=True)["global_step"] == where.get("step", 8)
+    code, out, err = place.run(environment=job)
     assert code == 0, err
     assert "hpc_ckpt_1.ckpt" in err, "the requeued job goes on from it"
+    assert [path.name for path in (place.folder / "runs/sine_seq2seq").iterdir()] == ["version_0"]
+    assert_same_run(place, whole)
+    assert test_figure(out) == test_figure(printed)
+    code, _, err = place.run(environment={**job, "SLURM_JOB_ID": "8"})
+    assert code == 0, err
+    assert "hpc_ckpt_1.ckpt" not in err, "another job has nothing to do with it"
+    assert_same_run(place, whole)
+
+
+def test_a_job_is_requeued_after_the_chunk_and_the_batch(place, job, other):
+    """The signal comes in the middle of a batch's chunks; what is saved then is not a part of a batch."""
+    recipe = {"recipe": "sine_tbptt"}
+    code, _, err = place.run(*kill(chunk=7, number="SIGUSR1"), environment=job, **recipe)
+    assert code == 0, err
+    saved = place.folder / "runs/job_7/sine_tbptt/hpc_ckpt_1.ckpt"
+    assert torch.load(saved, weights_only=True)["global_step"] == 10
+    assert place.run(environment=job, **recipe)[0] == 0
+    assert other.run(**recipe)[0] == 0
+    assert_same_run(place, other)
+
+
+def test_slurm_keeps_sigterm(place, job):
+    code, out, err = place.run(*kill(step=2, number="SIGTERM"), environment=job)
+    assert "Bypassing SIGTERM" in out + err, (code, err)

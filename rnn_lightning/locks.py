@@ -1,0 +1,56 @@
+"""Locks of files and folders that end with their process, however it ends: those of the system (`flock`).
+
+They leave nothing behind, and need no file of their own. Where the system or the file system has no such locks (Windows,
+some network disks), nobody is kept out.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class Lock:
+    """A lock that is held, until `release` or the end of the process."""
+
+    def __init__(self, file: int | None) -> None:
+        self._file = file  # None where there are no locks
+
+    def release(self) -> None:
+        """Lets others take it; also for the processes that this one has forked meanwhile."""
+        if self._file is not None:
+            with suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)
+            self._file = None
+
+
+def take(path: str | Path) -> Lock | None:
+    """Locks a file or folder that is there; returns None at once if it is locked already."""
+    if fcntl is None:
+        return Lock(None)
+    file = None
+    try:
+        file = os.open(path, os.O_RDONLY)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if file is not None:
+            os.close(file)
+        return None if isinstance(error, BlockingIOError) else Lock(None)
+    return Lock(file)
+
+
+@contextmanager
+def held(path: str | Path) -> Iterator[None]:
+    """Locks a file or folder for the length of a block, if nobody else has."""
+    lock = take(path)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()

@@ -1,0 +1,30 @@
+"""Jobs of SLURM that are requeued: Lightning saves them as `hpc_ckpt_N.ckpt`, here in a folder of each job's own.
+
+Lightning looks for them in the folder of all runs, and takes the newest there, whichever job has saved it.
+"""
+
+import os
+
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+from rnn_lightning.runs import newest_of_job
+
+
+def job() -> str | None:
+    """The id of the job that this process is of, as `scontrol` takes it; None outside of SLURM or in an interactive job."""
+    if not SLURMEnvironment.detect() or SLURMEnvironment.job_id() is None:
+        return None
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return os.environ["SLURM_JOB_ID"] if array is None else f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', 0)}"
+
+
+def folder(root: str, name: str | None) -> str | None:
+    """Where this job's checkpoints of a run of this name are; None outside of SLURM."""
+    number = job()
+    return None if number is None or name is None else f"{root.rstrip('/')}/job_{number}/{name}"
+
+
+def requeued(root: str, name: str | None) -> str | None:
+    """The checkpoint from which a requeued job continues; None if this one begins, or is no job."""
+    place = folder(root, name)
+    return None if place is None else newest_of_job(place)

@@ -1,6 +1,5 @@
 """The command line: fit, validate, test, predict and export by LightningCLI, with recipes by name, sizes from the data."""
 
-import importlib
 import inspect
 import json
 import logging
@@ -16,12 +15,11 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -33,7 +31,7 @@ from rnn_lightning import (
     models,  # noqa: F401
     runs,
 )
-from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, fail
+from rnn_lightning.arguments import Arguments, HelpOf, Parser, RecipeOrFile, class_of, fail
 from rnn_lightning.callbacks import (
     TENSORBOARD_CALLBACKS,
     BesideBaseline,
@@ -52,6 +50,7 @@ from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
 from rnn_lightning.files import remove_leftovers
 from rnn_lightning.fitted import KEY, takes_fitted
+from rnn_lightning.loggers import direct_loggers, folder_loggers, root_of_runs
 from rnn_lightning.models import SequenceModule, TruncatedBPTT
 from rnn_lightning.recipes import check_data
 from rnn_lightning.saved import check_parts, read_checkpoint
@@ -60,8 +59,6 @@ SIZES = ("input_size", "output_size")
 """Arguments of the model that follow from the data."""
 EPILOG = "Each has a help of its own, as in: export --help"
 LOGGER = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": runs.RUNS, "default_hp_metric": False}}
-UNNAMED = "lightning_logs"
-"""The name that Lightning's loggers have by default."""
 EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
 
 
@@ -81,6 +78,7 @@ class SaveConfig(SaveConfigCallback):
             values = yaml.safe_load(self._text)
             values["model"]["init_args"]["output_size"] = size
             self._text = yaml.safe_dump(values, sort_keys=False)
+        self._elsewhere = tuple(class_of(x.class_path) for x in folder_loggers(config.trainer, known=False))
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
         del self.parser, self.config  # what is left can be pickled for spawned processes
 
@@ -89,7 +87,7 @@ class SaveConfig(SaveConfigCallback):
         if self.already_saved or stage != "fit":
             return
         self.already_saved = True
-        folder = self._resumed or runs.new_folder(trainer, self._run["name"])
+        folder = self._resumed or runs.new_folder(trainer, self._run["name"], self._elsewhere)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, (BestAndLast, PeriodicCheckpoint)) and callback.dirpath is None:
                 callback.dirpath = f"{folder}/checkpoints"
@@ -162,7 +160,8 @@ class CLI(LightningCLI):
         """Parses the arguments, with those of a checkpoint's network between the recipe's and the typed ones."""
         arguments = None
         if args is None or isinstance(args, list):
-            arguments = Arguments.of(sys.argv[1:] if args is None else args).with_config_of_run()
+            arguments = Arguments.of(sys.argv[1:] if args is None else args)
+            arguments = arguments.with_config_of_run().with_folders_of_loggers()
             check_data(arguments.others)
             args = arguments.parsed_after()
         super().parse_arguments(parser, args)
@@ -170,7 +169,7 @@ class CLI(LightningCLI):
         if config.get("ckpt_path") is not None:
             model, source = (config[key].class_path if config.get(key) else None for key in ("model", "data"))
             self.checkpoint = runs.find_checkpoint(
-                str(config.ckpt_path), _root(config.trainer), _name(config), model=model, data=source
+                str(config.ckpt_path), root_of_runs(config.trainer), _name(config), model=model, data=source
             )
             if self.config.subcommand != "export":
                 network = _network_in(self.checkpoint, config.model.class_path)
@@ -191,7 +190,7 @@ class CLI(LightningCLI):
         if subcommand == "export":
             return
         arguments = config.model.get("init_args", {})
-        if self.checkpoint is not None and takes_fitted(_class(config.data.class_path)):
+        if self.checkpoint is not None and takes_fitted(class_of(config.data.class_path)):
             config.data.init_args[KEY] = read_checkpoint(self.checkpoint).get(KEY)  # nothing is fitted again
         if self.checkpoint is not None and arguments.get("weights") is not None:
             arguments.weights = None  # the checkpoint has all of them
@@ -207,18 +206,8 @@ class CLI(LightningCLI):
         if subcommand != "fit":
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
             return
-        runs.check_root(root := _root(config.trainer))
-        for number, logger in enumerate(_loggers(config.trainer)):
-            if number == 0 and (folder := runs.resumed_folder(self.checkpoint)) and folder.count("/") > 1:
-                init = logger.init_args
-                init.save_dir, init.name, init.version = folder.rsplit("/", 2)
-                if issubclass(_class(logger.class_path), CSVLogger):
-                    runs.keep(f"{folder}/metrics.csv")
-                continue
-            if logger.init_args.get("name") == UNNAMED:
-                logger.init_args.name = config.name
-            if logger.init_args.save_dir == runs.RUNS:
-                logger.init_args.save_dir = root
+        runs.check_root(root_of_runs(config.trainer))
+        direct_loggers(config.trainer, config.name, runs.resumed_folder(self.checkpoint))
 
     def instantiate_classes(self) -> None:
         """Makes model, data and Trainer; an export needs none of them, and is done here."""
@@ -398,7 +387,7 @@ def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
         raise ArgumentError(
             f"{checkpoint} holds a {found}, the configuration asks for a {wanted}: give the checkpoint of the same recipe"
         )
-    accepted = set(inspect.signature(_class(class_path)).parameters) - set(SIZES)
+    accepted = set(inspect.signature(class_of(class_path)).parameters) - set(SIZES)
     return {name: value for name, value in saved.get("hyper_parameters", {}).items() if name in accepted}
 
 
@@ -420,12 +409,6 @@ def _name(config: Any) -> str | None:
     return f"{config.model.class_path.rpartition('.')[2]}-{file or config.data.class_path.rpartition('.')[2]}"
 
 
-def _loggers(trainer: Any) -> list[Any]:
-    """The configured loggers that keep a folder for each run."""
-    loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
-    return [x for x in loggers if isinstance(x, Namespace) and issubclass(_class(x.class_path), runs.FOLDERS)]
-
-
 def _has_checkpoint_io(trainer: Any) -> bool:
     """Whether the user brings a plugin that saves checkpoints, or a strategy that saves them in its own way."""
     strategy = trainer.strategy if isinstance(trainer.strategy, str) else type(trainer.strategy).__name__
@@ -435,19 +418,6 @@ def _has_checkpoint_io(trainer: Any) -> bool:
 
 def _as_list(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _root(trainer: Any) -> str:
-    """The folder of all runs: that of the first logger which keeps one for each run, else the Trainer's."""
-    folder = trainer.default_root_dir or "."
-    for logger in _loggers(trainer)[:1]:
-        folder = folder if logger.init_args.save_dir == runs.RUNS else logger.init_args.save_dir
-    return str(folder)
-
-
-def _class(class_path: str) -> type:
-    module, _, name = class_path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def _size_of(cli: CLI, size: str, source: LightningDataModule) -> int:
@@ -470,6 +440,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
+    warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # which is kept
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # of an epoch's end after a resume
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks of fit, in test

@@ -39,6 +39,7 @@ BELOW = {
     "export.py": {"errors", "fitted", "forecasts", "nn", "saved"},
     "recipes.py": {"errors"},
     "runs.py": {"errors", "files"},
+    "loggers.py": {"arguments", "runs"},
     "checkpoint_io.py": {"files"},
     "continuation.py": {"data", "errors", "files", "fitted", "nn", "saved"},
     "arguments.py": {"recipes", "runs"},

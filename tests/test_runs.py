@@ -50,17 +50,21 @@ def printed(capsys):
 LOGGERS = {
     "TensorBoard": [],
     "CSV": ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"],
+    "CSV added": ["--trainer.logger+=CSVLogger", "--trainer.logger.version=both"],
     "both": ["--trainer.logger+=CSVLogger", "--trainer.logger.save_dir=logs"],
     "none": ["--trainer.logger=false"],
     "Lightning's": ["--trainer.logger=true"],
     "a named version": ["--trainer.logger.version=baseline"],
     "another folder": ["--trainer.default_root_dir=elsewhere"],
+    "a folder below": ["--trainer.logger.sub_dir=of/mine"],
+    "a logger with a place of its own": ["--trainer.logger=own_parts.Elsewhere"],
     "a logger without a folder": ["--trainer.logger=own_parts.Silent"],
     "a logger with one folder for all": ["--trainer.logger=own_parts.Shared", "--trainer.logger.save_dir=."],
     "wandb": ["--trainer.logger=WandbLogger", "--trainer.logger.save_dir=.", "--trainer.logger.offline=true"],
 }
-QUICK = {"both", "none"}
+QUICK = {"both", "none", "a logger with a place of its own"}
 """The others differ in the logger alone; the default set has TensorBoard's in a remote folder, too."""
+OTHERS = {"runs", "logs", "elsewhere", "out", "again", "config.yaml", "wandb"}
 
 
 def all_of_a_run(printed, logger, shown):
@@ -98,10 +102,10 @@ def test_what_follows_a_fit_finds_it(logger, printed, monkeypatch):
             monkeypatch.setenv(f"WANDB_{name}", {"MODE": "offline", "SILENT": "true"}[name])
     name = {"Lightning's": "lightning_logs", "CSV": "Seq2Seq-Sales"}.get(logger, "Seq2Seq-Sales")
     root = "elsewhere" if logger == "another folder" else "runs"
-    version = "baseline" if logger == "a named version" else "version_0"
+    version = {"a named version": "baseline", "a folder below": "version_0/of/mine"}.get(logger, "version_0")
     newest = all_of_a_run(printed, LOGGERS[logger], f"{root}/{name}/{version}")
     assert Path(newest).is_file()
-    assert {p.name for p in Path.cwd().iterdir()} <= {root, "runs", "logs", "out", "again", "config.yaml", "wandb"}
+    assert {p.name for p in Path.cwd().iterdir()} <= {root, *OTHERS}
 
 
 def test_a_remote_folder_holds_all_of_a_run(printed, bucket):
@@ -151,6 +155,39 @@ def test_no_file_of_another_run_or_of_the_user_is_written_over(printed):
     assert Path("runs/mine/baseline-1/checkpoints/best.ckpt").is_file()
     # A checkpoint by its path finds the configuration of its own run.
     assert "test/loss" in printed("test", f"--ckpt_path={folder}/checkpoints/best.ckpt", *SHORT)
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["alone", "beside TensorBoard's"])
+def test_loggers_of_one_version_write_over_nothing(added, printed):
+    """Lightning's CSVLogger deletes the `metrics.csv` that it finds."""
+    logger = f"--trainer.logger{'+' * added}=CSVLogger"
+    fit = ["fit", *OWN, *SHORT, logger, "--trainer.logger.version=3", "--name=mine"]
+    root = Path("runs/mine")
+    versions = ["version_3", "version_3-1", "version_3-2"] if not added else ["version_3", "version_3-1"]
+    before = {}
+    for version in versions:
+        printed(*fit)
+        assert (root / version / "metrics.csv").is_file()
+        assert all(file.read_bytes() == content for file, content in before.items())
+        before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    recorded = {file.parent.name for file in root.rglob("run.json")}
+    assert recorded == {*versions} if not added else len(recorded) == 2
+
+
+def test_a_resumed_run_keeps_the_metrics_of_its_first_part(printed):
+    fit = ["fit", *OWN, *SHORT, "--trainer.logger=CSVLogger"]
+    printed(*fit)
+    first = Path("runs/Seq2Seq-Sales/version_0/metrics.csv")
+    content = first.read_bytes()
+    printed(*fit, "--ckpt_path=last", "--trainer.max_epochs=2")
+    assert first.with_name("metrics_1.csv").read_bytes() == content
+    assert first.is_file()
+
+
+def test_runs_are_found_however_deep_they_lie(printed, tmp_path):
+    printed("fit", *OWN, *SHORT, "--name=a/b/c/d", "--trainer.logger.sub_dir=of/mine")
+    Path("runs/again").symlink_to(tmp_path / "runs")  # a link that leads back
+    assert "test/loss" in printed("test", *OWN, *SHORT, "--name=a/b/c/d", "--ckpt_path=best")
 
 
 def test_a_run_that_was_moved_is_found(printed):

@@ -4,7 +4,7 @@ import argparse
 import importlib
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, NoReturn
 
 import torch
@@ -73,23 +73,34 @@ class RecipeOrFile(ActionConfigFile):
 
 
 class HelpOf(argparse.Action):
-    """A flag that prints the arguments of a class, for the dataclasses within a model: jsonargparse asks for a value there.
+    """A flag that prints the arguments of what is within a model, which jsonargparse knows at the top only.
 
     Args:
-        of: The class.
+        of: A dataclass; or the type of an argument that takes classes, of which the flag names one.
         key: The prefix of its arguments on the command line, as `model.tbptt`.
     """
 
-    def __init__(self, *, of: type, key: str, **options: Any) -> None:
-        super().__init__(nargs=0, **{**options, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+    def __init__(self, *, of: Any, key: str, **options: Any) -> None:
+        nargs = 0 if is_dataclass(of) else "?"
+        super().__init__(nargs=nargs, **{**options, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
         self.of, self.key = of, key
 
-    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> NoReturn:
         """Prints the help and exits."""
-        shown = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
-        shown.add_class_arguments(self.of, self.key)
+        shown = _Shown(usage=argparse.SUPPRESS, add_help=False)
+        if is_dataclass(self.of):
+            shown.add_class_arguments(self.of, self.key)
+        else:
+            shown.add_argument(f"--{self.key}", type=self.of)
+        if values:
+            shown.parse_args([f"--{self.key}.help={values}"])
         shown.print_help()
         sys.exit(0)
+
+
+class _Shown(ArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        fail(message)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The command line: fit, validate, test, predict and export by LightningCLI, with recipes by name, sizes from the data."""
 
-import inspect
 import json
 import logging
 import os
@@ -11,7 +10,7 @@ import warnings
 from argparse import SUPPRESS
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 import yaml
@@ -59,6 +58,14 @@ SIZES = ("input_size", "output_size")
 """Arguments of the model that follow from the data."""
 EPILOG = "Each has a help of its own, as in: export --help"
 LOGGER = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": runs.RUNS, "default_hp_metric": False}}
+INNER = {"tbptt": TruncatedBPTT} | {
+    name: kind
+    for name, kind in get_type_hints(SequenceModule.__init__).items()
+    if name in ("optimizer", "lr_scheduler", "loss", "metrics")
+}
+"""Arguments of a model that have arguments of their own, and their types."""
+AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
+"""Settings of the Trainer by which Lightning would divide."""
 EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
 
 
@@ -142,7 +149,8 @@ class CLI(LightningCLI):
         parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
         words = "predict only: also write the arrays, as predictions.npz."
         parser.add_argument("--arrays", type=bool, default=False, help=words)
-        parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
+        for key, kind in INNER.items():
+            parser.add_argument(f"--model.{key}.help", action=HelpOf, of=kind, key=f"model.{key}", help=SUPPRESS)
         words = "predict only: a text to continue, with a network trained on text; no data is read."
         parser.add_argument("--prompt", type=str | None, default=None, help=words)
         words = "With --prompt: characters, bytes or words to add, as the network was trained."
@@ -172,8 +180,8 @@ class CLI(LightningCLI):
                 str(config.ckpt_path), root_of_runs(config.trainer), _name(config), model=model, data=source
             )
             if self.config.subcommand != "export":
-                network = _network_in(self.checkpoint, config.model.class_path)
-        elif config.get("model") and config.model.get("init_args", {}).get("cell", "rnn") != "rnn":
+                network = _network_in(self.checkpoint, config.model)
+        elif _is_of_another_cell(config.get("model")):
             network = {"nonlinearity": "tanh"}  # a recipe's is of its own cell; one that is typed is refused
         if arguments is not None and network:  # in a configuration as a dict, everything counts as typed
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
@@ -206,6 +214,9 @@ class CLI(LightningCLI):
         if subcommand != "fit":
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
             return
+        for setting in AT_LEAST_ONE:
+            if (value := config.trainer.get(setting)) is not None and value < 1:
+                raise ArgumentError(f"trainer.{setting}={value}: give at least 1")
         runs.check_root(root_of_runs(config.trainer))
         direct_loggers(config.trainer, config.name, runs.resumed_folder(self.checkpoint))
 
@@ -283,6 +294,8 @@ class CLI(LightningCLI):
             score = kept.best_model_score  # spawned processes keep it to themselves
             print(f"Best checkpoint: {best}{'' if score is None else f' (val/loss {score:.4g})'}")
         elif kept is not None:
+            if is_overridden("val_dataloader", self.datamodule) and is_overridden("validation_step", self.model):
+                print("No best checkpoint and no test: no val/loss was logged")
             print(f"Last checkpoint: {kept.last_model_path}")
         for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -311,6 +324,8 @@ class CLI(LightningCLI):
 
     def before_predict(self) -> None:
         """Sets how far the predictions go beyond the data."""
+        if not any(is_overridden(name, self.model, LightningModule) for name in ("predict_step", "forward")):
+            raise ArgumentError(f"predict: {type(self.model).__name__} has neither predict_step nor forward, write one")
         horizon = self.config_init[self.subcommand].horizon
         if isinstance(self.datamodule, TimeSeries):
             self._forecasts().horizon = horizon = horizon or self.datamodule.horizon
@@ -374,21 +389,28 @@ def _leave_group() -> None:
         torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
 
 
-def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
-    """The arguments of a checkpoint's network that a model of this class takes, but for those that the data gives."""
+def _network_in(checkpoint: str, model: Any) -> dict[str, Any]:
+    """The arguments of a checkpoint's network that a configured model takes, but for those that the data gives."""
     saved = read_checkpoint(checkpoint)
     if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
         raise ArgumentError(
             f"{checkpoint} is no checkpoint of a run: give one that a fit has written, or weights alone as --model.weights"
         )
     check_parts(saved, checkpoint)
-    wanted, found = class_path.rpartition(".")[2], saved.get("model")
+    wanted, found = model.class_path.rpartition(".")[2], saved.get("model")
     if found not in (None, wanted):
         raise ArgumentError(
             f"{checkpoint} holds a {found}, the configuration asks for a {wanted}: give the checkpoint of the same recipe"
         )
-    accepted = set(inspect.signature(class_of(class_path)).parameters) - set(SIZES)
+    accepted = set(model.get("init_args", {}).keys()) - set(SIZES)  # with those of a class above that takes **kwargs
     return {name: value for name, value in saved.get("hyper_parameters", {}).items() if name in accepted}
+
+
+def _is_of_another_cell(model: Any) -> bool:
+    """Whether a configured model is one of ours, with cells that have no nonlinearity to choose."""
+    arguments = model.get("init_args", {}) if model else {}
+    ours = arguments.get("cell", "rnn") != "rnn" and "nonlinearity" in arguments
+    return ours and issubclass(class_of(model.class_path), SequenceModule)
 
 
 def _name(config: Any) -> str | None:
@@ -405,7 +427,7 @@ def _name(config: Any) -> str | None:
     if not config.get("model") or not config.get("data"):
         return None
     texts = [value for value in config.data.get("init_args", {}).values() if isinstance(value, str)]
-    file = next((Path(text).stem for text in texts if Path(text).is_file()), None)
+    file = next((Path(text).stem for text in texts if os.path.isfile(text)), None)
     return f"{config.model.class_path.rpartition('.')[2]}-{file or config.data.class_path.rpartition('.')[2]}"
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import own_parts
 import pytest
 import yaml
@@ -232,6 +233,52 @@ def test_own_models_and_data_in_any_order(printed):
     assert "Predictions" in printed("predict", "--data=own_parts.Sales", "--model=Seq2Seq", "--ckpt_path=best", *SHORT)
 
 
+@pytest.mark.parametrize(
+    ("given", "columns"),
+    [("steps", "sequence,step,prediction"), ("last", "sequence,prediction"), ("named", "sequence,step,")],
+)
+def test_predictions_of_any_module_are_written(given, columns, printed):
+    predicting = [
+        "--model=own_parts.Predicting",
+        f"--model.given={given}",
+        "--model.cell=gru",
+        "--data=own_parts.Sales",
+    ]
+    printed("fit", *predicting, *SHORT)
+    assert "Predictions: " in printed("predict", *predicting, "--ckpt_path=best", "--arrays=true", *SHORT)
+    folder = Path("runs/Predicting-Sales/version_0")
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    assert lines[0].startswith(columns)
+    assert len(lines) == 1 + 12 * (1 if given == "last" else 5)
+    with np.load(folder / "predictions.npz") as arrays:
+        assert arrays["prediction"].shape == ((12, 1) if given == "last" else (12, 5, 1))
+        assert float(lines[-1].split(",")[-1]) == pytest.approx(float(arrays["prediction"].flat[-1]))
+
+
+def test_what_is_no_prediction_gets_a_line(printed, fail):
+    mean = ["--model=own_parts.Predicting", "--model.given=mean", "--data=own_parts.Sales"]
+    for model, words in (
+        (mean, "predict_step gave a tensor of shape ()"),
+        (MODULE, "Mine has neither predict_step nor"),
+    ):
+        printed("fit", *model, *SHORT)
+        assert words in fail("predict", *model, "--ckpt_path=best", *SHORT)
+    assert not list(Path("runs").rglob("predictions*"))
+
+
+def test_a_checkpoint_sets_the_network_of_a_subclass_too(printed):
+    mine = ["--model=own_parts.MySeq2Seq", "--data=own_parts.Sales"]
+    printed("fit", *mine, *SHORT, "--model.cell=gru", "--model.hidden_size=5", "--model.power=1.5")
+    assert "test/loss" in printed("test", *mine, *SHORT, "--ckpt_path=best")
+    printed("fit", *mine, *SHORT, "--trainer.max_epochs=2", "--ckpt_path=last")
+
+
+def test_a_long_text_among_the_datas_arguments_is_no_file(printed):
+    long = ["--data=own_parts.Noted", f"--data.note={'word ' * 80}", "--model=Seq2Seq"]
+    printed("fit", *long, *SHORT)
+    assert Path("runs/Seq2Seq-Noted/version_0/run.json").is_file()
+
+
 def test_a_subclass_is_exported(printed):
     printed(
         "fit",
@@ -250,6 +297,16 @@ def test_data_without_a_test_or_validation_end_a_fit_in_success(model, printed):
     out = printed("fit", f"--model={model}", "--data=own_parts.TrainingOnly", *SHORT)
     assert "Last checkpoint: " in out
     assert list(Path("runs").rglob("last.ckpt"))
+
+
+@pytest.mark.parametrize("parts", [("own_parts.Unranked", "Sales"), ("Seq2Seq", "Untold")])
+def test_a_validation_without_a_loss_ends_a_fit_in_success(parts, printed):
+    mine = [f"--model={parts[0]}", f"--data=own_parts.{parts[1]}", *SHORT]
+    out = printed("fit", *mine)
+    assert "No best checkpoint and no test: no val/loss was logged" in out
+    (last,) = Path("runs").rglob("*.ckpt")
+    assert f"Last checkpoint: {last}" in out
+    printed("fit", *mine, "--ckpt_path=last", "--trainer.max_epochs=2")
 
 
 def test_a_test_that_fails_does_not_fail_the_fit(capsys):

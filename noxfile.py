@@ -122,8 +122,10 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def oldest(session: nox.Session) -> None:
-    """The default tests with the oldest of every dependency that pyproject.toml claims."""
-    needs = nox.project.load_toml()["project"]["dependencies"]
+    """The default tests with the oldest of every dependency that pyproject.toml claims, those of the extras, too."""
+    project = nox.project.load_toml()["project"]
+    extras = project["optional-dependencies"]
+    needs = [*project["dependencies"], *extras["export"], *extras["series"]]
     oldest = [re.sub(r">=([^,\s]+).*", r"==\1.*", need) for need in needs]
     if "PIP_CONSTRAINT" in os.environ:  # holds torch to the one build at hand
         oldest = [need for need in oldest if not need.startswith("torch==")]

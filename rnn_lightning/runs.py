@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,10 @@ HPC = "hpc_ckpt_"
 """How the names of checkpoints begin that Lightning saves when SLURM requeues a job."""
 FOLDERS = (TensorBoardLogger, CSVLogger)
 """The loggers that keep a folder for each run. Others have one for all of them, or none."""
-_DEPTH = 6
-"""How many folders a logger may put between its `save_dir` and a run's record, at most."""
+_DEPTH = 8
+"""How many folders may lie between the folder of all runs and a run's record, at most."""
+_OF_LOGGERS = ("metrics.csv", "hparams.yaml")
+"""What a logger may write anew where it lies already."""
 
 
 @dataclass(frozen=True)
@@ -131,23 +132,44 @@ def keep(path: str) -> None:
         files.mv(place, next(free for free in (f"{stem}_{n}.{suffix}" for n in count(1)) if not files.exists(free)))
 
 
-def new_folder(trainer: Trainer, name: str) -> str:
+def free_version(folder: str, version: int | str, below: str | None = None) -> int | str:
+    """The version of a logger that begins: as given, or with a number behind it if an earlier run has files there.
+
+    Args:
+        folder: The folder of all versions.
+        version: Its version, as loggers take it.
+        below: The folder in that of the version which it writes into, if it has one.
+    """
+    name = version if isinstance(version, str) else f"version_{version}"
+    candidates = ("-".join(filter(None, (name, str(n)))) if n else name for n in count())
+    files = (RECORD, *_OF_LOGGERS)
+    free = next(v for v in candidates if not any(_exists(_join(folder, v, below or "", file)) for file in files))
+    return version if free == name else free
+
+
+def new_folder(trainer: Trainer, name: str, elsewhere: tuple[type, ...] = ()) -> str:
     """The folder of a run that begins. Call it on all ranks, from `setup` on; they get the same.
 
     It is the folder of the first logger that keeps one for each run (TensorBoard, CSV), with a number behind it if a run
     is there already; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
+
+    Args:
+        trainer: The Trainer of the run.
+        name: The run's name.
+        elsewhere: Classes of loggers that do not count, as a later command would not know where they write.
 
     Raises:
         ArgumentError: The folder cannot be made.
     """
     folder = ""
     if trainer.is_global_zero:
-        logger = next((logger for logger in trainer.loggers if isinstance(logger, FOLDERS)), None)
+        logger = next((x for x in trainer.loggers if isinstance(x, FOLDERS) and not isinstance(x, elsewhere)), None)
         if logger is None:
             candidates = (_join(trainer.default_root_dir, name, f"version_{n}") for n in count())
             free = (folder for folder in candidates if not _exists(folder))
         else:
-            candidates = (f"{logger.log_dir}-{n}" if n else logger.log_dir for n in count())
+            place = logger.log_dir.rstrip("/")
+            candidates = (f"{place}-{n}" if n else place for n in count())
             free = (folder for folder in candidates if not _exists(_join(folder, RECORD)))
         folder = next(folder for folder in free if _begin(folder))
     return trainer.strategy.broadcast(folder)
@@ -245,15 +267,29 @@ def folder_of_predictions(checkpoint: str | None, name: str) -> str:
 def _runs(root: str) -> Iterator[tuple[str, Run]]:
     """All runs in a folder, each with its own folder."""
     files, place = _at(root)
-    for depth in range(_DEPTH):
-        for record in files.glob("/".join([escape(place), *["*"] * depth, RECORD])):
-            folder = str(record).rpartition("/")[0]
-            if not _is_local(files):
-                folder = files.unstrip_protocol(folder)
-            elif not os.path.isabs(root):
-                folder = Path(os.path.relpath(folder)).as_posix()  # as it is given: other machines have other folders
-            if run := Run.read(folder):
-                yield folder, run
+    for folder in _folders_with_record(files, place):
+        if not _is_local(files):
+            folder = files.unstrip_protocol(folder)
+        elif not os.path.isabs(root):
+            folder = Path(os.path.relpath(folder)).as_posix()  # as it is given: other machines have other folders
+        if run := Run.read(folder):
+            yield folder, run
+
+
+def _folders_with_record(files: Any, place: str) -> Iterator[str]:
+    """The folders in a place that have a record, wherever a logger has put them."""
+    if not _is_local(files):
+        for folder, _, names in files.walk(place, maxdepth=_DEPTH + 1):
+            if RECORD in names:
+                yield str(folder)
+        return
+    seen = set()  # a link may lead to a folder above it
+    for folder, below, names in os.walk(place, followlinks=True):
+        depth, real = folder.removeprefix(place).count(os.sep), os.path.realpath(folder)
+        below[:] = [name for name in below if not name.startswith(".") and depth < _DEPTH and real not in seen]
+        if RECORD in names and real not in seen:
+            yield folder
+        seen.add(real)
 
 
 def _at(folder: str | Path) -> tuple[Any, str]:

@@ -7,7 +7,7 @@ import torch
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch.utils.data import DataLoader, TensorDataset
 
 from rnn_lightning.models import Seq2Seq
@@ -42,6 +42,21 @@ class OtherSales(Sales):
     """The same under another name."""
 
 
+class Untold(Sales):
+    """All targets are missing."""
+
+    def train_dataloader(self):
+        x = torch.randn(12, 5, self.input_size)
+        return DataLoader(TensorDataset(x, torch.full((12, 5, 1), float("nan"))), batch_size=4)
+
+
+class Noted(Sales):
+    """Takes a text."""
+
+    def __init__(self, note: str = ""):
+        super().__init__()
+
+
 class Mine(LightningModule):
     """A module that knows nothing of this package, with an argument of its own."""
 
@@ -65,6 +80,27 @@ class Mine(LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class Unranked(Mine):
+    """Logs its validation loss under another name."""
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.loss(batch))
+
+
+class Predicting(Mine):
+    """Gives tensors as predictions, and has an argument of a name that Seq2Seq gives another meaning."""
+
+    def __init__(self, width: int = 3, cell: str = "lstm", given: str = "steps"):
+        super().__init__(width)
+        self.given = given
+
+    def predict_step(self, batch, batch_idx):
+        y = self.layers(batch[0])  # (B, T, 1)
+        return {"steps": y, "last": y[:, -1], "named": {"prediction": y, "ids": ["a"] * len(y)}, "mean": y.mean()}[
+            self.given
+        ]
 
 
 class MySeq2Seq(Seq2Seq):
@@ -133,6 +169,13 @@ class Shared(Silent):
     @property
     def save_dir(self):
         return self.folder
+
+
+class Elsewhere(TensorBoardLogger):
+    """A logger that keeps a folder for each run, in a place that no argument says."""
+
+    def __init__(self):
+        super().__init__("elsewhere", name="mine")
 
 
 class Bucket(DirFileSystem):

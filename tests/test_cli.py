@@ -317,6 +317,8 @@ def test_a_configuration_as_a_dict(fitted, capsys):
     [
         (["--model.optimizer.lr=-1"], "optimizer cannot be made"),
         (["--trainer.accelerator=foo"], "foo"),
+        (["--trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches=0: give at least 1"),
+        (["--trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch=0: give at least 1"),
         (["--trainer.strategy=foo"], "foo"),
         (["--seed_everything=-1"], "-1"),
         (["--model.lr_scheduler=StepLR"], "step_size"),
@@ -377,12 +379,28 @@ def test_null_can_be_typed_within_tbptt(value, capsys):
     assert (tbptt["k1"], tbptt["k2"]) == (20, None)
 
 
-def test_the_help_of_tbptt(capsys):
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (["tbptt.help"], "--model.tbptt.k2"),
+        (["optimizer.help=Adam"], "--model.optimizer.weight_decay"),
+        (["optimizer.help", "torch.optim.SGD"], "--model.optimizer.momentum"),
+        (["optimizer.help"], "--model.optimizer"),
+        (["lr_scheduler.help", "WarmUp"], "--model.lr_scheduler.steps"),
+        (["loss.help=HuberLoss"], "--model.loss.delta"),
+        (["metrics.help=MeanSquaredError"], "--model.metrics.squared"),
+    ],
+)
+def test_the_help_of_what_is_within_a_model(of, words, capsys):
     for config in ([], ["--config=sine_tbptt"]):
         with pytest.raises(SystemExit) as end:
-            main(["fit", *config, "--model.tbptt.help"])
+            main(["fit", *config, f"--model.{of[0]}", *of[1:]])
         assert end.value.code == 0
-        assert "--model.tbptt.k2" in capsys.readouterr().out
+        assert words in capsys.readouterr().out
+
+
+def test_the_help_of_no_class_is_one_line(fail):
+    assert "Nothing" in fail("fit", "--model.optimizer.help=Nothing")
 
 
 def test_a_size_that_is_not_the_datas_is_refused(fail):

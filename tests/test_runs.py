@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import own_parts
 import pytest
 import yaml
@@ -50,17 +51,21 @@ def printed(capsys):
 LOGGERS = {
     "TensorBoard": [],
     "CSV": ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=runs"],
+    "CSV added": ["--trainer.logger+=CSVLogger", "--trainer.logger.version=both"],
     "both": ["--trainer.logger+=CSVLogger", "--trainer.logger.save_dir=logs"],
     "none": ["--trainer.logger=false"],
     "Lightning's": ["--trainer.logger=true"],
     "a named version": ["--trainer.logger.version=baseline"],
     "another folder": ["--trainer.default_root_dir=elsewhere"],
+    "a folder below": ["--trainer.logger.sub_dir=of/mine"],
+    "a logger with a place of its own": ["--trainer.logger=own_parts.Elsewhere"],
     "a logger without a folder": ["--trainer.logger=own_parts.Silent"],
     "a logger with one folder for all": ["--trainer.logger=own_parts.Shared", "--trainer.logger.save_dir=."],
     "wandb": ["--trainer.logger=WandbLogger", "--trainer.logger.save_dir=.", "--trainer.logger.offline=true"],
 }
-QUICK = {"both", "none"}
+QUICK = {"both", "none", "a logger with a place of its own"}
 """The others differ in the logger alone; the default set has TensorBoard's in a remote folder, too."""
+OTHERS = {"runs", "logs", "elsewhere", "out", "again", "config.yaml", "wandb"}
 
 
 def all_of_a_run(printed, logger, shown):
@@ -96,10 +101,10 @@ def test_what_follows_a_fit_finds_it(logger, printed, monkeypatch):
             monkeypatch.setenv(f"WANDB_{name}", {"MODE": "offline", "SILENT": "true"}[name])
     name = {"Lightning's": "lightning_logs", "CSV": "Seq2Seq-Sales"}.get(logger, "Seq2Seq-Sales")
     root = "elsewhere" if logger == "another folder" else "runs"
-    version = "baseline" if logger == "a named version" else "version_0"
+    version = {"a named version": "baseline", "a folder below": "version_0/of/mine"}.get(logger, "version_0")
     newest = all_of_a_run(printed, LOGGERS[logger], f"{root}/{name}/{version}")
     assert Path(newest).is_file()
-    assert {p.name for p in Path.cwd().iterdir()} <= {root, "runs", "logs", "out", "again", "config.yaml", "wandb"}
+    assert {p.name for p in Path.cwd().iterdir()} <= {root, *OTHERS}
 
 
 def test_a_remote_folder_holds_all_of_a_run(printed, bucket):
@@ -150,6 +155,39 @@ def test_no_file_of_another_run_or_of_the_user_is_written_over(printed):
     assert "test/loss" in printed("test", f"--ckpt_path={folder}/checkpoints/best.ckpt", *SHORT)
 
 
+@pytest.mark.parametrize("added", [False, True], ids=["alone", "beside TensorBoard's"])
+def test_loggers_of_one_version_write_over_nothing(added, printed):
+    """Lightning's CSVLogger deletes the `metrics.csv` that it finds."""
+    logger = f"--trainer.logger{'+' * added}=CSVLogger"
+    fit = ["fit", *OWN, *SHORT, logger, "--trainer.logger.version=3", "--name=mine"]
+    root = Path("runs/mine")
+    versions = ["version_3", "version_3-1", "version_3-2"] if not added else ["version_3", "version_3-1"]
+    before = {}
+    for version in versions:
+        printed(*fit)
+        assert (root / version / "metrics.csv").is_file()
+        assert all(file.read_bytes() == content for file, content in before.items())
+        before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    recorded = {file.parent.name for file in root.rglob("run.json")}
+    assert recorded == {*versions} if not added else len(recorded) == 2
+
+
+def test_a_resumed_run_keeps_the_metrics_of_its_first_part(printed):
+    fit = ["fit", *OWN, *SHORT, "--trainer.logger=CSVLogger"]
+    printed(*fit)
+    first = Path("runs/Seq2Seq-Sales/version_0/metrics.csv")
+    content = first.read_bytes()
+    printed(*fit, "--ckpt_path=last", "--trainer.max_epochs=2")
+    assert first.with_name("metrics_1.csv").read_bytes() == content
+    assert first.is_file()
+
+
+def test_runs_are_found_however_deep_they_lie(printed, tmp_path):
+    printed("fit", *OWN, *SHORT, "--name=a/b/c/d", "--trainer.logger.sub_dir=of/mine")
+    Path("runs/again").symlink_to(tmp_path / "runs")  # a link that leads back
+    assert "test/loss" in printed("test", *OWN, *SHORT, "--name=a/b/c/d", "--ckpt_path=best")
+
+
 def test_a_run_that_was_moved_is_found(printed):
     printed("fit", *OWN, *SHORT)
     Path("archive").mkdir()
@@ -192,6 +230,52 @@ def test_own_models_and_data_in_any_order(printed):
     assert "Predictions" in printed("predict", "--data=own_parts.Sales", "--model=Seq2Seq", "--ckpt_path=best", *SHORT)
 
 
+@pytest.mark.parametrize(
+    ("given", "columns"),
+    [("steps", "sequence,step,prediction"), ("last", "sequence,prediction"), ("named", "sequence,step,")],
+)
+def test_predictions_of_any_module_are_written(given, columns, printed):
+    predicting = [
+        "--model=own_parts.Predicting",
+        f"--model.given={given}",
+        "--model.cell=gru",
+        "--data=own_parts.Sales",
+    ]
+    printed("fit", *predicting, *SHORT)
+    assert "Predictions: " in printed("predict", *predicting, "--ckpt_path=best", "--arrays=true", *SHORT)
+    folder = Path("runs/Predicting-Sales/version_0")
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    assert lines[0].startswith(columns)
+    assert len(lines) == 1 + 12 * (1 if given == "last" else 5)
+    with np.load(folder / "predictions.npz") as arrays:
+        assert arrays["prediction"].shape == ((12, 1) if given == "last" else (12, 5, 1))
+        assert float(lines[-1].split(",")[-1]) == pytest.approx(float(arrays["prediction"].flat[-1]))
+
+
+def test_what_is_no_prediction_gets_a_line(printed, fail):
+    mean = ["--model=own_parts.Predicting", "--model.given=mean", "--data=own_parts.Sales"]
+    for model, words in (
+        (mean, "predict_step gave a tensor of shape ()"),
+        (MODULE, "Mine has neither predict_step nor"),
+    ):
+        printed("fit", *model, *SHORT)
+        assert words in fail("predict", *model, "--ckpt_path=best", *SHORT)
+    assert not list(Path("runs").rglob("predictions*"))
+
+
+def test_a_checkpoint_sets_the_network_of_a_subclass_too(printed):
+    mine = ["--model=own_parts.MySeq2Seq", "--data=own_parts.Sales"]
+    printed("fit", *mine, *SHORT, "--model.cell=gru", "--model.hidden_size=5", "--model.power=1.5")
+    assert "test/loss" in printed("test", *mine, *SHORT, "--ckpt_path=best")
+    printed("fit", *mine, *SHORT, "--trainer.max_epochs=2", "--ckpt_path=last")
+
+
+def test_a_long_text_among_the_datas_arguments_is_no_file(printed):
+    long = ["--data=own_parts.Noted", f"--data.note={'word ' * 80}", "--model=Seq2Seq"]
+    printed("fit", *long, *SHORT)
+    assert Path("runs/Seq2Seq-Noted/version_0/run.json").is_file()
+
+
 def test_a_subclass_is_exported(printed):
     printed(
         "fit",
@@ -210,6 +294,16 @@ def test_data_without_a_test_or_validation_end_a_fit_in_success(model, printed):
     out = printed("fit", f"--model={model}", "--data=own_parts.TrainingOnly", *SHORT)
     assert "Last checkpoint: " in out
     assert list(Path("runs").rglob("last.ckpt"))
+
+
+@pytest.mark.parametrize("parts", [("own_parts.Unranked", "Sales"), ("Seq2Seq", "Untold")])
+def test_a_validation_without_a_loss_ends_a_fit_in_success(parts, printed):
+    mine = [f"--model={parts[0]}", f"--data=own_parts.{parts[1]}", *SHORT]
+    out = printed("fit", *mine)
+    assert "No best checkpoint and no test: no val/loss was logged" in out
+    (last,) = Path("runs").rglob("*.ckpt")
+    assert f"Last checkpoint: {last}" in out
+    printed("fit", *mine, "--ckpt_path=last", "--trainer.max_epochs=2")
 
 
 def test_a_test_that_fails_does_not_fail_the_fit(capsys):

@@ -52,13 +52,15 @@ class BestAndLast(ModelCheckpoint):
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         before = self.best_model_score
-        super().on_train_epoch_end(trainer, pl_module)
+        if self._is_measured(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
         self._copy_best(trainer, before)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         before = self.best_model_score
-        super().on_validation_end(trainer, pl_module)
+        if self._is_measured(trainer):
+            super().on_validation_end(trainer, pl_module)
         self._copy_best(trainer, before)
 
     @override
@@ -70,6 +72,10 @@ class BestAndLast(ModelCheckpoint):
                 here[key] = self._here(state_dict.get(key, ""))
             here["best_k_models"] = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict(here)
+
+    def _is_measured(self, trainer: Trainer) -> bool:
+        """Whether there is a `val/loss`: a module of your own may log none, or all targets may be missing."""
+        return self.monitor in trainer.callback_metrics
 
     def _here(self, path: str) -> str:
         return path and f"{self.dirpath}/{path.replace(os.sep, '/').rpartition('/')[2]}"

@@ -19,7 +19,7 @@ from rnn_lightning.predictions import (
     ShownSequence,
     merge_tables,
 )
-from rnn_lightning.predictions.table import one_output_a_step
+from rnn_lightning.predictions.table import as_prediction, one_output_a_step
 
 _MISTAKES = 18
 
@@ -71,6 +71,7 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
+        prediction = as_prediction(prediction, len(batch_indices) if batch_indices else None)
         rows = len(prediction["prediction"])
         numbers = list(batch_indices or range(self._count, self._count + rows))
         self._count += rows
@@ -116,7 +117,7 @@ class PredictionWriter(BasePredictionWriter):
             mistakes = self._tally.mistakes_figure(data)
             figures = [(self._tally.confusion_figure(), path), (mistakes, self.folder / "predictions_mistakes.png")]
             return [save(figure, at) for figure, at in figures if figure is not None]
-        if "probability" in first or not one_output_a_step(first):
+        if "probability" in first or "x" not in first or not one_output_a_step(first):
             return []
         ahead = first["forecast"].shape[1] if "forecast" in first else 0
         is_example = number == 0 and hasattr(data, "example") and data.example() is not None

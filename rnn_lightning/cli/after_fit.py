@@ -24,6 +24,8 @@ def after_fit(trainer: Trainer, model: LightningModule, data: LightningDataModul
         score = kept.best_model_score  # spawned processes keep it to themselves
         print(f"Best checkpoint: {best}{'' if score is None else f' (val/loss {score:.4g})'}")
     elif kept is not None:
+        if is_overridden("val_dataloader", data) and is_overridden("validation_step", model):
+            print("No best checkpoint and no test: no val/loss was logged")
         print(f"Last checkpoint: {kept.last_model_path}")
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):

@@ -1,8 +1,10 @@
 """The command line's arguments: which configurations were given, and what was typed besides."""
 
 import argparse
+import importlib
+import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, NoReturn
 
 import torch
@@ -12,7 +14,7 @@ from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
 from rnn_lightning.recipes import recipe_or_file
-from rnn_lightning.runs import config_of
+from rnn_lightning.runs import RUNS, config_of
 
 _load_yaml = get_loader("yaml")
 # jsonargparse hands the null of a nested argument (`--model.tbptt.k2=null`) on as the text "None".
@@ -27,10 +29,19 @@ register_type(
 )
 
 
+_ADDED_LOGGER = re.compile(r"--trainer\.logger\+=(.+\.)?(CSVLogger|TensorBoardLogger)")
+
+
 def fail(message: str) -> NoReturn:
     """Prints one line, `error: ...`, and exits with 2."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def class_of(class_path: str) -> type:
+    """The class of a configured object."""
+    module, _, name = class_path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 class Parser(LightningArgumentParser):
@@ -62,23 +73,34 @@ class RecipeOrFile(ActionConfigFile):
 
 
 class HelpOf(argparse.Action):
-    """A flag that prints the arguments of a class, for the dataclasses within a model: jsonargparse asks for a value there.
+    """A flag that prints the arguments of what is within a model, which jsonargparse knows at the top only.
 
     Args:
-        of: The class.
+        of: A dataclass; or the type of an argument that takes classes, of which the flag names one.
         key: The prefix of its arguments on the command line, as `model.tbptt`.
     """
 
-    def __init__(self, *, of: type, key: str, **options: Any) -> None:
-        super().__init__(nargs=0, **{**options, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+    def __init__(self, *, of: Any, key: str, **options: Any) -> None:
+        nargs = 0 if is_dataclass(of) else "?"
+        super().__init__(nargs=nargs, **{**options, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
         self.of, self.key = of, key
 
-    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> NoReturn:
         """Prints the help and exits."""
-        shown = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
-        shown.add_class_arguments(self.of, self.key)
+        shown = _Shown(usage=argparse.SUPPRESS, add_help=False)
+        if is_dataclass(self.of):
+            shown.add_class_arguments(self.of, self.key)
+        else:
+            shown.add_argument(f"--{self.key}", type=self.of)
+        if values:
+            shown.parse_args([f"--{self.key}.help={values}"])
         shown.print_help()
         sys.exit(0)
+
+
+class _Shown(ArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        fail(message)
 
 
 @dataclass(frozen=True)
@@ -111,6 +133,15 @@ class Arguments:
         """With the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
         return self if config is None else replace(self, configs=[config])
+
+    def with_folders_of_loggers(self) -> "Arguments":
+        """With the folder of all runs for each logger that is added and asks for one; one that is typed comes later."""
+        others: list[str] = []
+        for argument in self.others:
+            others += (
+                [argument, f"--trainer.logger.save_dir={RUNS}"] if _ADDED_LOGGER.fullmatch(argument) else [argument]
+            )
+        return replace(self, others=others)
 
     def parsed_after(self, *configs: str) -> list[str]:
         """All arguments, those of configurations first, so that typed arguments take precedence wherever they are.

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.multiprocessing import ProcessExitedException
 
 from rnn_lightning import (
@@ -25,11 +26,12 @@ from rnn_lightning import (
 )
 from rnn_lightning.callbacks import Forecasts, PredictionWriter
 from rnn_lightning.cli.after_fit import after_fit
-from rnn_lightning.cli.arguments import Arguments, Parser, RecipeOrFile, fail
+from rnn_lightning.cli.arguments import Arguments, Parser, RecipeOrFile, class_of, fail
 from rnn_lightning.cli.every_run import callbacks_of, save_atomically
+from rnn_lightning.cli.loggers import direct_loggers, root_of_runs
 from rnn_lightning.cli.options import add_options
 from rnn_lightning.cli.save_config import SaveConfig
-from rnn_lightning.cli.settings import class_of, network_in, place_loggers, run_name, runs_folder
+from rnn_lightning.cli.settings import is_of_another_cell, network_in, run_name
 from rnn_lightning.cli.sizes import check_sizes, link_sizes
 from rnn_lightning.cli.terminal import quiet
 from rnn_lightning.continuation import Continuation
@@ -44,6 +46,9 @@ from rnn_lightning.saved import read_checkpoint
 
 EPILOG = "Each has a help of its own, as in: export --help"
 EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
+
+AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
+"""Settings of the Trainer by which Lightning would divide."""
 
 
 class CLI(LightningCLI):
@@ -89,21 +94,24 @@ class CLI(LightningCLI):
         """Parses the arguments, with those of a checkpoint's network between the recipe's and the typed ones."""
         arguments = None
         if args is None or isinstance(args, list):
-            arguments = Arguments.of(sys.argv[1:] if args is None else args).with_config_of_run()
+            arguments = Arguments.of(sys.argv[1:] if args is None else args)
+            arguments = arguments.with_config_of_run().with_folders_of_loggers()
             check_data(arguments.others)
             args = arguments.parsed_after()
         super().parse_arguments(parser, args)
         config, network = self.config[self.config.subcommand], {}
-        if self.config.subcommand == "fit" and (saved := slurm.requeued(runs_folder(config.trainer), run_name(config))):
+        if self.config.subcommand == "fit" and (
+            saved := slurm.requeued(root_of_runs(config.trainer), run_name(config))
+        ):
             config.ckpt_path = saved
         if config.get("ckpt_path") is not None:
             model, source = (config[key].class_path if config.get(key) else None for key in ("model", "data"))
             self.checkpoint = runs.find_checkpoint(
-                str(config.ckpt_path), runs_folder(config.trainer), run_name(config), model=model, data=source
+                str(config.ckpt_path), root_of_runs(config.trainer), run_name(config), model=model, data=source
             )
             if self.config.subcommand != "export":
-                network = network_in(self.checkpoint, config.model.class_path)
-        elif config.get("model") and config.model.get("init_args", {}).get("cell", "rnn") != "rnn":
+                network = network_in(self.checkpoint, config.model)
+        elif is_of_another_cell(config.get("model")):
             network = {"nonlinearity": "tanh"}  # a recipe's is of its own cell; one that is typed is refused
         if arguments is not None and network:  # in a configuration as a dict, everything counts as typed
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
@@ -134,8 +142,11 @@ class CLI(LightningCLI):
             )
         config.name = run_name(config)
         if subcommand == "fit":
-            self.root = runs_folder(config.trainer)
-            place_loggers(config, self.checkpoint)
+            self.root = root_of_runs(config.trainer)
+            for setting in AT_LEAST_ONE:
+                if (value := config.trainer.get(setting)) is not None and value < 1:
+                    raise ArgumentError(f"trainer.{setting}={value}: give at least 1")
+            direct_loggers(config, self.checkpoint)
         else:
             config.trainer.logger = False  # results of an evaluation are printed, they open no new run
 
@@ -189,6 +200,8 @@ class CLI(LightningCLI):
 
     def before_predict(self) -> None:
         """Sets how far the predictions go beyond the data."""
+        if not any(is_overridden(name, self.model, LightningModule) for name in ("predict_step", "forward")):
+            raise ArgumentError(f"predict: {type(self.model).__name__} has neither predict_step nor forward, write one")
         config = self.config_init[self.subcommand]
         if isinstance(self.datamodule, TimeSeries):
             config.forecasts.horizon = config.horizon or self.datamodule.horizon

@@ -1,6 +1,7 @@
 """The options of the command line besides those of Trainer, model and data."""
 
 from argparse import SUPPRESS
+from typing import get_type_hints
 
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lightning.pytorch.cli import LightningArgumentParser
@@ -8,9 +9,16 @@ from lightning.pytorch.cli import LightningArgumentParser
 from rnn_lightning import runs
 from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli.arguments import HelpOf
-from rnn_lightning.models import TruncatedBPTT
+from rnn_lightning.models import SequenceModule, TruncatedBPTT
 
 _LOGGER = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": runs.RUNS, "default_hp_metric": False}}
+
+_INNER = {"tbptt": TruncatedBPTT} | {
+    name: kind
+    for name, kind in get_type_hints(SequenceModule.__init__).items()
+    if name in ("optimizer", "lr_scheduler", "loss", "metrics")
+}
+"""Arguments of a model that have arguments of their own, and their types."""
 
 
 def add_options(parser: LightningArgumentParser) -> None:
@@ -23,7 +31,8 @@ def add_options(parser: LightningArgumentParser) -> None:
     parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
     words = "predict only: also write the arrays, as predictions.npz."
     parser.add_argument("--arrays", type=bool, default=False, help=words)
-    parser.add_argument("--model.tbptt.help", action=HelpOf, of=TruncatedBPTT, key="model.tbptt", help=SUPPRESS)
+    for key, kind in _INNER.items():
+        parser.add_argument(f"--model.{key}.help", action=HelpOf, of=kind, key=f"model.{key}", help=SUPPRESS)
     words = "predict only: a text to continue, with a network trained on text; no data is read."
     parser.add_argument("--prompt", type=str | None, default=None, help=words)
     words = "With --prompt: characters, bytes or words to add, as the network was trained."

@@ -8,6 +8,8 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 from rnn_lightning import runs
 from rnn_lightning.callbacks import BestAndLast, PeriodicCheckpoint
+from rnn_lightning.cli.arguments import class_of
+from rnn_lightning.cli.loggers import folder_loggers
 from rnn_lightning.files import remove_leftovers
 from rnn_lightning.fitted import KEY
 
@@ -28,6 +30,7 @@ class SaveConfig(SaveConfigCallback):
             values = yaml.safe_load(self._text)
             values["model"]["init_args"]["output_size"] = size
             self._text = yaml.safe_dump(values, sort_keys=False)
+        self._elsewhere = tuple(class_of(x.class_path) for x in folder_loggers(config.trainer, known=False))
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
         del self.parser, self.config  # what is left can be pickled for spawned processes
 
@@ -36,7 +39,7 @@ class SaveConfig(SaveConfigCallback):
         if self.already_saved or stage != "fit":
             return
         self.already_saved = True
-        folder = self._resumed or runs.new_folder(trainer, self._run["name"])
+        folder = self._resumed or runs.new_folder(trainer, self._run["name"], self._elsewhere)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, (BestAndLast, PeriodicCheckpoint)) and callback.dirpath is None:
                 callback.dirpath = f"{folder}/checkpoints"

@@ -42,10 +42,11 @@ _RAW = Path("MNIST", "raw")  # torchvision's place below its root
 def find_file(data_dir: Path, name: str) -> Path | None:
     """One of the four files, unpacked or gzipped, also as some mirrors name it (`train-images.idx3-ubyte`).
 
-    It is looked for in `data_dir`, in `data_dir`/MNIST/raw and, where `data_dir` is that MNIST, in `data_dir`/raw.
+    It is looked for in `data_dir`, in `data_dir`/MNIST/raw, in `data_dir`/MNIST and, where `data_dir` is that MNIST, in
+    `data_dir`/raw; in each of them also within a folder of its own name, which some archives have.
     """
-    folders = (data_dir, data_dir / _RAW, data_dir / _RAW.name)
-    names = (name, name.replace("-idx", ".idx"))
+    folders = (data_dir, data_dir / _RAW, data_dir / _RAW.parent, data_dir / _RAW.name)
+    names = (name, name.replace("-idx", ".idx"), f"{name}/{name}")
     candidates = (folder / f"{n}{suffix}" for folder in folders for n in names for suffix in ("", ".gz"))
     return next((path for path in candidates if path.is_file()), None)
 

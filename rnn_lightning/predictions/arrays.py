@@ -38,9 +38,13 @@ class PredictionArrays:
 
     def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
         """Keeps a batch; `numbers` are those of its sequences."""
-        rows, steps = prediction["x"].shape[:2]
-        self._per_step = {"x", *(prediction if one_output_a_step(prediction) else ())} - {"lengths", "forecast"}
-        batch = {"lengths": torch.full((rows,), steps), **prediction, "sequence": torch.tensor(numbers)}
+        per_step = one_output_a_step(prediction)
+        along = "x" if "x" in prediction else "prediction" if per_step else None  # what has a time dimension
+        self._per_step = {"x", *(prediction if per_step else ())} - {"lengths", "forecast"}
+        batch = {**prediction, "sequence": torch.tensor(numbers)}
+        if along is not None:
+            rows, steps = prediction[along].shape[:2]
+            batch = {"lengths": torch.full((rows,), steps), **batch}
         for name, values in batch.items():
             array = (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).cpu().numpy()
             if name not in self._files:
@@ -48,13 +52,14 @@ class PredictionArrays:
                 self._shapes[name] = []
             np.save(self._files[name], array)
             self._shapes[name].append(array.shape)
-        self._ragged = "lengths" in prediction or len({shape[1] for shape in self._shapes["x"]}) > 1
+        lengths = {shape[1] for shape in self._shapes[along]} if along is not None else set()
+        self._ragged = "lengths" in prediction or len(lengths) > 1
 
     def __exit__(self, error: Any, *_: Any) -> None:
         with self._open:
             if error is None and self._files:
                 if not self._ragged:
-                    del self._files["lengths"]
+                    self._files.pop("lengths", None)
                 with written_beside(self.path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
                     for name in self._files:
                         with archive.open(f"{name}.npy", "w", force_zip64=True) as member:

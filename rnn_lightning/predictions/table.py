@@ -13,17 +13,40 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import written_beside
 
 Prediction: TypeAlias = dict[str, Tensor]
 """What `predict_step` gives: `prediction`, and `x`, `y`, `lengths`, `probability`, `forecast` if there are any."""
 
 
+def as_prediction(found: Any, rows: int | None) -> Prediction:
+    """What any LightningModule's `predict_step` gives for a batch, in the form of ours.
+
+    Args:
+        found: A tensor, or a dict that has one as `prediction`.
+        rows: How many sequences the batch has, if that is known.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    values = found.get("prediction") if isinstance(found, dict) else found
+    if not isinstance(values, Tensor) or values.dim() == 0 or rows not in (None, len(values)):
+        what = f"a tensor of shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(found).__name__}"
+        raise ArgumentError(
+            f"predict_step gave {what}{f' for {rows} sequences' if rows else ''}, which can't be written as a table: "
+            "return a tensor with one row a sequence, or a dict with one as 'prediction'"
+        )
+    others = found if isinstance(found, dict) else {}
+    kept = {k: v for k, v in others.items() if isinstance(v, Tensor) and v.dim() > 0 and len(v) == len(values)}
+    return {**kept, "prediction": values.flatten(1) if values.dim() > 3 else values}
+
+
 def one_output_a_step(prediction: Prediction) -> bool:
     """Whether the outputs have a time dimension."""
-    values, x = prediction["prediction"], prediction["x"]
+    values, x = prediction["prediction"], prediction.get("x")
     classes = "probability" in prediction and values.dim() < prediction["probability"].dim()
-    return values.dim() - int(not classes) == 2 and values.shape[1] == x.shape[1]
+    return values.dim() - int(not classes) == 2 and (x is None or values.shape[1] == x.shape[1])
 
 
 class PredictionTable:
@@ -52,7 +75,7 @@ class PredictionTable:
         """Writes a batch's lines; `numbers` are those of its sequences."""
         columns = _columns(prediction)
         if self._empty:
-            step = ["step"] if "x" in columns else []
+            step = ["step"] if one_output_a_step(prediction) else []
             self._writer.writerow(
                 ["sequence", *step, *(n for name, values in columns.items() for n in _names(name, values))]
             )
@@ -91,10 +114,11 @@ def _lines(prediction: Prediction, columns: dict[str, Tensor], numbers: Sequence
     values = {name: tensor.cpu().tolist() for name, tensor in columns.items()}
     lengths = prediction["lengths"].tolist() if "lengths" in prediction else None
     forecast = prediction["forecast"].cpu().tolist() if "forecast" in prediction else None
+    per_step = one_output_a_step(prediction)
     unknown = [""] * columns["y"].shape[-1] if "y" in columns else []
     for row, number in enumerate(numbers):
         of_row = [column[row] for column in values.values()]
-        if "x" not in columns:
+        if not per_step:
             yield [number, *(value for column in of_row for value in column)]
             continue
         length = len(of_row[0]) if lengths is None else lengths[row]

@@ -88,7 +88,9 @@ def test_image_and_label_stay_together(fake_mnist_dir):
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("dotted", [False, True], ids=["own name", "dotted name"])
-@pytest.mark.parametrize("place", ["", "MNIST/raw", "raw"], ids=["data_dir", "torchvision", "its MNIST folder"])
+@pytest.mark.parametrize(
+    "place", ["", "MNIST/raw", "raw", "MNIST"], ids=["data_dir", "torchvision", "its MNIST folder", "no raw"]
+)
 def test_a_set_is_found_in_each_place_under_each_name(make_mnist, tmp_path, packed, place, dotted):
     make_mnist(tmp_path / place, train=30, test=10, rows=6, columns=5, classes=3, packed=packed)
     for path in list((tmp_path / place).iterdir()) * dotted:
@@ -101,6 +103,15 @@ def test_a_set_is_found_in_each_place_under_each_name(make_mnist, tmp_path, pack
     permuted = fake(str(tmp_path), val_size=10, layout="permuted")
     permuted.setup("test")
     assert joined(permuted.test_dataloader())["x"].shape == (10, 30, 1)
+
+
+def test_a_file_in_a_folder_of_its_own_name_is_found(make_mnist, tmp_path):
+    make_mnist(tmp_path, train=30, test=10, rows=6, columns=5, classes=3)
+    for path in list(tmp_path.iterdir()):
+        path.replace(tmp_path / "file")
+        path.mkdir()
+        (tmp_path / "file").replace(path / path.name)
+    fake(tmp_path, val_size=10).setup()
 
 
 BAD = {

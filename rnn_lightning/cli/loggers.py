@@ -1,0 +1,72 @@
+"""The configured loggers that keep a folder for each run: told where to write before they are made."""
+
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.loggers import CSVLogger
+
+from rnn_lightning import claims, runs
+from rnn_lightning.cli.arguments import class_of
+
+UNNAMED = "lightning_logs"
+"""The name that Lightning's loggers have by default."""
+
+
+def folder_loggers(trainer: Any, known: bool = True) -> list[Any]:
+    """The configurations of those that say where they write; with `known=False` of those that do not."""
+    loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
+    ours = [x for x in loggers if isinstance(x, Namespace) and issubclass(class_of(x.class_path), runs.FOLDERS)]
+    return [x for x in ours if ("save_dir" in x.get("init_args", {})) is known]
+
+
+def root_of_runs(trainer: Any) -> str:
+    """The folder of all runs: that of the first logger which says where it keeps them, else the Trainer's."""
+    folder = trainer.default_root_dir or "."
+    for logger in folder_loggers(trainer)[:1]:
+        folder = folder if logger.init_args.save_dir == runs.RUNS else logger.init_args.save_dir
+    return str(folder)
+
+
+def direct_loggers(config: Any, checkpoint: str | None) -> None:
+    """Lets each write where no other run has written; where a run continues, the first one in that run's folder.
+
+    Args:
+        config: The configuration of a fit.
+        checkpoint: The checkpoint from which it continues, if there is one.
+
+    Raises:
+        ArgumentError: Nothing can be written there, or another fit does so right now.
+    """
+    root, resumed = root_of_runs(config.trainer), runs.resumed_folder(checkpoint)
+    runs.check_root(root)
+    if resumed is not None and not config.trainer.fast_dev_run:
+        runs.check_root(resumed)
+        claims.claim(resumed)
+    for number, logger in enumerate(folder_loggers(config.trainer)):
+        if number == 0 and resumed is not None:
+            _continue_in(resumed, logger)
+        else:
+            _begin(logger.init_args, config.name, root)
+
+
+def _begin(arguments: Any, name: str, root: str) -> None:
+    if arguments.get("name") == UNNAMED:
+        arguments.name = name
+    if arguments.save_dir == runs.RUNS:
+        arguments.save_dir = root
+    if arguments.get("version") is not None:
+        folder = f"{arguments.save_dir}/{arguments.get('name') or ''}"
+        arguments.version = runs.free_version(folder, arguments.version, arguments.get("sub_dir"))
+
+
+def _continue_in(folder: str, logger: Any) -> None:
+    arguments = logger.init_args
+    above, _, version = folder.rpartition("/")
+    if not above or not {"name", "version"} <= set(arguments.keys()):
+        return  # it cannot be told
+    save_dir, _, name = above.rpartition("/") if "/" in above else (above, "", "")
+    arguments.save_dir, arguments.name, arguments.version = save_dir, name, version
+    if arguments.get("sub_dir"):
+        arguments.sub_dir = None  # it is part of the folder
+    if issubclass(class_of(logger.class_path), CSVLogger):
+        runs.keep(f"{folder}/metrics.csv")

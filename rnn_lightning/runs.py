@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any

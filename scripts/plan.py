@@ -87,6 +87,11 @@ def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterat
 
 def plan(full: bool = True) -> list[Run]:
     """All runs, seed by seed; without `full` only those that are not left to it."""
+    return [run for run in _whole() if full or not run.full]
+
+
+@cache
+def _whole() -> tuple[Run, ...]:
     runs = []
     for seed in PLAN["seeds"]:
         for group in PLAN["systems"]:
@@ -96,7 +101,7 @@ def plan(full: bool = True) -> list[Run]:
                 if seed in PLAN["seeds"][: group.get("seeds")]:
                     name = Template(group["name"]).substitute(words)
                     runs.append(Run(name, seed, tuple(arguments), words.get("predicts", False), left, group["name"]))
-    return [run for run in runs if full or not run.full]
+    return tuple(runs)
 
 
 def load(path: Path = RESULTS) -> dict[str, Any]:

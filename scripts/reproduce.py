@@ -149,12 +149,14 @@ def here() -> dict[str, Any]:
 
 
 def code() -> str:
-    """The commit that is measured, with a plus if the package was changed since."""
+    """The commit that last changed the package, recipes apart, with a plus if it was changed since; "unknown" without git."""
+    package = ("--", "rnn_lightning", ":!rnn_lightning/configs")
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True).stdout.strip()
+        command = ["git", "-C", str(ROOT), *arguments, *package]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
-    return git("rev-parse", "--short", "HEAD") + "+" * bool(git("status", "--porcelain", "rnn_lightning"))
+    return git("log", "-1", "--format=%h") + "+" * bool(git("status", "--porcelain")) or "unknown"
 
 
 def chosen(

@@ -149,7 +149,7 @@ def here() -> dict[str, Any]:
 
 
 def code() -> str:
-    """The commit that last changed the package, recipes apart, with a plus if it was changed since; "unknown" without git."""
+    """The commit that last changed the package, recipes apart, with a plus for later changes; "unknown" without git."""
     package = ("--", "rnn_lightning", ":!rnn_lightning/configs")
 
     def git(*arguments: str) -> str:

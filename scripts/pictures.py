@@ -2,6 +2,7 @@
 
 python scripts/pictures.py readme                       # trains two recipes: docs/pictures/
 python scripts/pictures.py reproduction --data_dir data # from docs/reproduction.json: docs/figures/
+python scripts/pictures.py memory                       # from docs/reproduction.json: docs/figures/
 python scripts/pictures.py series --out series.png      # the synthetic series with one training window
 """
 
@@ -9,9 +10,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import memory_pictures
 import torch
 from matplotlib.figure import Figure
-from plan import ROOT, load
+from plan import RESULTS, ROOT, load
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning.cli import main
@@ -52,6 +54,14 @@ def reproduction(options: argparse.Namespace) -> None:
         save(figure, options.out / f"reproduction_{name}.png")
 
 
+def memory(options: argparse.Namespace) -> None:
+    """How far gradients must reach, and MNIST pixel by pixel; of what was not run there is no picture."""
+    for name, draw in (("reach", memory_pictures.reach), ("pixels", memory_pictures.pixels)):
+        figure = draw(load(options.results))
+        if figure is not None:
+            save(figure, options.out / f"reproduction_{name}.png")
+
+
 def digit(data_dir: str, path: Path) -> None:
     """The first digit of the test set, and the same as a sequence."""
     data = SequenceMNIST(data_dir)
@@ -83,13 +93,18 @@ def save(figure: Figure, path: Path) -> None:
 def run(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    places = {readme: ROOT / "docs" / "pictures", reproduction: ROOT / "docs" / "figures", series: Path("series.png")}
+    figures = ROOT / "docs" / "figures"
+    places = {
+        readme: ROOT / "docs" / "pictures", reproduction: figures, memory: figures, series: Path("series.png"),
+    }  # fmt: skip
     for draw, out in places.items():
         command = commands.add_parser(draw.__name__, help=draw.__doc__)
         command.add_argument("--out", type=Path, default=out, help="where to write (default: %(default)s)")
         command.set_defaults(draw=draw)
         if draw is reproduction:
             command.add_argument("--data_dir", default="data", help="folder of the MNIST files")
+        if draw is memory:
+            command.add_argument("--results", type=Path, default=RESULTS, help="where the results are")
         for name, value in SERIES.items() if draw is series else ():
             command.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args(arguments)

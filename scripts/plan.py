@@ -1,15 +1,19 @@
-"""The plan of `reproduction.yaml`: which fits there are, and the results that lie in `docs/reproduction.json`."""
+"""The plan of `reproduction.yaml`: which fits there are, and the results that are in `docs/reproduction.json`."""
 
+import hashlib
 import itertools
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import yaml
+
+from rnn_lightning.recipes import recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "reproduction.json"
@@ -27,9 +31,10 @@ class Run:
     Attributes:
         name: Of the system.
         seed: What `seed_everything` gets.
-        arguments: What is typed after `fit`.
+        arguments: What is typed after `fit`; `--config=RECIPE` comes first.
         predicts: Whether its predictions are kept, to be drawn.
         full: Whether it is left to `--full`.
+        group: The name of its group of systems in `reproduction.yaml`.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Run:
     arguments: tuple[str, ...]
     predicts: bool = False
     full: bool = False
+    group: str = ""
 
     @property
     def key(self) -> str:
@@ -44,9 +50,27 @@ class Run:
         return f"{self.name}/{self.seed}"
 
     @property
+    def recipe(self) -> dict[str, Any]:
+        """What the recipe says that it starts from."""
+        return recipe_values(self.arguments[0].removeprefix("--config="))
+
+    @property
+    def settings(self) -> str:
+        """A digest of all that was set, in the recipe and by the arguments: a result counts for the same settings only."""
+        text = json.dumps([self.recipe, self.arguments], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
     def mnist(self) -> bool:
         """Whether it reads MNIST."""
-        return "=mnist" in self.arguments[0]
+        return str(self.recipe["data"]["class_path"]).endswith("SequenceMNIST")
+
+
+@cache
+def recipe_values(name: str) -> dict[str, Any]:
+    """A shipped recipe without its comments and its seed, which the plan chooses."""
+    values: dict[str, Any] = yaml.safe_load(recipes()[name].read_text())
+    return {key: value for key, value in values.items() if key != "seed_everything"}
 
 
 def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -62,16 +86,22 @@ def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterat
 
 
 def plan(full: bool = True) -> list[Run]:
-    """All runs, seed by seed; without `full` those of the first seed that are not left to it."""
+    """All runs, seed by seed; without `full` only those that are not left to it."""
+    return [run for run in _whole() if full or not run.full]
+
+
+@cache
+def _whole() -> tuple[Run, ...]:
     runs = []
     for seed in PLAN["seeds"]:
         for group in PLAN["systems"]:
             for words in combinations(group):
                 arguments = (Template(text).substitute(words) for text in group["arguments"] + words["arguments"])
-                left = words.get("full", False) or seed != PLAN["seeds"][0]
-                name = Template(group["name"]).substitute(words)
-                runs.append(Run(name, seed, tuple(arguments), words.get("predicts", False), left))
-    return [run for run in runs if full or not run.full]
+                left = group.get("full", False) or words.get("full", False)
+                if seed in PLAN["seeds"][: group.get("seeds")]:
+                    name = Template(group["name"]).substitute(words)
+                    runs.append(Run(name, seed, tuple(arguments), words.get("predicts", False), left, group["name"]))
+    return tuple(runs)
 
 
 def load(path: Path = RESULTS) -> dict[str, Any]:
@@ -89,6 +119,6 @@ def dump(state: dict[str, Any]) -> str:
 
 
 def result_of(state: dict[str, Any], run: Run) -> Result | None:
-    """The result of a run, if there is one of the same arguments."""
+    """The result of a run, if there is one of the same settings."""
     result: Result | None = state["runs"].get(run.key)
-    return result if result is not None and result["arguments"] == list(run.arguments) else None
+    return result if result is not None and result["settings"] == run.settings else None

@@ -1,11 +1,12 @@
-"""Runs every system of the tutorial, every recipe and the tasks of long memory, and puts the results into the docs.
+"""Runs every recipe, every system of the tutorial and the tests of long memory, and puts the results into the docs.
 
-    python scripts/reproduce.py --data_dir data           # the first seed, T = 50 and 100
-    python scripts/reproduce.py --data_dir data --full    # three seeds, T = 200 too
+    python scripts/reproduce.py --data_dir data           # the recipes and the tutorial's systems, three seeds
+    python scripts/reproduce.py --data_dir data --full    # long memory, MNIST pixel by pixel, the reach of gradients too
 
-`reproduction.yaml` says what is run. Fits go through the package's own command line, one thread each, `--workers` at a
-time. Each result is kept in `docs/reproduction.json` as it comes: stop the command at any time, and run it again to
-continue. Without MNIST's files its systems are left out.
+`reproduction.yaml` says what is run. Fits go through the package's own command line, one thread each, `--jobs` at a
+time. Each result is written to `docs/reproduction.json` as it comes: kill the command at any time, and run it again to
+continue. A fit whose settings have changed, in the plan or in its recipe, is run again. Without MNIST's files its systems
+are left out.
 """
 
 import argparse
@@ -17,10 +18,14 @@ import logging
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
+import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from datetime import datetime, timezone
 from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,7 +34,8 @@ from typing import Any
 import tables
 import torch
 from measure import machine
-from plan import RESULTS, Result, Run, dump, load, plan, result_of
+from plan import PLAN, RESULTS, ROOT, Result, Run, dump, load, plan, result_of
+from step_cost import StepCost
 
 from rnn_lightning import __version__
 from rnn_lightning.cli import CLI, main
@@ -37,11 +43,23 @@ from rnn_lightning.data.mnist_files import SHA256, find_file
 from rnn_lightning.files import write_atomically
 
 
-def prepare_process() -> None:
-    """Makes a process compute on one thread, as small networks gain nothing from more, and lets it only warn."""
+def prepare_process(parent: int | None = None) -> None:
+    """Makes a process compute on one thread, as small networks gain nothing from more, and lets it only warn.
+
+    Args:
+        parent: The process without which this one ends: what it computes would be lost.
+    """
     torch.set_num_threads(1)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 class Timed(CLI):
@@ -53,11 +71,14 @@ class Timed(CLI):
     result: Result = {}
 
     def fit(self, **arguments: Any) -> None:
+        cost = StepCost()
+        self.trainer.callbacks.append(cost)  # type: ignore[attr-defined]
         start = time.process_time()
         self.trainer.fit(**arguments)
         self.result["seconds"] = round(time.process_time() - start, 2)
         self.result["epochs"], self.result["steps"] = self.trainer.current_epoch, self.trainer.global_step
         self.result["batches"] = self.trainer.fit_loop.total_batch_idx + 1
+        self.result.update(cost.result())
         self.result["parameters"] = sum(p.numel() for p in self.model.parameters())
 
     def after_fit(self) -> None:
@@ -70,14 +91,15 @@ def fit(run: Run, data_dir: str) -> Result:
     """Fits one system in a folder that is thrown away.
 
     Returns:
-        `arguments` and `whole`, the seconds of processor time; and either `error`, the line on a loss that became
-        infinite, or `seconds` of processor time in the fit alone, `epochs`, `steps` of the optimizer, `batches`,
-        `parameters`, `validation` by epoch, `test` of the best checkpoint, and `predictions` where they are drawn.
+        `arguments`, `settings` (their digest, with the recipe's), and `whole`, the seconds of processor time; and either
+        `error`, the line on a loss that became infinite, or `seconds` of processor time in the fit alone, `epochs`,
+        `steps` of the optimizer, `batches`, `parameters`, `validation` by epoch, `test` of the best checkpoint, what a
+        batch costs (`StepCost.result`), and `predictions` where they are drawn.
 
     Raises:
         RuntimeError: The command line refused the run for another reason.
     """
-    result: Result = {"arguments": list(run.arguments)}
+    result: Result = {"arguments": list(run.arguments), "settings": run.settings}
     Timed.result = result
     begin = time.process_time()
     errors = io.StringIO()
@@ -98,10 +120,12 @@ def fit(run: Run, data_dir: str) -> Result:
             line = (errors.getvalue().strip().splitlines() or [f"exit {end.code}"])[-1]
             if "loss is" not in line:  # not the network's failure
                 raise RuntimeError(f"{run.key}: {line}") from end
-            return {"arguments": list(run.arguments), "error": line, "whole": round(time.process_time() - begin, 2)}
+            known = {key: result[key] for key in ("arguments", "settings")}
+            return {**known, "error": line, "whole": round(time.process_time() - begin, 2)}
         own = Path(folder, run.name, "run")
         rows = [row for row in _rows(own / "metrics.csv") if row.get("val/loss")]
-        result["validation"] = {k: [_short(row[k]) for row in rows] for k in ("val/loss", "val/acc") if k in rows[0]}
+        names = [name for name in rows[0] if name.startswith("val/") and all(row[name] for row in rows)]
+        result["validation"] = {name: [_short(row[name]) for row in rows] for name in names}
         if run.predicts:
             last = own / "checkpoints" / "last.ckpt"
             main(["predict", f"--config={own / 'config.yaml'}", f"--ckpt_path={last}", *common])
@@ -127,62 +151,133 @@ def here() -> dict[str, Any]:
     return {**about, **versions, "rnn_lightning": __version__}
 
 
-def chosen(full: bool, only: list[str] | None, data_dir: str, state: dict[str, Any]) -> list[Run]:
-    """The runs that are to be done now."""
-    runs = plan(full)
+def code() -> str:
+    """The commit that last changed the package, recipes apart, with a plus for later changes; "unknown" without git."""
+    package = ("--", "rnn_lightning", ":!rnn_lightning/configs")
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments, *package]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    return git("log", "-1", "--format=%h") + "+" * bool(git("status", "--porcelain")) or "unknown"
+
+
+def chosen(
+    full: bool, only: list[str] | None, data_dir: str, state: dict[str, Any], seeds: int | None = None, renew: str = ""
+) -> list[Run]:
+    """The runs that are to be done now.
+
+    Args:
+        full: Whether those that are left to `--full` are among them.
+        only: Systems, or patterns of them; None for all.
+        data_dir: Where MNIST is.
+        state: The results so far.
+        seeds: How many seeds; None for all.
+        renew: A commit: what was measured before it is run again; none if empty.
+    """
+    runs = plan(full or only is not None)
     names = sorted({run.name for run in runs})
     for pattern in only or []:
         if not any(fnmatch(name, pattern) for name in names):
             sys.exit(f"error: --only {pattern} is no system; the systems are {', '.join(names)}")
     runs = [run for run in runs if not only or any(fnmatch(run.name, pattern) for pattern in only)]
+    runs = [run for run in runs if run.seed in PLAN["seeds"][:seeds]]
     if any(run.mnist for run in runs) and not all(find_file(Path(data_dir).expanduser(), name) for name in SHA256):
         print(f"No MNIST in {data_dir}: its systems are left out; give the folder of its files as --data_dir")
         runs = [run for run in runs if not run.mnist]
-    return [run for run in runs if result_of(state, run) is None]
+    done = {run.key: result_of(state, run) for run in runs}
+    return [run for run in runs if (result := done[run.key]) is None or (renew and result["code"] != renew)]
 
 
 def expected(run: Run, state: dict[str, Any]) -> float:
-    """About how many seconds a run takes: the mean of the same system's other seeds, else of all systems."""
+    """About how many seconds a run takes: the mean of the same system's, else of its group's, else of all results."""
     times = {key: result["whole"] for key, result in state["runs"].items()}
+    groups = {other.key: other.group for other in plan()}
     same = [seconds for key, seconds in times.items() if key.startswith(f"{run.name}/")]
-    return statistics.fmean(same or times.values() or [60.0])
+    alike = [seconds for key, seconds in times.items() if groups.get(key, "none") == run.group]
+    return statistics.fmean(same or alike or times.values() or [60.0])
 
 
-def carry_out(runs: list[Run], state: dict[str, Any], workers: int, data_dir: str, results: Path) -> None:
-    """Fits, `workers` at a time, keeps each result as it comes, and says how long the rest will take."""
-    start, done, left = time.perf_counter(), 0.0, list(runs)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=prepare_process)
+class Progress:
+    """Says after each fit how many are left, and how long they will take.
+
+    Args:
+        runs: All that are to be done.
+        state: The results, which grow.
+    """
+
+    def __init__(self, runs: list[Run], state: dict[str, Any]) -> None:
+        self.left, self.total, self.state = list(runs), len(runs), state
+        self.start, self.done = time.perf_counter(), 0.0
+
+    def finished(self, run: Run) -> None:
+        """Prints the line for a run that is done."""
+        self.left.remove(run)
+        result = self.state["runs"][run.key]
+        self.done += result["whole"]
+        rate = (time.perf_counter() - self.start) / self.done  # seconds by the clock for one of a processor
+        minutes = rate * sum(expected(other, self.state) for other in self.left) / 60
+        found = result.get("error") or ", ".join(f"{name} {value:.4g}" for name, value in result["test"].items())
+        place = f"{self.total - len(self.left)}/{self.total} {run.key}"
+        print(f"{place}: {found} ({result['whole']:.0f} s); about {minutes:.0f} min left", flush=True)
+
+
+def carry_out(
+    runs: list[Run], state: dict[str, Any], jobs: int, data_dir: str, results: Path, minutes: float = float("inf")
+) -> None:
+    """Fits, `jobs` at a time, keeps each result as it comes, and says how long the rest will take.
+
+    After so many `minutes` it begins no further fit.
+    """
+    progress, queue, end = Progress(runs, state), deque(runs), time.perf_counter() + 60 * minutes
+    about = {"code": code(), "machine": _place(state)} if runs else {}
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=prepare_process, initargs=(os.getpid(),)
+    )
+    pending: dict[Future[Result], Run] = {}
     try:
-        futures = {pool.submit(fit, run, data_dir): run for run in runs}
-        for future in as_completed(futures):
-            run = futures[future]
-            state["runs"][run.key] = future.result()
-            write_atomically(results, dump(state))
-            left.remove(run)
-            done += state["runs"][run.key]["whole"]
-            rate = (time.perf_counter() - start) / done  # seconds by the clock for one of a processor
-            minutes = rate * sum(expected(other, state) for other in left) / 60
-            print(f"{len(runs) - len(left)}/{len(runs)} {run.key}; about {minutes:.0f} min left", flush=True)
+        while queue or pending:
+            while queue and len(pending) < jobs and time.perf_counter() < end:
+                run = queue.popleft()
+                pending[pool.submit(fit, run, data_dir)] = run
+            if not pending:
+                break
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                run, when = pending.pop(future), datetime.now(timezone.utc).strftime("%Y-%m-%d")
+                state["runs"][run.key] = {**future.result(), **about, "date": when}
+                write_atomically(results, dump(state))
+                progress.finished(run)
     except RuntimeError as error:
         sys.exit(f"error: {error}")
     finally:
         pool.shutdown(cancel_futures=True)
+    if queue:
+        print(f"{len(queue)} fits are left: run the same command again")
+
+
+def _place(state: dict[str, Any]) -> int:
+    """The number of this machine among those of the results; it is added if it is new."""
+    if here() not in state["machines"]:
+        state["machines"].append(here())
+    return int(state["machines"].index(here()))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="three seeds, T = 200 too: hours")
+    parser.add_argument("--full", action="store_true", help="long memory, pixels and the reach of gradients too: hours")
     parser.add_argument("--only", action="append", metavar="NAME", help="a system, or a pattern such as 'adding_*'")
+    parser.add_argument("--seeds", type=int, help="how many seeds of the plan's (default: all)")
+    parser.add_argument("--renew", action="store_true", help="run again what another commit has measured")
     parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files (default: data)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the results; the docs are filled from their own")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="fits at a time (default: one a core)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="fits at a time (default: one a core)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no fit later than that")
     options = parser.parse_args()
-    if options.workers < 1:
-        parser.error("--workers must be 1 or more")
+    if options.jobs < 1 or (options.seeds is not None and options.seeds < 1):
+        parser.error("--jobs and --seeds must be 1 or more")
     state = load(options.results)
-    runs = chosen(options.full, options.only, options.data_dir, state)
-    if runs and here() not in state["machines"]:
-        state["machines"].append(here())
-    carry_out(runs, state, options.workers, options.data_dir, options.results)
+    renew = code() if options.renew else ""
+    runs = chosen(options.full, options.only, options.data_dir, state, options.seeds, renew)
+    carry_out(runs, state, options.jobs, options.data_dir, options.results, options.minutes)
     if options.results == RESULTS:
         tables.fill_all()

@@ -13,12 +13,13 @@ import re
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import yaml
-from plan import PLAN, RESULTS, ROOT, Result, combinations, load, plan, result_of
+from plan import PLAN, RESULTS, ROOT, Result, Run, combinations, load, plan, result_of
 from speed_table import speed_table
 
 from rnn_lightning.files import write_atomically
@@ -28,14 +29,20 @@ from rnn_lightning.saved import shipped
 PAGES = ("README.md", "docs/reproduction.md", "docs/how_to/trained_networks.md", "docs/reference/recipes.md")
 """Pages whose tables are filled in here."""
 SPEED = "docs/performance.md"
+FORMS = {"seconds": ".0f", "window": ".3f", "milliseconds": ".1f", "best": ".4f"}
+"""How metrics are shown that need no digits of their own; losses and accuracies have four."""
 METRICS = {"acc": "accuracy", "mse": "MSE"}
 
 
+NOTHING = ("not run", "")
+"""What a cell without a figure holds."""
+
+
 def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """A Markdown table, without the columns of which every figure is "not run"."""
+    """A Markdown table, without the columns that have no figure."""
     columns = list(head)
     lines = [list(map(str, row)) for row in rows]
-    kept = [i for i in range(len(columns)) if any(line[i] not in ("not run", "") for line in lines)]
+    kept = [i for i in range(len(columns)) if any(line[i] not in NOTHING for line in lines)]
     chosen = [[line[i] for i in kept] for line in ([*map(str, columns)], ["---"] * len(columns), *lines)]
     return "\n".join(f"| {' | '.join(line)} |" for line in chosen)
 
@@ -59,11 +66,16 @@ def value(result: Result, metric: str) -> float | None:
     if metric == "window":
         pairs = zip(result["predictions"]["y"], result["predictions"]["prediction"], strict=True)
         return statistics.fmean((y - prediction) ** 2 for y, prediction in pairs)
-    if metric.startswith("batches<"):
-        losses = result["validation"]["val/loss"]
-        first = next((i for i, loss in enumerate(losses) if loss < float(metric[8:])), None)
-        return None if first is None else (first + 1) / len(losses) * result["batches"]
-    return float(result[metric])
+    if metric == "best":
+        return float(min(result["validation"]["val/loss"]))
+    if metric == "megabytes":
+        return result["kept"] / 1e6 if "kept" in result else None
+    if "<" in metric:
+        name, bound = metric.split("<")
+        values = result["validation"][{"batches": "val/loss", "right": "val/largest_error"}[name]]
+        first = next((i for i, loss in enumerate(values) if loss < float(bound)), None)
+        return None if first is None else (first + 1) / len(values) * result["batches"]
+    return float(result[metric]) if metric in result else None
 
 
 class Figures:
@@ -79,13 +91,15 @@ class Figures:
     def show(self, name: str, metric: str, form: str = "") -> str:
         """The mean over the seeds and their range; or why there is none."""
         found = self.results[name]
+        if metric == "seeds":
+            return str(len(found)) if found else "not run"
         done = [result for result in found if "error" not in result]
         if not done:
             return "diverged" if found else "not run"
-        form = form or {"seconds": ".0f", "window": ".3f"}.get(metric, ".4f" if "/" in metric else ",.0f")
+        form = form or FORMS.get(metric, ".4f" if "/" in metric else ",.0f")
         values = [number for number in (value(result, metric) for result in done) if number is not None]
         if not values:
-            return "not solved" if metric.startswith("batches") else ""
+            return "not solved" if "<" in metric else ""
         some = f", {len(values)} of {len(found)} seeds" if len(values) < len(found) else ""
         return spread(values, form) + some
 
@@ -101,18 +115,49 @@ class Figures:
                 continue
             (group,) = (group for group in PLAN["systems"] if group["name"] == row["of"])
             for words in combinations(group, row["each"]):
-                yield [self.expand(Template(cell).substitute(words)) for cell in row["cells"]]
+                yield [self.expand(Template(cell).substitute(words | row.get("with", {}))) for cell in row["cells"]]
+
+    def table(self, name: str) -> str:
+        """A table of `reproduction.yaml`, without the systems that were not run: `run` names them."""
+        spec = PLAN["tables"][name]
+        lines = list(self.rows(spec["rows"]))
+        kept = [line for line in lines if "not run" not in line]
+        return markdown(spec["head"], kept) if len(kept) > spec.get("constant", 0) else "Not run yet."
+
+    def run(self) -> str:
+        """How many fits of each kind there are, of how many seeds, how long they took, and what was not run."""
+        planned: dict[str, list[Run]] = {}
+        for run in plan():
+            planned.setdefault(run.group, []).append(run)
+        rows, seconds = [], 0.0
+        for group in PLAN["systems"]:
+            runs = planned[group["name"]]
+            done = [run for run in runs if result_of(self.state, run)]
+            names = {run.name for run in runs} - {run.name for run in done}
+            took = sum(self.state["runs"][run.key]["whole"] for run in done)
+            seconds += took
+            per_seed = [sum(run.seed == seed for run in done) for seed in PLAN["seeds"]]
+            systems = len({run.name for run in runs})
+            left = ", ".join(f"`{name}`" for name in sorted(names)) if len(names) < 4 else f"{len(names)} systems"
+            counts = (len(done), len(runs), systems, " / ".join(map(str, per_seed)))
+            rows.append((group["what"], *counts, f"{took / 60:.1f}", left or "-"))
+        rows.append(
+            ("together", *(str(sum(int(row[i]) for row in rows)) for i in (1, 2, 3)), "", f"{seconds / 60:.1f}", "")
+        )
+        head = ("what", "fits", "of", "systems", "by seed", "minutes", "of which no fit was run")
+        return markdown(head, rows)
 
     def facts(self) -> str:
-        """How many fits there are, of which seeds, and where they ran."""
-        done = [run for run in plan() if result_of(self.state, run)]
-        seeds = ", ".join(map(str, sorted({run.seed for run in done})))
-        minutes = sum(self.state["runs"][run.key]["whole"] for run in done) / 60
-        lines = [f"- {len(done)} fits of {len(plan())} that `--full` runs; seeds: {seeds}."]
-        lines += [
-            f"- {', '.join(f'{key} {value}' for key, value in machine.items())}." for machine in self.state["machines"]
-        ]
-        return "\n".join([*lines, f"- {minutes:.0f} minutes of processor time together."])
+        """Where the fits ran, by which commit."""
+        lines = []
+        done = [self.state["runs"][run.key] for run in plan() if result_of(self.state, run)]
+        for code, machine in sorted({(result["code"], result["machine"]) for result in done}):
+            those = [result for result in done if (result["code"], result["machine"]) == (code, machine)]
+            dates = sorted({result["date"] for result in those})
+            about = ", ".join(f"{key} {value}" for key, value in self.state["machines"][machine].items())
+            when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+            lines.append(f"- {len(those)} fits by commit {code} ({when}): {about}.")
+        return "\n".join(lines)
 
     def promise(self, recipe: str) -> str:
         """What a recipe reaches."""
@@ -213,7 +258,8 @@ def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, s
         "weights": lambda: weights_table(shipped().values()),
         "facts": figures.facts,
         "speed": lambda: markdown(*speed_table((root / SPEED).read_text())),
-        **{k: lambda t=t: markdown(t["head"], figures.rows(t["rows"])) for k, t in PLAN["tables"].items()},  # type: ignore[misc]
+        "run": figures.run,
+        **{name: partial(figures.table, name) for name in PLAN["tables"]},
     }
     for name in PAGES:
         yield root / name, fill((root / name).read_text(), tables)

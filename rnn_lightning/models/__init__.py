@@ -1,6 +1,7 @@
 """LightningModules: `Seq2Vec`, `Seq2Seq`, and `TruncatedBPTTModule` for your own."""
 
 from rnn_lightning.models.batch import Batch
+from rnn_lightning.models.largest_error import LargestError
 from rnn_lightning.models.schedulers import WarmUp
 from rnn_lightning.models.seq2seq import Seq2Seq
 from rnn_lightning.models.seq2vec import Seq2Vec
@@ -8,4 +9,13 @@ from rnn_lightning.models.sequence_module import SequenceModule
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 
-__all__ = ["Batch", "Seq2Seq", "Seq2Vec", "SequenceModule", "TruncatedBPTT", "TruncatedBPTTModule", "WarmUp"]
+__all__ = [
+    "Batch",
+    "LargestError",
+    "Seq2Seq",
+    "Seq2Vec",
+    "SequenceModule",
+    "TruncatedBPTT",
+    "TruncatedBPTTModule",
+    "WarmUp",
+]

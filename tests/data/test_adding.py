@@ -42,3 +42,12 @@ def test_the_baseline_is_the_error_of_always_answering_1():
     data, batch = batch_of(20, count=200_000)
     assert data.baseline == pytest.approx(1 / 6)
     assert float(((batch["y"] - 1) ** 2).mean()) == pytest.approx(data.baseline, rel=0.01)
+
+
+def test_the_tolerance_is_that_of_the_paper_on_our_sum():
+    """Hochreiter & Schmidhuber: X in [-1, 1], target 0.5 + (X1 + X2) / 4, right within 0.04."""
+    _, batch = batch_of(100)
+    theirs = 2 * batch["x"] - 1
+    target = 0.5 + (theirs[..., 0] * batch["x"][..., 1]).sum(1, keepdim=True) / 4
+    torch.testing.assert_close(2 * target, batch["y"])
+    assert AddingProblem.tolerance == 2 * 0.04

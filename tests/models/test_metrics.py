@@ -10,7 +10,7 @@ from test_losses import O, classes, labels, ragged, rows_that_count, values
 from torch.utils.data import DataLoader
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
+from rnn_lightning.models import LargestError, Seq2Seq, Seq2Vec, TruncatedBPTT
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "logger": False}
 
@@ -139,3 +139,24 @@ def test_a_wrong_metric_is_one_line(metrics, words):
     with pytest.raises(ArgumentError, match=words) as error:
         Seq2Seq(1, 1, metrics=metrics)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(k1=2)])
+def test_the_largest_error_of_all_batches(fit, tbptt):
+    batches = ragged(values)
+    named = {"largest": "rnn_lightning.models.LargestError"}
+    module = Seq2Seq(2, O, task="regression", tbptt=tbptt, optimizer=still, metrics=named).double()
+    found = fit(module, batches, batches, precision="64-true").callback_metrics
+    y_hat, y = rows_that_count(module.eval(), batches)
+    assert found["val/largest"].item() == pytest.approx((y_hat - y).abs().max().item(), rel=1e-5)
+
+
+def test_the_largest_error_of_nothing_is_zero():
+    metric = LargestError()
+    metric.update(torch.zeros(0), torch.zeros(0))
+    assert metric.compute() == 0
+    metric.update(torch.tensor([1.0, -3.0]), torch.tensor([0.5, 1.0]))
+    metric.update(torch.tensor([1.0]), torch.tensor([1.0]))
+    assert metric.compute() == 4
+    metric.reset()
+    assert metric.compute() == 0

@@ -1,0 +1,30 @@
+"""`LargestError`: the worst prediction of a validation or test."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class LargestError(Metric):
+    """The largest absolute difference between a prediction and its target, over all targets that count.
+
+    As an early stop's `monitor` it asks that every sequence is answered within a bound, not the average one.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+    largest: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("largest", default=torch.tensor(0.0), dist_reduce_fx="max")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds predictions (N, ...) and their targets."""
+        if preds.numel():
+            self.largest = torch.maximum(self.largest, (preds - target).abs().max().to(self.largest))
+
+    def compute(self) -> Tensor:
+        """A scalar; 0 where there was no target."""
+        return self.largest

@@ -1,0 +1,124 @@
+"""The pictures of long memory, from `docs/reproduction.json`: how far gradients must reach, and pixels over updates."""
+
+import statistics
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from plan import plan, result_of
+from tables import value
+
+from rnn_lightning.figures.style import COLORS, log_scale, new_figure, styled
+
+REACHES = {
+    "wave": "The wave, 64 steps",
+    "adding": "The adding problem, 64 steps",
+    "text": "A text, 128 characters a batch",
+}
+"""Groups of systems `reach_NAME_k$k`, and the titles of their panels."""
+FORGETS = {"adding": 1 / 6}
+"""The loss of a model that remembers nothing."""
+CELLS = {"gru": ("GRU", "#0072b2"), "lstm": ("LSTM", "#d55e00"), "irnn": ("IRNN", "#009e73")}
+BACKS = {784: "-", 196: "--", 28: ":"}
+
+
+def results(state: dict[str, Any], prefix: str) -> dict[str, list[dict[str, Any]]]:
+    """What there is of the systems whose names begin so: by the rest of the name, a result for each seed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in plan():
+        result = result_of(state, run)
+        if run.name.startswith(prefix) and result is not None and "error" not in result:
+            found.setdefault(run.name.removeprefix(prefix), []).append(result)
+    return found
+
+
+def reach(state: dict[str, Any]) -> Figure | None:
+    """Loss, time and memory against k1 = k2; a panel for each task that was run. None if none was."""
+    found = {name: results(state, f"reach_{name}_k") for name in REACHES}
+    found = {name: by_k for name, by_k in found.items() if len(by_k) > 1}
+    if not found:
+        return None
+    with styled():
+        figure, panels = new_figure(columns=len(found), size=(5.6 * len(found), 4.4))
+        for axes, (name, by_k) in zip(panels, found.items(), strict=True):
+            _reach(axes, {int(k): fits for k, fits in sorted(by_k.items(), key=lambda item: int(item[0]))}, name)
+    return figure
+
+
+def _reach(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> None:
+    ks, fits = list(by_k), list(by_k.values())
+    losses = [[result["test"]["test/loss"] for result in seeds] for seeds in fits]
+    means = [statistics.fmean(values) for values in losses]
+    ends = [
+        [m - min(v) for m, v in zip(means, losses, strict=True)],
+        [max(v) - m for m, v in zip(means, losses, strict=True)],
+    ]
+    axes.errorbar(
+        ks, means, ends, color=COLORS["input"], marker="o", linewidth=2.2, capsize=3, label="test loss", zorder=3
+    )
+    if name in FORGETS:
+        axes.axhline(FORGETS[name], color=COLORS["input"], linewidth=1, linestyle=(0, (1, 2)))
+        axes.annotate("remembers nothing", (ks[-1], FORGETS[name]), (0, 3), textcoords="offset points", ha="right",
+                      fontsize=9, color=COLORS["input"])  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(ks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:.0f}"))
+    log_scale(axes)
+    seeds = sorted({len(values) for values in fits})
+    many = "1 seed" if seeds == [1] else f"{'-'.join(map(str, seeds))} seeds, mean and range"
+    axes.set(title=f"{REACHES[name]} ({many})", xlabel="k1 = k2: steps that the gradient flows back")
+    axes.set_ylabel("test loss", color=COLORS["input"])
+    _costs(axes, ks, fits)
+
+
+def _costs(axes: Axes, ks: list[int], fits: list[list[dict[str, Any]]]) -> None:
+    """Time and memory of a step as multiples of what whole sequences take, on the second axis."""
+    right = axes.twinx()
+    for metric, words, color, marker in (
+        ("milliseconds", "time a step", COLORS["prediction"], "s"),
+        ("megabytes", "memory a step", COLORS["target"], "^"),
+    ):
+        means = [statistics.fmean(float(value(result, metric) or 0) for result in seeds) for seeds in fits]
+        right.plot(
+            ks,
+            [mean / means[-1] for mean in means],
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=1.3,
+            label=words,
+        )
+    log_scale(right)
+    right.grid(False)
+    right.spines["right"].set_visible(True)
+    right.set_ylabel("cost of a step, whole sequences = 1")
+    lines = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
+    right.legend(lines, [str(line.get_label()) for line in lines], loc="best")
+
+
+def pixels(state: dict[str, Any]) -> Figure | None:
+    """Validation accuracy over updates of MNIST pixel by pixel, in order and permuted. None if none was run."""
+    found = {layout: results(state, f"pixels_{layout}_") for layout in ("pixels", "permuted")}
+    found = {layout: by_name for layout, by_name in found.items() if by_name}
+    if not found:
+        return None
+    with styled():
+        figure, panels = new_figure(columns=len(found), size=(5.6 * len(found), 4.2))
+        for axes, (layout, by_name) in zip(panels, found.items(), strict=True):
+            for name, fits in by_name.items():
+                cell, back = name.split("_")
+                words, color = CELLS[cell]
+                curves = [result["validation"]["val/acc"] for result in fits]
+                updates = [fits[0]["steps"] / len(curves[0]) * (i + 1) for i in range(len(curves[0]))]
+                means = [statistics.fmean(values) for values in zip(*curves, strict=True)]
+                label = f"{words}, {'whole' if back == '784' else back}"
+                axes.plot(updates, means, BACKS[int(back)], color=color, marker="o", markersize=4, label=label)
+            axes.axhline(0.1, color=COLORS["reference"], linewidth=0.8)
+            axes.set(
+                title="Pixel by pixel" if layout == "pixels" else "Permuted", xlabel="updates", ylim=(0, 1),
+                ylabel="validation accuracy",
+            )  # fmt: skip
+            axes.legend(loc="upper left", ncol=1)
+    return figure

@@ -1,0 +1,82 @@
+"""What no network can know of the wave: the mean squared error of the best possible predictions, step by step.
+
+    python scripts/wave_limit.py          # a minute
+
+A window of f(t) = t sin(t) / 3 + 2 sin(5 t) begins at a t0 that is uniform in [0, 28). Its second value, given the first,
+may be one of several; its third, given two, almost never. The first table has the first guess: the variance of the second
+value among windows whose first values are neighbours in a fine grid of t0. The second table has the second guess by kernel
+regression (Nadaraya & Watson 1964) of a width e on the pair of values that came before: what is reached by whom tells no
+values apart that differ by less than about e.
+"""
+
+import torch
+from measure import machine
+from tables import markdown
+from torch import Tensor
+
+from rnn_lightning.data import SyntheticSine
+from rnn_lightning.data.sine import time_series
+
+START, END, RESOLUTION, STEPS = 0.0, 28.0, 0.1, 20
+
+
+def values(count: int) -> Tensor:
+    """(3, count): the first three values of windows on a grid of starts."""
+    starts = START + (END - START) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    return torch.stack([time_series(starts + i * RESOLUTION) for i in range(3)])
+
+
+def first_guess(count: int = 1_000_000, neighbours: int = 401) -> tuple[Tensor, Tensor]:
+    """(N,) first values in order, and (N,) the mean of the second values of windows with neighbouring first values."""
+    first, second, _ = values(count)
+    order = torch.argsort(first)
+    sums = second[order].cumsum(0)
+    means = (sums[neighbours:] - sums[:-neighbours]) / neighbours
+    half = neighbours // 2
+    return first[order][half + 1 : half + 1 + len(means)], means
+
+
+def error_of_first_guess(x: Tensor, y: Tensor) -> tuple[float, float]:
+    """Squared error of the first guess for first values (B,) and second values (B,): its mean, and its standard error."""
+    grid, means = first_guess()
+    places = torch.searchsorted(grid, x.contiguous()).clamp(max=len(grid) - 1)
+    errors = (y - means[places]) ** 2
+    return float(errors.mean()), float(errors.std() / len(errors) ** 0.5)
+
+
+def error_of_second_guess(width: float, count: int = 140_000, asked: int = 400) -> float:
+    """Mean squared error of kernel regression of the third value on the two before."""
+    first, second, third = values(count)
+    total = 0.0
+    for places in torch.randperm(count, generator=torch.Generator().manual_seed(0))[:asked].split(20):
+        far = (first[places, None] - first) ** 2 + (second[places, None] - second) ** 2
+        weights = torch.exp(-far / (2 * width**2))
+        total += float(((weights @ third / weights.sum(1) - third[places]) ** 2).sum())
+    return total / asked
+
+
+def main() -> None:
+    rows = []
+    starts = START + (END - START) * torch.rand(
+        200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
+    rows.append(
+        ("200,000 random windows", *error_of_first_guess(time_series(starts), time_series(starts + RESOLUTION)))
+    )
+    data = SyntheticSine(n_steps=STEPS)
+    data.setup("test")
+    for split in ("val", "test"):
+        points = data.datasets[split].__getitems__(list(range(10_000)))["x"][:, :2, 0].double()
+        rows.append((f"the {split} set", *error_of_first_guess(points[:, 0], points[:, 1])))
+    shown = [(name, f"{error:.4f}", f"{error / STEPS:.5f}", f"{sd / STEPS:.5f}") for name, error, sd in rows]
+    print(", ".join(f"{key} {value}" for key, value in machine().items()), "\n")
+    print(markdown(("windows", "squared error of the first guess", "over 20 steps", "standard error"), shown), "\n")
+    second = [
+        (width, f"{(e := error_of_second_guess(width)):.4f}", f"{e / STEPS:.5f}") for width in (0.2, 0.1, 0.03, 0.01)
+    ]
+    print(markdown(("width e", "squared error of the second guess", "over 20 steps"), second))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -1,4 +1,4 @@
-"""One time step by torch's cells, which cost less than any recurrence over a sequence of one step."""
+"""One time step on torch's cells, which are faster than any recurrence over a sequence of one step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +17,13 @@ CELLS: dict[str, Callable[..., Any]] = {
 }
 """By torch's `mode`."""
 
-# Whether hooks on all modules are registered, for which a layer must be called as a module. It is not public.
+# Whether global module hooks are registered, which need a layer to be called as a module. torch has no public way to
+# ask.
 _has_global_hooks: Callable[[], bool] = getattr(nn.modules.module, "_has_any_global_hook", lambda: True)
 
 
 def can_run_cells(layers: Any, x: Tensor, state: State) -> bool:
-    """Whether a step x (B, F) is nothing but the cells: one direction, no dropout, no projection, no hooks."""
+    """Whether torch's cells alone can compute a step x (B, F): one direction, no dropout, no projection, no hooks."""
     h = state if isinstance(state, Tensor) else state[0]
     return (
         x.dim() == 2
@@ -39,7 +40,7 @@ def can_run_cells(layers: Any, x: Tensor, state: State) -> bool:
 
 
 def run_cells(layers: Any, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, State]:
-    """One step through all layers: x (B, F), state (L, B, H) each -> (B, H) and the new state."""
+    """One step through all layers: x (B, F) and the state, tensors (L, B, H) -> the output (B, H) and the new state."""
     cell, paired, count = CELLS[layers.mode], layers.mode == "LSTM", layers.num_layers
     parts = [s.unbind(0) for s in state]
     finals: list[tuple[Tensor, ...]] = []

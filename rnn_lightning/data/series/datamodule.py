@@ -1,6 +1,6 @@
 """`TimeSeries`: a table of one or many series, to be predicted one step ahead and over a horizon.
 
-Legend: B batch, T time steps, S series, C columns that are predicted, K columns known ahead, N steps of a forecast.
+Legend: B batch, T time steps, S series, C predicted columns, K columns known ahead, N steps of a forecast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,50 +37,53 @@ KIND = "series"
 
 
 class TimeSeries(SequenceDataModule):
-    """Series from a CSV or Parquet file or a DataFrame, scaled and differenced as the training part says.
+    """Series from a CSV or Parquet file or a DataFrame, with scales and differences fitted on the training part.
 
     Training reads windows of `n_steps`, in a new order each epoch, or with `stream` all series in order, for `carry_state`
-    and `tbptt`. At each step the network reads the value, a flag if it is missing, and the columns known ahead of the next
-    step, and predicts the next value. Of validation and test each value counts once; earlier values are read before it.
+    and `tbptt`. At each step the network reads the value, a flag for missing values, and the next step's columns known
+    ahead, and predicts the next value. In validation and test each value counts once, and earlier values are read
+    first.
 
-    Everything that is fitted comes from the training part and travels with the network, see `fitted_values`. Forecasts
-    in the file's units come from a `Forecaster`.
+    Everything is fitted on the training part and saved with the network, see `fitted_values`. Forecasts in the file's
+    units come from a `Forecaster`.
 
     Args:
         path: A CSV or Parquet file; from Python also a pandas DataFrame.
-        target: The column to predict, or several. Needed if the file has more than one column of numbers.
-        time: The column of times: dates, or whole numbers. If not given, rows are consecutive steps.
-        time_format: How dates are written, by strftime's codes, such as "%Y%m%d" for 19580329; guessed if not given.
-        id: The column that says which series a row is of; one series if not given.
-        known: Columns that are known ahead. Those that are constant in a series describe it.
+        target: The column to predict, or several; required if the file has more than one column of numbers.
+        time: The column of times: dates, or whole numbers. By default, rows are consecutive steps.
+        time_format: The format of dates in strftime's codes, such as "%Y%m%d" for 19580329; by default guessed.
+        id: The column that says which series a row belongs to; by default there is one series.
+        known: Columns that are known ahead. Columns that are constant in a series describe it.
         observed: Columns that are known up to now only. They are predicted, too, so that a forecast can continue.
-        calendar: Whether the hour, the weekday and the day of the year, as far as they change from step to step, are known
-            ahead; if not given, where times are dates.
-        n_steps: Steps of a window, or of each row of a stream; if not given two seasons, 24 at least, as far as the
-            shortest training part allows.
+        calendar: Whether to add the hour, weekday and day of the year as columns known ahead, if they change from step
+            to step; by default if times are dates.
+        n_steps: Steps of a window, or of each row of a stream; by default two seasons, at least 24, but no more than
+            the shortest training part allows.
         stride: Steps from one window to the next, and from one origin of the backtest to the next.
-        horizon: Steps of a forecast; a season if not given, or 10.
-        season: Steps of a season; if not given 24 for hours, 7 for days, 52 for weeks, 12 for months, else 1 (none).
+        horizon: Steps of a forecast; by default a season, or 10 if there is none.
+        season: Steps of a season; by default 24 for hours, 7 for days, 52 for weeks, 12 for months, else 1 (none).
         difference: What is predicted: "none", the value; "first", its difference to the last value; "seasonal", to the
-            same season's; "auto", what has the smallest error by itself on the training part.
+            same season's; "auto", whichever has the smallest error by itself on the training part.
         scale: "standard", each series to mean 0 and deviation 1, or "none".
-        val: The validation part: a share or a number of steps of each series, or a time from which it begins in all: a
-            date, or a whole number that is larger than any series is long, such as 19990102 or the year 1980.
-        test: The test part, which comes last: as `val`.
+        val: The validation part: a share or a number of steps of each series, or the time at which it begins in all of
+            them. A time is a date, or a whole number larger than the length of any series, such as 19990102 or the year
+            1980.
+        test: The test part, which comes last; given like `val`.
         stream: Whether training reads the series in order, in `batch_size` rows that continue from batch to batch.
-        origin: Where `predict` begins: the last time that it reads; if not given, the last with a value.
+        origin: The last time that `predict` reads, after which it forecasts; by default the last time with a value.
         future: A second file with the columns known ahead of the steps that `predict` forecasts.
-        separator: Between the columns of a CSV file.
-        encoding: Of a CSV file.
-        fitted: The fitted values of a checkpoint: nothing is fitted then, and columns that are not named are as they were.
-        **settings: Those of `SequenceDataModule`.
+        separator: The separator of the columns in a CSV file.
+        encoding: The encoding of a CSV file.
+        fitted: The fitted values from a checkpoint. Then nothing is fitted, and columns that you do not name are as in
+            training.
+        **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
         panel: The series.
-        cuts: (S, 2), where the validation and the test part of each begin.
+        cuts: (S, 2), where the validation and the test part of each series begin.
 
     Raises:
-        ArgumentError: The file is faulty, a series is too short, an argument is out of its range, or pandas is missing.
+        ArgumentError: The file is faulty, a series is too short, an argument is out of range, or pandas is missing.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class TimeSeries(SequenceDataModule):
         written = {"zone": rows.zone, "time_format": time_format}
         grid = Grid.infer(rows.times, rows.neighbours, **written) if fitted is None else Grid(**fitted["grid"])
         if (grid.unit == "int") != (rows.times.dtype.kind == "i"):
-            raise ArgumentError(f"column {time} of {path} is of another kind than in training: give data.time_format")
+            raise ArgumentError(f"column {time} of {path} has another type than in training: give data.time_format")
         if future is not None:
             rows = _with_future(rows, future, columns, predicted, time_format, separator, encoding)
         self.panel = Panel.of(rows, grid, predicted, path)
@@ -235,7 +238,7 @@ class TimeSeries(SequenceDataModule):
                 )
 
     def _take(self, fitted: dict[str, Any], val: Any, test: Any, horizon: int | None, n_steps: int | None) -> None:
-        """Sets what follows from the fitted values; series that were not in training are fitted by themselves."""
+        """Sets what follows from the fitted values; series that were not in training are fitted on their own."""
         self._fitted, panel = fitted, self.panel
         self.season: int = fitted["season"]
         self.lags: list[int] = fitted["lags"]
@@ -259,13 +262,13 @@ class TimeSeries(SequenceDataModule):
 
     @property
     def columns(self) -> list[str]:
-        """The names of the C columns that are predicted: targets, then observed ones."""
+        """The names of the C predicted columns: targets, then observed ones."""
         return [*self.target, *self.observed]
 
     # Datasets.
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes the datasets; those of held-out parts that have nothing to count are left out."""
+        """Makes the datasets, except for held-out parts without a known target."""
         steps = self._steps()
         offsets, lead, n = self.panel.offsets[:-1], self.lead, self.n_steps
         val, test = self.cuts[:, 0], self.cuts[:, 1]
@@ -290,7 +293,7 @@ class TimeSeries(SequenceDataModule):
         self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(read))
 
     def _evaluated(self, steps: Steps, stretches: Tensor) -> Stretches:
-        if self.stream:  # a carried state needs batches of one size: rows that do not count fill the last one
+        if self.stream:  # a carried state needs batches of equal size, so the last one is padded
             rows = self.eval_batch_size * self.world_size
             none = stretches[-1:, [0, 2, 2]].expand(-len(stretches) % rows, 3)
             stretches = torch.cat((stretches, none))
@@ -301,7 +304,7 @@ class TimeSeries(SequenceDataModule):
         filled, missing = torch.from_numpy(panel.filled(panel.values)), torch.from_numpy(np.isnan(panel.values))
         shift, scale = self.scaling["shift"], self.scaling["scale"]
         lead = torch.full((self.lead, columns), torch.nan, dtype=torch.float64)
-        # Across the border of two series differences are wrong; no window reads a series' first `lead` steps.
+        # Differences across the border of two series are wrong, but no window reads a series' first `lead` steps.
         z = filled - lagged(torch.cat((lead, filled))[None], self.lags, self.lead)[0]
         z = ((z - shift[series]) / scale[series]).float()
         x = torch.zeros(len(z), self.input_size)
@@ -325,7 +328,7 @@ class TimeSeries(SequenceDataModule):
         return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
 
     def _own_known(self) -> np.ndarray:
-        """(N, columns) of the file's, raw; in the place of a missing one stands the last before it, else the mean."""
+        """(N, columns) of the file, raw; a missing value is replaced by the last one before it, else by the mean."""
         known = self.panel.filled(self.panel.known)
         return np.where(np.isnan(known), self._fitted["known_shift"][: known.shape[1]], known)
 
@@ -339,7 +342,7 @@ class TimeSeries(SequenceDataModule):
         return calendar_features(times, circles), torch.from_numpy(numbers - low)
 
     def _stretches(self, begin: np.ndarray, end: np.ndarray) -> Tensor:
-        """The stretches that cover the targets of steps [begin, end) of each series once."""
+        """The ranges that cover the targets of steps [begin, end) of each series once."""
         found = [np.zeros((0, 3), np.int64)]
         for offset, first, last in zip(self.panel.offsets, begin, end, strict=False):
             scored = np.arange(max(first - 1, self.lead), last - 1, self.n_steps)  # a step's target is the next value
@@ -351,7 +354,7 @@ class TimeSeries(SequenceDataModule):
     # Forecasts.
 
     def forecaster(self, net: Any) -> Forecaster:
-        """A trained network with the fitted values."""
+        """Combines a trained network with the fitted values."""
         return Forecaster(net, self._fitted)
 
     def origins_of_predict(self) -> np.ndarray:
@@ -365,11 +368,11 @@ class TimeSeries(SequenceDataModule):
         return at
 
     def origins_of(self, part: str, most: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
-        """Where the backtest forecasts from: series and step of each origin, `stride` apart.
+        """The origins that the backtest forecasts from: the series and step of each, `stride` apart.
 
         Args:
-            part: "val" or "test": what is forecast is in this part.
-            most: Origins at most; of more, evenly spread ones are taken.
+            part: "val" or "test", the part to forecast.
+            most: The most origins to return; if there are more, evenly spaced ones are chosen.
         """
         begin, end = (self.cuts[:, 0], self.cuts[:, 1]) if part == "val" else (self.cuts[:, 1], self.panel.lengths)
         need = max(self.lead + 1, self.season)
@@ -387,13 +390,13 @@ class TimeSeries(SequenceDataModule):
     def origins(
         self, series: np.ndarray, steps: np.ndarray, horizon: int, until: np.ndarray | None = None
     ) -> Iterator[Origins]:
-        """Histories and what came, batch by batch; those of one batch are of equal length.
+        """Histories and the values that followed, batch by batch; all histories in a batch have the same length.
 
         Args:
             series: (B,) which series.
             steps: (B,) the last step that is read.
             horizon: N.
-            until: (S,) where what came is no longer looked at; the series' ends if not given.
+            until: (S,) the end of the values that may be compared; by default the series' ends.
         """
         panel = self.panel
         until = panel.lengths if until is None else until
@@ -425,7 +428,7 @@ class TimeSeries(SequenceDataModule):
     def _known_around(
         self, known: Tensor, series: np.ndarray, past: np.ndarray, to_come: np.ndarray, last: np.ndarray
     ) -> Tensor:
-        """(B, T + N - 1, K): columns known ahead; the calendar's also where the file has ended."""
+        """(B, T + N - 1, K): columns known ahead; the calendar's continue past the end of the file."""
         at = np.concatenate((past, to_come), axis=1)
         found = known[torch.from_numpy(np.minimum(at, last))]
         circles = self._fitted["calendar"]
@@ -436,7 +439,7 @@ class TimeSeries(SequenceDataModule):
         return found
 
     def check_future(self, horizon: int) -> None:
-        """Raises `ArgumentError` if columns known ahead are missing in the steps that `predict` forecasts."""
+        """Raises `ArgumentError` if columns known ahead have no values in the steps that `predict` forecasts."""
         panel, last = self.panel, self.origins_of_predict()
         if not self.known:
             return
@@ -456,7 +459,7 @@ class TimeSeries(SequenceDataModule):
 def _with_future(
     rows: Rows, future: Any, columns: Columns, predicted: int, time_format: str | None, separator: str, encoding: str
 ) -> Rows:
-    """The rows of a second file, of columns known ahead alone, behind those of the first."""
+    """Appends the rows of a second file, which has only columns known ahead, to those of the first."""
     names = columns.numbers[predicted:]
     if not names:
         raise ArgumentError(
@@ -465,7 +468,9 @@ def _with_future(
     more = read(future, Columns(names, columns.time, columns.id), time_format, separator, encoding)
     unknown = next((name for name in more.ids if name not in rows.ids), None)
     if unknown is not None:
-        raise ArgumentError(f"future={future} has the series {unknown!r}, which {columns.id} of the first file has not")
+        raise ArgumentError(
+            f"future={future} has the series {unknown!r}, which column {columns.id} of the first file does not have: leave it out"
+        )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
     times = more.times
     if columns.time is None:  # they follow each series' last row
@@ -481,12 +486,12 @@ def _with_future(
     order = np.lexsort((times, codes))
     joined = Rows(numbers[order], times[order], codes[order], rows.ids, lines[order], rows.zone)
     if (joined.neighbours & (np.diff(joined.times.astype(np.int64)) == 0)).any():
-        raise ArgumentError("the file of data.future has times that the first file has, too: leave these out")
+        raise ArgumentError("the file of data.future has times that are also in the first file: leave these out")
     return joined
 
 
 def _ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Every `stride`-th number of all ranges [begin, end) in a row, and where a range begins."""
+    """Every `stride`-th number of all ranges [begin, end), concatenated, and where each range begins."""
     counts = np.maximum(-(-(ends - begins) // stride), 0)
     starts = np.r_[0, np.cumsum(counts)[:-1]]
     within = np.arange(counts.sum()) - np.repeat(starts, counts)
@@ -498,5 +503,5 @@ def _need_pandas() -> None:
         import pandas  # noqa: F401
     except ImportError as error:
         raise ArgumentError(
-            'TimeSeries reads tables by pandas, which is not installed: pip install "rnn-lightning[series]"'
+            'TimeSeries needs pandas, which is not installed: pip install "rnn-lightning[series]"'
         ) from error

@@ -1,4 +1,4 @@
-"""From a CSV, a Parquet file or a DataFrame to clean columns: what is wrong is told by its row and column."""
+"""Reads a CSV file, a Parquet file or a DataFrame into clean columns; errors name the row and the column."""
 
 import csv
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table are read, by their names.
+    """The names of the columns to read from a table.
 
     Attributes:
-        numbers: Those of numbers.
-        time: That of the times, or None where rows are consecutive steps.
-        id: That of the series' names, or None where the table is one series.
+        numbers: The columns of numbers.
+        time: The column of times, or None if rows are consecutive steps.
+        id: The column of the series' names, or None if the table is one series.
     """
 
     numbers: list[str]
@@ -38,14 +38,14 @@ class Columns:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table, those of each series together and in the order of time.
+    """The rows of a table, sorted by series and time.
 
     Attributes:
         numbers: (N, columns) float64, NaN where a value is missing.
         times: (N,) datetime64[us] or int64.
-        codes: (N,) int64, which of the ids each row is of.
-        ids: (S,) the names of the series, in the order of the table.
-        lines: (N,) int64, the place of each row in the table, for messages.
+        codes: (N,) int64, the index in `ids` of each row's series.
+        ids: (S,) the names of the series, in the table's order.
+        lines: (N,) int64, the position of each row in the table, for messages.
         zone: The times' zone, or None.
     """
 
@@ -58,7 +58,7 @@ class Rows:
 
     @property
     def neighbours(self) -> np.ndarray:
-        """(N - 1,) bool, whether a row and the next one are of one series."""
+        """(N - 1,) bool, whether a row and the next one belong to one series."""
         return self.codes[1:] == self.codes[:-1]
 
 
@@ -66,7 +66,7 @@ def column_names(path: Any, separator: str = ",", encoding: str = "utf-8") -> li
     """The names of a table's columns.
 
     Raises:
-        ArgumentError: The file is not there, empty, or no table.
+        ArgumentError: The file does not exist, is empty, or is not a table.
     """
     if _is_frame(path):
         return [str(name) for name in path.columns]
@@ -78,7 +78,7 @@ def column_names(path: Any, separator: str = ",", encoding: str = "utf-8") -> li
             return [name for name in parquet.read_schema(path).names if name != "__index_level_0__"]
         except (ArrowException, OSError) as error:
             raise ArgumentError(
-                f"{path} is no readable Parquet file ({error}): give a .parquet or .csv file"
+                f"{path} is not a readable Parquet file ({error}): give a .parquet or .csv file"
             ) from error
     try:
         with open(path, newline="", encoding="utf-8-sig" if encoding == "utf-8" else encoding) as file:
@@ -87,16 +87,16 @@ def column_names(path: Any, separator: str = ",", encoding: str = "utf-8") -> li
     except (UnicodeError, LookupError) as error:
         raise _wrong_encoding(path, encoding, error) from error
     except csv.Error as error:
-        raise ArgumentError(f"{path} is no table of text ({error}): give a .csv or a .parquet file") from error
+        raise ArgumentError(f"{path} is not a table of text ({error}): give a .csv or a .parquet file") from error
     if len(first) > len(names):
         raise ArgumentError(
-            f"{path} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, texts that "
-            f"have a {separator!r} in quotes, or give --data.separator"
+            f"{path} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, put texts "
+            f"with a {separator!r} in quotes, or give --data.separator"
         )
     other = next((s for s in (";", "\t", "|", ",") if len(names) == 1 and s != separator and s in names[0]), None)
     if other is not None:
         raise ArgumentError(
-            f"{path} has one column, {names[0]!r}: its separator is not {separator!r}; give --data.separator {other!r}"
+            f"{path} has one column, {names[0]!r}: its separator is not {separator!r}: give --data.separator {other!r}"
         )
     return names
 
@@ -108,14 +108,14 @@ def read(
 
     Args:
         path: A CSV file, a Parquet file, or a DataFrame.
-        columns: What is read of it.
-        time_format: How times are written, by strftime's codes; guessed if None.
-        separator: Between the columns of a CSV file.
-        encoding: Of a CSV file.
+        columns: The columns to read.
+        time_format: The format of times in strftime's codes; guessed if None.
+        separator: The separator of the columns in a CSV file.
+        encoding: The encoding of a CSV file.
 
     Raises:
-        ArgumentError: A column is missing, text is where a number should be, a time cannot be read, or rows are not in
-            the order of time.
+        ArgumentError: A column is missing, there is text instead of a number, a time cannot be read, or rows are not
+            sorted by time.
     """
     names = column_names(path, separator, encoding)
     missing = [name for name in columns.all if name not in names]
@@ -139,7 +139,7 @@ def read(
 
 
 def show_rows(lines: np.ndarray, texts: Any, path: Any) -> str:
-    """The first few of some rows, as `row 12 (2020-01-03), row 14 (...) and 5 more`, as an editor counts a file's."""
+    """Names the first few of some rows, counted as in an editor: `row 12 (2020-01-03), row 14 (...) and 5 more`."""
     first = 0 if _is_frame(path) else 1 if _is_parquet(path) else 2
     shown = [f"row {line + first} ({text})" for line, text in zip(lines[:_SHOWN], texts, strict=False)]
     more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
@@ -159,7 +159,9 @@ def _load(path: Any, columns: Columns, separator: str, encoding: str) -> "pd.Dat
     except UnicodeError as error:
         raise _wrong_encoding(path, encoding, error) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise ArgumentError(f"{path} is no readable CSV ({error}): mend the file, or give --data.separator") from error
+        raise ArgumentError(
+            f"{path} is not a readable CSV file ({error}): mend it, or give --data.separator"
+        ) from error
 
 
 def _numbers(values: "pd.Series", name: str, path: Any) -> np.ndarray:
@@ -234,20 +236,22 @@ def _times(
 
 
 def _dates(values: "pd.Series", name: str, time_format: str | None, path: Any) -> "pd.Series":
-    """Texts or whole numbers as dates; those of several offsets as UTC."""
+    """Converts texts or whole numbers to dates; if offsets differ, in UTC."""
     import pandas as pd
 
     if not pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
         if pd.api.types.is_float_dtype(values.dtype) and time_format is None:
             raise ArgumentError(
-                f"{_label(path)}: column {name} holds fractions or empty cells, no times: give whole numbers or dates"
+                f"{_label(path)}: column {name} has fractions or empty cells: give whole numbers or dates"
             )
         if pd.api.types.is_float_dtype(values.dtype):
             values = values.astype("Int64")
         values = values.astype("string")
     formats = [None, "ISO8601"] if time_format is None else [time_format]
-    codes, different = pd.factorize(values, use_na_sentinel=False)  # series share their times: each is read once
-    for utc in (False, True):  # only offsets that differ need UTC
+    codes, different = pd.factorize(
+        values, use_na_sentinel=False
+    )  # series often share their times, so each is read once
+    for utc in (False, True):  # UTC is needed only if offsets differ
         for form in formats:
             try:
                 return pd.Series(pd.to_datetime(different, format=form, utc=utc)).take(codes)
@@ -257,15 +261,16 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, path: Any) -
     found = min(tried, key=lambda times: int(times.isna().sum()))
     wrong = np.flatnonzero(found.isna().to_numpy() & values.notna().to_numpy())
     if len(wrong):
+        remedy = "give --data.time_format, such as %d.%m.%Y" if time_format is None else f"change {time_format=}"
         raise ArgumentError(
             f"{_label(path)}: column {name} has no time in {show_rows(wrong, map(repr, values.iloc[wrong[:3]]), path)}: "
-            f"mend these, or {'give --data.time_format' if time_format is None else f'change time_format={time_format}'}"
+            f"mend these, or {remedy}"
         )
     return found
 
 
 def _last_zone(last: Any, zone: str) -> str:
-    """The offset of a table's last time, where each has its own; else the one zone that all have."""
+    """The offset of a table's last time if offsets differ, else the zone of all times."""
     import pandas as pd
 
     if zone not in ("UTC", "UTC+00:00") or not isinstance(last, str):
@@ -283,8 +288,8 @@ def _check_order(rows: Rows, table: "pd.DataFrame", columns: Columns, path: Any)
         return
     back = np.diff(rows.times.astype(np.int64))
     for wrong, what, remedy in (
-        (rows.neighbours & (back == 0), "the same time again", "keep one row of each time"),
-        (rows.neighbours & (back < 0), "an earlier time than in the row before", f"sort the file by {columns.time}"),
+        (rows.neighbours & (back == 0), "the same time again", "keep one row for each time"),
+        (rows.neighbours & (back < 0), "an earlier time than in the previous row", f"sort the file by {columns.time}"),
     ):
         at = np.flatnonzero(wrong) + 1
         if len(at):
@@ -310,7 +315,7 @@ def _check_file(path: Any) -> None:
 
 def _wrong_encoding(path: Any, encoding: str, error: Exception) -> ArgumentError:
     return ArgumentError(
-        f"{path} is no text in {encoding} ({error}): save it in UTF-8, or give --data.encoding, such as latin-1"
+        f"{path} is not text in {encoding} ({error}): save it in UTF-8, or give --data.encoding, such as latin-1"
     )
 
 

@@ -1,4 +1,4 @@
-"""`StopOnSignal`: a run that is told to end saves its state first, and continues from there when it is resumed."""
+"""`StopOnSignal`: a run that gets a signal to end saves its state first, and continues from there when resumed."""
 
 import os
 import signal
@@ -21,18 +21,18 @@ from rnn_lightning.models.ranks import reduce, world_size
 class StopOnSignal(Callback):
     """Ends a fit on SIGTERM or SIGINT (Ctrl-C): saves `last.ckpt`, and exits with 143 or 130.
 
-    All processes agree at the end of an optimizer step, so it is enough if one of them gets the signal. A validation stops
-    after its batch, and the resumed run repeats it; the one after the last of `max_steps` is finished. A second signal, a
-    second or more after the first, ends the process at once; one that comes sooner is a launcher's copy of the first.
-    Test, validate and predict end at once.
+    All processes agree at the end of an optimizer step, so it is enough if one of them gets the signal. A validation
+    stops after its batch, and the resumed run repeats it; only a validation after the last of `max_steps` is finished.
+    A second signal, a second or more after the first, ends the process at once; an earlier one counts as a launcher's
+    copy of the first. Test, validate and predict end at once.
 
-    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM: its requeueing needs it.
+    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM, as it needs it to requeue the job.
     """
 
     def __init__(self) -> None:
         self._signal, self._time = 0, 0.0
         self._ending = 0  # the signal that all have agreed on, until the epoch is over
-        self._checks: float = 0  # how many batches of this validation all processes have
+        self._checks: float = 0  # how many batches all processes have in this validation
 
     @override
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,7 +78,7 @@ class StopOnSignal(Callback):
         batches = sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches)
         self._checks = inf if world_size(trainer.strategy) == 1 else -reduce(trainer.strategy, -batches, "max")
         if world_size(trainer.strategy) > 1 and self._checks == inf:
-            self._checks = 0  # nobody knows how many the others have
+            self._checks = 0  # the others' numbers of batches are unknown
 
     @override
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
@@ -91,7 +91,7 @@ class StopOnSignal(Callback):
                 self._end(trainer, number)
 
     def _listen(self, trainer: Trainer) -> None:
-        """Takes the signals over from Lightning, which gives them back at the end of the run."""
+        """Takes the signals over from Lightning, which restores them at the end of the run."""
         if threading.current_thread() is not threading.main_thread():
             return
         at_once = trainer.state.fn != TrainerFn.FITTING
@@ -113,14 +113,14 @@ class StopOnSignal(Callback):
                 signal.signal(number, note)
 
     def _agreed(self, trainer: Trainer) -> int:
-        """The signal that any process has got; 0 for none."""
+        """The signal that any process has received; 0 for none."""
         return int(reduce(trainer.strategy, self._signal, "max"))
 
     def _end(self, trainer: Trainer, number: int) -> None:
         if trainer.checkpoint_callbacks and not trainer.fast_dev_run and not trainer.sanity_checking:  # type: ignore[attr-defined]
             save(trainer, last_of(trainer))
         trainer.strategy.barrier()
-        # Lightning kills the process that started the others as soon as one of these ends otherwise than with 0.
+        # Lightning kills the process that started the others as soon as one of them exits with another status than 0.
         environment = getattr(trainer.strategy, "cluster_environment", None)
         child = isinstance(environment, LightningEnvironment) and trainer.global_rank > 0
         raise SystemExit(0 if child else 128 + number)

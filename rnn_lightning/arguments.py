@@ -1,4 +1,4 @@
-"""The command line's arguments: which configurations were given, and what was typed besides."""
+"""The command line's arguments: the configurations, and what else was typed."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ _load_yaml = get_loader("yaml")
 # jsonargparse hands the null of a nested argument (`--model.tbptt.k2=null`) on as the text "None".
 set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
 
-# Weights of a loss are lists in YAML.
+# A loss's weights are lists in YAML.
 register_type(
     torch.Tensor,
     serializer=torch.Tensor.tolist,
@@ -34,7 +34,7 @@ def fail(message: str) -> NoReturn:
 
 
 class Parser(LightningArgumentParser):
-    """A parser that says in one line what is wrong."""
+    """A parser whose errors are one line."""
 
     commands: Any = None
     """The subcommands, once they are added."""
@@ -62,11 +62,11 @@ class RecipeOrFile(ActionConfigFile):
 
 
 class HelpOf(argparse.Action):
-    """A flag that prints the arguments of a class, for the dataclasses within a model: jsonargparse asks for a value there.
+    """A flag that prints the arguments of a dataclass within a model, for which jsonargparse would need a value.
 
     Args:
         of: The class.
-        key: The prefix of its arguments on the command line, as `model.tbptt`.
+        key: The prefix of its arguments on the command line, such as `model.tbptt`.
     """
 
     def __init__(self, *, of: type, key: str, **options: Any) -> None:
@@ -99,7 +99,7 @@ class Arguments:
 
     @classmethod
     def of(cls, arguments: list[str]) -> "Arguments":
-        """Takes the arguments of a process apart."""
+        """Splits the arguments of a process."""
         subcommand = arguments[:1] if arguments and not arguments[0].startswith("-") else []
         parser = _FirstParser(add_help=False, allow_abbrev=False)
         parser.add_argument("-c", "--config", action="append", default=[])
@@ -108,7 +108,7 @@ class Arguments:
         return cls(subcommand, found.config, found.ckpt_path, others)
 
     def with_config_of_run(self) -> "Arguments":
-        """With the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
+        """Adds the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
         return self if config is None else replace(self, configs=[config])
 
@@ -116,7 +116,7 @@ class Arguments:
         """All arguments, those of configurations first, so that typed arguments take precedence wherever they are.
 
         Args:
-            *configs: More configurations, which hold over the others but not over what is typed.
+            *configs: More configurations, which override the others but not what was typed.
         """
         path = [] if self.ckpt_path is None else [f"--ckpt_path={self.ckpt_path}"]
         return [*self.subcommand, *(f"--config={config}" for config in (*self.configs, *configs)), *path, *self.others]

@@ -1,4 +1,4 @@
-"""The command line: fit, validate, test, predict and export by LightningCLI, with recipes by name, sizes from the data."""
+"""The command line: fit, validate, test, predict and export, with named recipes and sizes from the data."""
 
 import importlib
 import inspect
@@ -66,26 +66,26 @@ EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
 
 
 class SaveConfig(SaveConfigCallback):
-    """Decides where a fit is saved, passes that on to the checkpoints, and writes the run's record and configuration."""
+    """Decides where a fit is saved, tells the checkpoint callbacks, and writes the run's record and configuration."""
 
     def __init__(self, parser: LightningArgumentParser, config: Any, **kwargs: Any) -> None:
         super().__init__(parser, config, **kwargs)
         config = config.clone()
         self._resumed = runs.resumed_folder(config.ckpt_path)
-        config.ckpt_path = None  # it was where this run began; a test by this file is of this run
+        config.ckpt_path = None  # where this run began; a test with this file is of this run
         if KEY in config.data.get("init_args", {}):
-            config.data.init_args.pop(KEY)  # the checkpoints have it
+            config.data.init_args.pop(KEY)  # the checkpoints contain it
         self._text = parser.dump(config, skip_unset=False)
         size = config.model.get("init_args", {}).get("output_size")
-        if size is not None:  # typed for a loss; the parser leaves out what it takes from the data
+        if size is not None:  # typed for a loss; the parser drops arguments that come from the data
             values = yaml.safe_load(self._text)
             values["model"]["init_args"]["output_size"] = size
             self._text = yaml.safe_dump(values, sort_keys=False)
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
-        del self.parser, self.config  # what is left can be pickled for spawned processes
+        del self.parser, self.config  # the rest can be pickled for spawned processes
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Does all of it, once and before the checkpoints' own `setup`."""
+        """Does all of this once, before the checkpoint callbacks' `setup`."""
         if self.already_saved or stage != "fit":
             return
         self.already_saved = True
@@ -95,9 +95,9 @@ class SaveConfig(SaveConfigCallback):
                 callback.dirpath = f"{folder}/checkpoints"
         run = runs.Run.begin(folder, config=self._text, **self._run) if trainer.is_global_zero else None
         run = trainer.strategy.broadcast(run)
-        assert run is not None, "the first process has begun it"
+        assert run is not None, "the first process has already begun it"
         if trainer.local_rank == 0:
-            if runs.Run.read(folder) != run:  # this machine has a disk of its own
+            if runs.Run.read(folder) != run:  # this machine has its own disk
                 run.write(folder, self._text)
             for place in (folder, f"{folder}/checkpoints"):
                 remove_leftovers(place)
@@ -121,7 +121,7 @@ class CLI(LightningCLI):
     def setup_parser(
         self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
     ) -> None:
-        """Adds the subcommand `export`; what it takes besides its own arguments says which run's best or last."""
+        """Adds the subcommand `export`; its further arguments say which run's best or last checkpoint to export."""
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
         parser = self.init_parser(description=EXPORT)
         parser.add_function_arguments(export)
@@ -138,7 +138,9 @@ class CLI(LightningCLI):
         """Takes sizes from the data, names runs, and logs them to TensorBoard."""
         for name, callback in TENSORBOARD_CALLBACKS.items():
             parser.add_lightning_class_args(callback, name)
-        words = "The run's name; that of the first --config if not given, else made of the model and the data."
+        words = (
+            "The run's name; by default that of the data's file, else of the first --config, else of model and data."
+        )
         parser.add_argument("--name", type=str | None, default=None, help=words)
         words = "predict only: steps to forecast beyond each sequence, feeding predictions back; 0 for the data's own."
         parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
@@ -149,9 +151,9 @@ class CLI(LightningCLI):
         parser.add_argument("--prompt", type=str | None, default=None, help=words)
         words = "With --prompt: characters, bytes or words to add, as the network was trained."
         parser.add_argument("--length", type=NonNegativeInt, default=400, help=words)
-        words = "With --prompt: below 1 likely continuations become likelier; 0 always takes the likeliest."
+        words = "With --prompt: values below 1 make likely continuations likelier; 0 always takes the likeliest."
         parser.add_argument("--temperature", type=NonNegativeFloat, default=1.0, help=words)
-        words = "With --prompt: draws among the k likeliest tokens only."
+        words = "With --prompt: draw only among the k likeliest tokens."
         parser.add_argument("--top_k", type=PositiveInt | None, default=None, help=words)
         for size in SIZES:
             compute = partial(_size_of, self, size)
@@ -159,7 +161,7 @@ class CLI(LightningCLI):
         parser.set_defaults({"trainer.default_root_dir": runs.RUNS, "trainer.logger": LOGGER})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the arguments, with those of a checkpoint's network between the recipe's and the typed ones."""
+        """Parses the arguments; those of a checkpoint's network override the recipe's, typed ones override both."""
         arguments = None
         if args is None or isinstance(args, list):
             arguments = Arguments.of(sys.argv[1:] if args is None else args).with_config_of_run()
@@ -175,15 +177,15 @@ class CLI(LightningCLI):
             if self.config.subcommand != "export":
                 network = _network_in(self.checkpoint, config.model.class_path)
         elif config.get("model") and config.model.get("init_args", {}).get("cell", "rnn") != "rnn":
-            network = {"nonlinearity": "tanh"}  # a recipe's is of its own cell; one that is typed is refused
-        if arguments is not None and network:  # in a configuration as a dict, everything counts as typed
+            network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
+        if arguments is not None and network:  # with a configuration as a dict, everything counts as typed
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
             super().parse_arguments(parser, arguments.parsed_after(json.dumps(between, default=str)))
-        # Lightning would let the checkpoint win over what was typed; it finds the path again in what follows.
+        # Lightning would let the checkpoint override what was typed; it gets the path again below.
         self.config[self.config.subcommand].ckpt_path = None
 
     def before_instantiate_classes(self) -> None:
-        """Names the run, and asks for a checkpoint where one is needed."""
+        """Names the run, and requires a checkpoint if the subcommand needs one."""
         subcommand = self.config.subcommand
         config = self.config[subcommand]
         if self.checkpoint is not None:
@@ -205,7 +207,7 @@ class CLI(LightningCLI):
             )
         config.name = _name(config)
         if subcommand != "fit":
-            config.trainer.logger = False  # results of an evaluation are printed, they open no new run
+            config.trainer.logger = False  # results of an evaluation are printed and do not begin a new run
             return
         runs.check_root(root := _root(config.trainer))
         for number, logger in enumerate(_loggers(config.trainer)):
@@ -221,7 +223,7 @@ class CLI(LightningCLI):
                 logger.init_args.save_dir = root
 
     def instantiate_classes(self) -> None:
-        """Makes model, data and Trainer; an export needs none of them, and is done here."""
+        """Makes model, data and Trainer. An export needs none of them and is done here."""
         config = self.config[self.subcommand]
         if self.subcommand == "predict" and config.prompt is not None:
             how = Continuation(config.prompt, config.length, config.temperature, config.top_k)
@@ -237,7 +239,7 @@ class CLI(LightningCLI):
         self.subcommand = None  # nothing is left to run
 
     def typed_size(self, size: str) -> int | None:
-        """The size of the model that was typed, or set in a configuration."""
+        """The model's size, if it was typed or set in a configuration."""
         return self.config[self.subcommand].model.get("init_args", {}).get(size)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -267,12 +269,12 @@ class CLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def after_instantiate_classes(self) -> None:
-        """Refuses an untrained head, and sizes that are not the data's."""
+        """Refuses an untrained head, and sizes that differ from the data's."""
         if self.subcommand is None:
             return
         if self.subcommand != "fit" and self.checkpoint is None and getattr(self.model, "fresh_head", False):
             raise ArgumentError(
-                f"{self.subcommand}: model.weights have no head of this size, it is untrained: fit first"
+                f"{self.subcommand}: model.weights have no head of this size, so it is untrained: fit first"
             )
         for size in SIZES:
             typed, found = self.typed_size(size), getattr(self.datamodule, size, None)
@@ -280,18 +282,18 @@ class CLI(LightningCLI):
                 raise ArgumentError(f"model.{size}={typed}, but the data has {found}: leave it out")
 
     def after_fit(self) -> None:
-        """Tests the best checkpoint, and says how to look at the run."""
+        """Tests the best checkpoint, and says how to view the run."""
         if self.config_init[self.subcommand].trainer.fast_dev_run or self.trainer.interrupted:
             return
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
         kept = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
-        best = "" if kept is None else kept.best_model_path  # a test in spawned processes would name another
+        best = "" if kept is None else kept.best_model_path  # a test in spawned processes would find another path
         if best:
             self._test(best)
         if not self.trainer.is_global_zero:
             return
         if kept is not None and best:
-            score = kept.best_model_score  # spawned processes keep it to themselves
+            score = kept.best_model_score  # spawned processes do not send it back
             print(f"Best checkpoint: {best}{'' if score is None else f' (val/loss {score:.4g})'}")
         elif kept is not None:
             print(f"Last checkpoint: {kept.last_model_path}")
@@ -300,7 +302,7 @@ class CLI(LightningCLI):
                 print(f"Look at it: tensorboard --logdir {logger.root_dir}")
 
     def _test(self, checkpoint: str) -> None:
-        """Tests a checkpoint after a fit; as the fit has succeeded, a test that can't be run is no failure."""
+        """Tests a checkpoint after a fit. As the fit has succeeded, a test that can't run is not a failure."""
         own = (("test_step", self.model), ("test_dataloader", self.datamodule))
         missing = [f"{type(owner).__name__} has no {name}" for name, owner in own if not is_overridden(name, owner)]
         if missing:
@@ -310,7 +312,7 @@ class CLI(LightningCLI):
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=checkpoint)
         except Exception as error:
             if self.trainer.world_size > 1:
-                raise  # the other processes wait for this one
+                raise  # otherwise the other processes would wait for this one
             line = reason(error)
             if line is None:
                 traceback.print_exc()
@@ -321,14 +323,16 @@ class CLI(LightningCLI):
         return self.config_init[self.subcommand].forecasts
 
     def before_predict(self) -> None:
-        """Sets how far the predictions go beyond the data."""
+        """Sets how far predictions continue beyond the data."""
         horizon = self.config_init[self.subcommand].horizon
         if isinstance(self.datamodule, TimeSeries):
             self._forecasts().horizon = horizon = horizon or self.datamodule.horizon
             self.datamodule.check_future(horizon)
         elif horizon:
             if not isinstance(self.model, SequenceModule):
-                raise ArgumentError(f"--horizon={horizon}: {type(self.model).__name__} has no forecast, leave it out")
+                raise ArgumentError(
+                    f"--horizon={horizon}: {type(self.model).__name__} makes no forecasts: leave it out"
+                )
             self.model.check_forecast()
             self.model.horizon = horizon
 
@@ -345,8 +349,8 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
     """Runs the command line.
 
     Args:
-        args: Arguments as a list, or a configuration as a dict; those of the process if None.
-        cli: `CLI`, or a class of yours that does more before or after a subcommand.
+        args: Arguments as a list, or a configuration as a dict; None for those of the process.
+        cli: `CLI`, or your own subclass that does more before or after a subcommand.
     """
     _quiet()
     if args is None and os.getcwd() not in sys.path:
@@ -362,16 +366,16 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
             parser_class=Parser,
             parser_kwargs={"version": __version__, "prog": "rnn_lightning", "epilog": EPILOG, "allow_abbrev": False},
             auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
+            load_from_checkpoint_support=False,  # checkpoints contain plain values, no classes that a parser would build
             args=args,
         )
     except SystemExit:
         _leave_group()
         raise
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)  # before the fit, which has a handler of its own
+        sys.exit(128 + signal.SIGINT)  # before the fit, which has its own handler
     except ProcessExitedException as error:
-        sys.exit(error.exit_code)  # a spawned process has said why
+        sys.exit(error.exit_code)  # a spawned process has already said why
     except Exception as error:
         line = reason(error)
         if line is None:
@@ -382,34 +386,34 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
 
 def _leave_group() -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
+        torch.distributed.destroy_process_group()  # otherwise its threads may outlive the interpreter, which then aborts
 
 
 def _network_in(checkpoint: str, class_path: str) -> dict[str, Any]:
-    """The arguments of a checkpoint's network that a model of this class takes, but for those that the data gives."""
+    """The arguments of a checkpoint's network that a model of this class takes, except those from the data."""
     saved = read_checkpoint(checkpoint)
     if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
         raise ArgumentError(
-            f"{checkpoint} is no checkpoint of a run: give one that a fit has written, or weights alone as --model.weights"
+            f"{checkpoint} is not a checkpoint of a run: give one that a fit wrote, or weights alone as --model.weights"
         )
     check_parts(saved, checkpoint)
     wanted, found = class_path.rpartition(".")[2], saved.get("model")
     if found not in (None, wanted):
         raise ArgumentError(
-            f"{checkpoint} holds a {found}, the configuration asks for a {wanted}: give the checkpoint of the same recipe"
+            f"{checkpoint} holds a {found}, but the configuration asks for a {wanted}: give the same recipe's checkpoint"
         )
     accepted = set(inspect.signature(_class(class_path)).parameters) - set(SIZES)
     return {name: value for name, value in saved.get("hyper_parameters", {}).items() if name in accepted}
 
 
 def _name(config: Any) -> str | None:
-    """The run's name: what `--name` says, else the data's file, else the first `--config`, else of both classes."""
+    """The run's name: `--name`, else the data's file, else the first `--config`, else the names of both classes."""
     if config.name is not None:
         runs.check_name(config.name)
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None
     if isinstance(path, (str, Path)):
-        return Path(path).stem  # a file of the user's
+        return Path(path).stem  # a file of yours
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem
@@ -427,7 +431,7 @@ def _loggers(trainer: Any) -> list[Any]:
 
 
 def _has_checkpoint_io(trainer: Any) -> bool:
-    """Whether the user brings a plugin that saves checkpoints, or a strategy that saves them in its own way."""
+    """Whether you gave a plugin that saves checkpoints, or a strategy that saves them in its own way."""
     strategy = trainer.strategy if isinstance(trainer.strategy, str) else type(trainer.strategy).__name__
     own = any(word in strategy.lower() for word in ("fsdp", "deepspeed", "xla", "modelparallel"))
     return own or any(isinstance(plugin, CheckpointIO) for plugin in _as_list(trainer.plugins))
@@ -438,7 +442,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _root(trainer: Any) -> str:
-    """The folder of all runs: that of the first logger which keeps one for each run, else the Trainer's."""
+    """The folder of all runs: that of the first logger with a folder for each run, else the Trainer's."""
     folder = trainer.default_root_dir or "."
     for logger in _loggers(trainer)[:1]:
         folder = folder if logger.init_args.save_dir == runs.RUNS else logger.init_args.save_dir
@@ -451,7 +455,7 @@ def _class(class_path: str) -> type:
 
 
 def _size_of(cli: CLI, size: str, source: LightningDataModule) -> int:
-    """A size of the model: the data's, but a loss may need more outputs than there are values to predict."""
+    """A size of the model, from the data; a loss may need more outputs than there are values to predict."""
     arguments = cli.config[cli.subcommand].model.get("init_args", {})
     if size == "output_size" and arguments.get("loss") is not None and cli.typed_size(size) is not None:
         return int(arguments[size])
@@ -464,15 +468,17 @@ def _size_of(cli: CLI, size: str, source: LightningDataModule) -> int:
 
 
 def _quiet() -> None:
-    """Drops what Lightning and torch say on every run that no user can act on."""
+    """Hides messages of Lightning and torch that appear in every run and that you can't act on."""
     for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed"):
         logging.getLogger(f"lightning.{name}").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
-    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # of an epoch's end after a resume
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # at an epoch's end after a resume
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
-    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks of fit, in test
+    warnings.filterwarnings(
+        "ignore", message="Be aware that when using `ckpt_path`"
+    )  # in a test, about callbacks of the fit
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -1,8 +1,8 @@
-"""Where a run is saved: asked of the Trainer, recorded in the run's folder, and found again by a later command.
+"""Where a run is saved: decided with the Trainer, recorded in the run's folder, and found again by later commands.
 
-A run's folder holds `run.json` (this record), the configuration and `checkpoints/`. By default it is
-`runs/NAME/version_N`, beside the events of TensorBoard. A folder may be a path or a URL of any file system that fsspec
-knows, such as `s3://bucket/runs`.
+A run's folder contains `run.json` (this record), the configuration and `checkpoints/`. By default it is
+`runs/NAME/version_N`, beside the events of TensorBoard. A folder may be a path, or a URL for any file system that
+fsspec knows, such as `s3://bucket/runs`.
 """
 
 import json
@@ -27,14 +27,14 @@ RUNS = "runs"
 BEST, LAST = "best", "last"
 RECORD = "run.json"
 FOLDERS = (TensorBoardLogger, CSVLogger)
-"""The loggers that keep a folder for each run. Others have one for all of them, or none."""
+"""The loggers that have a folder for each run; others have one for all runs, or none."""
 _DEPTH = 4
-"""How many folders a logger may put between its `save_dir` and a run's record, at most."""
+"""The most folders that a logger may put between its `save_dir` and a run's record."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is written down of a run.
+    """The record of a run.
 
     Attributes:
         name: As given by `--name`, or made from the configuration.
@@ -52,18 +52,18 @@ class Run:
 
     @classmethod
     def begin(cls, folder: str, name: str, model: str, data: str, config: str) -> "Run":
-        """Records a run that begins now, or continues.
+        """Records a run that begins or continues now.
 
         Args:
             folder: The run's folder, from `new_folder`, or that of the run that continues.
             name: The run's name.
             model: The class path of the LightningModule.
             data: The class path of the DataModule.
-            config: The text of its configuration, which is written beside those of earlier starts.
+            config: The text of its configuration, which is saved beside those of earlier starts.
         """
         files, place = _at(folder)
         number, file = 0, "config.yaml"
-        while files.exists(f"{place}/{file}"):  # of an earlier start, an earlier run, or of the user
+        while files.exists(f"{place}/{file}"):  # from an earlier start, an earlier run, or yours
             number += 1
             file = f"config_{number}.yaml"
         run = cls(name, model, data, file, time.time())
@@ -86,14 +86,14 @@ class Run:
 
 
 def resumed_folder(checkpoint: str | None) -> str | None:
-    """The folder of the run that a checkpoint belongs to, in which a fit from it continues; None if it belongs to none."""
+    """The folder of a checkpoint's run, in which a fit from the checkpoint continues; None if it belongs to no run."""
     folder = run_folder(checkpoint) if checkpoint is not None else None
     return folder if folder is not None and Run.read(folder) else None
 
 
 @rank_zero_only
 def keep(path: str) -> None:
-    """Gives a file that a logger would begin anew another name, with a number behind its stem."""
+    """Renames a file that a logger would overwrite, with a number after its stem."""
     files, place = _at(path)
     if files.isfile(place):
         stem, _, suffix = place.rpartition(".")
@@ -101,10 +101,10 @@ def keep(path: str) -> None:
 
 
 def new_folder(trainer: Trainer, name: str) -> str:
-    """The folder of a run that begins. Call it on all ranks, from `setup` on; they get the same.
+    """The folder for a new run. Call it on all ranks, from `setup` on; all get the same folder.
 
-    It is the folder of the first logger that keeps one for each run (TensorBoard, CSV), with a number behind it if a run
-    is there already; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
+    It is the folder of the first logger that has one for each run (TensorBoard, CSV), with a number appended if it
+    already contains a run; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
 
     Raises:
         ArgumentError: The folder cannot be made.
@@ -130,13 +130,13 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
     """The checkpoint that `--ckpt_path` means.
 
     Args:
-        ckpt_path: A path or URL; or "best" or "last", that of the newest run of this name that has one.
-        root: The folder in which runs are looked for.
+        ckpt_path: A path or URL; or "best" or "last", for the newest run of this name that has such a checkpoint.
+        root: The folder in which to look for runs.
         name: The run's name.
-        **wanted: The run's `model` and `data`, where they are known.
+        **wanted: The run's `model` and `data`, if they are known.
 
     Raises:
-        ArgumentError: There is none.
+        ArgumentError: There is no such checkpoint.
     """
     if _is_file(ckpt_path):
         return ckpt_path
@@ -151,10 +151,10 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
         if run.name == name and fits and _is_file(checkpoint):
             found.append((run.started, checkpoint))
     if not found:
-        of = ", ".join(value.rpartition(".")[2] for value in wanted.values() if value)
+        of = " and ".join(value.rpartition(".")[2] for value in wanted.values() if value)
         raise ArgumentError(
-            f"--ckpt_path {ckpt_path}: no run in {_join(root, name)} has one{f' of {of}' if of else ''}; fit the recipe "
-            "first, or give a file"
+            f"--ckpt_path {ckpt_path}: no run in {_join(root, name)} has a checkpoint{f' of {of}' if of else ''}: fit the "
+            "recipe first, or give the run's --name, or a file"
         )
     return max(found)[1]
 
@@ -173,18 +173,18 @@ def config_of(checkpoint: str) -> str | None:
 
 
 def check_name(name: str) -> None:
-    """Raises `ArgumentError` if a run's name would lead out of the folder of all runs."""
+    """Raises `ArgumentError` if a run's name would point outside the folder of all runs."""
     parts = name.replace("\\", "/").split("/")
     if not name or "://" in name or ":" in parts[0][1:2] or any(part in ("", ".", "..") for part in parts):
         raise ArgumentError(
-            f"--name {name!r}: give a name such as small or team/small, without '..' and no path of a disk"
+            f"--name {name!r}: give a name such as small or team/small, without '..' and not an absolute path"
         )
 
 
 def check_root(root: str) -> None:
-    """Raises `ArgumentError` if no run can be written in a folder; made later, it need not be there."""
+    """Raises `ArgumentError` if no run can be written in a folder. The folder need not exist yet."""
     if "://" in root:
-        return  # what a remote file system allows is known when it is tried
+        return  # whether a remote file system allows it shows only on trying
     path = Path(root).absolute()
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -194,7 +194,7 @@ def check_root(root: str) -> None:
 
 
 def folder_of_predictions(checkpoint: str | None, name: str) -> str:
-    """Where predictions go: into the checkpoint's run if it is on this machine, beside earlier ones."""
+    """Where predictions are written: in the checkpoint's run if it is on this machine, beside earlier ones."""
     folder = _join(RUNS, name) if checkpoint is None or "://" in checkpoint else run_folder(checkpoint)
     candidates = (_join(folder, f"predictions_{n}") if n else folder for n in count())
     return next(folder for folder in candidates if not any(Path(folder).glob("predictions*.*")))
@@ -209,13 +209,13 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
             if not _is_local(files):
                 folder = files.unstrip_protocol(folder)
             elif not os.path.isabs(root):
-                folder = Path(os.path.relpath(folder)).as_posix()  # as it is given: other machines have other folders
+                folder = Path(os.path.relpath(folder)).as_posix()  # kept as given, as other machines have other folders
             if run := Run.read(folder):
                 yield folder, run
 
 
 def _at(folder: str | Path) -> tuple[Any, str]:
-    """The file system of a path or URL, and its place there."""
+    """The file system of a path or URL, and the path on it."""
     files, place = fsspec.core.url_to_fs(str(folder))
     return files, str(place).rstrip("/")
 
@@ -235,7 +235,7 @@ def _exists(path: str) -> bool:
 
 
 def _join(*parts: Any) -> str:
-    """A path or URL of its parts, empty ones left out."""
+    """Joins the parts of a path or URL, without empty ones."""
     return "/".join([str(parts[0]).rstrip("/"), *(part for part in map(str, parts[1:]) if part)])
 
 

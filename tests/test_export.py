@@ -178,7 +178,7 @@ class Evil:
         (["--ckpt_path=best", "--output=out"], "of which recipe? give --config"),
         (["--ckpt_path=best", "--config=sine_long", "--output=out"], "no run in runs/sine_long"),
         (["--ckpt_path=evil.ckpt", "--output=out"], "more than tensors and plain values"),
-        (["--ckpt_path=net.pt", "--output=out"], "no model's name"),
+        (["--ckpt_path=net.pt", "--output=out"], "not from a model of this package"),
         (["--ckpt_path=net.pt", "--output=out", "--onnx=maybe"], "bool"),
         (["--ckpt_path=net.pt", "--output=out", "--foo=1"], "--foo"),
     ],

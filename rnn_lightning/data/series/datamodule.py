@@ -469,7 +469,7 @@ def _with_future(
     unknown = next((name for name in more.ids if name not in rows.ids), None)
     if unknown is not None:
         raise ArgumentError(
-            f"future={future} has the series {unknown!r}, which column {columns.id} of the first file does not have: leave it out"
+            f"future={future} has the series {unknown!r}, which is not in column {columns.id} of the first file"
         )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
     times = more.times

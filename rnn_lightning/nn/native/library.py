@@ -50,7 +50,7 @@ def _load(switch: str) -> Library | str:
         return f"{SWITCH}=off"
     path = HERE / LIBRARY
     if not path.is_file():
-        return "it was not compiled when the package was installed, as there was no C compiler"
+        return f"no {LIBRARY} in {HERE}: with a C compiler, install the package again, in a checkout with -e"
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:

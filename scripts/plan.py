@@ -1,4 +1,4 @@
-"""The plan of `reproduction.yaml`: which fits there are, and the results that lie in `docs/reproduction.json`."""
+"""The plan of `reproduction.yaml`: which fits there are, and their results in `docs/reproduction.json`."""
 
 import itertools
 import json
@@ -15,21 +15,21 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "reproduction.json"
 PLAN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reproduction.yaml").read_text())
 OWN_DATA = tuple(name for name, (_, promise) in PLAN["recipes"].items() if "{" not in promise)
-"""Recipes for files of one's own: what they reach is measured by scripts of their own."""
+"""Recipes for your own files; separate scripts measure them."""
 
 Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One fit by the command line: a system, and its seed.
+    """One fit on the command line: a system, and its seed.
 
     Attributes:
-        name: Of the system.
-        seed: What `seed_everything` gets.
-        arguments: What is typed after `fit`.
-        predicts: Whether its predictions are kept, to be drawn.
-        full: Whether it is left to `--full`.
+        name: The system's name.
+        seed: The value of `seed_everything`.
+        arguments: The arguments after `fit`.
+        predicts: Whether its predictions are kept for a figure.
+        full: Whether it only runs with `--full`.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Under which its result is kept."""
+        """The key of its result."""
         return f"{self.name}/{self.seed}"
 
     @property
@@ -50,7 +50,7 @@ class Run:
 
 
 def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The words of every combination of a group's axes, and under `arguments` what the entries add to the command."""
+    """The words of every combination of a group's axes, and under `arguments` the entries' additions to the command."""
     axes = list(group["axes"]) if axes is None else axes
     for keys in itertools.product(*(group["axes"][axis] for axis in axes)):
         words: dict[str, Any] = {"arguments": []}
@@ -62,7 +62,7 @@ def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterat
 
 
 def plan(full: bool = True) -> list[Run]:
-    """All runs, seed by seed; without `full` those of the first seed that are not left to it."""
+    """All runs, seed by seed; without `full` only the first seed, and no entries that need `full`."""
     runs = []
     for seed in PLAN["seeds"]:
         for group in PLAN["systems"]:
@@ -75,7 +75,7 @@ def plan(full: bool = True) -> list[Run]:
 
 
 def load(path: Path = RESULTS) -> dict[str, Any]:
-    """The results so far, or none: `machines`, and `runs` by name and seed."""
+    """The results so far, if any: `machines`, and `runs` by name and seed."""
     try:
         return json.loads(path.read_text()) if path.exists() else {"machines": [], "runs": {}}
     except (OSError, ValueError) as error:
@@ -83,12 +83,12 @@ def load(path: Path = RESULTS) -> dict[str, Any]:
 
 
 def dump(state: dict[str, Any]) -> str:
-    """The results as JSON, a fit a line."""
+    """The results as JSON, one fit per line."""
     runs = ",\n".join(f"  {json.dumps(key)}: {json.dumps(state['runs'][key])}" for key in sorted(state["runs"]))
     return f'{{\n "machines": {json.dumps(state["machines"])},\n "runs": {{\n{runs}\n }}\n}}\n'
 
 
 def result_of(state: dict[str, Any], run: Run) -> Result | None:
-    """The result of a run, if there is one of the same arguments."""
+    """The result of a run, if there is one with the same arguments."""
     result: Result | None = state["runs"].get(run.key)
     return result if result is not None and result["arguments"] == list(run.arguments) else None

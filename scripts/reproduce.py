@@ -1,11 +1,11 @@
-"""Runs every system of the tutorial, every recipe and the tasks of long memory, and puts the results into the docs.
+"""Runs every system of the tutorial, every recipe and the long-memory tasks, and writes the results into the docs.
 
     python scripts/reproduce.py --data_dir data           # the first seed, T = 50 and 100
     python scripts/reproduce.py --data_dir data --full    # three seeds, T = 200 too
 
-`reproduction.yaml` says what is run. Fits go through the package's own command line, one thread each, `--workers` at a
-time. Each result is kept in `docs/reproduction.json` as it comes: stop the command at any time, and run it again to
-continue. Without MNIST's files its systems are left out.
+`reproduction.yaml` lists the runs. Fits use the package's own command line, with one thread each, `--workers` at a
+time. Each result is saved in `docs/reproduction.json` at once, so you can stop the command at any time and rerun it to
+continue. Without MNIST's files, the MNIST systems are left out.
 """
 
 import argparse
@@ -38,19 +38,19 @@ from rnn_lightning.files import write_atomically
 
 
 def prepare_process() -> None:
-    """Makes a process compute on one thread, as small networks gain nothing from more, and lets it only warn."""
+    """Makes a process compute on one thread, as small networks gain nothing from more, and print only warnings."""
     torch.set_num_threads(1)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def fit(run: Run, data_dir: str) -> Result:
-    """Fits one system in a folder that is thrown away.
+    """Fits one system in a temporary folder.
 
     Returns:
-        `arguments` and `whole`, the seconds of processor time; and either `error`, the line on a loss that became
-        infinite, or `seconds` of processor time in the fit alone, `epochs`, `steps` of the optimizer, `batches`,
-        `parameters`, `validation` by epoch, `test` of the best checkpoint, and `predictions` where they are drawn.
+        `arguments` and `whole`, the seconds of processor time. Then either `error`, the message about a loss that
+        became infinite; or `seconds` of processor time in the fit alone, `epochs`, `steps` of the optimizer, `batches`,
+        `parameters`, `validation` by epoch, `test` of the best checkpoint, and `predictions` if they are drawn.
 
     Raises:
         RuntimeError: The command line refused the run for another reason.
@@ -59,9 +59,10 @@ def fit(run: Run, data_dir: str) -> Result:
     begin = time.process_time()
 
     class Timed(CLI):
-        """The command line, which also keeps how long the fit took and how far it came.
+        """The command line, which also records how long the fit took and how far it got.
 
-        Processor time: other work on the machine makes it hardly longer, and on one thread it is what a free machine takes.
+        Processor time: other work on the machine hardly changes it, and on one thread it equals the time on an idle
+        machine.
         """
 
         def fit(self, **arguments: Any) -> None:
@@ -93,7 +94,7 @@ def fit(run: Run, data_dir: str) -> Result:
             main(["fit", *run.arguments, *logged, f"--seed_everything={run.seed}", *common], Timed)
         except SystemExit as end:
             line = (errors.getvalue().strip().splitlines() or [f"exit {end.code}"])[-1]
-            if "loss is" not in line:  # not the network's failure
+            if "loss is" not in line:  # an error that is not the network's
                 raise RuntimeError(f"{run.key}: {line}") from end
             return {"arguments": list(run.arguments), "error": line, "whole": round(time.process_time() - begin, 2)}
         own = Path(folder, run.name, "run")
@@ -113,7 +114,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _short(number: Any) -> float:
-    """A number with six digits: more would say nothing, and make the results' file long."""
+    """A number with six digits; more would be meaningless and make the file of results long."""
     return float(f"{float(number):.6g}")
 
 
@@ -125,7 +126,7 @@ def here() -> dict[str, Any]:
 
 
 def chosen(full: bool, only: list[str] | None, data_dir: str, state: dict[str, Any]) -> list[Run]:
-    """The runs that are to be done now."""
+    """The runs to do now."""
     runs = plan(full)
     names = sorted({run.name for run in runs})
     for pattern in only or []:
@@ -133,20 +134,20 @@ def chosen(full: bool, only: list[str] | None, data_dir: str, state: dict[str, A
             sys.exit(f"error: --only {pattern} is no system; the systems are {', '.join(names)}")
     runs = [run for run in runs if not only or any(fnmatch(run.name, pattern) for pattern in only)]
     if any(run.mnist for run in runs) and not all(find_file(Path(data_dir).expanduser(), name) for name in SHA256):
-        print(f"No MNIST in {data_dir}: its systems are left out; give the folder of its files as --data_dir")
+        print(f"No MNIST in {data_dir}: its systems are left out. Give the folder of its files as --data_dir")
         runs = [run for run in runs if not run.mnist]
     return [run for run in runs if result_of(state, run) is None]
 
 
 def expected(run: Run, state: dict[str, Any]) -> float:
-    """About how many seconds a run takes: the mean of the same system's other seeds, else of all systems."""
+    """The estimated seconds of a run: the mean of the same system's other seeds, else of all systems."""
     times = {key: result["whole"] for key, result in state["runs"].items()}
     same = [seconds for key, seconds in times.items() if key.startswith(f"{run.name}/")]
     return statistics.fmean(same or times.values() or [60.0])
 
 
 def carry_out(runs: list[Run], state: dict[str, Any], workers: int, data_dir: str, results: Path) -> None:
-    """Fits, `workers` at a time, keeps each result as it comes, and says how long the rest will take."""
+    """Fits, `workers` at a time, saves each result at once, and prints how long the rest will take."""
     start, done, left = time.perf_counter(), 0.0, list(runs)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=prepare_process)
     try:
@@ -157,7 +158,7 @@ def carry_out(runs: list[Run], state: dict[str, Any], workers: int, data_dir: st
             write_atomically(results, dump(state))
             left.remove(run)
             done += state["runs"][run.key]["whole"]
-            rate = (time.perf_counter() - start) / done  # seconds by the clock for one of a processor
+            rate = (time.perf_counter() - start) / done  # seconds of wall-clock time per second of processor time
             minutes = rate * sum(expected(other, state) for other in left) / 60
             print(f"{len(runs) - len(left)}/{len(runs)} {run.key}; about {minutes:.0f} min left", flush=True)
     except RuntimeError as error:

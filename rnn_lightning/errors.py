@@ -48,7 +48,7 @@ def reason(error: BaseException) -> str | None:
         return str(own[-1])
     if any(isinstance(cause, RuntimeError) and any(word in str(cause) for word in _LOST) for cause in causes):
         return (
-            "another process of this run has ended: its own output says why: restart all of them with --ckpt_path last"
+            "another process of this run has ended, and its output says why: restart all of them with --ckpt_path last"
         )
     if any(isinstance(cause, MemoryError) or "can't allocate memory" in str(cause) for cause in causes):
         return (

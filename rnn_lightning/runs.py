@@ -143,7 +143,7 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
     if ckpt_path not in (BEST, LAST):
         raise ArgumentError(f"--ckpt_path {ckpt_path}: there is no such file; give a checkpoint's path, best or last")
     if name is None:
-        raise ArgumentError(f"--ckpt_path {ckpt_path} of which recipe? give --config RECIPE too, or a file's path")
+        raise ArgumentError(f"--ckpt_path {ckpt_path} needs a recipe: give --config RECIPE too, or a file's path")
     found = []
     for folder, run in _runs(root):
         checkpoint = _join(folder, "checkpoints", f"{ckpt_path}.ckpt")

@@ -128,7 +128,7 @@ def read_description(path: str | Path) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The network's weights, without running any code in the file.
+    """Reads the network's weights, without running any code in the file.
 
     Args:
         path: `NAME.json`, which names the weights and their hash; or a checkpoint or a plain state dict.
@@ -195,7 +195,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def check_parts(checkpoint: dict[str, Any], source: str) -> None:
-    """Raises `ArgumentError` if a part of a run's checkpoint has another type than Lightning and the models need."""
+    """Raises `ArgumentError` if a part of a run's checkpoint does not have the expected type."""
     for name, (kind, inner, keys) in _PARTS.items():
         if name not in checkpoint:
             continue

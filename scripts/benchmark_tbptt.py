@@ -58,7 +58,7 @@ def overhead(options: argparse.Namespace) -> None:
         above = sorted(run["above"] for run in runs)
         plain = statistics.median(run["plain loop"] for run in runs)
         rows.append((name, f"{plain:.0f}", f"{statistics.median(above):.0f} ({above[0]:.0f} to {above[-1]:.0f})"))
-    head = ("checkout", "plain loop, microseconds a chunk", "ours above it (median, min to max)")
+    head = ("checkout", "plain loop, microseconds per chunk", "ours above it (median, min to max)")
     publish(options, "tbptt_overhead", markdown(head, rows), overhead=results)
 
 
@@ -76,7 +76,7 @@ def growth(options: argparse.Namespace) -> None:
         memory = statistics.median(run["bytes"] for run in runs) / 1e6
         times = sorted(run["microseconds a step"] for run in runs)
         rows.append((name, f"{memory:.1f}", f"{statistics.median(times):.0f} ({times[0]:.0f} to {times[-1]:.0f})"))
-    head = ("case", "peak memory beyond the input, MB", "microseconds a time step (median, min to max)")
+    head = ("case", "peak memory beyond the input, MB", "microseconds per time step (median, min to max)")
     publish(options, "tbptt", markdown(head, rows), tbptt=results)
 
 

@@ -1,4 +1,4 @@
-"""The processor's peak: how many floating-point operations a second its multiply-add units can do, in registers alone."""
+"""The processor's peak: the floating-point operations per second of its multiply-add units, in registers alone."""
 
 import ctypes
 import tempfile

@@ -1,7 +1,7 @@
 """Compares the recipe `chars` with n-gram models and a compressor, on the text that comes with Python.
 
     python scripts/measure_text.py naive              # unigram, 5-gram and xz on the test part; seconds
-    python scripts/measure_text.py tokens             # megabytes a second of tokenisation, on 100 MB
+    python scripts/measure_text.py tokens             # megabytes per second of tokenisation, on 100 MB
     python scripts/measure_text.py state --epochs 3   # carried beside reset state, equal steps; minutes
 
 Figures are bits per character of the test part, the last 5 % of the text, whose SHA-256 is printed: the text depends on

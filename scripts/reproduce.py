@@ -173,7 +173,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", action="append", metavar="NAME", help="a system, or a pattern such as 'adding_*'")
     parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files (default: data)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the results; the docs are filled from their own")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="fits at a time (default: one a core)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="fits at a time (default: one per core)")
     options = parser.parse_args()
     if options.workers < 1:
         parser.error("--workers must be 1 or more")

@@ -4,7 +4,7 @@
     python scripts/torch_rnn_tests.py --checkout ../pytorch    # and its test files, of the same version as the wheel
 
 Only what fails with ours and not with torch.nn's counts: it is listed, and the exit status is 1. The samples are those of
-`torch.testing._internal`, which needs `expecttest`; the test files need `pytest` and what their imports name.
+`torch.testing._internal`, which needs `expecttest`; the test files need `pytest` and the packages that they import.
 """
 
 import argparse

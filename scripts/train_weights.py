@@ -61,7 +61,7 @@ def train(entry: dict[str, Any], seed: int, data_dir: str, folder: str) -> tuple
 
 
 def held_out(metric: str, data_dir: str) -> SequenceDataModule:
-    """The data of networks with this metric, digits or the series, with the test set ready."""
+    """The data for networks with this metric (digits or the series), with the test set ready."""
     data = SequenceMNIST(data_dir, eval_batch_size=1000) if metric == "acc" else SyntheticSine(eval_batch_size=1000)
     data.setup("test")
     return data

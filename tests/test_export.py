@@ -175,7 +175,7 @@ class Evil:
         ([], "required: ckpt_path"),
         (["--ckpt_path=a.ckpt"], "required: output"),
         (["--ckpt_path=a.ckpt", "--output=out"], "no such file"),
-        (["--ckpt_path=best", "--output=out"], "of which recipe? give --config"),
+        (["--ckpt_path=best", "--output=out"], "needs a recipe: give --config"),
         (["--ckpt_path=best", "--config=sine_long", "--output=out"], "no run in runs/sine_long"),
         (["--ckpt_path=evil.ckpt", "--output=out"], "more than tensors and plain values"),
         (["--ckpt_path=net.pt", "--output=out"], "not from a model of this package"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ClassFigures(TensorBoardCallback):
     """Draws two figures of a `Seq2Vec` classifier after each validation.
 
-    - `val/confusion`: how often each class was taken for each other, over the whole validation.
+    - `val/confusion`: how often each class was predicted as each other, over the whole validation.
     - `val/mistakes`: the first few misclassified sequences, with truth, prediction and its probability. It needs a data
       module that shows them as `images`, such as `SequenceMNIST`.
 

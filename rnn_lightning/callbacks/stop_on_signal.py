@@ -120,7 +120,7 @@ class StopOnSignal(Callback):
         if trainer.checkpoint_callbacks and not trainer.fast_dev_run and not trainer.sanity_checking:  # type: ignore[attr-defined]
             save(trainer, last_of(trainer))
         trainer.strategy.barrier()
-        # Lightning kills the process that started the others as soon as one of them exits with another status than 0.
+        # Lightning kills the process that started the others as soon as one of them exits with a status other than 0.
         environment = getattr(trainer.strategy, "cluster_environment", None)
         child = isinstance(environment, LightningEnvironment) and trainer.global_rank > 0
         raise SystemExit(0 if child else 128 + number)

@@ -60,7 +60,7 @@ class ArrayStream(SequenceDataModule):
                     f"{name} has type {array.dtype} and shape {array.shape}: give numbers (N,) or (N, F)"
                 )
         if len(x) != len(y):
-            raise ArgumentError(f"x has {len(x)} steps, y has {len(y)}: give one target for each input")
+            raise ArgumentError(f"x has {len(x)} steps, but y has {len(y)}: give one target for each input")
         if min(val, test) < 0 or val + test >= 1:
             raise ArgumentError(f"val={val} and test={test} must be shares of 0 or more that leave a part to train on")
         self.x, self.y, self.n_steps, self.ahead = x, y, n_steps, ahead

@@ -17,7 +17,7 @@ from rnn_lightning.errors import ArgumentError
 
 
 def identity(batch: Any) -> Any:
-    """The collate function for datasets that give whole batches.
+    """The collate function for datasets that return whole batches.
 
     It is not a lambda, as worker processes must pickle it.
     """
@@ -25,7 +25,7 @@ def identity(batch: Any) -> Any:
 
 
 class BatchDataset(Dataset[Batch]):
-    """Base of datasets that give whole batches: a subclass defines `__len__` and `__getitems__`.
+    """Base of datasets that return whole batches; a subclass defines `__len__` and `__getitems__`.
 
     It contains what it needs and never its data module, which would drag the Trainer into worker processes.
     """

@@ -85,7 +85,7 @@ class CharacterVocabulary(Vocabulary):
 
     @classmethod
     def fit(cls, text: str, min_count: int = 1) -> "CharacterVocabulary":
-        """The characters that a text has at least `min_count` times."""
+        """The characters that occur at least `min_count` times in a text."""
         counts = np.zeros(_CODE_POINTS, dtype=np.int64)
         for codes in _blocks(text):
             found = np.bincount(codes)
@@ -161,7 +161,7 @@ class WordVocabulary(Vocabulary):
 
     @classmethod
     def fit(cls, text: str, min_count: int = 1) -> "WordVocabulary":
-        """The words that a text has at least `min_count` times, the most frequent first."""
+        """The words that occur at least `min_count` times in a text, the most frequent first."""
         counts = Counter(_words(text))
         counts.pop(UNKNOWN, None)
         return cls([word for word, count in counts.most_common() if count >= min_count])

@@ -15,7 +15,7 @@ def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
     """Draws a confusion matrix, shaded by the share of each row, with counts in the cells.
 
     Args:
-        counts: (C, C) integers, how often the class of the row was taken for that of the column.
+        counts: (C, C) integers, how often the row's class was predicted as the column's.
         into: A figure that this function returned for the same number of classes; drawing into it again takes half the
             time.
 

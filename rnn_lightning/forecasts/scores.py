@@ -116,7 +116,7 @@ class Table:
             if target in self.coverage:
                 one, all_ = self.coverage[target]
                 lines.append(
-                    f"{self.level:.0%} intervals hold {all_:.0%} of what came, {one:.0%} one step ahead".replace(
+                    f"{self.level:.0%} intervals contain {all_:.0%} of the true values, {one:.0%} one step ahead".replace(
                         "%", " %"
                     )
                 )

@@ -46,7 +46,7 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
         raise ArgumentError(f"x is {describe(x)}: give a shape (batch, time steps, ...), none of them 0")
     if needs_y and len(batch["y"]) != len(x):
         raise ArgumentError(
-            f"y has {len(batch['y'])} rows, x has {len(x)}: give one target, or one sequence of targets, for each row"
+            f"y has {len(batch['y'])} rows, but x has {len(x)}: give one target, or one sequence of targets, for each row"
         )
     _check_options(batch, *x.shape[:2])
     return dict(batch)
@@ -105,7 +105,7 @@ def check_features(x: Tensor, input_size: int) -> None:
         raise ArgumentError(f"x is {describe(x)}: give floats of shape (batch, time steps, features), none of them 0")
     if x.shape[2] != input_size:
         raise ArgumentError(
-            f"x has {x.shape[2]} features a step, the model's input_size is {input_size}: make them equal"
+            f"x has {x.shape[2]} features per step, but the model's input_size is {input_size}: make them equal"
         )
 
 

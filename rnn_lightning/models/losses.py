@@ -174,7 +174,7 @@ def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
 
 
 def restored(saved: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The loss that `described` described, if it is one of torch's; a checkpoint never runs other code."""
+    """Makes a loss again from what `described` returned, if it is torch's; a checkpoint never runs other code."""
     home, _, name = str(saved.get("class_path")).rpartition(".")
     return saved if home == "torch.nn" and _is_torchs(name) else None
 

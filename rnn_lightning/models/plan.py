@@ -1,4 +1,4 @@
-"""Where truncated BPTT cuts a sequence: plain values, made once per batch, the same for training and evaluation.
+"""A plan of where truncated BPTT cuts a sequence: plain values, made once per batch, for training and evaluation.
 
 `windows(10, k1=3, k2=5)`: four backward passes. The steps before a chunk are run again, with a graph but without
 losses, from a detached state that an earlier pass kept. A chunk is cut where a later pass restarts.

@@ -82,7 +82,7 @@ def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
     for loader in _flat(loaders):
         if not _says_contiguous(loader, getattr(loader, "dataset", None)):
             raise ArgumentError(
-                f"carry_state=true needs batches whose rows continue from batch to batch, this {type(loader).__name__} "
+                f"carry_state=true needs batches whose rows continue from batch to batch, but this {type(loader).__name__} "
                 "does not say that its rows do: set contiguous = True on its dataset if they do, else carry_state=false"
             )
 

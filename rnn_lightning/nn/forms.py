@@ -137,7 +137,7 @@ def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | No
     steps, batch = size
     if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ArgumentError(
-            f"lengths is {lengths.dtype} of shape {tuple(lengths.shape)}: give integers of shape ({batch},), one a row"
+            f"lengths is {lengths.dtype} of shape {tuple(lengths.shape)}: give integers of shape ({batch},), one per row"
         )
     if lengths.is_meta:
         return lengths
@@ -169,7 +169,7 @@ def check_masks(masks: DropoutMasks, shapes: Sequence[Sequence[tuple[int, ...]]]
     """
     steps, batch = size
     if len(masks.layers) != len(shapes):
-        raise ArgumentError(f"masks are for {len(masks.layers)} layers, these are {len(shapes)}: use sample_masks")
+        raise ArgumentError(f"masks are for {len(masks.layers)} layers, but there are {len(shapes)}: use sample_masks")
     for layer, expected in zip(masks.layers, shapes, strict=True):
         for mask, shape in zip(layer, expected, strict=True):
             if mask is None or mask.keep.shape == (1 if masks.variational else steps, *shape[1:]):

@@ -143,7 +143,7 @@ class RecurrentNet(nn.Module):
 
 
 class Seq2VecNet(RecurrentNet):
-    """Reads a sequence and gives one output: a linear head on the top layer's final state.
+    """Reads a sequence and returns one output, from a linear head on the top layer's final state.
 
     Arguments and errors are those of `RecurrentNet`. With two directions the head reads both final states.
     """
@@ -163,7 +163,7 @@ class Seq2VecNet(RecurrentNet):
 
         Args:
             x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
-            state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
+            state: The initial state, h (L * D, B, H) or for an LSTM (h, c); zeros if not given.
             lengths: (B,) integers in [0, T]: each row is read up to its own length.
             masks: From `sample_masks`; in training drawn if not given.
             reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.
@@ -202,7 +202,7 @@ class Seq2SeqNet(RecurrentNet):
 
         Args:
             x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
-            state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
+            state: The initial state, h (L * D, B, H) or for an LSTM (h, c); zeros if not given.
             lengths: (B,) integers in [0, T]. Past a row's length its output is zero, bias included.
             masks: From `sample_masks`; in training drawn if not given.
             reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.

@@ -45,7 +45,8 @@ class RecurrentLayers(ForTools, DropoutLayers):
 
         Args:
             input: (T, B, F), or (B, T, F) with `batch_first`; (T, F) unbatched; or packed.
-            hx: The initial state, h (L * D, B, H) or for LSTM the pair (h, c), (L * D, H) unbatched; zeros if not given.
+            hx: The initial state, h (L * D, B, H) or for an LSTM the pair (h, c), (L * D, H) unbatched; zeros if not
+                given.
             lengths: (B,) integers in [0, T]. Past a row's length its outputs are zero, and its state is the one at its
                 last step, as with packed sequences and `tf.nn.dynamic_rnn`. Length 0 leaves the state as it was.
             masks: From `sample_masks`, applied also in evaluation; in training they are drawn if not given.

@@ -17,7 +17,7 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 
 State: TypeAlias = Tensor | tuple[Tensor, Tensor]
-"""torch's layout: h (L * D, B, H) for RNN and GRU, the pair (h, c) of such tensors for LSTM."""
+"""torch's layout: h (L * D, B, H) for an RNN or GRU, the pair (h, c) of such tensors for an LSTM."""
 
 
 def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:

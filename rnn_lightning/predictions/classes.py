@@ -21,7 +21,7 @@ class ClassTally:
         device: The device of the counts.
 
     Attributes:
-        counts: (O, O) int64, how often the class of the row was taken for that of the column.
+        counts: (O, O) int64, how often the row's class was predicted as the column's.
     """
 
     def __init__(self, classes: int, mistakes: int, device: torch.device | str = "cpu") -> None:

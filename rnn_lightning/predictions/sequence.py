@@ -1,4 +1,4 @@
-"""`ShownSequence`: one sequence along its time axis, and the figures of what a model predicts for it.
+"""`ShownSequence`: one sequence along its time axis, and figures of a model's predictions for it.
 
 Legend: T time steps, I input features, O outputs.
 """

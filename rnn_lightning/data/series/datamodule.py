@@ -135,7 +135,9 @@ class TimeSeries(SequenceDataModule):
         written = {"zone": rows.zone, "time_format": time_format}
         grid = Grid.infer(rows.times, rows.neighbours, **written) if fitted is None else Grid(**fitted["grid"])
         if (grid.unit == "int") != (rows.times.dtype.kind == "i"):
-            raise ArgumentError(f"column {time} of {path} has another type than in training: give data.time_format")
+            raise ArgumentError(
+                f"column {time} of {path} does not have the same type as in training: give data.time_format"
+            )
         if future is not None:
             rows = _with_future(rows, future, columns, predicted, time_format, separator, encoding)
         self.panel = Panel.of(rows, grid, predicted, path)

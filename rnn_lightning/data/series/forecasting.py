@@ -96,8 +96,8 @@ def forecast(
 
     Returns:
         A row for each series and step, in the file's units: the id, if there is one; the time; and for each target NAME
-        the columns NAME (what came, NaN where it is not known), NAME_forecast, NAME_lower and NAME_upper. Bounds are
-        NaN at distances that do not occur in the validation part.
+        the columns NAME (the true value, NaN where it is not known), NAME_forecast, NAME_lower and NAME_upper. Bounds
+        are NaN at distances that do not occur in the validation part.
 
     Raises:
         ArgumentError: Columns known ahead are missing in the steps to forecast, or the network has no dropout to sample.

@@ -9,7 +9,7 @@
 typedef struct {
     const real *panels;        /* null where the weights are read as they are */
     size_t at[MOST_GATES + 1]; /* the offset of each gate's panels */
-    real *z, *z_next;          /* augmented states [h, 1, x] before and after a step, one a row */
+    real *z, *z_next;          /* augmented states [h, 1, x] before and after a step, one per row */
     real *h;                   /* the step's output, before the mask */
     real *c;                   /* LSTM's memory */
     real *sums;                /* a panel's sums: gate by gate, row by row, PAIR columns */

@@ -1,7 +1,7 @@
 """The native recurrence's library: found beside this file, loaded once, called through pointers.
 
 It is optional. Without it the layers run on torch's kernels, and those with state dropout on the reference; `reason`
-says why. Set the environment variable `RNN_LIGHTNING_NATIVE` to choose another variant than the best one, such as
+says why. Set the environment variable `RNN_LIGHTNING_NATIVE` to choose a variant other than the best one, such as
 `avx2` or `baseline`, or to `off`.
 """
 

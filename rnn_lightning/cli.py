@@ -161,7 +161,7 @@ class CLI(LightningCLI):
         parser.set_defaults({"trainer.default_root_dir": runs.RUNS, "trainer.logger": LOGGER})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the arguments; those of a checkpoint's network override the recipe's, typed ones override both."""
+        """Parses the arguments; those of a checkpoint's network override the recipe's, and typed ones override both."""
         arguments = None
         if args is None or isinstance(args, list):
             arguments = Arguments.of(sys.argv[1:] if args is None else args).with_config_of_run()

@@ -253,7 +253,7 @@ def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
 def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:
     """Raises `ArgumentError` if the names or shapes of weights differ from those of a module's parameters."""
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
-        raise ArgumentError(f"{source} is damaged: its state_dict has more than tensors by name")
+        raise ArgumentError(f"{source} is damaged: its state_dict has entries that are not tensors")
     own = {name: value.shape for name, value in module.state_dict().items()}
     given = {name: value.shape for name, value in weights.items()}
     for name in sorted(own.keys() | given.keys()):

@@ -1,4 +1,4 @@
-"""Recurrent layers against torch.nn's: training steps, inference, single steps, long streams, beside busy processes.
+"""Compares recurrent layers with torch.nn's: training steps, inference, single steps, long streams, busy processes.
 
     OMP_NUM_THREADS=2 python scripts/benchmark_recurrence.py --page docs/performance.md
 

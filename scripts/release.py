@@ -71,7 +71,7 @@ def commit(folder: Path, version: str, today: str) -> None:
 
 
 def packages(folder: Path, version: str, address: str | None) -> list[Path]:
-    """Builds source archive and wheel of a clone."""
+    """Builds the source archive and the wheel of a clone."""
     if address:
         address = re.sub(r"^git@([^:]+):", r"https://\1/", address).removesuffix(".git")
         readme = folder / "README.md"

@@ -153,7 +153,7 @@ def card_tables(path: Path) -> dict[str, Callable[[], str]]:
         (f"over {len(found['tests'])} seeds", spread(found["tests"], ".4f")),
         ("weights", f"`{found['weights']}`, {found['size']} bytes"),
         ("SHA-256", f"`{found['sha256']}`"),
-        ("licence", "Apache-2.0, as the package"),
+        ("licence", "Apache-2.0, like the package"),
         ("trained with", versions),
     ]
     runs = [

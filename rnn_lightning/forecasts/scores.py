@@ -59,7 +59,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Table:
-    """The network beside the naive answers.
+    """Compares the network with the naive answers.
 
     Attributes:
         title: What was forecast, in one line.

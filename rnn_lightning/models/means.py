@@ -55,7 +55,7 @@ class Means:
         }
 
     def clear(self, stage: str) -> None:
-        """Begins a stage anew."""
+        """Resets a stage."""
         self._sums.pop(stage, None)
 
     def state_dict(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Metrics(nn.Module):
         self._running = nn.ModuleDict()  # by stage and loader
 
     def begin(self, stage: str) -> None:
-        """Begins a stage anew."""
+        """Resets a stage."""
         for place in [place for place in self._running if place.startswith(f"{stage} ")]:
             del self._running[place]
 

@@ -57,8 +57,8 @@ def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> d
         ours = _monitor(scheduler).partition("/")[0] in ("train", "val")
         if automatic:
             config["monitor"] = _monitor(scheduler)
-            # Lightning's own step would come after the best checkpoint is saved, and be missing in an epoch that is
-            # resumed.
+            # Lightning's own step would come after the best checkpoint is saved, and would be skipped in a resumed
+            # epoch.
             config["frequency"] = _NEVER if ours else 1
         elif not ours:
             raise ArgumentError(

@@ -213,7 +213,7 @@ class SequenceModule(TruncatedBPTTModule):
             self.metrics.update(stage, loader, len(count), y_hat, y, valid)
 
     def on_validation_epoch_start(self) -> None:
-        """Begins the metrics that were added anew."""
+        """Resets the metrics that were added."""
         super().on_validation_epoch_start()
         if self.metrics is not None:
             self.metrics.begin("val")

@@ -1,7 +1,7 @@
 """`Update`: backward passes and optimizer steps under manual optimisation, on one device or several.
 
-The gradient of a step is that of the mean loss over all its valid targets, on all ranks. DDP averages the ranks'
-gradients, so each rank scales its loss by the number of ranks over the number of all targets.
+A step uses the gradient of the mean loss over all its valid targets, on all ranks. DDP averages the ranks' gradients,
+so each rank scales its loss by the number of ranks over the number of all targets.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -42,7 +42,8 @@ class Pending:
 
 
 def mean_over_ranks(loss: Tensor, targets: float, strategy: Strategy) -> tuple[Tensor, float]:
-    """A loss whose gradient, averaged over the ranks by DDP, is that of the mean over the targets of all ranks.
+    """Scales a loss so that, after DDP's average over the ranks, its gradient is the mean over the targets of all
+    ranks.
 
     Args:
         loss: Sum of this rank's losses.

@@ -91,7 +91,7 @@ def forecast(
     Args:
         net: The trained network, in evaluation mode.
         data: The series.
-        horizon: Steps N; that of the data if not given.
+        horizon: Steps N; by default the data's horizon.
         intervals: How to make intervals.
 
     Returns:

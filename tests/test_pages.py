@@ -113,6 +113,10 @@ def test_a_page_runs(page, folder):
     names = run_page(page)
     if page == "README.md":
         assert names["y"].shape == (1, 50, 1)
+    if page == "docs/explanation/dropout.md":
+        assert names["layers"].state_dropout == 0.2
+    if page == "docs/how_to/trained_networks.md":
+        assert names["y"].shape == (4, 10)
     if page == "docs/tutorial/first.md":
         logged = {
             name

@@ -42,8 +42,7 @@ class Pending:
 
 
 def mean_over_ranks(loss: Tensor, targets: float, strategy: Strategy) -> tuple[Tensor, float]:
-    """Scales a loss so that, after DDP's average over the ranks, its gradient is the mean over the targets of all
-    ranks.
+    """Scales a loss so that, after DDP's averaging, its gradient is that of the mean over all ranks' targets.
 
     Args:
         loss: Sum of this rank's losses.

@@ -166,6 +166,9 @@ def test_every_public_name_is_documented(room):
     reference = "".join(text for page, text in PAGES.items() if page.startswith("docs/reference"))
     assert f"::: rnn_lightning.{room}\n" in reference
     module = importlib.import_module(f"rnn_lightning.{room}")
+    page = PAGES.get(f"docs/reference/{room}.md", "")
+    if chosen := re.search(r"^      members: \[(.*)\]$", page, re.M):  # in an order of its own
+        assert sorted(chosen[1].split(", ")) == sorted(module.__all__)
     for name in getattr(module, "__all__", []):
         value = getattr(module, name)
         if callable(value) and getattr(value, "__module__", "").startswith("rnn_lightning"):

@@ -41,7 +41,7 @@ def interval_figure(
             bounds = vector("lower", lower), vector("upper", upper)
             axes.fill_between(t_forecast, *bounds, color=COLORS["prediction"], alpha=0.2, linewidth=0, label="interval")
         if truth is not None and not np.isnan(vector("truth", truth)).all():
-            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="what came")
+            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="true values")
         axes.plot(t_forecast, forecast, "--", color=COLORS["prediction"], label="forecast")
         axes.set(title=title, ylabel=name)
         if np.issubdtype(t.dtype, np.datetime64):

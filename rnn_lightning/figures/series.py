@@ -92,7 +92,7 @@ def forecast_figure(
         axes.axvspan(t[0], t[-1], color=COLORS["input"], alpha=0.07, linewidth=0)
         _inputs(axes, t, vector("inputs", inputs), label="true inputs", points=len(t) + len(t_forecast))
         if truth is not None:
-            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="what really comes")
+            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="true values")
         axes.plot(t_forecast, vector("forecast", forecast), "--", color=COLORS["prediction"], label="forecast")
         axes.set(title=title, xlabel=xlabel, ylabel="value")
         figure.legend(loc="outside upper left", ncols=3, frameon=False)

@@ -92,7 +92,7 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
     try:
         net = cls(**description["arguments"])
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentError(f"{path}: its arguments make no {cls.__name__} ({error}): {_REMEDY}") from error
+        raise ArgumentError(f"{path}: its arguments do not make a {cls.__name__} ({error}): {_REMEDY}") from error
     if pretrained:
         weights = read_weights(path)
         check_shapes(net, weights, str(path))
@@ -101,7 +101,7 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
 
 
 def read_description(path: str | Path) -> dict[str, Any]:
-    """The checked contents of `NAME.json`, or what a checkpoint says of the same.
+    """The checked contents of `NAME.json`, or the same information from a checkpoint.
 
     `NAME.json` has `network`, `arguments`, `weights` and `sha256`, a checkpoint only the first two. Both also
     have `fitted` if the data module has fitted something.
@@ -260,6 +260,6 @@ def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: st
         if own.get(name) != given.get(name):
             found, needed = (str(tuple(s[name])) if name in s else "missing" for s in (given, own))
             raise ArgumentError(
-                f"{source} does not fit the network: {name} is {found} there, {needed} in the model; "
-                "give the weights of a network of the same arguments"
+                f"{source} does not fit the network: {name} is {found} there but {needed} in the model: "
+                "give the weights of a network with the same arguments"
             )

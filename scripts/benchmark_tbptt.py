@@ -43,7 +43,7 @@ def case(mode: str, steps: int, batches: int) -> dict[str, float]:
 
 
 def overhead(options: argparse.Namespace) -> None:
-    """What a chunk costs above the plain loop on the same recurrence, here and in other checkouts, in turn."""
+    """Measures what a chunk costs more than in the plain loop, here and in other checkouts, in turn."""
     places = {"here": Path(__file__).parent.parent, **{path.name: path for path in options.against}}
     results: dict[str, list[dict[str, float]]] = {name: [] for name in places}
     for _ in range(options.rounds):

@@ -105,7 +105,7 @@ def test_code_in_the_weights_is_not_run_even_if_the_hash_is_right(saved, monkeyp
         ({"network": "Transformer"}, "none of Seq2VecNet, Seq2SeqNet"),
         ({"arguments": None}, "describes no network"),
         ({"arguments": {**ARGUMENTS, "depth": 3}}, "no argument depth"),
-        ({"arguments": {"input_size": 3}}, "make no Seq2SeqNet"),
+        ({"arguments": {"input_size": 3}}, "do not make a Seq2SeqNet"),
         ({"arguments": {**ARGUMENTS, "hidden_size": -1}}, "hidden_size=-1"),
         ({"arguments": {**ARGUMENTS, "hidden_size": "5"}}, "hidden_size='5'"),
         ({"arguments": {**ARGUMENTS, "hidden_size": 6}}, "does not fit the network: head.weight"),

@@ -12,7 +12,7 @@ from rnn_lightning.errors import ArgumentError
 class ArrayStream(SequenceDataModule):
     """Arrays read in order, for a model with `carry_state`, from Python.
 
-    Of a memory map, each batch reads only its part.
+    Each batch reads only its part of a memory map.
 
     The time axis is cut into a training, a validation and a test part. `batch_size` parallel rows share the training
     part and read it `n_steps` at a time; an epoch reads it once. In the same way `eval_batch_size` rows read the other

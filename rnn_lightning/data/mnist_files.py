@@ -1,4 +1,4 @@
-"""The four files of MNIST: their names, hashes and mirrors, where they are searched, how they are checked and read.
+"""The four files of MNIST: their names, hashes and mirrors, where to look for them, and how to check and read them.
 
 All functions raise `ArgumentError` for a file that is missing, damaged, unexpected or cannot be downloaded.
 
@@ -42,7 +42,8 @@ _RAW = Path("MNIST", "raw")  # torchvision's folder below its root
 def find_file(data_dir: Path, name: str) -> Path | None:
     """One of the four files, unpacked or gzipped, also under some mirrors' names (`train-images.idx3-ubyte`).
 
-    It is searched in `data_dir`, in `data_dir`/MNIST/raw and, if `data_dir` is that MNIST folder, in `data_dir`/raw.
+    The function looks in `data_dir`, in `data_dir`/MNIST/raw and, if `data_dir` is that MNIST folder, in
+    `data_dir`/raw.
     """
     folders = (data_dir, data_dir / _RAW, data_dir / _RAW.name)
     names = (name, name.replace("-idx", ".idx"))

@@ -1,7 +1,6 @@
 """`Forecaster`: a network that reads raw values and returns raw forecasts. It needs torch alone.
 
-Legend: B rows, T time steps, C predicted columns, K columns known ahead, L first
-steps that are used for differences only.
+Legend: B rows, T time steps, C predicted columns, K columns known ahead, L first steps, used for differences only.
 """
 
 from typing import Any, TypeAlias

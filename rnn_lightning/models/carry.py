@@ -29,7 +29,7 @@ class CarriedStates:
             return None
         if rows > before:
             raise ArgumentError(
-                f"carry_state: this batch has {rows} rows, the one before had {before}; each row continues where "
+                f"carry_state: this batch has {rows} rows, but the previous one had {before}; each row continues where "
                 "it ended, so rows may end, but none can begin within an epoch: give batches of one size"
             )
         if rows < before:

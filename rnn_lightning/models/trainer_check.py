@@ -30,7 +30,7 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
         data = getattr(trainer, "datamodule", None)
         if data is not None and not getattr(data, "contiguous", False):
             raise ArgumentError(
-                f"carry_state=true needs data whose rows continue from batch to batch, {type(data).__name__} is not "
+                f"carry_state=true needs data whose rows continue from batch to batch, but {type(data).__name__} is not "
                 "contiguous: set carry_state=false, or give a data module with contiguous = True"
             )
     if trainer.state.fn == TrainerFn.FITTING and trainer.precision == "16-true":

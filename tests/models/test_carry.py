@@ -90,7 +90,7 @@ def test_variational_masks_are_drawn_anew_for_each_batch_and_stay_within_it(tbpt
 
 def test_more_rows_than_before_are_an_error(fit):
     batches = pieces(*stream(rows=2), 12) + pieces(*stream(), 12)
-    with pytest.raises(ArgumentError, match=r"3 rows, the one before had 2"):
+    with pytest.raises(ArgumentError, match=r"3 rows, but the previous one had 2"):
         fit(seq2seq(carry_state=True), batches, precision="64-true")
 
 

@@ -105,7 +105,7 @@ def test_a_file_without_a_network(tmp_path):
     for name, words in (
         ("other.ckpt", "a Other"),
         ("net.pt", "not from a model of this package"),
-        ("empty.ckpt", "make no Seq2SeqNet"),
+        ("empty.ckpt", "do not make a Seq2SeqNet"),
     ):
         with pytest.raises(ArgumentError, match=words):
             load_network(tmp_path / name)

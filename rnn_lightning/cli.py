@@ -157,6 +157,7 @@ class CLI(LightningCLI):
         parser.add_argument("--top_k", type=PositiveInt | None, default=None, help=words)
         for size in SIZES:
             compute = partial(_size_of, self, size)
+            compute.__name__ = size  # type: ignore[attr-defined] # as the help shows it
             parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
         parser.set_defaults({"trainer.default_root_dir": runs.RUNS, "trainer.logger": LOGGER})
 

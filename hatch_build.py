@@ -1,4 +1,4 @@
-"""Compiles the native recurrence while the package is built, where there is a C compiler; see nn/native/build.py."""
+"""Compiles the native recurrence while the package is built, if there is a C compiler; see nn/native/build.py."""
 
 import runpy
 import sys
@@ -13,15 +13,15 @@ NATIVE = "rnn_lightning/nn/native"
 
 
 class NativeRecurrence(BuildHookInterface):
-    """Puts the compiled library into the wheel, or for an editable install beside its module.
+    """Puts the compiled library into the wheel, or, for an editable install, beside its module.
 
-    The wheel is then of this platform, but of no version of Python. Without a compiler it is one for every platform, and
-    the layers run on torch's kernels. A library in the tree never enters a wheel: git ignores it, and so does
-    the builder; each wheel gets one that was compiled for it.
+    The wheel is then for this platform, but for every version of Python. Without a compiler it is for every platform,
+    and the layers run on torch's kernels. A library in the tree is never added to a wheel, as git and so the builder
+    ignore it; each wheel gets one that was compiled for it.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles; a failure is said and leaves the build as it is."""
+        """Compiles the library; if that fails, says so and continues the build."""
         native = Path(self.root, NATIVE)
         script = runpy.run_path(str(native / "build.py"))
         library = script["LIBRARY"]

@@ -1,4 +1,4 @@
-"""torch.hub's face of the project: `torch.hub.load(REPO, NAME)`."""
+"""The entry points for torch.hub: `torch.hub.load(REPO, NAME)`."""
 
 dependencies = ["torch"]
 

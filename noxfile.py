@@ -1,6 +1,6 @@
 """What CI runs, each check in a fresh environment: `nox` for all, `nox -s lint` for one, `nox -l` for the list.
 
-`PIP_CONSTRAINT` may name a file that holds pip to certain versions, as `.ci/run` does with torch.
+`PIP_CONSTRAINT` may name a file that restricts pip to certain versions, as `.ci/run` does for torch.
 """
 
 import os
@@ -34,7 +34,7 @@ MNIST = os.environ.get("RNN_LIGHTNING_MNIST", str(Path("../shared/data/mnist").r
 def _clone(session: nox.Session) -> Path:
     """A clean clone of the last commit, in the session's temporary folder."""
     if session.run("git", "status", "--porcelain", external=True, silent=True):
-        session.warn("there are uncommitted changes, which this session does not see")
+        session.warn("there are uncommitted changes, which this session does not include")
     folder = Path(tempfile.mkdtemp(dir=session.create_tmp()), "clone")
     session.run("git", "clone", "--quiet", ".", str(folder), external=True)
     return folder
@@ -76,9 +76,9 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The pages: tables are up to date with the results, links lead somewhere, and the site builds without a warning.
+    """The pages: tables match the results, links work, and the site builds without a warning.
 
-    What the pages show is run by the tests.
+    The tests run the pages' code.
     """
     session.install("-e", ".[docs]", env=NO_COMPILER)
     session.run("python", "scripts/tables.py", "--check")
@@ -127,7 +127,7 @@ def oldest(session: nox.Session) -> None:
     extras = project["optional-dependencies"]
     needs = [*project["dependencies"], *extras["export"], *extras["series"]]
     oldest = [re.sub(r">=([^,\s]+).*", r"==\1.*", need) for need in needs]
-    if "PIP_CONSTRAINT" in os.environ:  # holds torch to the one build at hand
+    if "PIP_CONSTRAINT" in os.environ:  # would restrict torch to the one available build
         oldest = [need for need in oldest if not need.startswith("torch==")]
     session.install(*oldest, "-e", ".[test]")
-    session.run("pytest", "-W", "default", *session.posargs, env=_mnist())  # newer packages disturb old ones
+    session.run("pytest", "-W", "default", *session.posargs, env=_mnist())  # newer packages would break old ones

@@ -6,12 +6,12 @@ Legend: B batch, T time steps, I input features, O outputs.
 from typing import Any, TypeAlias
 
 Batch: TypeAlias = dict[str, Any]
-"""`x` (B, T, I), or of your own model (B, T, ...) such as tokens (B, T); `y` (B,), (B, O), (B, T) or (B, T, O).
+"""`x` (B, T, I), or for your own model (B, T, ...) such as tokens (B, T); `y` (B,), (B, O), (B, T) or (B, T, O).
 
-Optional are `lengths` (B,) int64; `mask` (B, T) or (B, T, O) bool, true where the target counts; `reset`, (B,) or (B, T)
-bool, true where row i begins a new sequence, at the batch's first step or at each one; `state`, to begin with; `units`
-(B, T, O), what 1 in `y` is in the units that metrics are told in. A chunk of a batch is also a batch; in training it has
-its dropout `masks`, too."""
+Optional keys are `lengths` (B,) int64; `mask` (B, T) or (B, T, O) bool, true where the target counts; `reset`, (B,) or
+(B, T) bool, true where row i begins a new sequence, at the batch's first step or at each one; `state`, the initial
+state; `units` (B, T, O), the size of 1 in `y` in the units of the metrics. A chunk of a batch is also a batch; in
+training it has its dropout `masks`, too."""
 
 
 def first_rows(batch: Batch, rows: int) -> Batch:

@@ -11,10 +11,11 @@ from rnn_lightning.files import local_path, write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints beside their place, flushes them to the disk, and renames them.
+    """Writes checkpoints to a temporary file beside the final one, flushes it to the disk, and renames it.
 
-    Lightning's own goes through the folder for temporary files. If that is on another file system, the last step is
-    a copy over the last good checkpoint. A checkpoint at a URL, such as `s3://...`, is still written by Lightning.
+    Lightning's own writes to the system's folder for temporary files. If that is on another file system, it finally
+    copies the file over the last good checkpoint. A checkpoint at a URL, such as `s3://...`, is still written by
+    Lightning.
 
     `Trainer(plugins=[AtomicCheckpointIO()])`
     """
@@ -24,12 +25,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Saves a checkpoint.
 
         Raises:
-            OSError: It cannot be written; it names the file, and an earlier file there is unchanged.
+            OSError: The checkpoint cannot be written. The error names the file, and an earlier file there is unchanged.
         """
         place = local_path(path)
         if place is None or storage_options is not None:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        content = io.BytesIO()  # a full disk is then an OSError, which torch's own writer makes something else of
+        content = io.BytesIO()  # so that a full disk raises an OSError; torch's own writer would raise another error
         torch.save(checkpoint, content)
         write_atomically(place, content.getvalue())

@@ -1,4 +1,4 @@
-"""`predict --prompt`: a trained network continues a text. The vocabulary is in the checkpoint: no data is read."""
+"""`predict --prompt`: a trained network continues a text. The vocabulary is in the checkpoint, so no data is read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,11 @@ class Continuation:
     top_k: int | None = None
 
     def write(self, checkpoint: str, folder: str) -> Path:
-        """Writes `predictions.txt`, the prompt and what comes after it, and prints it.
+        """Writes the prompt and its continuation to `predictions.txt`, and prints them.
 
         Args:
-            checkpoint: Of a fit on a `TextStream`.
-            folder: Where the file goes; made if it is not there.
+            checkpoint: A checkpoint of a fit on a `TextStream`.
+            folder: The folder of the file; it is made if necessary.
 
         Raises:
             ArgumentError: The checkpoint is not of a text model, or its vocabulary lacks a token of the prompt.

@@ -7,16 +7,16 @@ from typing import TypeGuard
 
 
 class ArgumentError(ValueError):
-    """A wrong argument, file or setting, told in one line: what is wrong, which argument, what to do.
+    """A wrong argument, file or setting. The message is one line: what is wrong, which argument, what to do.
 
     From Python it is a `ValueError`. The command line prints its message after `error: ` and exits with 2.
     """
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss became NaN or infinite; the message says at which step.
+    """The loss became NaN or infinite. The message says at which step.
 
-    On a CPU it is raised before the loss reaches the weights, on an accelerator some steps later.
+    On a CPU it is raised before the loss affects the weights, on an accelerator some steps later.
     """
 
 
@@ -25,15 +25,15 @@ class NotWrittenError(OSError):
 
 
 _WAY = ("lightning", "jsonargparse", "rnn_lightning.cli", "contextlib", "torch.utils._contextlib")
-"""The modules through which a setting goes from the command line to where Lightning looks at it."""
+"""The modules through which a setting passes from the command line to the place where Lightning checks it."""
 
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
-"""What keeps a file from being written though nothing is wrong with the program."""
+"""Reasons why a file can't be written although nothing is wrong with the program."""
 
 
 _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
-"""What torch's backends say where the process at the other end is gone."""
+"""What torch's backends say if the process at the other end has gone."""
 
 
 def reason(error: BaseException) -> str | None:
@@ -52,7 +52,9 @@ def reason(error: BaseException) -> str | None:
     if own:
         return str(own[-1])
     if any(isinstance(cause, RuntimeError) and any(word in str(cause) for word in _LOST) for cause in causes):
-        return "another process of this run has ended: its own output says why; start all again with --ckpt_path last"
+        return (
+            "another process of this run has ended, and its output says why: restart all of them with --ckpt_path last"
+        )
     if any(isinstance(cause, MemoryError) or "can't allocate memory" in str(cause) for cause in causes):
         return (
             f"not enough memory: make the data, the batch or the network smaller ({' '.join(str(error).split())[:200]})"
@@ -66,20 +68,21 @@ def is_of_disk(error: BaseException) -> TypeGuard[OSError]:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from. What was being handled meanwhile (`__context__`) is no cause."""
+    """An error and its causes. An error that was being handled meanwhile (`__context__`) is not a cause."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def _is_of_settings(error: BaseException) -> bool:
-    """Whether Lightning or jsonargparse raised the error, and only the two of them called each other on the way."""
+    """Whether Lightning or jsonargparse raised the error, with no other code in the traceback."""
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     raised = "".join(frame.line or "" for frame in traceback.extract_tb(error.__traceback__)[-1:])
     return (
         bool(modules)
         and all(any(f"{module}.".startswith(f"{name}.") for name in _WAY) for module in modules)
         and modules[-1].startswith(_WAY[:2])
-        # Where a call fails, as by an argument too many, the last line is that call: the function may be a user's.
+        # If a call itself fails, for instance because of its arguments, the last line is that call, and the function
+        # may be yours.
         and raised.startswith("raise")
     )

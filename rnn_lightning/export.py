@@ -1,4 +1,4 @@
-"""`python -m rnn_lightning export`: from a run's checkpoint to files that need neither the run nor Lightning."""
+"""`python -m rnn_lightning export`: turns a run's checkpoint into files that need neither the run nor Lightning."""
 
 import copy
 import importlib.util
@@ -26,11 +26,11 @@ NAME = "network"
 def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
     """Writes the network of a checkpoint as plain weights, its arguments as JSON, and an ONNX file.
 
-    `output` then holds `network.json` and `network-xxxxxxxx.pt`, which `rnn_lightning.hub.load_exported` reads with torch
-    alone, and `network.onnx`: from `x` (batch, time, I) to `y` and the final state `h`, for LSTM also `c`. In
-    `network_stream.onnx` the `lengths` of the rows and the initial state `h_0`, `c_0` are inputs, too, so that a sequence
-    can be read piece by piece. A network that was trained on a `TimeSeries` is written as its `Forecaster`: see
-    `write_onnx`.
+    `output` then contains `network.json` and `network-xxxxxxxx.pt`, which `rnn_lightning.hub.load_exported` reads with
+    torch alone, and `network.onnx`, from `x` (batch, time, I) to `y` and the final state `h`, for an LSTM also `c`. In
+    `network_stream.onnx` the `lengths` of the rows and the initial state `h_0`, `c_0` are inputs, too, so that a
+    sequence can be read piece by piece. A network that was trained on a `TimeSeries` is written as its `Forecaster`;
+    see `write_onnx`.
 
     Args:
         ckpt_path: A checkpoint of a run.
@@ -41,12 +41,12 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
         The folder.
 
     Raises:
-        ArgumentError: There is no such checkpoint, the folder holds something already, or onnx is not installed.
+        ArgumentError: There is no such checkpoint, the folder is not empty, or onnx is not installed.
         NotWrittenError: The folder cannot be written; there is none then.
     """
     folder = Path(output)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ArgumentError(f"--output {output} is there already: give a new or an empty folder")
+        raise ArgumentError(f"--output {output} already exists: give a new or an empty folder")
     if onnx and importlib.util.find_spec("onnx") is None:
         raise ArgumentError("the ONNX file needs the package onnx: pip install onnx, or give --onnx=false")
     module, description = load_module(ckpt_path), read_description(ckpt_path)
@@ -64,19 +64,19 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
 def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool = False) -> None:
     """Writes a network in evaluation mode, in single precision, as ONNX: x (batch, time, I) to y and the final state.
 
-    Of a `Forecaster`, the inputs are its own: `y` (batch, time, C) float64, raw values and NaN where one is missing;
-    `known` (batch, time, K) float64, if K > 0, of the steps after those of `y`; `shift` and `scale` (batch, C) float64.
-    The outputs are `y_hat` (batch, time - L, C), the raw predictions of each step's next one, the network's state, and
-    `last`, the raw values that a further step looks back to.
+    The inputs of a `Forecaster` are `y` (batch, time, C) float64, raw values and NaN where one is missing; `known`
+    (batch, time, K) float64, if K > 0, for the steps after those of `y`; `shift` and `scale` (batch, C) float64. Its
+    outputs are `y_hat` (batch, time - L, C), the raw predictions of the value after each step, the network's state, and
+    `last`, the raw values from which the next differences are computed.
 
-    Batch and time may be of any size then, whatever they were here. The module that is given stays as it is.
+    Batch and time may have any size. The given module is not changed.
 
     Args:
         module: The network, or the forecaster around one.
         path: The file.
-        stream: Of a network, whether `lengths` (batch,) int64 and the state before the first step, `h_0` and for LSTM
-            `c_0` (L * D, batch, H), are inputs, too. A sequence can then be read piece by piece: what comes out as `h`
-            and `c` goes into the next call as `h_0` and `c_0`. A row of length 0 keeps its state.
+        stream: For a network, whether `lengths` (batch,) int64 and the state before the first step, `h_0` and for an
+            LSTM `c_0` (L * D, batch, H), are inputs, too. A sequence can then be read piece by piece: pass the outputs
+            `h` and `c` of one call as `h_0` and `c_0` to the next. A row of length 0 keeps its state.
     """
     module = copy.deepcopy(module)
     net = module.net if isinstance(module, Forecaster) else module
@@ -90,13 +90,13 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool
         example = _network_example(net, sizes, [f"{name}_0" for name in state] if stream else [])
         outputs = ["y", *state]
     with warnings.catch_warnings(), _quiet_stderr():
-        warnings.simplefilter("ignore")  # the tracer warns of what the tests compare with torch
+        warnings.simplefilter("ignore")  # the tracer's warnings are about results that the tests compare with torch
         torch.onnx.export(
             _Stream(net) if stream else module,
             tuple(example.values()) if stream else (),
             str(path),
             kwargs=None if stream else example,
-            dynamo=False,  # torch's other exporter unrolls the recurrence over the steps it is shown
+            dynamo=False,  # torch's newer exporter would unroll the recurrence over the example's steps
             input_names=list(example),
             output_names=outputs,
             dynamic_axes=sizes,
@@ -104,7 +104,7 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool
 
 
 def _network_example(net: RecurrentNet, sizes: dict[str, dict[int, str]], before: list[str]) -> dict[str, Any]:
-    """Inputs of a network by name, with the initial state if it has names; adds what of them may vary to `sizes`."""
+    """Example inputs of a network by name, with the initial state if named; adds variable dimensions to `sizes`."""
     layers = net.layers
     sequence = {0: "batch", 1: "time"}
     rows = {1: "batch"}
@@ -118,7 +118,7 @@ def _network_example(net: RecurrentNet, sizes: dict[str, dict[int, str]], before
 
 
 def _forecaster_example(module: Forecaster, sizes: dict[str, dict[int, str]]) -> dict[str, Any]:
-    """Inputs of a forecaster by name; adds what of them may vary to `sizes`."""
+    """Example inputs of a forecaster by name; adds their variable dimensions to `sizes`."""
     columns, known, steps = len(module.columns), len(module.known_names), module.lead + 3
     series, rows = {0: "batch", 1: "time"}, {0: "batch"}
     example = {"y": torch.rand(2, steps, columns, dtype=torch.float64)}
@@ -130,7 +130,7 @@ def _forecaster_example(module: Forecaster, sizes: dict[str, dict[int, str]]) ->
 
 
 class _Stream(torch.nn.Module):
-    """A network whose inputs and outputs are tensors in a row, as those of an ONNX file."""
+    """A network whose inputs and outputs are a flat list of tensors, as in an ONNX file."""
 
     def __init__(self, net: RecurrentNet) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class _Stream(torch.nn.Module):
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """The exporter writes from C++ that it does not know the shapes of packed sequences, which need not be known."""
+    """Hides the exporter's message, printed from C++, about shapes of packed sequences, which are not needed."""
     try:
         stderr = os.dup(2)
     except OSError:  # a process without one

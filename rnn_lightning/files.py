@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, flushed to the disk, then renamed."""
+"""Files that are complete or absent: written under a temporary name, flushed to the disk, then renamed."""
 
 import errno
 import os
@@ -15,16 +15,16 @@ from rnn_lightning import locks
 from rnn_lightning.errors import NotWrittenError, is_of_disk
 
 PREFIX = ".part-"
-"""How the name of a file begins that is still being written; it ends as the finished file's name does."""
+"""The prefix of a file's name while it is being written; it keeps the final suffix."""
 
 
 def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], object]) -> Path:
-    """Writes a file so that no part of it is ever visible, even if the process is killed or others write it, too.
+    """Writes a file so that it is never visible in part, even if the process is killed or others write it, too.
 
     Args:
-        path: The file; its folder is made if it is not there.
-        content: Bytes, or text (written as UTF-8, its line ends as they are), or a function that writes the file at the
-            path that it is given. That path has the suffix of `path`.
+        path: The file; its folder is made if necessary.
+        content: Bytes, or text (written as UTF-8 with its line ends unchanged), or a function that writes the file to a
+            given path, which has the suffix of `path`.
 
     Returns:
         The path.
@@ -42,13 +42,13 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Gives a path to write at, which takes the place of `path` at the end, or is removed if an error ends it.
+    """Yields a path to write to. At the end it replaces `path`; after an error it is removed.
 
     Args:
-        path: The file; its folder is made if it is not there.
+        path: The file; its folder is made if necessary.
 
     Yields:
-        A path in the same folder, of the same suffix, that no other process uses.
+        A path in the same folder, with the same suffix, that no other process uses.
 
     Raises:
         NotWrittenError: The file cannot be written; it names `path`, and an earlier file there is unchanged.
@@ -141,7 +141,7 @@ def remove_leftovers(folder: str | Path, name: str = "*") -> None:
 
 
 def local_path(path: str | Path) -> str | None:
-    """The place of a path or URL on this machine's own file systems; None if it is elsewhere."""
+    """The local path of a path or URL; None if it is on another machine."""
     files, place = fsspec.core.url_to_fs(str(path))
     return str(place) if isinstance(files, LocalFileSystem) else None
 

@@ -1,4 +1,4 @@
-"""Entry points of `torch.hub.load`: networks in evaluation mode, untrained and trained, from torch alone."""
+"""Entry points of `torch.hub.load`: networks in evaluation mode, untrained and trained, with torch alone."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from rnn_lightning.saved import load_module, load_network, shipped
 
 
 def seq2vec(input_size: int, output_size: int, **options: Any) -> Seq2VecNet:
-    """An untrained network that gives one output a sequence.
+    """An untrained network with one output per sequence.
 
     Example:
         >>> net = torch.hub.load(REPO, "seq2vec", 28, 10, cell="lstm", hidden_size=150)
@@ -27,7 +27,7 @@ def seq2vec(input_size: int, output_size: int, **options: Any) -> Seq2VecNet:
 
 
 def seq2seq(input_size: int, output_size: int, **options: Any) -> Seq2SeqNet:
-    """An untrained network that gives one output a time step.
+    """An untrained network with one output per time step.
 
     Example:
         >>> net = torch.hub.load(REPO, "seq2seq", 1, 1, num_layers=3, hidden_size=100)
@@ -55,14 +55,14 @@ def seq2vec_mnist(pretrained: bool = True) -> Seq2VecNet:
         >>> digits = y.argmax(-1)  # (4,)
 
     Args:
-        pretrained: Whether it has the trained weights; else an untrained network of the same shape.
+        pretrained: Whether to load the trained weights; if not, the network has the same shape but is untrained.
 
     Returns:
-        A `Seq2VecNet` in evaluation mode: x (B, 28, 28) float in [0, 1], a row a step -> logits y (B, 10) and the final
-        state (1, B, 150). State, `lengths`, packed and unbatched input as in any `Seq2VecNet`.
+        A `Seq2VecNet` in evaluation mode: x (B, 28, 28) float in [0, 1], one row per step -> logits y (B, 10) and the
+        final state (1, B, 150). State, `lengths`, packed and unbatched input work as in any `Seq2VecNet`.
 
     Raises:
-        ArgumentError: The weights are missing, changed or cut off.
+        ArgumentError: The weights are missing, changed or truncated.
     """
     return _trained("seq2vec_mnist", pretrained)
 
@@ -77,14 +77,14 @@ def seq2vec_mnist_lstm(pretrained: bool = True) -> Seq2VecNet:
         >>> digits = y.argmax(-1)  # (4,)
 
     Args:
-        pretrained: Whether it has the trained weights; else an untrained network of the same shape.
+        pretrained: Whether to load the trained weights; if not, the network has the same shape but is untrained.
 
     Returns:
-        A `Seq2VecNet` in evaluation mode: x (B, 28, 28) float in [0, 1], a row a step -> logits y (B, 10) and the final
-        state (h, c), each (1, B, 150). State, `lengths`, packed and unbatched input as in any `Seq2VecNet`.
+        A `Seq2VecNet` in evaluation mode: x (B, 28, 28) float in [0, 1], one row per step -> logits y (B, 10) and the
+        final state (h, c), each (1, B, 150). State, `lengths`, packed and unbatched input work as in any `Seq2VecNet`.
 
     Raises:
-        ArgumentError: The weights are missing, changed or cut off.
+        ArgumentError: The weights are missing, changed or truncated.
     """
     return _trained("seq2vec_mnist_lstm", pretrained)
 
@@ -99,14 +99,15 @@ def seq2seq_sine(pretrained: bool = True) -> Seq2SeqNet:
         >>> y, state = net(y[:, -1:], state)  # continues with its own prediction
 
     Args:
-        pretrained: Whether it has the trained weights; else an untrained network of the same shape.
+        pretrained: Whether to load the trained weights; if not, the network has the same shape but is untrained.
 
     Returns:
         A `Seq2SeqNet` in evaluation mode: x (B, T, 1), the raw values -> y (B, T, 1), each the value one step later, and
-        the final state (1, B, 100). State, `lengths`, packed and unbatched input and `step` as in any `Seq2SeqNet`.
+        the final state (1, B, 100). State, `lengths`, packed and unbatched input and `step` work as in any
+        `Seq2SeqNet`.
 
     Raises:
-        ArgumentError: The weights are missing, changed or cut off.
+        ArgumentError: The weights are missing, changed or truncated.
     """
     return _trained("seq2seq_sine", pretrained)
 
@@ -121,20 +122,20 @@ def seq2seq_sine_deep(pretrained: bool = True) -> Seq2SeqNet:
         >>> y, state = net(y[:, -1:], state)  # continues with its own prediction
 
     Args:
-        pretrained: Whether it has the trained weights; else an untrained network of the same shape.
+        pretrained: Whether to load the trained weights; if not, the network has the same shape but is untrained.
 
     Returns:
         A `Seq2SeqNet` in evaluation mode (its dropout is on after `train()`): x (B, T, 1), the raw values -> y (B, T, 1),
-        each the value one step later, and the final state (3, B, 100). The rest as in any `Seq2SeqNet`.
+        each the value one step later, and the final state (3, B, 100). Everything else works as in any `Seq2SeqNet`.
 
     Raises:
-        ArgumentError: The weights are missing, changed or cut off.
+        ArgumentError: The weights are missing, changed or truncated.
     """
     return _trained("seq2seq_sine_deep", pretrained)
 
 
 def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
-    """The network that `python -m rnn_lightning export` has written.
+    """Loads a network that `python -m rnn_lightning export` has written.
 
     Example:
         >>> net = hub.load_exported("exported")
@@ -144,11 +145,11 @@ def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
         folder: The `--output` of the export; `network.json` and the weights in it are read.
 
     Returns:
-        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; of a network that was trained on a `TimeSeries` a
-        `Forecaster` around it, which takes and gives values in the file's units.
+        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; for a network trained on a `TimeSeries`, a
+        `Forecaster` around it, which reads and returns values in the file's units.
 
     Raises:
-        ArgumentError: A file is missing, changed or cut off.
+        ArgumentError: A file is missing, changed or truncated.
     """
     return load_module(Path(folder, "network.json"))
 

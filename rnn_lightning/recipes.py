@@ -1,4 +1,4 @@
-"""The recipes that ship with the package: one YAML file each in `configs/`, named on the command line without suffix."""
+"""The recipes in the package: a YAML file each in `configs/`, named on the command line without the suffix."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -16,12 +16,12 @@ def recipes() -> dict[str, Path]:
 
 
 def recipe_or_file(config: str) -> str:
-    """What `--config` means: a file, the text of one that is given by a URL, else the recipe of this name.
+    """What `--config` means: a file, the text at a URL, or the recipe of this name.
 
-    JSON stays as it is.
+    JSON is returned unchanged.
 
     Raises:
-        ArgumentError: There is no such file and no such recipe, or it is no text.
+        ArgumentError: There is no such file and no such recipe, or the file is not text.
     """
     if config.startswith("{"):
         return config
@@ -46,14 +46,14 @@ def recipe_or_file(config: str) -> str:
 
 
 READERS = {".csv": "series", ".tsv": "series", ".parquet": "series", ".pq": "series", ".npz": "arrays", ".txt": "chars"}
-"""The recipe that reads a person's own file, by the file's suffix."""
+"""The recipe that reads your own file, by the file's suffix."""
 
 
 def check_data(arguments: list[str]) -> None:
-    """Refuses a file as `--data`, and says which recipe reads it.
+    """Raises an error for a file as `--data`, and says which recipe reads it.
 
     Args:
-        arguments: What was typed.
+        arguments: The typed arguments.
 
     Raises:
         ArgumentError: The value of `--data` is such a file.

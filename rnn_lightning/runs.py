@@ -1,8 +1,8 @@
-"""Where a run is saved: asked of the Trainer, recorded in the run's folder, and found again by a later command.
+"""Where a run is saved: decided with the Trainer, recorded in the run's folder, and found again by later commands.
 
-A run's folder holds `run.json` (this record), the configuration and `checkpoints/`. By default it is
-`runs/NAME/version_N`, beside the events of TensorBoard. A folder may be a path or a URL of any file system that fsspec
-knows, such as `s3://bucket/runs`.
+A run's folder contains `run.json` (this record), the configuration and `checkpoints/`. By default it is
+`runs/NAME/version_N`, beside the events of TensorBoard. A folder may be a path, or a URL for any file system that
+fsspec knows, such as `s3://bucket/runs`.
 """
 
 import json
@@ -31,7 +31,7 @@ RECORD = "run.json"
 HPC = "hpc_ckpt_"
 """How the names of checkpoints begin that Lightning saves when SLURM requeues a job."""
 FOLDERS = (TensorBoardLogger, CSVLogger)
-"""The loggers that keep a folder for each run. Others have one for all of them, or none."""
+"""The loggers that have a folder for each run; others have one for all runs, or none."""
 _DEPTH = 8
 """How many folders may lie between the folder of all runs and a run's record, at most."""
 _OF_LOGGERS = ("metrics.csv", "hparams.yaml")
@@ -40,7 +40,7 @@ _OF_LOGGERS = ("metrics.csv", "hparams.yaml")
 
 @dataclass(frozen=True)
 class Run:
-    """What is written down of a run.
+    """The record of a run.
 
     Attributes:
         name: As given by `--name`, or made from the configuration.
@@ -58,18 +58,18 @@ class Run:
 
     @classmethod
     def begin(cls, folder: str, name: str, model: str, data: str, config: str) -> "Run":
-        """Records a run that begins now, or continues.
+        """Records a run that begins or continues now.
 
         Args:
             folder: The run's folder, from `new_folder`, or that of the run that continues.
             name: The run's name.
             model: The class path of the LightningModule.
             data: The class path of the DataModule.
-            config: The text of its configuration, which is written beside those of earlier starts.
+            config: The text of its configuration, which is saved beside those of earlier starts.
         """
         files, place = _at(folder)
         number, file = 0, "config.yaml"
-        while files.exists(f"{place}/{file}"):  # of an earlier start, an earlier run, or of the user
+        while files.exists(f"{place}/{file}"):  # from an earlier start, an earlier run, or yours
             number += 1
             file = f"config_{number}.yaml"
         run = cls(name, model, data, file, time.time())
@@ -92,7 +92,7 @@ class Run:
 
 
 def resumed_folder(checkpoint: str | None) -> str | None:
-    """The folder of the run that a checkpoint belongs to, in which a fit from it continues; None if it belongs to none."""
+    """The folder of a checkpoint's run, in which a fit from the checkpoint continues; None if it belongs to no run."""
     if checkpoint is None:
         return None
     of_job = checkpoint.replace("\\", "/").rpartition("/")[2].startswith(HPC)
@@ -126,7 +126,7 @@ def newest_of_job(folder: str) -> str | None:
 
 @rank_zero_only
 def keep(path: str) -> None:
-    """Gives a file that a logger would begin anew another name, with a number behind its stem."""
+    """Renames a file that a logger would overwrite, with a number after its stem."""
     files, place = _at(path)
     if files.isfile(place):
         stem, _, suffix = place.rpartition(".")
@@ -149,10 +149,10 @@ def free_version(folder: str, version: int | str, below: str | None = None) -> i
 
 
 def new_folder(trainer: Trainer, name: str, elsewhere: tuple[type, ...] = ()) -> str:
-    """The folder of a run that begins. Call it on all ranks, from `setup` on; they get the same.
+    """The folder for a new run. Call it on all ranks, from `setup` on; all get the same folder.
 
-    It is the folder of the first logger that keeps one for each run (TensorBoard, CSV), with a number behind it if a run
-    is there already; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
+    It is the folder of the first logger that has one for each run (TensorBoard, CSV), with a number appended if it
+    already contains a run; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
 
     Args:
         trainer: The Trainer of the run.
@@ -190,20 +190,20 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
     """The checkpoint that `--ckpt_path` means.
 
     Args:
-        ckpt_path: A path or URL; or "best" or "last", that of the newest run of this name that has one.
-        root: The folder in which runs are looked for.
+        ckpt_path: A path or URL; or "best" or "last", for the newest run of this name that has such a checkpoint.
+        root: The folder in which to look for runs.
         name: The run's name.
-        **wanted: The run's `model` and `data`, where they are known.
+        **wanted: The run's `model` and `data`, if they are known.
 
     Raises:
-        ArgumentError: There is none.
+        ArgumentError: There is no such checkpoint.
     """
     if _is_file(ckpt_path):
         return ckpt_path
     if ckpt_path not in (BEST, LAST):
         raise ArgumentError(f"--ckpt_path {ckpt_path}: there is no such file; give a checkpoint's path, best or last")
     if name is None:
-        raise ArgumentError(f"--ckpt_path {ckpt_path} of which recipe? give --config RECIPE too, or a file's path")
+        raise ArgumentError(f"--ckpt_path {ckpt_path} needs a recipe: give --config RECIPE too, or a file's path")
     found = []
     for folder, run in _runs(root):
         checkpoint = _join(folder, "checkpoints", f"{ckpt_path}.ckpt")
@@ -211,10 +211,10 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
         if run.name == name and fits and _is_file(checkpoint):
             found.append((run.started, checkpoint))
     if not found:
-        of = ", ".join(value.rpartition(".")[2] for value in wanted.values() if value)
+        of = " and ".join(value.rpartition(".")[2] for value in wanted.values() if value)
         raise ArgumentError(
-            f"--ckpt_path {ckpt_path}: no run in {_join(root, name)} has one{f' of {of}' if of else ''}; fit the recipe "
-            "first, or give a file"
+            f"--ckpt_path {ckpt_path}: no run in {_join(root, name)} has a checkpoint{f' of {of}' if of else ''}: fit the "
+            "recipe first, or give the run's --name, or a file"
         )
     return max(found)[1]
 
@@ -233,18 +233,18 @@ def config_of(checkpoint: str) -> str | None:
 
 
 def check_name(name: str) -> None:
-    """Raises `ArgumentError` if a run's name would lead out of the folder of all runs."""
+    """Raises `ArgumentError` if a run's name would point outside the folder of all runs."""
     parts = name.replace("\\", "/").split("/")
     if not name or "://" in name or ":" in parts[0][1:2] or any(part in ("", ".", "..") for part in parts):
         raise ArgumentError(
-            f"--name {name!r}: give a name such as small or team/small, without '..' and no path of a disk"
+            f"--name {name!r}: give a name such as small or team/small, without '..' and not an absolute path"
         )
 
 
 def check_root(root: str) -> None:
-    """Raises `ArgumentError` if no run can be written in a folder; made later, it need not be there."""
+    """Raises `ArgumentError` if no run can be written in a folder. The folder need not exist yet."""
     if "://" in root:
-        return  # what a remote file system allows is known when it is tried
+        return  # whether a remote file system allows it shows only on trying
     path = Path(root).absolute()
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -272,7 +272,7 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
         if not _is_local(files):
             folder = files.unstrip_protocol(folder)
         elif not os.path.isabs(root):
-            folder = Path(os.path.relpath(folder)).as_posix()  # as it is given: other machines have other folders
+            folder = Path(os.path.relpath(folder)).as_posix()  # kept as given, as other machines have other folders
         if run := Run.read(folder):
             yield folder, run
 
@@ -294,7 +294,7 @@ def _folders_with_record(files: Any, place: str) -> Iterator[str]:
 
 
 def _at(folder: str | Path) -> tuple[Any, str]:
-    """The file system of a path or URL, and its place there."""
+    """The file system of a path or URL, and the path on it."""
     files, place = fsspec.core.url_to_fs(str(folder))
     return files, str(place).rstrip("/")
 
@@ -314,7 +314,7 @@ def _exists(path: str) -> bool:
 
 
 def _join(*parts: Any) -> str:
-    """A path or URL of its parts, empty ones left out."""
+    """Joins the parts of a path or URL, without empty ones."""
     return "/".join([str(parts[0]).rstrip("/"), *(part for part in map(str, parts[1:]) if part)])
 
 

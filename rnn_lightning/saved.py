@@ -1,4 +1,4 @@
-"""A network on disk, read and written by torch alone: in a run's checkpoint, or as JSON beside a plain state dict.
+"""A network on disk, read and written with torch alone: in a run's checkpoint, or as JSON beside a plain state dict.
 
 `NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first of
 the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
@@ -40,15 +40,15 @@ def save_network(
 
     Args:
         net: The network.
-        arguments: What `type(net)` was made with: plain values.
+        arguments: The arguments of `type(net)`, as plain values.
         folder: The folder of the two files; it is created if missing.
-        name: The stem of both.
-        fitted: What the data module has fitted, if anything: plain values, saved in the JSON file.
+        name: The stem of both files.
+        fitted: The data module's fitted values, if any: plain values, saved in the JSON file.
 
     Returns:
         The path of the weights. The same weights always give the same bytes, and so the same name.
     """
-    memory = io.BytesIO()  # not a path: torch would write the file's name into its bytes
+    memory = io.BytesIO()  # not a path, as torch would write the file's name into its bytes
     torch.save({key: value.detach().cpu().clone() for key, value in net.state_dict().items()}, memory)
     weights = memory.getvalue()
     sha256 = hashlib.sha256(weights).hexdigest()
@@ -69,7 +69,7 @@ def save_network(
 
 
 def load_module(path: str | Path) -> RecurrentNet | Forecaster:
-    """As `load_network`; a network that was trained on a `TimeSeries` comes in a `Forecaster`."""
+    """Like `load_network`, but a network trained on a `TimeSeries` is returned in a `Forecaster`."""
     net, fitted = load_network(path), read_description(path).get(KEY, {})
     return Forecaster(net, fitted) if fitted.get("kind") == "series" else net
 
@@ -78,11 +78,11 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
     """The network of a run's checkpoint, or the one that `NAME.json` describes, in evaluation mode on the CPU.
 
     Args:
-        path: The checkpoint, also by a URL, or the JSON file.
-        pretrained: Whether it gets the trained weights; else it starts as untrained ones do.
+        path: The checkpoint (a path or URL), or the JSON file.
+        pretrained: Whether to load the trained weights; if not, the network is untrained.
 
     Raises:
-        ArgumentError: A file is missing, changed or cut off, is of another kind, or the two do not go together.
+        ArgumentError: A file is missing, changed or truncated, has another format, or the two files do not match.
     """
     description = read_description(path)
     cls = NETWORKS[description["network"]]
@@ -92,7 +92,7 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
     try:
         net = cls(**description["arguments"])
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentError(f"{path}: its arguments make no {cls.__name__} ({error}): {_REMEDY}") from error
+        raise ArgumentError(f"{path}: its arguments do not make a {cls.__name__} ({error}): {_REMEDY}") from error
     if pretrained:
         weights = read_weights(path)
         check_shapes(net, weights, str(path))
@@ -101,24 +101,25 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
 
 
 def read_description(path: str | Path) -> dict[str, Any]:
-    """What `NAME.json` says, checked: `network`, `arguments`, `weights`, `sha256`; of a checkpoint the first two.
+    """The checked contents of `NAME.json`, or the same information from a checkpoint.
 
-    Of both also `fitted`, where the data module has fitted something.
+    `NAME.json` has `network`, `arguments`, `weights` and `sha256`, a checkpoint only the first two. Both also
+    have `fitted` if the data module has fitted something.
 
     Raises:
-        ArgumentError: There is no such file, or it is not of this kind.
+        ArgumentError: There is no such file, or it has another format.
     """
     if Path(path).suffix != ".json":
         return _describe(read_checkpoint(path), str(path))
     if not Path(path).is_file():
-        raise ArgumentError(f"there is no {path}: give the --output of an export, or install the package again")
+        raise ArgumentError(f"there is no file {path}: give the --output of an export, or install the package again")
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
-        raise ArgumentError(f"{path} is no readable JSON ({error}): {_REMEDY}") from error
+        raise ArgumentError(f"{path} is not readable JSON ({error}): {_REMEDY}") from error
     kinds = {"network": str, "arguments": dict, "weights": str, "sha256": str}
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
-        raise ArgumentError(f"{path} describes no network, it needs {', '.join(kinds)}: {_REMEDY}")
+        raise ArgumentError(f"{path} describes no network, which needs {', '.join(kinds)}: {_REMEDY}")
     if found["network"] not in NETWORKS:
         raise ArgumentError(f"{path}: network={found['network']!r} is none of {', '.join(NETWORKS)}: {_REMEDY}")
     if not found["weights"].isprintable() or Path(found["weights"]).name != found["weights"] or not found["weights"]:
@@ -127,13 +128,13 @@ def read_description(path: str | Path) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The network's weights, without running any code in the file.
+    """Reads the network's weights, without running any code in the file.
 
     Args:
-        path: `NAME.json`, which names them and their hash; else a checkpoint or a plain state dict.
+        path: `NAME.json`, which names the weights and their hash; or a checkpoint or a plain state dict.
 
     Raises:
-        ArgumentError: The file is missing, changed or cut off, or is no state dict.
+        ArgumentError: The file is missing, changed or truncated, or is not a state dict.
     """
     if Path(path).suffix != ".json":
         return weights_in(read_checkpoint(path), str(path))
@@ -146,15 +147,15 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != description["sha256"]:
         raise ArgumentError(
-            f"the weights {file} are changed or cut off: their SHA-256 is {sha256[:8]}..., not "
+            f"the weights {file} are changed or truncated: their SHA-256 is {sha256[:8]}..., not "
             f"{description['sha256'][:8]}...; {_REMEDY}"
         )
     try:
         weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch's reader stumbles over in such bytes
-        raise ArgumentError(f"the weights {file} hold more than tensors, or are no file of torch's") from error
+    except Exception as error:  # torch's reader may raise anything on such bytes
+        raise ArgumentError(f"the weights {file} contain more than tensors, or are not a torch file") from error
     if not isinstance(weights, dict) or not weights or not all(map(_is_weight, weights.keys(), weights.values())):
-        raise ArgumentError(f"the weights {file} are no state dict: give a file of floating-point tensors by name")
+        raise ArgumentError(f"the weights {file} are not a state dict: give a file of floating-point tensors by name")
     return weights
 
 
@@ -169,10 +170,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Loads a checkpoint or a state dict to the CPU; code that a file may name is never run (`weights_only=True`).
 
     Args:
-        path: A file, also by a URL that fsspec knows.
+        path: A file, or a URL that fsspec knows.
 
     Raises:
-        ArgumentError: There is no such file, or it is no readable checkpoint.
+        ArgumentError: There is no such file, or it is not a readable checkpoint.
     """
     files, place = fsspec.core.url_to_fs(str(path))
     if not files.isfile(place):
@@ -182,9 +183,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         with files.open(place, "rb") as file:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch's reader stumbles over in such bytes
+    except Exception as error:  # torch's reader may raise anything on such bytes
         raise ArgumentError(
-            f"{str(path)!r} is no readable checkpoint: it is cut off, or holds more than tensors and plain values"
+            f"{str(path)!r} is not a readable checkpoint: it is truncated, or has more than tensors and plain values"
         ) from error
     if not isinstance(checkpoint, dict):
         raise ArgumentError(f"{str(path)!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")
@@ -194,14 +195,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def check_parts(checkpoint: dict[str, Any], source: str) -> None:
-    """Raises `ArgumentError` if a part of a run's checkpoint is of another kind than Lightning and the models take."""
+    """Raises `ArgumentError` if a part of a run's checkpoint does not have the expected type."""
     for name, (kind, inner, keys) in _PARTS.items():
         if name not in checkpoint:
             continue
         part: Any = checkpoint[name]
         values = part.values() if isinstance(part, dict) else part
         if not isinstance(part, kind) or not all(isinstance(value, inner) for value in values):
-            raise ArgumentError(f"{source!r} is damaged: its {name} is no {kind.__name__} as a fit has written it")
+            raise ArgumentError(f"{source!r} is damaged: its {name} is not a {kind.__name__} as written by a fit")
         holders: Any = [part] if kind is dict else part
         if not all(key in holder for holder in holders for key in keys):
             raise ArgumentError(f"{source!r} is damaged: its {name} lacks {' or '.join(keys)}")
@@ -217,21 +218,21 @@ _PARTS: dict[str, tuple[type, type, tuple[str, ...]]] = {
     "ranks": (list, dict, ("generators",)),
     "metrics": (dict, Tensor, ()),
 }
-"""Of each part of a checkpoint: its kind, that of what is in it, and the keys that it, or each in a list, must have."""
+"""For each part of a checkpoint: its type, its elements' type, and the keys that it, or each element, must have."""
 
 
 def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
     """The network's weights in a checkpoint of its LightningModule, or in a plain state dict.
 
     Raises:
-        ArgumentError: There are none.
+        ArgumentError: It contains no weights.
     """
     weights = checkpoint
     if "state_dict" in checkpoint:
         prefix = "net."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ArgumentError(f"{source!r} holds no state dict: give a checkpoint, or a file of tensors by name")
+        raise ArgumentError(f"{source!r} contains no state dict: give a checkpoint, or a file of tensors by name")
     return weights
 
 
@@ -240,23 +241,25 @@ def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
     model, saved = checkpoint.get("model"), checkpoint.get("hyper_parameters")
     network = str(checkpoint.get("network", _OF_MODEL.get(str(model))))
     if "state_dict" not in checkpoint or network not in NETWORKS or not isinstance(saved, dict):
-        found = f"a {model}" if model else "no model's name"
-        raise ArgumentError(f"{source!r} holds {found}: give a checkpoint of {' or '.join(_OF_MODEL)}")
+        found = f"holds a {model}" if model else "is not from a model of this package"
+        raise ArgumentError(
+            f"{source!r} {found}: give a checkpoint of {' or '.join(_OF_MODEL)}; for your own model use torch.onnx.export"
+        )
     accepted = inspect.signature(NETWORKS[network]).parameters
     fitted = {KEY: checkpoint[KEY]} if checkpoint.get(KEY) else {}
     return {"network": network, "arguments": {key: saved[key] for key in accepted if key in saved}, **fitted}
 
 
 def check_shapes(module: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:
-    """Raises `ArgumentError` if the names or shapes of weights are not those of a module's parameters."""
+    """Raises `ArgumentError` if the names or shapes of weights differ from those of a module's parameters."""
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
-        raise ArgumentError(f"{source} is damaged: its state_dict holds more than tensors by name")
+        raise ArgumentError(f"{source} is damaged: its state_dict has entries that are not tensors")
     own = {name: value.shape for name, value in module.state_dict().items()}
     given = {name: value.shape for name, value in weights.items()}
     for name in sorted(own.keys() | given.keys()):
         if own.get(name) != given.get(name):
             found, needed = (str(tuple(s[name])) if name in s else "missing" for s in (given, own))
             raise ArgumentError(
-                f"{source} does not fit the network: {name} is {found} there, {needed} in the model; "
-                "give the weights of a network of the same arguments"
+                f"{source} does not fit the network: {name} is {found} there but {needed} in the model: "
+                "give the weights of a network with the same arguments"
             )

@@ -1,4 +1,4 @@
-"""What the callbacks that tell a run's story cost: the fit of `mnist_rnn` with all of them on, and with all of them off.
+"""The cost of the callbacks that show a run: the fit of `mnist_rnn` with all of them on, and with all of them off.
 
     python scripts/benchmark_callbacks.py --data_dir data
 
@@ -19,7 +19,7 @@ ALL, NONE = "all callbacks on", "all off"
 
 
 def only(*names: str) -> list[str]:
-    """The arguments that leave on the callbacks of these names alone."""
+    """The arguments that disable all callbacks but these."""
     return [f"--{name}.enabled={str(name in names).lower()}" for name in TENSORBOARD_CALLBACKS]
 
 
@@ -36,7 +36,7 @@ if __name__ == "__main__":
         **{f"{name} alone": only(name) for name in TENSORBOARD_CALLBACKS if options.each},
     }
     fit = partial(ours, os.path.abspath(options.data_dir))
-    fit(1)  # the first fit of a process pays for imports and caches
+    fit(1)  # the first fit of a process also includes imports and cache misses
     times = alternate({name: partial(fit, options.epochs, *more) for name, more in settings.items()}, options.rounds)
     ratios = [on / off for on, off in zip(times[ALL], times[NONE], strict=True)]
     publish(options, "callbacks", table(times, NONE), callbacks=times)

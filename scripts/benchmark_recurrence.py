@@ -1,15 +1,15 @@
-"""Recurrent layers against torch.nn's: training steps, inference, single steps, long streams, beside busy processes.
+"""Compares recurrent layers with torch.nn's: training steps, inference, single steps, long streams, busy processes.
 
     OMP_NUM_THREADS=2 python scripts/benchmark_recurrence.py --page docs/performance.md
 
-All contestants of a case run in turn, round after round, in one process, in float32, each through its public layer with
-default settings and a fresh graph each time. `ours` is a layer of rnn_lightning.nn without dropout, with one state mask a
-sequence (`variational`) and with one a step (`fresh`), masks drawn anew each time; `cells` is the loop that one writes
-for state dropout without it, over torch.nn's cell with a variational mask. `--busy N` runs N other processes that keep a
-core busy each.
+All contestants of a case run in turn, round after round, in one process, in float32. Each runs through its public layer
+with default settings, with a fresh graph each time. `ours` is a layer of rnn_lightning.nn: without dropout, with one
+state mask per sequence (`variational`), and with one per step (`fresh`); masks are drawn anew each time. `cells` is a
+loop over torch.nn's cell with a variational mask, as you would write it for state dropout without this package. `--busy
+N` runs N other processes, each of which keeps a core busy.
 
-GFLOP/s count the products: 2 T B G H (I + H) forward, twice that backward, less the input's gradient where it is not
-asked for. The peak is that of a loop of multiply-adds in registers (fma_peak.c), on as many threads.
+GFLOP/s count the products: 2 T B G H (I + H) forward and twice that backward, minus the input's gradient if it is not
+needed. The peak is measured with a loop of multiply-adds in registers (fma_peak.c), on the same number of threads.
 """
 
 import contextlib
@@ -41,9 +41,7 @@ def training(layer: nn.Module, x: Tensor, grad: Tensor, **options: Any) -> Calla
     """Seconds of a forward and a backward pass."""
 
     def once() -> float:
-        for _ in range(
-            2
-        ):  # as in a loop of its own: the first call finds the caches and the memory of another contestant
+        for _ in range(2):  # as if it ran alone: the first call finds the caches and the memory of another contestant
             layer.zero_grad(set_to_none=True)
             x.grad = None
             start = time.perf_counter()
@@ -67,7 +65,7 @@ def inference(run: Callable[[], Any], repeats: int = 1) -> Callable[[], float]:
 
 
 def contestants(cell: str, size: Size) -> dict[str, Callable[[], float]]:
-    """By name, for one case."""
+    """The contestants of one case, by name."""
     steps, batch, features, hidden = size
     x, grad = torch.randn(steps, batch, features), torch.randn(steps, batch, hidden)
     wanted = x.clone().requires_grad_()
@@ -103,7 +101,7 @@ def single_steps(cell: str, batch: int, hidden: int = 150) -> dict[str, Callable
 
 @contextlib.contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Other processes that keep a core busy each."""
+    """Other processes, each of which keeps a core busy."""
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
@@ -114,7 +112,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def medians(runs: dict[str, Callable[[], float]], seconds: float) -> dict[str, float]:
-    """The median seconds of each, over as many rounds as fit the time."""
+    """The median seconds of each contestant, over as many rounds as fit into the time."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         once = sum(min(times) for times in alternate(runs, 2).values())  # also warms up
         times = alternate(runs, min(200, max(5, int(seconds / once))))
@@ -122,7 +120,7 @@ def medians(runs: dict[str, Callable[[], float]], seconds: float) -> dict[str, f
 
 
 def gflop(cell: str, size: Size) -> float:
-    """Of a forward and a backward pass without the input's gradient."""
+    """FLOPs of a forward and a backward pass without the input's gradient."""
     steps, batch, features, hidden = size
     return 2e-9 * steps * batch * GATES[cell] * hidden * (2 * features + 3 * hidden)
 

@@ -3,14 +3,14 @@
     python scripts/benchmark_tbptt.py
 
 An LSTM (B 32, I 1, H 128) with a linear head, k1 = k2 = 100, SGD. Each case runs in a fresh process: three batches
-through `Trainer.fit`, of which the last two count. Memory is the peak of resident memory beyond what it was with
-the input in place, after a warm-up batch of 200 steps. Full BPTT is measured beside it where it fits, and the same network
-in a plain loop over chunks, which is what a careful user would write by hand.
+through `Trainer.fit`, of which the last two count. Memory is the peak of resident memory beyond its size with the input
+in place, after a warm-up batch of 200 steps. For comparison, full BPTT is measured where it fits, and the same network
+in a plain loop over chunks, as a careful user would write it by hand.
 
     python scripts/benchmark_tbptt.py --overhead --against ../other_checkout
 
-What a chunk costs above that loop, in CPU time on one thread (B 4, H 8, k1 = 10, so that the recurrence costs little), each
-checkout with its own recurrence on both sides, in fresh processes in turn.
+This measures what a chunk costs above that loop, in CPU time on one thread (B 4, H 8, k1 = 10, so that the recurrence
+costs little). Each checkout uses its own recurrence on both sides, in fresh processes that run in turn.
 """
 
 import argparse
@@ -30,10 +30,12 @@ MODES = ("tbptt", "plain loop", "full")
 
 
 def case(mode: str, steps: int, batches: int) -> dict[str, float]:
-    """Measures one case in this process; of several batches the first does not count."""
+    """Measures one case in this process; the first of several batches does not count."""
     size = Size()
     batch = size.batch(steps)
-    run(mode, [size.batch(2 * size.k)])  # after the input: it would take the place of what the warm-up has freed
+    run(
+        mode, [size.batch(2 * size.k)]
+    )  # after the input, which would otherwise reuse memory that the warm-up has freed
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = run(mode, [batch] * batches)
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -41,7 +43,7 @@ def case(mode: str, steps: int, batches: int) -> dict[str, float]:
 
 
 def overhead(options: argparse.Namespace) -> None:
-    """What a chunk costs above the plain loop on the same recurrence, here and in other checkouts, in turn."""
+    """Measures what a chunk costs more than in the plain loop, here and in other checkouts, in turn."""
     places = {"here": Path(__file__).parent.parent, **{path.name: path for path in options.against}}
     results: dict[str, list[dict[str, float]]] = {name: [] for name in places}
     for _ in range(options.rounds):
@@ -56,12 +58,12 @@ def overhead(options: argparse.Namespace) -> None:
         above = sorted(run["above"] for run in runs)
         plain = statistics.median(run["plain loop"] for run in runs)
         rows.append((name, f"{plain:.0f}", f"{statistics.median(above):.0f} ({above[0]:.0f} to {above[-1]:.0f})"))
-    head = ("checkout", "plain loop, microseconds a chunk", "ours above it (median, min to max)")
+    head = ("checkout", "plain loop, microseconds per chunk", "ours above it (median, min to max)")
     publish(options, "tbptt_overhead", markdown(head, rows), overhead=results)
 
 
 def growth(options: argparse.Namespace) -> None:
-    """All modes and lengths, each in a process of its own."""
+    """Measures all modes and lengths, each in its own process."""
     results: dict[str, list[dict[str, float]]] = {}
     cases = [(m, n) for n in options.steps for m in MODES if m != "full" or n <= options.full_up_to]
     for mode, steps in cases * options.rounds:
@@ -74,7 +76,7 @@ def growth(options: argparse.Namespace) -> None:
         memory = statistics.median(run["bytes"] for run in runs) / 1e6
         times = sorted(run["microseconds a step"] for run in runs)
         rows.append((name, f"{memory:.1f}", f"{statistics.median(times):.0f} ({times[0]:.0f} to {times[-1]:.0f})"))
-    head = ("case", "peak memory beyond the input, MB", "microseconds a time step (median, min to max)")
+    head = ("case", "peak memory beyond the input, MB", "microseconds per time step (median, min to max)")
     publish(options, "tbptt", markdown(head, rows), tbptt=results)
 
 

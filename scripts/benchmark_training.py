@@ -1,17 +1,17 @@
-"""Whole fits of the recipe `mnist_rnn`, and training steps of a deep network with dropout, against what people write.
+"""Whole fits of the recipe `mnist_rnn`, and training steps of a deep network with dropout, against hand-written code.
 
     python scripts/benchmark_training.py mnist --data_dir data
     python scripts/benchmark_training.py deep
 
-`mnist`: the recipe as the command line runs it, timed inside `trainer.fit`, with everything on that a user has:
-Lightning, TensorBoard, the progress bar, checkpoints, metrics. Against it, a bare loop over torch.nn.RNN, a linear layer
-and Adam, with the same batches and validations; and a plain LightningModule with the same layers, fed by a DataLoader
-over a TensorDataset, with what Lightning turns on by itself.
+`mnist`: the recipe as the command line runs it, timed inside `trainer.fit`, with everything that is on by default:
+Lightning, TensorBoard, the progress bar, checkpoints, metrics. It is compared with a bare loop over torch.nn.RNN, a
+linear layer and Adam, with the same batches and validations; and with a plain LightningModule with the same layers, fed
+by a DataLoader over a TensorDataset, with Lightning's defaults.
 
 `deep`: 3 tanh layers of 100, 20 steps, batches of 50, dropout 0.3 on every layer's input and state, a linear unit, MSE
-and Adam: whole training steps. Against it, the loop over torch.nn.RNNCell that one writes for state dropout, with one
-mask a sequence or with `dropout` at every step; where Keras 3 is installed (extra `bench`), its SimpleRNN layers, which
-take one mask a sequence, on the backend that KERAS_BACKEND names.
+and Adam: whole training steps. It is compared with a loop over torch.nn.RNNCell, as you would write it for state
+dropout, with one mask per sequence or with `dropout` at every step; and, if Keras 3 is installed (extra `bench`), with
+its SimpleRNN layers, which use one mask per sequence, on the backend that KERAS_BACKEND names.
 """
 
 import argparse
@@ -44,7 +44,7 @@ STEPS, ROWS, LAYERS, HIDDEN, P = 20, 50, 3, 100, 0.3  # of `deep`
 
 @contextlib.contextmanager
 def silent_folder() -> Iterator[str]:
-    """A temporary folder, and nothing on the screen meanwhile."""
+    """A temporary folder, with all output suppressed."""
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as screen, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
@@ -81,7 +81,7 @@ def samples(data_dir: str) -> list[tuple[Tensor, Tensor]]:
 
 
 def bare(data_dir: str, epochs: int) -> float:
-    """Seconds of a loop that a careful user of plain PyTorch would write."""
+    """Seconds of a loop as a careful user of plain PyTorch would write it."""
     (x, y), (x_val, y_val) = samples(data_dir)
     rnn, head = nn.RNN(28, 150, batch_first=True), nn.Linear(150, 10)
     optimizer = torch.optim.Adam([*rnn.parameters(), *head.parameters()], lr=0.001)
@@ -100,7 +100,7 @@ def bare(data_dir: str, epochs: int) -> float:
 
 
 class Plain(lightning.LightningModule):
-    """What the recipe does, as a LightningModule that a user of torch.nn writes."""
+    """The recipe's model as a user of torch.nn would write it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class Network(nn.Module):
 
 
 def second(step: Callable[[], object]) -> Callable[[], float]:
-    """Seconds of a step that comes right after another: in training, too, the same network ran before."""
+    """Seconds of a step that follows another step of the same network, as in training."""
 
     def timed() -> float:
         step()

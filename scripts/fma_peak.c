@@ -1,5 +1,5 @@
-/* The most multiply-adds that a core can do: twelve chains in registers and nothing else. Compiled with the flags of a
- * variant of the native recurrence; in its disassembly the loop has twelve vfmadd (fmla) and no access to memory. */
+/* The most multiply-adds that a core can do: twelve chains in registers and nothing else. It is compiled with the flags
+ * of a variant of the native recurrence. In its disassembly the loop has twelve vfmadd (fmla) and no memory access. */
 #include "vectors.h"
 
 float multiply_add(long rounds)

@@ -1,4 +1,4 @@
-"""The processor's peak: how many floating-point operations a second its multiply-add units can do, in registers alone."""
+"""The processor's peak: the floating-point operations per second of its multiply-add units, in registers alone."""
 
 import ctypes
 import tempfile
@@ -10,7 +10,7 @@ from rnn_lightning.nn.native import build, variant
 
 
 def fma_peak(threads: int, seconds: float = 0.2) -> float:
-    """GFLOP/s of all threads together, the best of some short runs; 0 where the native recurrence is not there."""
+    """GFLOP/s of all threads together, the best of some short runs; 0 if the native recurrence is missing."""
     name = variant()
     if name is None:
         return 0.0
@@ -19,7 +19,7 @@ def fma_peak(threads: int, seconds: float = 0.2) -> float:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "peak.so")
         command = build.compiler()
-        assert command is not None, "there was one for the library"
+        assert command is not None, "the library was compiled with it"
         source = [str(Path(__file__).with_name("fma_peak.c")), "-I", str(build.HERE)]
         build.run([*command, *build.FLAGS, *flags.split(), *defines, "-shared", *source, "-o", str(target)])
         library = ctypes.CDLL(str(target))

@@ -1,7 +1,7 @@
-"""What the benchmarks share: contestants in alternation, tables of medians and spread, and the machine they ran on.
+"""What the benchmarks share: running contestants in turn, tables of medians and ranges, and the machine's description.
 
-`torch.utils.benchmark` runs one contestant after the other; on a machine whose speed changes by the minute that compares
-the minutes. Here all run in turn, round after round.
+`torch.utils.benchmark` finishes one contestant before it starts the next. If the machine's speed changes by the minute,
+that compares minutes, not contestants. Here all run in turn, round after round.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int) -> di
     """Runs every contestant once a round, in turn, so that a machine that slows down slows them all.
 
     Args:
-        contestants: By name, a function that returns the seconds it took.
+        contestants: Functions by name; each returns the seconds it took.
         rounds: How many times each runs.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
@@ -58,9 +58,9 @@ def table(times: dict[str, list[float]], base: str, unit: Literal["s", "ms"] = "
 
 
 class CellLoop(nn.Module):
-    """The loop over torch.nn's cells that one writes for dropout on input and state: (T, B, I) -> (T, B, H).
+    """A loop over torch.nn's cells with dropout on input and state, as you would write it: (T, B, I) -> (T, B, H).
 
-    With one mask a sequence (`variational`), or with torch's `dropout` at every step.
+    It has one mask per sequence (`variational`), or torch's `dropout` at every step.
     """
 
     def __init__(
@@ -105,9 +105,9 @@ def machine() -> dict[str, Any]:
 
 
 def publish(options: argparse.Namespace, name: str, text: str, **results: Any) -> None:
-    """Prints a table (Markdown) with the machine, and puts it where the options of `options_of` say.
+    """Prints a table (Markdown) with the machine, and writes it where the options of `options_of` say.
 
-    `name` is that of the table in a page, `results` are what `--json` keeps.
+    `name` is the table's name in a page, `results` is what `--json` keeps.
     """
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     print(f"\n{about}\n\n{text}")

@@ -1,10 +1,10 @@
-"""What the recipe `arrays` reaches on JapaneseVowels, on its official split.
+"""Measures what the recipe `arrays` reaches on JapaneseVowels, on its official split.
 
     pip install --no-deps aeon     # only its data files are read
     python scripts/measure_arrays.py --seeds 3
 
 JapaneseVowels (Kudo, Toyama & Shimbo 1999): 12 channels, 7 to 29 steps, 9 speakers, 270 sequences to train on and 370 to
-test. A tenth of the 270 validates here, to choose the epoch. Further arguments go to the fit.
+test. A tenth of the 270 are used to validate, to choose the epoch. Further arguments are passed to the fit.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def japanese_vowels(part: str) -> tuple[list[np.ndarray], list[str]]:
 
 
 def write(path: Path) -> None:
-    """The official split as an array file."""
+    """Writes the official split as an array file."""
     (train, first), (test, second) = japanese_vowels("TRAIN"), japanese_vowels("TEST")
     sequences = train + test
     lengths = np.array([len(sequence) for sequence in sequences])

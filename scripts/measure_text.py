@@ -1,10 +1,10 @@
-"""What the recipe `chars` reaches beside what counts and compressors reach, on the text that comes with Python.
+"""Compares the recipe `chars` with n-gram models and a compressor, on the text that comes with Python.
 
     python scripts/measure_text.py naive              # unigram, 5-gram and xz on the test part; seconds
-    python scripts/measure_text.py tokens             # megabytes a second of tokenisation, on 100 MB
+    python scripts/measure_text.py tokens             # megabytes per second of tokenisation, on 100 MB
     python scripts/measure_text.py state --epochs 3   # carried beside reset state, equal steps; minutes
 
-Figures are bits per character of the test part, the last 5 % of the text, whose SHA-256 is printed: the text changes with
+Figures are bits per character of the test part, the last 5 % of the text, whose SHA-256 is printed: the text depends on
 Python's version.
 """
 
@@ -32,7 +32,7 @@ def ngram_bits(train: np.ndarray, test: np.ndarray, order: int, size: int) -> fl
     Args:
         train: (N,) tokens that are counted.
         test: (M,) tokens that are predicted, each from those before it in the test part.
-        order: n; 1 looks at no other token.
+        order: n; 1 uses no context.
         size: The number of different tokens.
     """
     tokens, shown = train.tolist(), test.tolist()
@@ -59,7 +59,7 @@ def xz_bits(train: str, test: str) -> float:
 
 
 def naive() -> None:
-    """Prints what is reached without a network."""
+    """Prints what methods without a network reach."""
     data = TextStream()
     print(f"pydoc_data.topics, SHA-256 {data.sha256}")
     parts = {name: data.vocabulary.decode(tokens.tolist()) for name, tokens in data._parts.items()}
@@ -101,7 +101,7 @@ class Kept(CLI):
 
 
 def state(epochs: int, more: list[str]) -> None:
-    """Prints what carrying the state gives, at equal steps."""
+    """Prints what carrying the state gains, with the same number of steps."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for carried in ("true", "false"):

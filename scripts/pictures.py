@@ -27,13 +27,13 @@ README_PICTURES = {
     "sine_seq2seq": {"val/window": "window.png"},
     "sine_tbptt": {"val/forecast": "forecast.png", "train/gradient_reach": "gradient_reach.png"},
 }
-"""Recipe to TensorBoard's tag to file."""
+"""The file for each recipe and TensorBoard tag."""
 SERIES = {"t_min": 0.0, "t_max": 30.0, "resolution": 0.1, "n_steps": 20, "start": 12.2}
-"""The series, and where the window that is shown begins."""
+"""The series, and the start of the window to show."""
 
 
 def readme(options: argparse.Namespace) -> None:
-    """Trains the recipes and takes from the event files what TensorBoard shows after the last validation."""
+    """Trains the recipes and extracts from the event files what TensorBoard shows after the last validation."""
     for recipe, files in README_PICTURES.items():
         with tempfile.TemporaryDirectory() as folder:
             main(["fit", "--config", recipe, f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"])
@@ -77,7 +77,7 @@ def digit(data_dir: str, path: Path) -> None:
 
 
 def series(options: argparse.Namespace) -> None:
-    """Left the whole series with one training window in bold, right that window's inputs and targets."""
+    """On the left the whole series with one training window in bold, on the right that window's inputs and targets."""
     sizes = {name: getattr(options, name) for name in ("t_min", "t_max", "resolution", "n_steps")}
     SyntheticSine(**sizes)  # checks them
     t = torch.arange(options.t_min, options.t_max, options.resolution, dtype=torch.float64)

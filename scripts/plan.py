@@ -19,21 +19,21 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "reproduction.json"
 PLAN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reproduction.yaml").read_text())
 OWN_DATA = tuple(name for name, (_, promise) in PLAN["recipes"].items() if "{" not in promise)
-"""Recipes for files of one's own: what they reach is measured by scripts of their own."""
+"""Recipes for your own files; separate scripts measure them."""
 
 Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One fit by the command line: a system, and its seed.
+    """One fit on the command line: a system, and its seed.
 
     Attributes:
         name: Of the system.
-        seed: What `seed_everything` gets.
+        seed: The value of `seed_everything`.
         arguments: What is typed after `fit`; `--config=RECIPE` comes first.
-        predicts: Whether its predictions are kept, to be drawn.
-        full: Whether it is left to `--full`.
+        predicts: Whether its predictions are kept for a figure.
+        full: Whether it only runs with `--full`.
         group: The name of its group of systems in `reproduction.yaml`.
     """
 
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Under which its result is kept."""
+        """The key of its result."""
         return f"{self.name}/{self.seed}"
 
     @property
@@ -74,7 +74,7 @@ def recipe_values(name: str) -> dict[str, Any]:
 
 
 def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The words of every combination of a group's axes, and under `arguments` what the entries add to the command."""
+    """The words of every combination of a group's axes, and under `arguments` the entries' additions to the command."""
     axes = list(group["axes"]) if axes is None else axes
     for keys in itertools.product(*(group["axes"][axis] for axis in axes)):
         words: dict[str, Any] = {"arguments": []}
@@ -105,7 +105,7 @@ def _whole() -> tuple[Run, ...]:
 
 
 def load(path: Path = RESULTS) -> dict[str, Any]:
-    """The results so far, or none: `machines`, and `runs` by name and seed."""
+    """The results so far, if any: `machines`, and `runs` by name and seed."""
     try:
         return json.loads(path.read_text()) if path.exists() else {"machines": [], "runs": {}}
     except (OSError, ValueError) as error:
@@ -113,7 +113,7 @@ def load(path: Path = RESULTS) -> dict[str, Any]:
 
 
 def dump(state: dict[str, Any]) -> str:
-    """The results as JSON, a fit a line."""
+    """The results as JSON, one fit per line."""
     runs = ",\n".join(f"  {json.dumps(key)}: {json.dumps(state['runs'][key])}" for key in sorted(state["runs"]))
     return f'{{\n "machines": {json.dumps(state["machines"])},\n "runs": {{\n{runs}\n }}\n}}\n'
 

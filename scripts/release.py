@@ -1,12 +1,12 @@
-"""Makes a release: the version, its section of the changelog, a commit, a tag, and what goes to the package index.
+"""Makes a release: the version, its section of the changelog, a commit, a tag, and the files for the package index.
 
-    python scripts/release.py 0.2.0 --dry_run    # all of it in a temporary clone; this repository stays as it is
-    python scripts/release.py 0.2.0              # the same, then the commit and the tag come here, the files to dist/
+    python scripts/release.py 0.2.0 --dry_run    # everything in a temporary clone; this repository is not changed
+    python scripts/release.py 0.2.0              # the same, then adds the commit and the tag here and the files to dist/
 
-Run it with the extra `dev`. The packages get the repository's address, that of the remote `origin` or `--repository`: as
-`project.urls`, and in README's links, which an index shows without the files beside them. A wheel with a compiled part is
-made fit for other Linux systems by auditwheel: run the script in a manylinux image, once a platform, for wheels that can
-be published. Uploading is left to you: `twine upload dist/*`.
+Run it with the extra `dev`. The packages get the repository's address (of the remote `origin`, or from `--repository`)
+as `project.urls` and in README's links, as a package index shows README without the other files. auditwheel makes a
+wheel with a compiled part portable to other Linux systems. For wheels that can be published, run the script in a
+manylinux image, once per platform. Uploading is left to you: `twine upload dist/*`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ VERSION = "rnn_lightning/__init__.py"
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
-    """A command's output; ends the release where it fails."""
+    """A command's output; ends the release if the command fails."""
     done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"error: {' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
@@ -71,7 +71,7 @@ def commit(folder: Path, version: str, today: str) -> None:
 
 
 def packages(folder: Path, version: str, address: str | None) -> list[Path]:
-    """Builds source archive and wheel of a clone."""
+    """Builds the source archive and the wheel of a clone."""
     if address:
         address = re.sub(r"^git@([^:]+):", r"https://\1/", address).removesuffix(".git")
         readme = folder / "README.md"
@@ -80,10 +80,10 @@ def packages(folder: Path, version: str, address: str | None) -> list[Path]:
         substitute(folder / "pyproject.toml", r"^\[project\.scripts\]$", f"{urls}\n[project.scripts]")
     else:
         print(
-            "no remote origin and no --repository: the packages get no project.urls, and README's links stay relative"
+            "no remote origin and no --repository: the packages will have no project.urls, and README's links stay relative"
         )
     run(sys.executable, "-m", "build", "--outdir", "dist", cwd=folder)
-    for wheel in (folder / "dist").glob("*-linux_*.whl"):  # an index takes no such wheel
+    for wheel in (folder / "dist").glob("*-linux_*.whl"):  # an index does not accept such a wheel
         run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", "dist", wheel, cwd=folder)
         wheel.unlink()
     run(sys.executable, "-m", "twine", "check", "--strict", *(folder / "dist").iterdir(), cwd=folder)
@@ -97,11 +97,11 @@ def main() -> None:
     parser.add_argument("--repository", help="the repository's address (default: that of the remote origin)")
     options = parser.parse_args()
     if not re.fullmatch(r"\d+\.\d+\.\d+", options.version):
-        parser.error(f"{options.version} is no version: give three numbers, such as 0.2.0")
+        parser.error(f"{options.version} is not a version: give three numbers, such as 0.2.0")
     if run("git", "status", "--porcelain"):
         sys.exit("error: there are uncommitted changes: commit or remove them first")
     if run("git", "tag", "--list", f"v{options.version}"):
-        sys.exit(f"error: there is a tag v{options.version} already: choose the next version")
+        sys.exit(f"error: the tag v{options.version} already exists: choose the next version")
     remotes = run("git", "remote").split()
     address = options.repository or (run("git", "remote", "get-url", "origin") if "origin" in remotes else None)
     with tempfile.TemporaryDirectory() as temporary:

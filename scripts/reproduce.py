@@ -65,7 +65,8 @@ def _end_with(parent: int) -> None:
 class Timed(CLI):
     """The command line, which also keeps how long a fit took and how far it came.
 
-    Processor time: other work on the machine makes it hardly longer, and on one thread it is what a free machine takes.
+    Processor time: other work on the machine hardly changes it, and on one thread it equals the time on an idle
+    machine.
     """
 
     result: Result = {}
@@ -88,7 +89,7 @@ class Timed(CLI):
 
 
 def fit(run: Run, data_dir: str) -> Result:
-    """Fits one system in a folder that is thrown away.
+    """Fits one system in a temporary folder.
 
     Returns:
         `arguments`, `settings` (their digest, with the recipe's), and `whole`, the seconds of processor time; and either
@@ -118,7 +119,7 @@ def fit(run: Run, data_dir: str) -> Result:
             main(["fit", *run.arguments, *logged, f"--seed_everything={run.seed}", *common], Timed)
         except SystemExit as end:
             line = (errors.getvalue().strip().splitlines() or [f"exit {end.code}"])[-1]
-            if "loss is" not in line:  # not the network's failure
+            if "loss is" not in line:  # an error that is not the network's
                 raise RuntimeError(f"{run.key}: {line}") from end
             known = {key: result[key] for key in ("arguments", "settings")}
             return {**known, "error": line, "whole": round(time.process_time() - begin, 2)}
@@ -140,7 +141,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _short(number: Any) -> float:
-    """A number with six digits: more would say nothing, and make the results' file long."""
+    """A number with six digits; more would be meaningless and make the file of results long."""
     return float(f"{float(number):.6g}")
 
 
@@ -183,7 +184,7 @@ def chosen(
     runs = [run for run in runs if not only or any(fnmatch(run.name, pattern) for pattern in only)]
     runs = [run for run in runs if run.seed in PLAN["seeds"][:seeds]]
     if any(run.mnist for run in runs) and not all(find_file(Path(data_dir).expanduser(), name) for name in SHA256):
-        print(f"No MNIST in {data_dir}: its systems are left out; give the folder of its files as --data_dir")
+        print(f"No MNIST in {data_dir}: its systems are left out. Give the folder of its files as --data_dir")
         runs = [run for run in runs if not run.mnist]
     done = {run.key: result_of(state, run) for run in runs}
     return [run for run in runs if (result := done[run.key]) is None or (renew and result["code"] != renew)]

@@ -1,9 +1,9 @@
-"""Final weights of seeded fits, here and in another checkout: what a change of the training loop did to them.
+"""Compares the final weights of seeded fits here and in another checkout, after a change of the training loop.
 
     python scripts/same_seeds.py --against ../other_checkout
 
 Each checkout trains every case in a fresh process, on torch's recurrences (they are the same in all versions) and one
-thread; the table has the largest difference between the weights, 0 where they are equal, bit for bit.
+thread; the table shows the largest difference between the weights; 0 means equal, bit for bit.
 """
 
 import argparse
@@ -44,7 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def weights(case: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Two epochs of Adam, by the seed 0."""
+    """Two epochs of Adam with seed 0."""
     case = {"model": Seq2Seq, "cell": "lstm", "precision": "32-true", "lengths": False, **case}
     model, precision, lengths = (case.pop(name) for name in ("model", "precision", "lengths"))
     if "tbptt" in case:
@@ -64,7 +64,7 @@ def weights(case: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def trained(checkout: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """The weights of every case by a checkout."""
+    """The weights of every case from a checkout."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "weights.pt")
         environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}

@@ -1,7 +1,7 @@
 """Fills the tables of README, docs, recipes and model cards from the results.
 
     python scripts/tables.py            # writes them
-    python scripts/tables.py --check    # only says which are not up to date
+    python scripts/tables.py --check    # only lists those that are not up to date
 
 In Markdown a table is between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
 figures come from `docs/reproduction.json` and from the JSON files beside the weights.
@@ -27,7 +27,7 @@ from rnn_lightning.recipes import recipes
 from rnn_lightning.saved import shipped
 
 PAGES = ("README.md", "docs/reproduction.md", "docs/how_to/trained_networks.md", "docs/reference/recipes.md")
-"""Pages whose tables are filled in here."""
+"""Pages with tables."""
 SPEED = "docs/performance.md"
 FORMS = {"seconds": ".0f", "window": ".3f", "milliseconds": ".1f", "best": ".4f"}
 """How metrics are shown that need no digits of their own; losses and accuracies have four."""
@@ -48,7 +48,7 @@ def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The mean, and for several values their range."""
+    """The mean, and the range if there are several values."""
     mean = f"{statistics.fmean(values):{form}}"
     return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
@@ -57,7 +57,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def value(result: Result, metric: str) -> float | None:
-    """One number of a result; None where it has none. `reproduction.yaml` lists the metrics."""
+    """One number of a result; None if the result does not have it. `reproduction.yaml` lists the metrics."""
     if metric.startswith("test/"):
         return result["test"].get(metric)
     if metric.startswith("val/"):
@@ -79,7 +79,7 @@ def value(result: Result, metric: str) -> float | None:
 
 
 class Figures:
-    """Figures of the results by system and metric."""
+    """Looks up figures of the results by system and metric."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state
@@ -89,7 +89,7 @@ class Figures:
             self.results.setdefault(run.name, []).extend([] if result is None else [result])
 
     def show(self, name: str, metric: str, form: str = "") -> str:
-        """The mean over the seeds and their range; or why there is none."""
+        """The mean over the seeds and their range, or the reason why there is none."""
         found = self.results[name]
         if metric == "seeds":
             return str(len(found)) if found else "not run"
@@ -168,7 +168,7 @@ class Figures:
 
 
 def description(path: Path) -> dict[str, Any]:
-    """The JSON beside some weights, and its figures: those of all seeds, `test` of the shipped one, its `unit`."""
+    """The JSON beside some weights, and its figures: all seeds', the shipped network's `test`, and their `unit`."""
     found: dict[str, Any] = json.loads(path.read_text())
     training = found["training"]
     tests = [run["test"] for run in training["runs"].values()]
@@ -200,7 +200,7 @@ def card_tables(path: Path) -> dict[str, Callable[[], str]]:
         (f"over {len(found['tests'])} seeds", spread(found["tests"], ".4f")),
         ("weights", f"`{found['weights']}`, {found['size']} bytes"),
         ("SHA-256", f"`{found['sha256']}`"),
-        ("licence", "Apache-2.0, as the package"),
+        ("licence", "Apache-2.0, like the package"),
         ("trained with", versions),
     ]
     runs = [
@@ -218,7 +218,7 @@ def card_tables(path: Path) -> dict[str, Callable[[], str]]:
 
 
 def settings_table() -> str:
-    """What every recipe trains, on what."""
+    """What every recipe trains, and on which data."""
     rows = []
     for name, path in sorted(recipes().items()):
         recipe = yaml.safe_load(path.read_text())
@@ -240,7 +240,7 @@ def settings_table() -> str:
 
 
 def fill(text: str, tables: dict[str, Callable[[], str]]) -> str:
-    """A Markdown text with these tables made anew; others stay as they are."""
+    """A Markdown text with these tables replaced; others are kept."""
 
     def made(match: re.Match[str]) -> str:
         return f"{match[1]}{tables[match[2]]()}\n{match[3]}" if match[2] in tables else match[0]

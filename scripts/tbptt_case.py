@@ -1,8 +1,8 @@
 """One training of an LSTM by truncated BPTT, under Lightning or in a loop written by hand; `benchmark_tbptt.py` times it.
 
-    python scripts/tbptt_case.py            # in this process: microseconds of CPU time a chunk above the loop by hand
+    python scripts/tbptt_case.py            # in this process: CPU microseconds per chunk above the hand-written loop
 
-It imports nothing but the models, so that it also runs on other versions of the package.
+It imports only the models, so that it also runs with other versions of the package.
 """
 
 import json
@@ -30,7 +30,7 @@ class Size(NamedTuple):
 
 
 class Timed(Seq2Seq):
-    """The network, trained in chunks or as a whole; it keeps the seconds of each batch."""
+    """The network, trained in chunks or on whole sequences; it records the seconds of each batch."""
 
     def __init__(self, mode: str, size: Size, clock: Callable[[], float]) -> None:
         torch.manual_seed(0)
@@ -41,7 +41,7 @@ class Timed(Seq2Seq):
         self.clock = clock
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        """As ever, with a clock."""
+        """The same as in the base class, with a clock."""
         start = self.clock()
         result = super().training_step(batch, batch_idx)
         self.seconds.append(self.clock() - start)
@@ -76,8 +76,8 @@ def run(
 
 
 def overhead(chunks: int = 100, rounds: int = 5) -> dict[str, float]:
-    """Microseconds of CPU time a chunk: the loop by hand, and ours above it; the fastest batches of runs in turn."""
-    size = Size(rows=4, hidden=8, k=10)  # small: what is asked for must not drown in the recurrence's noise
+    """CPU microseconds per chunk: the hand-written loop, and ours above it; the fastest batches of alternating runs."""
+    size = Size(rows=4, hidden=8, k=10)  # small, so that the overhead is not lost in the recurrence's noise
     torch.set_num_threads(1)
     batches = [size.batch(chunks * size.k)] * 4
     best = {"tbptt": float("inf"), "plain loop": float("inf")}

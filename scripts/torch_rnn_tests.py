@@ -1,10 +1,10 @@
-"""Runs PyTorch's own tests of RNN, LSTM and GRU with our classes in place of torch.nn's, and with torch.nn's beside them.
+"""Runs PyTorch's own tests of RNN, LSTM and GRU with our classes, and with torch.nn's to compare.
 
     python scripts/torch_rnn_tests.py                          # PyTorch's samples, from the installed wheel
     python scripts/torch_rnn_tests.py --checkout ../pytorch    # and its test files, of the same version as the wheel
 
 Only what fails with ours and not with torch.nn's counts: it is listed, and the exit status is 1. The samples are those of
-`torch.testing._internal`, which needs `expecttest`; the test files need `pytest` and what their imports name.
+`torch.testing._internal`, which needs `expecttest`; the test files need `pytest` and the packages that they import.
 """
 
 import argparse
@@ -29,13 +29,13 @@ import rnn_lightning.nn as ours
 
 NAMES = ("RNN", "LSTM", "GRU")
 FILES = ("test_nn.py", "test_modules.py", "nn/test_packed_sequence.py", "test_expanded_weights.py")
-"""Those of a checkout's `test` folder that have tests of recurrent layers."""
+"""The files of a checkout's `test` folder that have tests of recurrent layers."""
 SELECT = "RNN or LSTM or GRU or rnn or lstm or gru"
 SUBSTITUTE = "RNN_LIGHTNING_SUBSTITUTE"
 
 
 def substitute() -> None:
-    """Puts our classes where torch.nn's are looked up; the cells and the base class stay."""
+    """Replaces torch.nn's classes by ours; the cells and the base class stay."""
     for name in NAMES:
         for module in (nn, nn.modules, nn.modules.rnn):
             setattr(module, name, getattr(ours, name))
@@ -53,7 +53,7 @@ def tensors_of(value: Any) -> list[Tensor]:
 
 
 def as_function(module: nn.Module, args: tuple[Any, ...]) -> tuple[Callable[..., Any], list[Tensor]]:
-    """The module's call as a function of its arguments' tensors and its parameters."""
+    """Turns the module's call into a function of its arguments' tensors and its parameters."""
     given, names = tensors_of(args), [name for name, _ in module.named_parameters()]
 
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -66,37 +66,37 @@ def as_function(module: nn.Module, args: tuple[Any, ...]) -> tuple[Callable[...,
 
 
 def check_forward(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
-    """Against PyTorch's reference for this sample."""
+    """Compares with PyTorch's reference for this sample."""
     if sample.reference_fn is not None:
         expected = sample.reference_fn(module, *args)
         torch.testing.assert_close(tensors_of(module(*args)), tensors_of(expected))
 
 
 def check_strides(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
-    """The same from arguments with gaps in memory."""
+    """Compares results for arguments that are not contiguous in memory."""
     run, leaves = as_function(module, args)
     apart = [torch.stack((leaf, leaf), dim=-1)[..., 0] for leaf in leaves]
     torch.testing.assert_close(run(*apart), run(*leaves))
 
 
 def check_gradients(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
-    """First derivatives, also in batches, against finite differences."""
+    """Compares first derivatives, also batched, with finite differences."""
     run, leaves = as_function(module, args)
     gradcheck(run, leaves, fast_mode=True, check_batched_grad=True, check_undefined_grad=True)
 
 
 def check_second(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
-    """Second derivatives against finite differences."""
+    """Compares second derivatives with finite differences."""
     gradgradcheck(*as_function(module, args), fast_mode=True, check_batched_grad=True)
 
 
 def check_forward_mode(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
-    """Forward-mode derivatives against finite differences."""
+    """Compares forward-mode derivatives with finite differences."""
     gradcheck(*as_function(module, args), fast_mode=True, check_forward_ad=True, check_backward_ad=False)
 
 
 def check_copies(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
-    """Pickled, deep-copied and moved between types: the same results."""
+    """Compares results after pickling, deep-copying and moving between types."""
     expected = tensors_of(module(*args))
     for twin in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module), copy.deepcopy(module).float().double()):
         torch.testing.assert_close(tensors_of(twin(*args)), expected, rtol=1e-5, atol=1e-6)
@@ -104,7 +104,7 @@ def check_copies(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
 
 
 def check_meta(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
-    """The same shapes from tensors without data."""
+    """Compares shapes with those from tensors without data."""
     run, leaves = as_function(module, args)
     shapes = [tensor.shape for tensor in run(*leaves)]
     empty = [leaf.detach().to("meta") for leaf in leaves]
@@ -115,7 +115,7 @@ CHECKS = (check_forward, check_strides, check_gradients, check_second, check_for
 
 
 def failures_of_samples() -> Iterator[tuple[str, str | None]]:
-    """Each check of each sample: its name, and what went wrong or None."""
+    """Runs each check on each sample; yields its name, and what went wrong or None."""
     from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
     for info in module_db:
@@ -130,7 +130,7 @@ def failures_of_samples() -> Iterator[tuple[str, str | None]]:
                     built, args = sample.constructor_input, sample.forward_input.args
                     packed = isinstance(args[0], PackedSequence)
                     if packed != bool(kind):
-                        continue  # the others come without packed ones, too
+                        continue  # the other samples also come unpacked
                     torch.manual_seed(0)
                     module = cls(*built.args, **{**built.kwargs, "dtype": torch.float64}).train(training)
                     checks = CHECKS if training and not packed else (check_copies,) if packed else (check_forward,)
@@ -142,7 +142,7 @@ def failures_of_samples() -> Iterator[tuple[str, str | None]]:
 
 
 def _check_error(cls: type[nn.Module], wrong: Any, errors: Any) -> None:
-    """The error that PyTorch expects, of its type and in its words."""
+    """Expects the same error type and message as PyTorch."""
     built, called = wrong.module_error_input.constructor_input, wrong.module_error_input.forward_input
     try:
         module = cls(*built.args, **built.kwargs)
@@ -157,13 +157,13 @@ def _check_error(cls: type[nn.Module], wrong: Any, errors: Any) -> None:
 def _outcome(check: Callable[..., None], *args: Any) -> str | None:
     try:
         check(*args)
-    except Exception as error:  # any is a failure, to be reported
+    except Exception as error:  # any error is a failure to report
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return None
 
 
 def failures_of_files(checkout: Path) -> Iterator[tuple[str, str | None]]:
-    """Each test of recurrent layers in a checkout's test files: its name, and what went wrong or None."""
+    """Runs each test of recurrent layers in a checkout's test files; yields its name, and what went wrong or None."""
     import pytest
 
     tests = checkout / "test"
@@ -182,7 +182,7 @@ def failures_of_files(checkout: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def run_one(checkout: Path | None) -> None:
-    """Runs everything in this process and prints a line for each test, as the parent process reads it."""
+    """Runs everything in this process and prints a line for each test, for the parent process to read."""
     if os.environ.get(SUBSTITUTE):
         substitute()
     for found in failures_of_samples():
@@ -193,7 +193,7 @@ def run_one(checkout: Path | None) -> None:
 
 
 def results(substituted: bool, arguments: list[str]) -> dict[str, str]:
-    """By test, what `run_one` says in a process of its own; "None" for a test that passes."""
+    """The result of `run_one`, in its own process, by test; "None" for a test that passes."""
     env = {**os.environ, SUBSTITUTE: "1" if substituted else ""}
     command = [sys.executable, __file__, "--child", *arguments]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:

@@ -1,11 +1,11 @@
 """Trains the networks that ship with the package, and checks them.
 
-    python scripts/train_weights.py seq2vec_mnist --data_dir data    # trains, writes the weights and their figures
+    python scripts/train_weights.py seq2vec_mnist --data_dir data    # trains, and writes the weights and their figures
     python scripts/train_weights.py --check --data_dir data          # evaluates all shipped weights against their figures
 
-`trained_networks.yaml` says how each is trained: once for each seed, on one thread of the CPU. The best by validation is
-shipped; the test set is only looked at afterwards. The figures go into the JSON beside the weights, from where
-`scripts/tables.py` puts them into README and model card.
+`trained_networks.yaml` says how each is trained: once for each seed, on one CPU thread. The network with the best
+validation is shipped; the test set is only used afterwards. The figures are saved in the JSON file beside the weights,
+from which `scripts/tables.py` writes them into README and the model card.
 """
 
 import argparse
@@ -36,11 +36,11 @@ from rnn_lightning.saved import load_network, read_description, save_network
 WEIGHTS = tables.ROOT / "rnn_lightning" / "weights"
 NETWORKS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("trained_networks.yaml").read_text())
 TOLERANCES = {"acc": 0.0003, "mse": 0.0001}
-"""One image in ten thousand, or the last digit, may fall otherwise on another machine."""
+"""On another machine, one image in ten thousand, or the last digit, may come out differently."""
 
 
 class Training(CLI):
-    """A fit that reports its best checkpoint, and tests nothing."""
+    """A fit that records its best checkpoint, and runs no test."""
 
     best: tuple[float, str] = (float("inf"), "")
 
@@ -51,7 +51,7 @@ class Training(CLI):
 
 
 def train(entry: dict[str, Any], seed: int, data_dir: str, folder: str) -> tuple[float, str]:
-    """Fits by the entry's recipe; the validation loss of the best checkpoint, and its path."""
+    """Fits with the entry's recipe; returns the best checkpoint's validation loss and path."""
     arguments = ["fit", f"--config={entry['recipe']}", *entry["arguments"], f"--seed_everything={seed}"]
     arguments += [f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"]
     arguments += [f"--data.data_dir={data_dir}"] if entry["metric"] == "acc" else []
@@ -62,7 +62,7 @@ def train(entry: dict[str, Any], seed: int, data_dir: str, folder: str) -> tuple
 
 
 def held_out(metric: str, data_dir: str) -> SequenceDataModule:
-    """The data of networks with this metric, digits or the series, with the test set ready."""
+    """The data for networks with this metric (digits or the series), with the test set ready."""
     data = SequenceMNIST(data_dir, eval_batch_size=1000) if metric == "acc" else SyntheticSine(eval_batch_size=1000)
     data.setup("test")
     return data
@@ -70,7 +70,7 @@ def held_out(metric: str, data_dir: str) -> SequenceDataModule:
 
 @torch.no_grad()
 def evaluate(net: RecurrentNet, data: SequenceDataModule) -> float:
-    """The test metric in plain torch: accuracy of a classifier of digits, else the mean squared error of every step."""
+    """The test metric in plain torch: a classifier's accuracy, else the mean squared error over all steps."""
     total, count = 0.0, 0
     for batch in data.test_dataloader():
         y_hat, _ = net.eval()(batch["x"])
@@ -81,8 +81,8 @@ def evaluate(net: RecurrentNet, data: SequenceDataModule) -> float:
 
 
 def make(name: str, entry: dict[str, Any], seeds: list[int], data_dir: str, output: Path) -> None:
-    """Trains a network once for each seed, and writes the one that validates best, with the figures of all."""
-    data = held_out(entry["metric"], data_dir)  # before the training: files that are missing show at once
+    """Trains a network once for each seed, and writes the one with the best validation, with the figures of all."""
+    data = held_out(entry["metric"], data_dir)  # before training, so that missing files are found at once
     runs: dict[str, dict[str, float]] = {}
     networks = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +109,7 @@ def make(name: str, entry: dict[str, Any], seeds: list[int], data_dir: str, outp
 
 
 def check(names: list[str], data_dir: str, folder: Path) -> list[str]:
-    """What is wrong with the weights in a folder; nothing, if each network does what its figures say."""
+    """What is wrong with the weights in a folder; nothing if each network reaches its figures."""
     wrong = []
     for name in names:
         path = folder / f"{name}.json"
@@ -126,7 +126,7 @@ def check(names: list[str], data_dir: str, folder: Path) -> list[str]:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """The command line: trains what is named, or checks it."""
+    """The command line: trains or checks the named networks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to train or check: {', '.join(NETWORKS)}")
     parser.add_argument("--check", action="store_true", help="evaluate the shipped weights; all if no name is given")
@@ -137,7 +137,7 @@ def run(arguments: list[str] | None = None) -> None:
     unknown = [name for name in options.names if name not in NETWORKS]
     if unknown or not (options.names or options.check):
         fail(f"{', '.join(unknown) or 'no NAME'}: give one or several of {', '.join(NETWORKS)}")
-    torch.set_num_threads(1)  # sums are rounded by the number of threads
+    torch.set_num_threads(1)  # rounding of sums depends on the number of threads
     try:
         if options.check:
             wrong = check(options.names or list(NETWORKS), options.data_dir, options.output)

@@ -210,7 +210,7 @@ def test_another_models_checkpoint_is_refused(fitted, fake_mnist_dir, fail):
     assert "holds a Seq2Seq" in fail("test", *arguments)
     cut_off = fitted / "checkpoints/cut.ckpt"
     cut_off.write_bytes((fitted / "checkpoints/best.ckpt").read_bytes()[:3000])
-    assert "no readable checkpoint" in fail("test", "--config=sine_seq2seq", f"--ckpt_path={cut_off}")
+    assert "is not a readable checkpoint" in fail("test", "--config=sine_seq2seq", f"--ckpt_path={cut_off}")
 
 
 def test_a_missing_or_damaged_mnist_file_is_one_line(make_mnist, tmp_path, fail):
@@ -299,9 +299,9 @@ def test_another_nonlinearity_or_optimizer_is_refused(fitted, fail):
 
 def test_a_file_that_is_no_runs_checkpoint(fitted, fail):
     torch.save({"a": torch.zeros(1)}, "a.pt")
-    assert "no checkpoint of a run" in fail("test", "--config=sine_seq2seq", "--ckpt_path=a.pt")
+    assert "is not a checkpoint of a run" in fail("test", "--config=sine_seq2seq", "--ckpt_path=a.pt")
     torch.save({"a": 1}, "b.pt")
-    assert "no state dict" in fail("fit", "--config=sine_seq2seq", "--model.weights=b.pt")
+    assert "not a state dict" in fail("fit", "--config=sine_seq2seq", "--model.weights=b.pt")
 
 
 def test_a_configuration_as_a_dict(fitted, capsys):

@@ -44,7 +44,7 @@ def test_a_book_is_one_line_and_goes_on_without_its_file(book, fail):
     assert set(text) <= set(TEXT)
     main([*predict, "--prompt=line ", "--length=50", "--temperature=0.8", "--top_k=20"])
     assert (book / "predictions_1/predictions.txt").read_text() == text, "the same seed draws the same"
-    assert "'X', which the training text has not" in fail(*predict, "--prompt=X")
+    assert "'X', which the training text does not have" in fail(*predict, "--prompt=X")
     assert "prompt is empty" in fail(*predict, "--prompt=")
     assert "there is no such file" in fail(*predict)
     assert "needs trained weights" in fail("predict", "--config=chars", "--prompt=a")

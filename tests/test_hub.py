@@ -242,7 +242,7 @@ def test_damaged_weights_are_one_line(checkout, damage):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("rnn_lightning.errors.ArgumentError: ")
     assert file.name in last
-    assert ("cannot read" if damage == "gone" else "changed or cut off") in last
+    assert ("cannot read" if damage == "gone" else "changed or truncated") in last
 
 
 def test_what_export_writes_is_read(tmp_path):

@@ -56,7 +56,7 @@ def test_a_gaussian_has_two_outputs_for_each_value(fail, capsys):
     assert Path("runs/g/version_0/predictions.csv").read_text().startswith("sequence,step,x_0,y,prediction,variance\n")
     main(["export", best, "--output=out", "--onnx=false"])
     assert hub.load_exported("out").head.out_features == 2
-    assert "feeds values back" in fail("predict", best, *SHORT, "--horizon=3")
+    assert "needs predicted values" in fail("predict", best, *SHORT, "--horizon=3")
 
 
 def test_the_function_of_the_docs(capsys):

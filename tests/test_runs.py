@@ -204,8 +204,8 @@ def test_best_and_last_are_of_the_same_model_data_and_name(printed, fail):
     printed("export", "--name=small", "--ckpt_path=best", "--output=out", "--onnx=false")
     assert hub.load_exported("out").layers.hidden_size == 3
     other = ["--model=Seq2Seq", "--data=own_parts.OtherSales", "--ckpt_path=best"]
-    assert "no run in runs/Seq2Seq-OtherSales has one" in fail("test", *other, *SHORT)
-    assert "has one of Mine, Sales" in fail("test", *MODULE, *SHORT, "--name=small", "--ckpt_path=best")
+    assert "no run in runs/Seq2Seq-OtherSales has a checkpoint" in fail("test", *other, *SHORT)
+    assert "has a checkpoint of Mine and Sales" in fail("test", *MODULE, *SHORT, "--name=small", "--ckpt_path=best")
 
 
 def test_a_run_that_lasts_longer_is_not_newer(printed):

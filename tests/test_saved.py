@@ -70,7 +70,7 @@ def test_a_changed_byte_is_refused(saved, seed):
     data = bytearray(file.read_bytes())
     data[random.Random(seed).randrange(len(data))] ^= 1
     file.write_bytes(data)
-    with pytest.raises(ArgumentError, match=r"changed or cut off.*install the package again"):
+    with pytest.raises(ArgumentError, match=r"changed or truncated.*install the package again"):
         load_network(saved[1])
     load_network(saved[1], pretrained=False)
 
@@ -78,7 +78,7 @@ def test_a_changed_byte_is_refused(saved, seed):
 def test_a_truncated_file_is_refused(saved):
     (file,) = saved[1].parent.glob("*.pt")
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(ArgumentError, match="changed or cut off"):
+    with pytest.raises(ArgumentError, match="changed or truncated"):
         load_network(saved[1])
 
 
@@ -105,7 +105,7 @@ def test_code_in_the_weights_is_not_run_even_if_the_hash_is_right(saved, monkeyp
         ({"network": "Transformer"}, "none of Seq2VecNet, Seq2SeqNet"),
         ({"arguments": None}, "describes no network"),
         ({"arguments": {**ARGUMENTS, "depth": 3}}, "no argument depth"),
-        ({"arguments": {"input_size": 3}}, "make no Seq2SeqNet"),
+        ({"arguments": {"input_size": 3}}, "do not make a Seq2SeqNet"),
         ({"arguments": {**ARGUMENTS, "hidden_size": -1}}, "hidden_size=-1"),
         ({"arguments": {**ARGUMENTS, "hidden_size": "5"}}, "hidden_size='5'"),
         ({"arguments": {**ARGUMENTS, "hidden_size": 6}}, "does not fit the network: head.weight"),
@@ -120,7 +120,7 @@ def test_a_description_that_is_wrong(saved, changes, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "no readable JSON"), ("[]", "describes no network")])
+@pytest.mark.parametrize(("text", "words"), [("{", "is not readable JSON"), ("[]", "describes no network")])
 def test_a_file_that_is_no_description(tmp_path, text, words):
     (tmp_path / "net.json").write_text(text)
     with pytest.raises(ArgumentError, match=words):

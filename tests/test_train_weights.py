@@ -72,7 +72,7 @@ def test_what_the_check_finds(copy):
     (file,) = folder.glob("*.pt")
     file.write_bytes(file.read_bytes()[:-1])
     path.write_text(text)
-    with pytest.raises(ValueError, match="changed or cut off"):
+    with pytest.raises(ValueError, match="changed or truncated"):
         script.check([NAME], "data", folder)
 
 

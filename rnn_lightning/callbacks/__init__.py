@@ -1,4 +1,4 @@
-"""What a run keeps and shows: checkpoints, figures and numbers in TensorBoard, progress, predictions."""
+"""Lightning callbacks: checkpoints, figures and numbers in TensorBoard, progress, predictions."""
 
 from rnn_lightning.callbacks.beside_baseline import BesideBaseline
 from rnn_lightning.callbacks.checkpoints import BestAndLast, PeriodicCheckpoint
@@ -26,7 +26,7 @@ TENSORBOARD_CALLBACKS: dict[str, type[TensorBoardCallback]] = {
     "network_graph": NetworkGraph,
     "hyper_parameters": HyperParameters,
 }
-"""What every fit of the command line shows in TensorBoard, by the name that disables it: `--NAME.enabled=false`."""
+"""What every fit on the command line shows in TensorBoard; disable one with `--NAME.enabled=false`."""
 
 __all__ = [
     "TENSORBOARD_CALLBACKS",

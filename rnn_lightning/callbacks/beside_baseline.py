@@ -1,4 +1,4 @@
-"""`BesideBaseline`: the test's metrics beside those of the naive answer, so that a useless network shows."""
+"""`BesideBaseline`: compares the test's metrics with those of the naive answer, to reveal a useless network."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _LOWER_IS_BETTER = ("loss", "mae")
 class BesideBaseline(Callback):
     """Ends a test with a table of the network and the naive answer: printed, in TensorBoard, and as `baseline.txt`.
 
-    For a data module that knows the naive answer: `baseline`, a dict of metrics as `test/acc`, and `baseline_name`. The
+    It needs a data module with `baseline`, a dict of metrics such as `test/acc`, and `baseline_name`. The file is
     file goes to the run of the checkpoint that is tested; `baseline.json` holds the same numbers.
     """
 
@@ -35,8 +35,8 @@ def comparison(network: Mapping[str, float], baseline: Mapping[str, float], name
 
     Args:
         network: The network's metrics.
-        baseline: Those of the naive answer.
-        name: What the naive answer is.
+        baseline: The naive answer's metrics.
+        name: The name of the naive answer.
     """
     rows = {"the network": list(network.values()), name: [baseline[metric] for metric in network]}
     lines = text_table("", list(network), rows)
@@ -45,7 +45,7 @@ def comparison(network: Mapping[str, float], baseline: Mapping[str, float], name
         if (value >= baseline[metric]) if lower else (value <= baseline[metric]):
             lines.append(
                 f"In {metric} the network is no better than the {name}: it may need more epochs, another learning rate, "
-                "inputs of a like scale, or more data."
+                "inputs of a similar scale, or more data."
             )
             break
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps: the best by validation, the last, and one from time to time in between."""
+"""Which checkpoints a run keeps: the best by validation, the last, and optionally one at intervals."""
 
 import os
 import time
@@ -23,7 +23,7 @@ def last_of(trainer: Trainer) -> str:
 
 
 class BestAndLast(ModelCheckpoint):
-    """Keeps `best.ckpt`, of the lowest `val/loss`, and `last.ckpt`, of each epoch's end and of the run's."""
+    """Keeps `best.ckpt`, with the lowest `val/loss`, and `last.ckpt`, from the end of each epoch and of the run."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,7 +42,7 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves the epoch before: only now is it over, as schedulers step after `on_train_epoch_end`."""
+        """Saves the previous epoch, which is over only now, as schedulers step after `on_train_epoch_end`."""
         self._save_last(trainer)
 
     @override
@@ -65,7 +65,7 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up the best so far, with its file in the run's present folder: the run may have been moved or renamed."""
+        """Restores the best so far, with its file in the run's current folder; the run may have been moved."""
         here = {**state_dict, "dirpath": self.dirpath}
         if self.dirpath is not None and state_dict.get("dirpath"):
             for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
@@ -93,20 +93,20 @@ class BestAndLast(ModelCheckpoint):
 
 
 class PeriodicCheckpoint(Callback):
-    """Saves `last.ckpt` within an epoch, every so many optimizer steps or seconds, also under truncated BPTT.
+    """Saves `last.ckpt` within an epoch, at intervals of optimizer steps or seconds, also under truncated BPTT.
 
     Lightning's `ModelCheckpoint(train_time_interval=...)` never fires under manual optimisation, and its
-    `every_n_train_steps` only where n and the steps of a batch have a common multiple. This one saves at the end of the
-    batch in which the time came, or of the group of batches that share a step (`tbptt.step_every`), so that a resumed run
-    equals an undisturbed one.
+    `every_n_train_steps` only fires if a batch's last step is a multiple of n. This callback saves at the end of the
+    batch in which a checkpoint is due, or of the group of batches that share a step (`tbptt.step_every`), so that a
+    resumed run equals an undisturbed one.
 
     Args:
-        every_n_steps: Optimizer steps between two checkpoints; None for no such rule.
-        every_n_seconds: Seconds between two checkpoints; None for no such rule.
-        dirpath: Where `last.ckpt` goes, a path or a URL; by default the folder of the run's other checkpoints.
+        every_n_steps: Optimizer steps between two checkpoints; None to ignore steps.
+        every_n_seconds: Seconds between two checkpoints; None to ignore time.
+        dirpath: The folder of `last.ckpt`, a path or a URL; by default that of the run's other checkpoints.
 
     Raises:
-        ArgumentError: Neither rule is given, or one is not above 0.
+        ArgumentError: Neither interval is given, or one is not above 0.
     """
 
     def __init__(
@@ -116,10 +116,10 @@ class PeriodicCheckpoint(Callback):
             raise ArgumentError("PeriodicCheckpoint needs every_n_steps or every_n_seconds: give one of them")
         for name, value in (("every_n_steps", every_n_steps), ("every_n_seconds", every_n_seconds)):
             if value is not None and not value > 0:
-                raise ArgumentError(f"PeriodicCheckpoint: {name}={value!r}, give a number above 0")
+                raise ArgumentError(f"PeriodicCheckpoint: {name}={value!r}: give a number above 0")
         self.every_n_steps, self.every_n_seconds, self.dirpath = every_n_steps, every_n_seconds, dirpath
         self._step, self._time = 0, 0.0
-        self._waits = False  # for the end of the epoch
+        self._waits = False  # saved at the end of the epoch instead
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -132,7 +132,8 @@ class PeriodicCheckpoint(Callback):
         if within_step(trainer, pl_module) or not self._is_time(trainer):
             return
         self._step, self._time = trainer.global_step, time.monotonic()
-        # After an epoch's last batch a run can continue with a validation, but not with the rest of the epoch's end.
+        # After an epoch's last batch a run can continue with a validation, but not with the later parts of the epoch's
+        # end.
         self._waits = steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch")
         if not self._waits:
             self._save(trainer)
@@ -150,11 +151,11 @@ class PeriodicCheckpoint(Callback):
         save(trainer, path)
 
     def _is_time(self, trainer: Trainer) -> bool:
-        # There is a multiple of n between the last checkpoint and now.
+        # A multiple of n has been reached since the last checkpoint.
         n = self.every_n_steps
         if n is not None and trainer.global_step // n > self._step // n:
             return True
         if self.every_n_seconds is None:
             return False
-        # The processes' clocks differ, and all must save together.
+        # The processes' clocks differ, but all must save together.
         return bool(trainer.strategy.broadcast(time.monotonic() - self._time >= self.every_n_seconds))

@@ -1,4 +1,4 @@
-"""`ClassFigures`: what a sequence classifier takes for what, after each validation."""
+"""`ClassFigures`: which classes a sequence classifier confuses, after each validation."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class ClassFigures(TensorBoardCallback):
     """Draws two figures of a `Seq2Vec` classifier after each validation.
 
-    - `val/confusion`: how often each class was taken for each, over the whole validation.
-    - `val/mistakes`: the first few sequences that were got wrong, with truth, prediction and its probability. Where the
-      data module can show them (`images`), as `SequenceMNIST` can its digits.
+    - `val/confusion`: how often each class was predicted as each other, over the whole validation.
+    - `val/mistakes`: the first few misclassified sequences, with truth, prediction and its probability. It needs a data
+      module that shows them as `images`, such as `SequenceMNIST`.
 
     Args:
         enabled: Whether to draw them.
-        mistakes: How many wrong ones are shown at most.
+        mistakes: How many misclassified sequences to show at most.
     """
 
     def __init__(self, enabled: bool = True, mistakes: int = 6) -> None:

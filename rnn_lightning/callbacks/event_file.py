@@ -1,4 +1,4 @@
-"""`EventFile`: a fit goes on where TensorBoard's event file can no longer be written."""
+"""`EventFile`: a fit continues if TensorBoard's event file can no longer be written."""
 
 import threading
 from typing import Any
@@ -12,10 +12,10 @@ from rnn_lightning.errors import is_of_disk
 
 
 class EventFile(Callback):
-    """Lets a fit go on without its event file if the disk takes no more of it, and says so in one line.
+    """Lets a fit continue without its event file if the disk is full, and says so in one line.
 
-    The checkpoints are what a run is for; those that can't be written still end it. TensorBoard writes in a thread of its
-    own, whose traceback is left out.
+    A checkpoint that can't be written still ends the run, as the run would be lost. TensorBoard writes in its own
+    thread, whose traceback is suppressed.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class EventFile(Callback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit":  # the test after a fit would begin another file
+        if stage != "fit":  # otherwise the test after a fit would begin another file
             lost = [place for place, file in self._files.items() if file.lost]
             trainer.loggers = [logger for place, logger in enumerate(trainer.loggers) if place not in lost]
             self._files = {}
@@ -56,7 +56,7 @@ class _Lenient:
             self.lost = True
             rank_zero_warn(
                 f"TensorBoard's event file in {self.writer.get_logdir()} cannot be written ({error.strerror}): "
-                "the run goes on without it"
+                "the run continues without it"
             )
 
     def add_event(self, event: Any) -> None:
@@ -73,7 +73,7 @@ class _Lenient:
 
 
 class _Quiet:
-    """Leaves out what `_Lenient` tells in one line."""
+    """Suppresses what `_Lenient` says in one line."""
 
     def __init__(self, other: Any) -> None:
         self.other = other

@@ -1,4 +1,4 @@
-"""`Forecasts`: what a network is worth on a `TimeSeries`, after each test; and what `predict` writes of it."""
+"""`Forecasts`: how good a network is on a `TimeSeries`, after each test, and the files that `predict` writes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SEASONS_SHOWN = 3
-"""How much of the history a picture shows, in seasons or horizons, whichever is longer."""
+"""How much history a picture shows, in seasons or horizons, whichever is longer."""
 
 
 class Forecasts(TensorBoardCallback):
-    """Says how good a network's forecasts of a `TimeSeries` are; does nothing with other data.
+    """Shows how good a network's forecasts of a `TimeSeries` are; does nothing with other data.
 
-    - After each test, also that at the end of a fit: a table of the network beside the naive answers, in the terminal, in
-      TensorBoard, and in the run's folder as `forecasts.txt` and `forecasts.json`.
+    - After each test, including the one at the end of a fit: a table of the network beside the naive answers, in the
+      terminal, in TensorBoard, and in the run's folder as `forecasts.txt` and `forecasts.json`.
     - After each validation: `val/forecast` in TensorBoard, the first series from the beginning of its validation part.
     - After predict: the forecasts of all series as `predictions.csv`, with dates, and a picture of the first.
 
     Args:
-        level: The share of values that intervals shall hold.
-        samples: 0 for intervals from the errors on the validation part. Else how many paths of each forecast are drawn with
-            the network's dropout on.
-        enabled: Whether to do anything but what predict writes.
+        level: The share of values that intervals should contain.
+        samples: 0 for intervals from the errors on the validation part. Otherwise the number of paths to draw for each
+            forecast with the network's dropout on.
+        enabled: Whether to do anything; predict writes its files in any case.
 
     Attributes:
-        folder: Where predict writes; nothing is written if it is None.
-        horizon: Steps that predict forecasts; those of the data if None.
+        folder: The folder that predict writes to; None to write nothing.
+        horizon: Steps that predict forecasts; None for the data's horizon.
         paths: The files that predict has written.
 
     Raises:
-        ArgumentError: `level` or `samples` is out of its range.
+        ArgumentError: `level` or `samples` is out of range.
     """
 
     def __init__(self, level: float = 0.9, samples: int = 0, enabled: bool = True) -> None:
@@ -102,7 +102,7 @@ def _series(trainer: Trainer, module: LightningModule) -> Any:
 
 
 def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, title: str) -> "Figure":
-    """The first target of one series: its last stretch up to the step `last`, and the forecast in `found`."""
+    """The first target of one series: the history up to the step `last`, and the forecast in `found`."""
     from rnn_lightning.figures import interval_figure
 
     target, panel = data.columns.target[0], data.panel

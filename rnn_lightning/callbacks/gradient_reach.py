@@ -15,18 +15,18 @@ from rnn_lightning.models.gradient_norms import gradient_norms
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LOOKS = 64  # kept; of more, every second one is dropped
+_LOOKS = 64  # the most lines kept; beyond that, every second one is dropped
 
 
 class GradientReach(TensorBoardCallback):
     """Draws `train/gradient_reach` after each validation: the norm of dLoss/dh_t against t, per layer, a line each time.
 
-    The loss is that of each sequence's last target, the dotted line that of all targets, as the training adds them up
-    over its passes. Measured on one fixed batch, the first of the validation, by `gradient_norms`.
+    The loss is that of each sequence's last target; the dotted line is for the loss of all targets, summed over passes
+    as in training. Both are measured by `gradient_norms` on one fixed batch, the first of the validation.
 
     Args:
         enabled: Whether to draw it.
-        rows: How many sequences of the batch are used.
+        rows: How many sequences of the batch to use.
     """
 
     def __init__(self, enabled: bool = True, rows: int = 32) -> None:
@@ -55,7 +55,7 @@ class GradientReach(TensorBoardCallback):
         from rnn_lightning.figures import gradient_reach_figure
 
         norms = gradient_norms(pl_module, self._probe)
-        if self._norms and self._norms[-1].shape != norms.last.shape:  # of a checkpoint from other data
+        if self._norms and self._norms[-1].shape != norms.last.shape:  # lines in a checkpoint from other data
             self._steps, self._norms, self._figure = [], [], None
         self._steps.append(logged_step(trainer))
         self._norms.append(norms.last)
@@ -84,7 +84,7 @@ class GradientReach(TensorBoardCallback):
         return trainer.is_global_zero and isinstance(module, SequenceModule) and self.is_active(trainer)
 
     def _cut(self, module: SequenceModule) -> tuple[int, str]:
-        """The first step that the last loss reaches; 0 where nothing is cut."""
+        """The first step that the last loss reaches; 0 if nothing is cut."""
         assert self._probe is not None
         k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.back}"
         graph = module.plan(self._probe, training=True)[-1].graph

@@ -1,4 +1,4 @@
-"""`HyperParameters`: the settings of a run beside its metrics, so that runs compare in TensorBoard."""
+"""`HyperParameters`: the settings of a run beside its metrics, to compare runs in TensorBoard."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,8 @@ from rnn_lightning.models import SequenceModule
 class HyperParameters(TensorBoardCallback):
     """Fills TensorBoard's HParams tab: the settings of the run beside its metrics of validation and test.
 
-    The tab takes a metric's last value, so an unfinished run is in it, too; the test's metrics come when there is
-    a test. (Lightning's own way would log the final values once more at step 0 of the same charts.)
+    The tab shows a metric's last value, so it has unfinished runs, too; the test's metrics are added after a test.
+    (Lightning's own way would log the final values once more at step 0 of the same charts.)
 
     Args:
         enabled: Whether to write them.
@@ -24,7 +24,7 @@ class HyperParameters(TensorBoardCallback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.is_active(trainer) and trainer.is_global_zero:
-            metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # of these only the names are used
+            metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # only their names are used
             for summary in hparams(settings(trainer, pl_module), metrics)[:2]:
                 self.write(trainer, summary)
 
@@ -36,13 +36,13 @@ class HyperParameters(TensorBoardCallback):
 
 _LEFT_OUT = {"input_size", "output_size", "task", "bias", "data_dir", "verify", "num_workers"}
 _LEFT_OUT |= {"eval_batch_size", "eval_windows"}
-"""Settings that follow from others or do not change what is learned: the table is long enough without them."""
+"""Settings that follow from others or do not change what is learned; they would only make the table longer."""
 
 
 def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float | str]:
-    """What a run was set to, flat: the arguments of model and data, optimizer, truncation, and the Trainer's main ones.
+    """A run's settings as a flat dict: arguments of model and data, optimizer, truncation, the Trainer's main ones.
 
-    What is off, none or zero is left out; TensorBoard shows five settings at first, in alphabetical order.
+    Settings that are off, none or zero are left out; TensorBoard shows five settings at first, in alphabetical order.
     """
     found: dict[str, Any] = {**module.hparams, **getattr(getattr(trainer, "datamodule", None), "hparams", {})}
     for optimizer in trainer.optimizers[:1]:

@@ -25,5 +25,5 @@ class NetworkGraph(TensorBoardCallback):
             return
         net = pl_module.net
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer's, about sizes that it takes for constants
+            warnings.simplefilter("ignore")  # the tracer warns about sizes that it treats as constants
             self.writer(trainer).add_graph(net, net.example_input())

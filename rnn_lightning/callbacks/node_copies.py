@@ -1,4 +1,4 @@
-"""Checkpoints on several machines: each has them, whether they share a folder or have a disk of their own each."""
+"""Checkpoints on several machines: each machine gets them, whether or not they share a folder."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def copy_to_nodes(trainer: Trainer, path: str) -> None:
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
-    """Distinguishes one version of a file from another, on any machine."""
+    """Identifies a version of a file, on any machine."""
     try:
         status = Path(path).stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""`PredictionWriter`: what `predict` writes, a table and a picture, and arrays on request."""
+"""`PredictionWriter`: the files that `predict` writes: a table, a picture, and optionally arrays."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -27,10 +27,10 @@ _MISTAKES = 18
 class PredictionWriter(BasePredictionWriter):
     """Writes `predictions.csv` (`PredictionTable`) and `predictions.png`, batch by batch: no batch stays in memory.
 
-    The picture shows inputs, targets and predictions of the first sequence of a regression with one output a step, and
-    its forecast; or the confusion matrix of a sequence classifier, and as `predictions_mistakes.png` some of what it got
-    wrong, where the data module can show sequences as images. Files appear when all is written. Several processes that
-    share the folder write one table and one picture.
+    For a regression with one output per step, the picture shows inputs, targets and predictions of the first sequence,
+    and its forecast. For a sequence classifier it shows the confusion matrix; `predictions_mistakes.png` shows some
+    misclassified sequences, if the data module can show sequences as images. Files appear when they are complete.
+    Several processes that share the folder write one table and one picture.
 
     Args:
         folder: The folder of the files; it is created if missing.
@@ -44,7 +44,7 @@ class PredictionWriter(BasePredictionWriter):
         self._open: ExitStack | None = None
         self._writers: list[PredictionTable | PredictionArrays] = []
         self._count = 0
-        self._first: tuple[int, Prediction] | None = None  # the first sequence, with its number
+        self._first: tuple[int, Prediction] | None = None  # the first sequence and its number
         self._tally: ClassTally | None = None
 
     @override
@@ -93,7 +93,7 @@ class PredictionWriter(BasePredictionWriter):
             if self._tally is not None:
                 self._tally.counts = trainer.strategy.reduce(self._tally.counts, reduce_op="sum")
             parts = [self._path(trainer, ".csv", rank) for rank in range(trainer.world_size)]
-            if trainer.is_global_zero and all(part.is_file() for part in parts):  # else the folders are not shared
+            if trainer.is_global_zero and all(part.is_file() for part in parts):  # else the folder is not shared
                 merge_tables(parts, self.folder / "predictions.csv")
                 self.paths[0] = self.folder / "predictions.csv"
         if trainer.is_global_zero and self._first is not None:

@@ -1,4 +1,4 @@
-"""How a run shows its progress: a bar on a terminal, plain lines where the output is a file or a CI's log."""
+"""How a run shows its progress: a bar on a terminal, plain lines in a file or a CI log."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ from typing_extensions import override
 
 
 class PlainProgress(ProgressBar):
-    """A line an epoch, without control characters: the metrics and the seconds it took."""
+    """One line per epoch, without control characters: the metrics and the seconds it took."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,14 +37,14 @@ class PlainProgress(ProgressBar):
         self.print("  ".join(parts))
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        """Prints at once, so that who follows a file sees it."""
+        """Prints without buffering, so that a log file can be followed."""
         if self._on:
             print(*args, **{"flush": True, **kwargs})
 
 
 def progress() -> ProgressBar:
     """Lightning's bar if the output is a terminal, else plain lines."""
-    # Every twenty batches: at each one the bar would cost a small network 10 % of its time.
+    # Updated every twenty batches: at each batch, the bar would take 10 % of a small network's time.
     return TQDMProgressBar(refresh_rate=20) if sys.stdout.isatty() else PlainProgress()
 
 

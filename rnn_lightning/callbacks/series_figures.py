@@ -21,10 +21,10 @@ _AHEAD = 60  # steps of the forecast beyond the data's example
 class SeriesFigures(TensorBoardCallback):
     """Draws three figures of a `Seq2Seq` model after each validation.
 
-    - `val/window`: inputs, targets and predictions on one window, that of the data's `example()` (of `SyntheticSine` the
-      one that starts at t = 12.2), else the first sequence of the validation. Regression only.
-    - `val/forecast`: from that window on, every prediction is the next input. Where the data module declares that the
-      targets are the inputs one step ahead (`predicts_next_input`).
+    - `val/window`: inputs, targets and predictions on one window: the data's `example()` (for `SyntheticSine` the one
+      that starts at t = 12.2), else the first sequence of the validation. Regression only.
+    - `val/forecast`: from that window on, every prediction is the next input. It needs a data module whose targets are
+      the inputs one step ahead (`predicts_next_input`).
     - `val/error_by_step`: the held-out error of each time step, over the whole validation: the mean squared error, or the
       share of wrong classes.
 
@@ -44,7 +44,9 @@ class SeriesFigures(TensorBoardCallback):
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._errors = None
-        own = isinstance(getattr(trainer, "datamodule", None), TimeSeries)  # in units and with dates, by Forecasts
+        own = isinstance(
+            getattr(trainer, "datamodule", None), TimeSeries
+        )  # drawn by Forecasts, in units and with dates
         if isinstance(pl_module, Seq2Seq) and not own and self.is_active(trainer):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
 
@@ -77,7 +79,7 @@ class SeriesFigures(TensorBoardCallback):
             self._draw_example(trainer, pl_module)
 
     def _lengthen(self, steps: int) -> None:
-        """Makes room for that many time steps."""
+        """Makes room for this number of time steps."""
         assert self._errors is not None, "made when the validation began"
         more = self._errors.new_zeros(2, max(0, steps - self._errors.shape[1]))
         self._errors = torch.cat((self._errors, more), dim=1)
@@ -88,7 +90,7 @@ class SeriesFigures(TensorBoardCallback):
         assert self._first is not None, "there were errors, so there was a batch"
         net = module.net
         assert isinstance(net, Seq2SeqNet), "a Seq2Seq has one"
-        # The data's example continues as long as we like; of another sequence the second half is held back.
+        # The data's example can continue as long as needed; of any other sequence, the second half is held back.
         shown = ShownSequence(
             example or self._first, data, is_example=example is not None, ahead=_AHEAD if example else 0
         )

@@ -1,4 +1,4 @@
-"""`StopOnSignal`: a run that is told to end saves its state first, and continues from there when it is resumed."""
+"""`StopOnSignal`: a run that gets a signal to end saves its state first, and continues from there when resumed."""
 
 import os
 import signal
@@ -21,10 +21,10 @@ from rnn_lightning.models.ranks import reduce, world_size
 class StopOnSignal(Callback):
     """Ends a fit on SIGTERM or SIGINT (Ctrl-C): saves `last.ckpt`, and exits with 143 or 130.
 
-    All processes agree at the end of an optimizer step, so it is enough if one of them gets the signal. A validation stops
-    after its batch, and the resumed run repeats it; the one after the last of `max_steps` is finished. A second signal, a
-    second or more after the first, ends the process at once; one that comes sooner is a launcher's copy of the first.
-    Test, validate and predict end at once.
+    All processes agree at the end of an optimizer step, so it is enough if one of them gets the signal. A validation
+    stops after its batch, and the resumed run repeats it; only a validation after the last of `max_steps` is finished.
+    A second signal, a second or more after the first, ends the process at once; an earlier one counts as a launcher's
+    copy of the first. Test, validate and predict end at once.
 
     Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM: its requeueing needs it. Its handler of the
     signal that requeues the job is called at the same places, as it saves a checkpoint.
@@ -33,7 +33,7 @@ class StopOnSignal(Callback):
     def __init__(self) -> None:
         self._signal, self._time = 0, 0.0
         self._ending = 0  # the signal that all have agreed on, until the epoch is over
-        self._checks: float = 0  # how many batches of this validation all processes have
+        self._checks: float = 0  # how many batches all processes have in this validation
         self._at_once = self._speaks = False
         self._requeue: Any = None  # Lightning's handler
         self._requeue_signal = self._waiting = 0  # its signal, and 0 or the same if it has come
@@ -72,7 +72,7 @@ class StopOnSignal(Callback):
         batches = sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches)
         self._checks = inf if world_size(trainer.strategy) == 1 else -reduce(trainer.strategy, -batches, "max")
         if world_size(trainer.strategy) > 1 and self._checks == inf:
-            self._checks = 0  # nobody knows how many the others have
+            self._checks = 0  # the others' numbers of batches are unknown
 
     @override
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
@@ -85,7 +85,7 @@ class StopOnSignal(Callback):
                 self._act(trainer, number)
 
     def _listen(self, trainer: Trainer) -> None:
-        """Takes the signals over from Lightning, which gives them back at the end of the run."""
+        """Takes the signals over from Lightning, which restores them at the end of the run."""
         if threading.current_thread() is not threading.main_thread():
             return
         self._at_once = trainer.state.fn != TrainerFn.FITTING
@@ -116,7 +116,7 @@ class StopOnSignal(Callback):
         self._waiting = number
 
     def _agreed(self, trainer: Trainer) -> int:
-        """The signal that any process has got; 0 for none."""
+        """The signal that any process has received; 0 for none."""
         return int(reduce(trainer.strategy, max(self._signal, self._waiting), "max"))
 
     def _act(self, trainer: Trainer, number: int) -> None:
@@ -130,7 +130,7 @@ class StopOnSignal(Callback):
         if trainer.checkpoint_callbacks and not trainer.fast_dev_run and not trainer.sanity_checking:  # type: ignore[attr-defined]
             save(trainer, last_of(trainer))
         trainer.strategy.barrier()
-        # Lightning kills the process that started the others as soon as one of these ends otherwise than with 0.
+        # Lightning kills the process that started the others as soon as one of them exits with a status other than 0.
         environment = getattr(trainer.strategy, "cluster_environment", None)
         child = isinstance(environment, LightningEnvironment) and trainer.global_rank > 0
         raise SystemExit(0 if child else 128 + number)

@@ -1,6 +1,6 @@
 """`TensorBoardCallback`: what the callbacks that write to TensorBoard share.
 
-None of them touches the training: they draw no random numbers, leave no gradients, and run the network as they find it.
+None of them affects training: they draw no random numbers, leave no gradients, and do not change the network's mode.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -45,10 +45,10 @@ class TensorBoardCallback(Callback):
         self.on_validated_batch(trainer, pl_module, outputs, batch)
 
     def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        """For what a subclass does with the outputs of each validation batch."""
+        """For subclasses: called with the outputs of each validation batch."""
 
     def writer(self, trainer: Trainer) -> "SummaryWriter":
-        """TensorBoard's writer; on rank zero of an active callback."""
+        """TensorBoard's writer; only on rank zero of an active callback."""
         logger = _logger(trainer)
         assert logger is not None, "is_active was asked first"
         return logger.experiment
@@ -62,14 +62,14 @@ class TensorBoardCallback(Callback):
         self.write(trainer, Summary(value=[Summary.Value(tag=tag, image=image)]))
 
     def write(self, trainer: Trainer, summary: Summary) -> None:
-        """Adds a ready summary: `add_figure` packs the PNG so hard that it takes twice as long as the drawing."""
+        """Adds a finished summary; `add_figure` would spend twice as long on compression as on drawing."""
         file_writer = self.writer(trainer).file_writer
         if file_writer is not None:  # None once it is closed
             file_writer.add_summary(summary, logged_step(trainer))
 
 
 def as_code(text: str) -> str:
-    """Markdown that shows a text as it is, line by line."""
+    """Markdown that shows a text unchanged, line by line."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
@@ -78,11 +78,11 @@ def _logger(trainer: Trainer) -> TensorBoardLogger | None:
 
 
 def steps_taken(trainer: Trainer) -> int:
-    """How many steps the axis of the logged metrics has so far: optimizer steps, under manual optimisation batches."""
+    """The number of steps on the logged metrics' axis so far: optimizer steps, or batches under manual optimisation."""
     module: LightningModule = trainer.lightning_module
     return trainer.global_step if module.automatic_optimization else trainer.fit_loop.total_batch_idx + 1
 
 
 def logged_step(trainer: Trainer) -> int:
-    """The step that the metrics of the newest batch, or of a validation after it, are logged at; it counts from 0."""
+    """The step, counted from 0, at which metrics of the newest batch, or of a validation after it, are logged."""
     return max(0, steps_taken(trainer) - 1)

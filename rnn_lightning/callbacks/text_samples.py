@@ -1,4 +1,4 @@
-"""`TextSamples`: how a network of text writes, after each validation."""
+"""`TextSamples`: a text that the network writes, after each validation."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from rnn_lightning.nn import generate
 class TextSamples(TensorBoardCallback):
     """Adds the text `val/sample` after each validation on a `TextStream`: its first words, and what the network adds.
 
-    The random numbers are the sample's own, the same each time: samples of two epochs differ by the weights alone.
+    The random numbers are the same each time, so samples from two epochs differ only because of the weights.
 
     Args:
         enabled: Whether to add it.

@@ -13,16 +13,16 @@ from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
 
 
 class VitalSigns(TensorBoardCallback):
-    """Logs every `log_every_n_steps` steps of the Trainer.
+    """Logs training progress every `log_every_n_steps` steps of the Trainer.
 
-    - `train/grad_norm`: the 2-norm of the whole gradient, as the optimizer step finds it before clipping.
-    - `train/lr`: the learning rate of the first group of parameters; of others `train/lr_1`, ...
-    - `speed/steps_per_second`, `speed/sequences_per_second`: since the last time, with loading of data, without
-      validations; optimizer steps, and sequences of all devices.
+    - `train/grad_norm`: the 2-norm of the whole gradient at the optimizer step, before clipping.
+    - `train/lr`: the learning rate of the first parameter group; `train/lr_1`, ... for others.
+    - `speed/steps_per_second`, `speed/sequences_per_second`: since the last time, including data loading but not
+      validations; optimizer steps, and sequences on all devices.
     - `memory/peak_MiB`: the most that was in use so far: on CUDA by tensors, else by the process.
 
-    Lightning's own monitors do not serve: `LearningRateMonitor` raises without a logger, and `ThroughputMonitor` waits for
-    the GPU at every batch and assumes that all batches are equally large.
+    Lightning's own monitors do not work here: `LearningRateMonitor` raises without a logger, and `ThroughputMonitor`
+    waits for the GPU at every batch and assumes that all batches are equally large.
 
     Args:
         enabled: Whether to log them.
@@ -30,7 +30,7 @@ class VitalSigns(TensorBoardCallback):
 
     def __init__(self, enabled: bool = True) -> None:
         super().__init__(enabled)
-        self._every = 0  # steps between two logs; 0 where this callback does nothing in this run, on this rank
+        self._every = 0  # steps between two logs; 0 if this callback does nothing on this rank in this run
         self._norm: torch.Tensor | None = None
         self._logged = 0  # steps at the last log
         self._since, self._steps, self._sequences = 0.0, 0, 0
@@ -48,8 +48,8 @@ class VitalSigns(TensorBoardCallback):
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Takes the gradient's norm if this batch is logged; if a batch has several steps, that of the last one."""
-        this = int(pl_module.automatic_optimization)  # then this step is not counted yet
+        """Measures the gradient's norm if this batch is logged; if a batch has several steps, at the last one."""
+        this = int(pl_module.automatic_optimization)  # in that case this step is not counted yet
         if self._every and (steps_taken(trainer) + this) % self._every == 0:
             self._norm = torch.nn.utils.get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
 

@@ -1,4 +1,4 @@
-"""The command line: fit, validate, test, predict and export by LightningCLI, with recipes by name, sizes from the data."""
+"""The command line: fit, validate, test, predict and export, with named recipes and sizes from the data."""
 
 from rnn_lightning.cli.command_line import CLI, main
 

@@ -12,16 +12,16 @@ from rnn_lightning.errors import reason
 
 
 def after_fit(trainer: Trainer, model: LightningModule, data: LightningDataModule) -> None:
-    """Tests the best checkpoint, and says how to look at the run."""
+    """Tests the best checkpoint, and says how to view the run."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     kept = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
-    best = "" if kept is None else kept.best_model_path  # a test in spawned processes would name another
+    best = "" if kept is None else kept.best_model_path  # a test in spawned processes would find another path
     if best:
         _test(trainer, model, data, best)
     if not trainer.is_global_zero:
         return
     if kept is not None and best:
-        score = kept.best_model_score  # spawned processes keep it to themselves
+        score = kept.best_model_score  # spawned processes do not send it back
         print(f"Best checkpoint: {best}{'' if score is None else f' (val/loss {score:.4g})'}")
     elif kept is not None:
         if is_overridden("val_dataloader", data) and is_overridden("validation_step", model):
@@ -33,7 +33,7 @@ def after_fit(trainer: Trainer, model: LightningModule, data: LightningDataModul
 
 
 def _test(trainer: Trainer, model: LightningModule, data: LightningDataModule, checkpoint: str) -> None:
-    """Tests a checkpoint after a fit; as the fit has succeeded, a test that can't be run is no failure."""
+    """Tests a checkpoint after a fit. As the fit has succeeded, a test that can't run is not a failure."""
     own = (("test_step", model), ("test_dataloader", data))
     missing = [f"{type(owner).__name__} has no {name}" for name, owner in own if not is_overridden(name, owner)]
     if missing:
@@ -43,7 +43,7 @@ def _test(trainer: Trainer, model: LightningModule, data: LightningDataModule, c
         trainer.test(model, datamodule=data, ckpt_path=checkpoint)
     except Exception as error:
         if trainer.world_size > 1:
-            raise  # the other processes wait for this one
+            raise  # otherwise the other processes would wait for this one
         line = reason(error)
         if line is None:
             traceback.print_exc()

@@ -1,4 +1,4 @@
-"""The command line's arguments: which configurations were given, and what was typed besides."""
+"""The command line's arguments: the configurations, and what else was typed."""
 
 import argparse
 import importlib
@@ -20,7 +20,7 @@ _load_yaml = get_loader("yaml")
 # jsonargparse hands the null of a nested argument (`--model.tbptt.k2=null`) on as the text "None".
 set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
 
-# Weights of a loss are lists in YAML.
+# A loss's weights are lists in YAML.
 register_type(
     torch.Tensor,
     serializer=torch.Tensor.tolist,
@@ -45,7 +45,7 @@ def class_of(class_path: str) -> type:
 
 
 class Parser(LightningArgumentParser):
-    """A parser that says in one line what is wrong."""
+    """A parser whose errors are one line."""
 
     commands: Any = None
     """The subcommands, once they are added."""
@@ -77,7 +77,7 @@ class HelpOf(argparse.Action):
 
     Args:
         of: A dataclass; or the type of an argument that takes classes, of which the flag names one.
-        key: The prefix of its arguments on the command line, as `model.tbptt`.
+        key: The prefix of its arguments on the command line, such as `model.tbptt`.
     """
 
     def __init__(self, *, of: Any, key: str, **options: Any) -> None:
@@ -121,7 +121,7 @@ class Arguments:
 
     @classmethod
     def of(cls, arguments: list[str]) -> "Arguments":
-        """Takes the arguments of a process apart."""
+        """Splits the arguments of a process."""
         subcommand = arguments[:1] if arguments and not arguments[0].startswith("-") else []
         parser = _FirstParser(add_help=False, allow_abbrev=False)
         parser.add_argument("-c", "--config", action="append", default=[])
@@ -130,7 +130,7 @@ class Arguments:
         return cls(subcommand, found.config, found.ckpt_path, others)
 
     def with_config_of_run(self) -> "Arguments":
-        """With the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
+        """Adds the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
         return self if config is None else replace(self, configs=[config])
 
@@ -147,7 +147,7 @@ class Arguments:
         """All arguments, those of configurations first, so that typed arguments take precedence wherever they are.
 
         Args:
-            *configs: More configurations, which hold over the others but not over what is typed.
+            *configs: More configurations, which override the others but not what was typed.
         """
         path = [] if self.ckpt_path is None else [f"--ckpt_path={self.ckpt_path}"]
         return [*self.subcommand, *(f"--config={config}" for config in (*self.configs, *configs)), *path, *self.others]

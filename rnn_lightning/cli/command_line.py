@@ -72,7 +72,7 @@ class CLI(LightningCLI):
     def setup_parser(
         self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
     ) -> None:
-        """Adds the subcommand `export`; what it takes besides its own arguments says which run's best or last."""
+        """Adds the subcommand `export`; its further arguments say which run's best or last checkpoint to export."""
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
         parser = self.init_parser(description=EXPORT)
         parser.add_function_arguments(export)
@@ -91,7 +91,7 @@ class CLI(LightningCLI):
         link_sizes(parser, self)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the arguments, with those of a checkpoint's network between the recipe's and the typed ones."""
+        """Parses the arguments; those of a checkpoint's network override the recipe's, and typed ones override both."""
         arguments = None
         if args is None or isinstance(args, list):
             arguments = Arguments.of(sys.argv[1:] if args is None else args)
@@ -112,15 +112,15 @@ class CLI(LightningCLI):
             if self.config.subcommand != "export":
                 network = network_in(self.checkpoint, config.model)
         elif is_of_another_cell(config.get("model")):
-            network = {"nonlinearity": "tanh"}  # a recipe's is of its own cell; one that is typed is refused
-        if arguments is not None and network:  # in a configuration as a dict, everything counts as typed
+            network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
+        if arguments is not None and network:  # with a configuration as a dict, everything counts as typed
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
             super().parse_arguments(parser, arguments.parsed_after(json.dumps(between, default=str)))
-        # Lightning would let the checkpoint win over what was typed; it finds the path again in what follows.
+        # Lightning would let the checkpoint override what was typed; it gets the path again below.
         self.config[self.config.subcommand].ckpt_path = None
 
     def before_instantiate_classes(self) -> None:
-        """Names the run, and asks for a checkpoint where one is needed."""
+        """Names the run, and requires a checkpoint if the subcommand needs one."""
         subcommand = self.config.subcommand
         config = self.config[subcommand]
         if self.checkpoint is not None:
@@ -148,7 +148,7 @@ class CLI(LightningCLI):
                     raise ArgumentError(f"trainer.{setting}={value}: give at least 1")
             direct_loggers(config, self.checkpoint)
         else:
-            config.trainer.logger = False  # results of an evaluation are printed, they open no new run
+            config.trainer.logger = False  # results of an evaluation are printed and do not begin a new run
 
     def instantiate_classes(self) -> None:
         """Makes model, data and Trainer; an export, or a text to continue, needs none of them, and is done here."""
@@ -180,12 +180,12 @@ class CLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs, **save_atomically(config.trainer))
 
     def after_instantiate_classes(self) -> None:
-        """Refuses an untrained head, and sizes that are not the data's."""
+        """Refuses an untrained head, and sizes that differ from the data's."""
         if self.subcommand is None:
             return
         if self.subcommand != "fit" and self.checkpoint is None and getattr(self.model, "fresh_head", False):
             raise ArgumentError(
-                f"{self.subcommand}: model.weights have no head of this size, it is untrained: fit first"
+                f"{self.subcommand}: model.weights have no head of this size, so it is untrained: fit first"
             )
         check_sizes(self)
 
@@ -199,7 +199,7 @@ class CLI(LightningCLI):
             after_fit(self.trainer, self.model, self.datamodule)
 
     def before_predict(self) -> None:
-        """Sets how far the predictions go beyond the data."""
+        """Sets how far predictions continue beyond the data."""
         if not any(is_overridden(name, self.model, LightningModule) for name in ("predict_step", "forward")):
             raise ArgumentError(f"predict: {type(self.model).__name__} has neither predict_step nor forward, write one")
         config = self.config_init[self.subcommand]
@@ -227,8 +227,8 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
     """Runs the command line.
 
     Args:
-        args: Arguments as a list, or a configuration as a dict; those of the process if None.
-        cli: `CLI`, or a class of yours that does more before or after a subcommand.
+        args: Arguments as a list, or a configuration as a dict; None for those of the process.
+        cli: `CLI`, or your own subclass that does more before or after a subcommand.
     """
     quiet()
     if args is None and os.getcwd() not in sys.path:
@@ -250,14 +250,14 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
                     "allow_abbrev": False,
                 },
                 auto_configure_optimizers=False,
-                load_from_checkpoint_support=False,  # checkpoints hold plain values, no class for a parser to build
+                load_from_checkpoint_support=False,  # checkpoints contain plain values, no classes that a parser would build
                 args=args,
             )
     except SystemExit:
         _leave_group()
         raise
     except ProcessExitedException as error:
-        sys.exit(error.exit_code)  # a spawned process has said why
+        sys.exit(error.exit_code)  # a spawned process has already said why
     except Exception as error:
         line = reason(error)
         if line is None:
@@ -295,4 +295,4 @@ def _ends_on_sigint() -> Iterator[None]:
 
 def _leave_group() -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
+        torch.distributed.destroy_process_group()  # otherwise its threads may outlive the interpreter, which then aborts

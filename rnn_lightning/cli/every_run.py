@@ -44,7 +44,7 @@ def save_atomically(trainer: Namespace) -> dict[str, Any]:
 
 
 def has_checkpoint_io(trainer: Namespace) -> bool:
-    """Whether the user brings a plugin that saves checkpoints, or a strategy that saves them in its own way."""
+    """Whether you gave a plugin that saves checkpoints, or a strategy that saves them in its own way."""
     strategy = trainer.strategy if isinstance(trainer.strategy, str) else type(trainer.strategy).__name__
     own = any(word in strategy.lower() for word in _OWN_WAY)
     return own or any(isinstance(plugin, CheckpointIO) for plugin in _as_list(trainer.plugins))

@@ -15,27 +15,27 @@ from rnn_lightning.fitted import KEY
 
 
 class SaveConfig(SaveConfigCallback):
-    """Decides where a fit is saved, passes that on to the checkpoints, and writes the run's record and configuration."""
+    """Decides where a fit is saved, tells the checkpoint callbacks, and writes the run's record and configuration."""
 
     def __init__(self, parser: LightningArgumentParser, config: Any, **kwargs: Any) -> None:
         super().__init__(parser, config, **kwargs)
         config = config.clone()
         self._resumed = runs.resumed_folder(config.ckpt_path)
-        config.ckpt_path = None  # it was where this run began; a test by this file is of this run
+        config.ckpt_path = None  # where this run began; a test with this file is of this run
         if KEY in config.data.get("init_args", {}):
-            config.data.init_args.pop(KEY)  # the checkpoints have it
+            config.data.init_args.pop(KEY)  # the checkpoints contain it
         self._text = parser.dump(config, skip_unset=False)
         size = config.model.get("init_args", {}).get("output_size")
-        if size is not None:  # typed for a loss; the parser leaves out what it takes from the data
+        if size is not None:  # typed for a loss; the parser drops arguments that come from the data
             values = yaml.safe_load(self._text)
             values["model"]["init_args"]["output_size"] = size
             self._text = yaml.safe_dump(values, sort_keys=False)
         self._elsewhere = tuple(class_of(x.class_path) for x in folder_loggers(config.trainer, known=False))
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
-        del self.parser, self.config  # what is left can be pickled for spawned processes
+        del self.parser, self.config  # the rest can be pickled for spawned processes
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Does all of it, once and before the checkpoints' own `setup`."""
+        """Does all of this once, before the checkpoint callbacks' `setup`."""
         if self.already_saved or stage != "fit":
             return
         self.already_saved = True
@@ -45,9 +45,9 @@ class SaveConfig(SaveConfigCallback):
                 callback.dirpath = f"{folder}/checkpoints"
         run = runs.Run.begin(folder, config=self._text, **self._run) if trainer.is_global_zero else None
         run = trainer.strategy.broadcast(run)
-        assert run is not None, "the first process has begun it"
+        assert run is not None, "the first process has already begun it"
         if trainer.local_rank == 0:
-            if runs.Run.read(folder) != run:  # this machine has a disk of its own
+            if runs.Run.read(folder) != run:  # this machine has its own disk
                 run.write(folder, self._text)
             for place in (folder, f"{folder}/checkpoints"):
                 remove_leftovers(place)

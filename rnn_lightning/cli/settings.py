@@ -15,13 +15,13 @@ from rnn_lightning.saved import check_parts, read_checkpoint
 
 
 def run_name(config: Namespace) -> str | None:
-    """The run's name: what `--name` says, else the data's file, else the first `--config`, else of both classes."""
+    """The run's name: `--name`, else the data's file, else the first `--config`, else the names of both classes."""
     if config.name is not None:
         runs.check_name(config.name)
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None
     if isinstance(path, (str, Path)):
-        return Path(path).stem  # a file of the user's
+        return Path(path).stem  # a file of yours
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem
@@ -37,13 +37,13 @@ def network_in(checkpoint: str, model: Namespace) -> dict[str, Any]:
     saved = read_checkpoint(checkpoint)
     if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
         raise ArgumentError(
-            f"{checkpoint} is no checkpoint of a run: give one that a fit has written, or weights alone as --model.weights"
+            f"{checkpoint} is not a checkpoint of a run: give one that a fit wrote, or weights alone as --model.weights"
         )
     check_parts(saved, checkpoint)
     wanted, found = model.class_path.rpartition(".")[2], saved.get("model")
     if found not in (None, wanted):
         raise ArgumentError(
-            f"{checkpoint} holds a {found}, the configuration asks for a {wanted}: give the checkpoint of the same recipe"
+            f"{checkpoint} holds a {found}, but the configuration asks for a {wanted}: give the same recipe's checkpoint"
         )
     accepted = set(model.get("init_args", {}).keys()) - set(SIZES)  # with those of a class above that takes **kwargs
     return {name: value for name, value in saved.get("hyper_parameters", {}).items() if name in accepted}

@@ -31,12 +31,12 @@ def check_sizes(cli: "CLI") -> None:
 
 
 def _typed(cli: "CLI", size: str) -> Any:
-    """The size of the model that was typed, or set in a configuration."""
+    """The model's size, if it was typed or set in a configuration."""
     return cli.config[cli.subcommand].model.get("init_args", {}).get(size)
 
 
 def _size_of(cli: "CLI", size: str, source: LightningDataModule) -> int:
-    """A size of the model: the data's, but a loss may need more outputs than there are values to predict."""
+    """A size of the model, from the data; a loss may need more outputs than there are values to predict."""
     typed, arguments = _typed(cli, size), cli.config[cli.subcommand].model.get("init_args", {})
     if size == "output_size" and arguments.get("loss") is not None and typed is not None:
         return int(typed)

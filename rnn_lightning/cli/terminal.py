@@ -8,16 +8,18 @@ _NOISE = ("Tip:", "available: False", "Seed set to", "Trainer already configured
 
 
 def quiet() -> None:
-    """Drops what Lightning and torch say on every run that no user can act on."""
+    """Hides messages of Lightning and torch that appear in every run and that you can't act on."""
     for name in _LOGGERS:
         logging.getLogger(f"lightning.{name}").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
     warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # which is kept
-    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # of an epoch's end after a resume
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # at an epoch's end after a resume
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
-    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks of fit, in test
+    warnings.filterwarnings(
+        "ignore", message="Be aware that when using `ckpt_path`"
+    )  # in a test, about callbacks of the fit
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -1,9 +1,9 @@
 """LightningDataModules: where sequences come from.
 
 `SequenceMNIST`, `SyntheticSine`, `SineStream`, `AddingProblem` and `CopyMemory` are ready to use. `TimeSeries`,
-`TextStream`, `SequenceArrays` and `ArrayStream` read what you have. For your own datasets there is
-`SequenceDataModule.from_datasets`; derive others from `SequenceDataModule`, or from `GeneratedSequences` where nothing is
-stored.
+`TextStream`, `SequenceArrays` and `ArrayStream` read your own data. For your own datasets there is
+`SequenceDataModule.from_datasets`. Derive other data modules from `SequenceDataModule`, or from `GeneratedSequences` if
+nothing is stored.
 """
 
 from rnn_lightning.data.adding import AddingProblem

@@ -12,7 +12,7 @@ from rnn_lightning.data.generated import GeneratedSequences
 
 
 def adding_sequences(numbers: Tensor, n_steps: int) -> Batch:
-    """Turns random numbers (B, n_steps + 2), the values and the places of two marks, into a batch."""
+    """Turns random numbers (B, n_steps + 2), for the values and the places of the two marks, into a batch."""
     half = n_steps // 2
     values, places = numbers[:, :n_steps], numbers[:, n_steps:]
     first = (places[:, 0] * half).long()
@@ -24,7 +24,7 @@ def adding_sequences(numbers: Tensor, n_steps: int) -> Batch:
 
 
 class AddingProblem(GeneratedSequences):
-    """Two of T numbers are marked, the target is their sum: a test of memory over T steps.
+    """Two of T numbers are marked, and the target is their sum: a test of memory over T steps.
 
     The task is Hochreiter & Schmidhuber's (Neural Computation 9(8), 1997, experiment 4) in the form of Le, Jaitly & Hinton
     (2015, arXiv:1504.00941) and Arjovsky, Shah & Bengio (2016, arXiv:1511.06464): each step has a number uniform in
@@ -40,14 +40,14 @@ class AddingProblem(GeneratedSequences):
 
     Args:
         n_steps: T.
-        **settings: Those of `GeneratedSequences` and `SequenceDataModule`.
+        **settings: Arguments of `GeneratedSequences` and `SequenceDataModule`.
 
     Raises:
-        ArgumentError: A number is out of its range.
+        ArgumentError: A number is out of range.
     """
 
     baseline = 1 / 6
-    """Mean squared error of the answer 1: the variance of a sum of two numbers uniform in [0, 1)."""
+    """Mean squared error of always answering 1: the variance of a sum of two numbers uniform in [0, 1)."""
     tolerance = 0.08
     """An answer is right if it is closer to the sum than this."""
 

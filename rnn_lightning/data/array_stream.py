@@ -10,30 +10,32 @@ from rnn_lightning.errors import ArgumentError
 
 
 class ArrayStream(SequenceDataModule):
-    """Arrays read in order, for a model with `carry_state`, in Python; of memory maps only what a batch shows is read.
+    """Arrays read in order, for a model with `carry_state`, from Python.
 
-    The time axis is cut into a training, a validation and a test part. `batch_size` rows divide the training part among
-    them and read it `n_steps` at a time; an epoch is once through it. So do `eval_batch_size` rows with the other parts;
-    a row begins with a state of zeros. Every step is in exactly one batch: the last one of an epoch has other steps, and
-    `lengths` where rows differ.
+    Each batch reads only its part of a memory map.
 
-    A batch has `x` and `y`, (B, n_steps, ...): whole numbers as int64, others as float32.
+    The time axis is cut into a training, a validation and a test part. `batch_size` parallel rows share the training
+    part and read it `n_steps` at a time; an epoch reads it once. In the same way `eval_batch_size` rows read the other
+    parts; each row begins with a state of zeros. Every step is in exactly one batch. The last batch of an epoch has
+    another number of steps, and `lengths` if rows differ.
+
+    A batch has `x` and `y`, (B, n_steps, ...): whole numbers are int64, others float32.
 
     Args:
         x: (N, I) inputs, or (N,) tokens.
         y: (N, O) or (N,), the target of each input; None for the next input.
         n_steps: Steps of each row in a batch.
-        val: The share of the steps that validate.
-        test: The share that tests: the last ones.
-        output_size: Outputs of a model; None for O, or where y are whole numbers one more than the greatest.
-        **settings: Those of `SequenceDataModule`; `batch_size` is the number of rows of each process.
+        val: The share of the steps to validate on.
+        test: The share of the steps to test on, the last ones.
+        output_size: Outputs of a model; by default O, or if y has whole numbers, the greatest of them plus one.
+        **settings: Arguments of `SequenceDataModule`; `batch_size` is the number of rows per process.
 
     Raises:
-        ArgumentError: The arrays don't fit, or an argument is out of its range.
+        ArgumentError: The arrays don't fit, or an argument is out of range.
     """
 
     contiguous = True
-    new_each_epoch = True  # the order of a stream is not shuffled
+    new_each_epoch = True  # a stream is not shuffled
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class ArrayStream(SequenceDataModule):
                     f"{name} has type {array.dtype} and shape {array.shape}: give numbers (N,) or (N, F)"
                 )
         if len(x) != len(y):
-            raise ArgumentError(f"x has {len(x)} steps, y has {len(y)}: give one target for each input")
+            raise ArgumentError(f"x has {len(x)} steps, but y has {len(y)}: give one target for each input")
         if min(val, test) < 0 or val + test >= 1:
             raise ArgumentError(f"val={val} and test={test} must be shares of 0 or more that leave a part to train on")
         self.x, self.y, self.n_steps, self.ahead = x, y, n_steps, ahead
@@ -70,7 +72,7 @@ class ArrayStream(SequenceDataModule):
         self.output_size = output_size or (int(y.max()) + 1 if whole else y.shape[1] if y.ndim == 2 else 1)
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes all datasets, whatever the stage; those of empty parts are left out."""
+        """Makes the datasets of all stages, except for empty parts."""
         for part, (begin, end) in self.parts.items():
             if end > begin:
                 rows = (self.batch_size if part == "train" else self.eval_batch_size) * self.world_size

@@ -1,4 +1,4 @@
-"""`CopyMemory`: a few symbols, to be repeated after a long time."""
+"""`CopyMemory`: a few symbols, to be repeated after a long delay."""
 
 import math
 from functools import partial
@@ -24,23 +24,24 @@ def copy_sequences(numbers: Tensor, delay: int, n_symbols: int) -> Batch:
 
 
 class CopyMemory(GeneratedSequences):
-    """The first R symbols of a sequence are to be repeated after T blank steps: a test of memory over T + R steps.
+    """The network must repeat the first R symbols of a sequence after T blank steps: a test of memory over T + R steps.
 
-    The task is Hochreiter & Schmidhuber's (1997) in the form of Arjovsky, Shah & Bengio (2016, arXiv:1511.06464). Input:
-    R symbols out of S, T - 1 blanks, a delimiter, R blanks. Target: T + R blanks, then the R symbols. Each step counts
-    in the loss, so a model that knows when to answer, but not what, has R ln(S) / (T + 2 R): 10 ln(8) / (T + 20).
+    The task is Hochreiter & Schmidhuber's (1997) in the form of Arjovsky, Shah & Bengio (2016, arXiv:1511.06464). The
+    input is R symbols out of S, T - 1 blanks, a delimiter, and R blanks. The target is T + R blanks, then the R
+    symbols. Each step counts in the loss, so a model that knows when to answer, but not what, has a loss of R ln(S) /
+    (T + 2 R), here 10 ln(8) / (T + 20).
 
     A batch has `x` (B, T + 2 R, S + 2) float32, one-hot: classes 0 to S - 1 are symbols, S is the blank, S + 1 the
     delimiter; and `y` (B, T + 2 R) int64, of classes 0 to S: for `Seq2Seq` with `task: classification`.
 
     Args:
         delay: T, the steps from the last symbol to the first answer.
-        n_symbols: S, different symbols.
-        n_recall: R, symbols to be remembered.
-        **settings: Those of `GeneratedSequences` and `SequenceDataModule`.
+        n_symbols: S, the number of different symbols.
+        n_recall: R, the number of symbols to remember.
+        **settings: Arguments of `GeneratedSequences` and `SequenceDataModule`.
 
     Raises:
-        ArgumentError: A number is out of its range.
+        ArgumentError: A number is out of range.
     """
 
     def __init__(self, delay: int = 100, n_symbols: int = 8, n_recall: int = 10, **settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""`SequenceDataModule`: what every source of sequences has in common."""
+"""`SequenceDataModule`: what all sources of sequences have in common."""
 
 import os
 from typing import Any
@@ -15,7 +15,7 @@ from rnn_lightning.errors import ArgumentError
 
 
 def check_int(name: str, value: Any, at_least: int) -> None:
-    """Raises ArgumentError unless `value` is an int (not a bool) and not below `at_least`."""
+    """Raises `ArgumentError` unless `value` is an int (not a bool) of at least `at_least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise ArgumentError(f"{name} must be a whole number, {at_least} or more, got {value!r}: change {name}")
 
@@ -23,29 +23,29 @@ def check_int(name: str, value: Any, at_least: int) -> None:
 class SequenceDataModule(LightningDataModule):
     """Base of the data modules: sizes, seed, and one kind of loader for all stages, with or without a Trainer.
 
-    For datasets of yours that give single sequences, of any lengths, use `from_datasets`.
+    For your own datasets of single sequences, of any lengths, use `from_datasets`.
 
     A subclass sets `input_size` and `output_size` in `__init__`, calls `save_hyperparameters()` there if its arguments
     are plain values, and in `setup` fills `self.datasets` under "train", "val", "test", "predict". A dataset maps a list
     of indices to a whole batch by `__getitems__` (see `BatchDataset`); a batch is a dict with `x` (B, T, input_size) and
-    `y`. No argument may have the name of one of a model's: Lightning logs both in one table.
+    `y`. No argument may have the same name as an argument of a model, as Lightning logs both in one table.
 
     Args:
-        batch_size: Sequences in a training batch, of each process.
-        eval_batch_size: Sequences in a batch of the other stages; None for `batch_size`.
-        num_workers: Processes that load data; 0 loads in the training process, which is usually the fastest here.
+        batch_size: Sequences per training batch and process.
+        eval_batch_size: Sequences per batch in the other stages; None for `batch_size`.
+        num_workers: Processes that load data; 0 loads in the training process, which is usually fastest here.
         seed: Seed for the training order or numbers; defaults to the run's seed (`seed_everything`), else 0.
 
     Attributes:
         input_size: Features of a time step.
         output_size: Outputs that a model needs for `y`: classes, or numbers.
         contiguous: Whether row i of a batch continues in row i of the next, as `carry_state` needs.
-        new_each_epoch: Whether the training dataset has new samples in each epoch, at ever higher indices.
+        new_each_epoch: Whether the training dataset has new samples in each epoch, at higher and higher indices.
         predicts_next_input: Whether each target is the input one step later, so that a prediction can be the next input.
         datasets: Stage to dataset, from `setup` on.
 
     Raises:
-        ArgumentError: A number is out of its range.
+        ArgumentError: A number is out of range.
     """
 
     input_size: int
@@ -58,7 +58,7 @@ class SequenceDataModule(LightningDataModule):
         self, batch_size: int = 50, eval_batch_size: int | None = None, num_workers: int = 0, seed: int | None = None
     ) -> None:
         super().__init__()
-        # Saved here: a subclass may pass them on without naming them for its own save_hyperparameters().
+        # Saved here, as a subclass may pass them on as **settings, which its own save_hyperparameters() does not see.
         self.hparams.update(batch_size=batch_size, eval_batch_size=eval_batch_size, num_workers=num_workers, seed=seed)
         check_int("batch_size", batch_size, at_least=1)
         check_int("num_workers", num_workers, at_least=0)
@@ -73,7 +73,7 @@ class SequenceDataModule(LightningDataModule):
         self.datasets: dict[str, Dataset[Batch]] = {}
 
     @classmethod
-    def from_datasets(  # Lightning's takes several loaders, and batches of one
+    def from_datasets(  # Lightning's own accepts several loaders, and batches of one
         cls,
         train_dataset: Any = None,
         val_dataset: Any = None,
@@ -83,19 +83,20 @@ class SequenceDataModule(LightningDataModule):
         num_workers: int = 0,
         **settings: Any,
     ) -> "SequenceDataModule":
-        """A data module of your own datasets, whose samples are single sequences of any lengths.
+        """Makes a data module from your own datasets, whose samples are single sequences of any lengths.
 
-        A sample is a dict, or a pair (x, y), of tensors, arrays or numbers: x (T, I) or tokens (T,), with a T of its own.
-        Batches are padded and have `lengths` (see `rnn_lightning.data.samples.pad_samples`). Training batches are of
-        like length if the dataset is a list, or has an attribute `lengths`, one for each sample. An `IterableDataset`
-        keeps its order; it must itself give each process its own samples, and a resumed run reads it from the start.
+        A sample is a dict, or a pair (x, y), of tensors, arrays or numbers: x (T, I) or tokens (T,); T may differ by
+        sample. Batches are padded and have `lengths` (see `rnn_lightning.data.samples.pad_samples`). Training batches
+        have sequences of similar length if the dataset is a list, or has an attribute `lengths`, one for each sample.
+        An `IterableDataset` keeps its order; it must give each process its own samples by itself, and a resumed run
+        reads it from the start.
 
         Args:
             train_dataset: A list, a `Dataset` with a length, or an `IterableDataset`.
-            val_dataset: Likewise.
-            test_dataset: Likewise.
-            predict_dataset: Likewise.
-            batch_size: Sequences in a training batch, of each process.
+            val_dataset: The same, to validate on.
+            test_dataset: The same, to test on.
+            predict_dataset: The same, to predict.
+            batch_size: Sequences per training batch and process.
             num_workers: Processes that load data.
             **settings: The other arguments of `SequenceDataModule`.
         """
@@ -109,16 +110,16 @@ class SequenceDataModule(LightningDataModule):
 
     @property
     def world_size(self) -> int:
-        """Number of processes that share the data; 1 without a Trainer."""
+        """The number of processes that share the data; 1 without a Trainer."""
         return 1 if self.trainer is None else self.trainer.world_size
 
     @property
     def rank(self) -> int:
-        """Which of them this one is; 0 without a Trainer."""
+        """The number of this process, from 0; 0 without a Trainer."""
         return 0 if self.trainer is None else self.trainer.global_rank
 
     def resolve_seed(self) -> int:
-        """The seed that holds now. Read late: `seed_everything` may be called after the data module is made."""
+        """The seed in use. It is read late, as `seed_everything` may be called after the data module is made."""
         return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
 
     @property
@@ -127,10 +128,10 @@ class SequenceDataModule(LightningDataModule):
         return {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Fills `datasets`. A subclass must define it."""
+        """Fills `datasets`. A subclass must define this."""
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Training batches; the last one may be short. Without a Trainer, each pass is a new epoch."""
+        """Training batches; the last one may be short. Without a Trainer, each pass over the loader is a new epoch."""
         dataset = self._dataset("train")
         if isinstance(dataset, IterableDataset):
             return self._loader(dataset, None, self.batch_size)
@@ -151,16 +152,16 @@ class SequenceDataModule(LightningDataModule):
         return self._evaluation_loader("predict")
 
     def example(self, steps: int | None = None) -> Batch | None:
-        """The sequence that figures show; None, the default, for the first of the validation set.
+        """The sequence that figures show; by default None, which means the first one of the validation set.
 
-        Where there is one, it must also be the first of the `predict` set: its times are then those of that prediction.
+        If there is one, it must also be the first of the `predict` set, whose prediction is then shown with its times.
 
         Args:
-            steps: Its length, if it can be chosen; what comes after the sequence is taken from a longer one.
+            steps: Its length, if it can be chosen. A longer sequence shows what comes after the shorter one.
 
         Returns:
-            `x` (1, T, input_size) and `y` as in a batch, and optionally `t` (T + 1,), the times of the inputs and, one
-            later, of the last target.
+            `x` (1, T, input_size) and `y` as in a batch, and optionally `t` (T + 1,), the times of the inputs and of
+            the last target.
         """
         return None
 
@@ -189,6 +190,6 @@ class SequenceDataModule(LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            # its own: making an iterator draws a number, and must not move the stream that dropout draws from
+            # a generator of its own: making an iterator draws a number, which must not change the numbers for dropout
             generator=torch.Generator(),
         )

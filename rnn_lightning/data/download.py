@@ -1,4 +1,4 @@
-"""Downloads one file from the first mirror that has it, checked before it appears under its name."""
+"""Downloads one file from the first mirror that has it, and checks it before it appears under its name."""
 
 import socket
 import sys
@@ -20,11 +20,11 @@ def download(name: str, folder: Path, mirrors: Sequence[str], sha256: str, by_ha
     """Downloads `name` to `folder`, with a progress bar on a terminal, and returns its path.
 
     Args:
-        name: Of the file.
-        folder: Made if it does not exist.
+        name: The file's name.
+        folder: The folder; it is made if it does not exist.
         mirrors: Addresses to which `name` is appended, tried in order.
-        sha256: Of the file, in hexadecimal. What a mirror sends is checked before it is placed.
-        by_hand: What to do without a network, for the text of the `ArgumentError` where no mirror gives the file.
+        sha256: The file's hash, in hexadecimal; a download is checked before it is moved to its place.
+        by_hand: What to do without a network; part of the `ArgumentError`'s message if no mirror has the file.
     """
     path = folder / name
     remove_leftovers(folder, name)
@@ -44,7 +44,7 @@ def _from_any(mirrors: Sequence[str], path: Path, sha256: str, by_hand: str) -> 
             with _timeout():
                 download_url_to_file(f"{mirror}{name}", str(path), sha256, progress=sys.stderr.isatty())
             return path
-        except (OSError, HTTPException, RuntimeError) as error:  # torch raises RuntimeError for another hash
+        except (OSError, HTTPException, RuntimeError) as error:  # torch raises RuntimeError if the hash differs
             if is_of_disk(error):
                 raise
             reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
@@ -54,7 +54,7 @@ def _from_any(mirrors: Sequence[str], path: Path, sha256: str, by_hand: str) -> 
 
 @contextmanager
 def _timeout() -> Iterator[None]:
-    """A timeout for all sockets of the process, without which the download would wait for ever."""
+    """A timeout for all sockets of the process; without it the download could wait forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:

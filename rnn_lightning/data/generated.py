@@ -1,4 +1,4 @@
-"""Generated sequences: nothing is stored, and number i of a stream is the same wherever it is asked for."""
+"""Generated sequences: nothing is stored, and sequence i of a stream is the same wherever it is computed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,8 @@ from rnn_lightning.data.counter_hash import derive_key, uniform
 from rnn_lightning.data.datamodule import SequenceDataModule, check_int
 from rnn_lightning.data.loading import BatchDataset
 
-# One stream of random numbers each. Training's key also has the seed in it; the fixed sets' have not.
+# Each has its own stream of random numbers. The training stream's key also contains the seed; the keys of the fixed
+# sets do not.
 _TRAIN, _VAL, _TEST = 1, 2, 3
 
 
@@ -20,8 +21,8 @@ class GeneratedDataset(BatchDataset):
 
     Args:
         generate: Turns random numbers (B, n_numbers), float64 in [0, 1), into a batch. Worker processes may pickle it.
-        n_numbers: Random numbers of a sequence.
-        length: Of the dataset. Higher indices are allowed, and give further sequences.
+        n_numbers: Random numbers per sequence.
+        length: The dataset's length. Higher indices are allowed and give further sequences.
         key: Names the stream (`derive_key`).
     """
 
@@ -40,24 +41,24 @@ class GeneratedDataset(BatchDataset):
 
 
 class GeneratedSequences(SequenceDataModule):
-    """Base of data modules whose sequences are generated from a fixed number of random numbers each.
+    """Base of data modules that generate each sequence from a fixed number of random numbers.
 
     Training sequences are new in every step, a function of (seed, epoch, step, rank): a resumed run sees what an
     undisturbed one sees. Validation and test are fixed sets, the same for every seed; `predict` gets the first ten
     sequences of the test set. A subclass sets `input_size`, `output_size`, `generate` and `n_numbers` in `__init__`.
 
     Args:
-        steps_per_epoch: Training batches in an epoch, for each process. The data have no natural epoch.
+        steps_per_epoch: Training batches per epoch and process; the data have no natural epoch.
         eval_sequences: Sequences in the validation set, and in the test set.
-        **settings: Those of `SequenceDataModule`.
+        **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
         generate: Turns random numbers (B, n_numbers), float64 in [0, 1), into a batch. Worker processes may pickle it,
             so it must not be a method of the data module.
-        n_numbers: Random numbers of a sequence.
+        n_numbers: Random numbers per sequence.
 
     Raises:
-        ArgumentError: A number is out of its range.
+        ArgumentError: A number is out of range.
     """
 
     new_each_epoch = True
@@ -72,7 +73,7 @@ class GeneratedSequences(SequenceDataModule):
         self.steps_per_epoch, self.eval_sequences = steps_per_epoch, eval_sequences
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes all datasets, whatever the stage: nothing is stored."""
+        """Makes the datasets of all stages, as nothing is stored."""
         per_epoch = self.steps_per_epoch * self.batch_size * self.world_size
         self.datasets = {
             split: GeneratedDataset(self.generate, self.n_numbers, length, key)

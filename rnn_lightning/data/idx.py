@@ -24,14 +24,14 @@ def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
     Args:
         path: The file.
         n_dims: How many dimensions it must have.
-        sha256: What the unpacked bytes must hash to, in hexadecimal; None to skip that check.
+        sha256: The expected hash of the unpacked bytes, in hexadecimal; None to skip this check.
 
     Raises:
-        ArgumentError: It cannot be read, is truncated, no such file, or hashes to something else.
+        ArgumentError: The file cannot be read, is truncated, is not an IDX file, or has another hash.
     """
     try:
         data = path.read_bytes()
-        # by content: files get renamed, and some tools unpack without dropping the suffix
+        # recognised by content, as some tools unpack a file without dropping the suffix
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ArgumentError(f"{path} is truncated or corrupted ({error}): {_REMEDY}") from error

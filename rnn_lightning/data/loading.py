@@ -1,7 +1,7 @@
-"""Datasets, samplers and the loader behind every stage: whole batches by index, and exact resuming.
+"""Datasets, samplers and the loader for every stage: whole batches by index, and exact resuming.
 
 A sample is an integer. A sampler says which integers this process sees, in which order; the dataset turns a list of
-them into a whole batch at once (`__getitems__`), so that no time goes into single samples and into stacking them.
+them into a whole batch at once (`__getitems__`), so no time is lost on single samples and on stacking them.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,17 @@ from rnn_lightning.errors import ArgumentError
 
 
 def identity(batch: Any) -> Any:
-    """The collate function for datasets that give whole batches. Not a lambda: worker processes must pickle it."""
+    """The collate function for datasets that return whole batches.
+
+    It is not a lambda, as worker processes must pickle it.
+    """
     return batch
 
 
 class BatchDataset(Dataset[Batch]):
-    """Base of datasets that give whole batches: a subclass defines `__len__` and `__getitems__`.
+    """Base of datasets that return whole batches; a subclass defines `__len__` and `__getitems__`.
 
-    It holds what it needs and never its data module, which would take the Trainer along into worker processes.
+    It contains what it needs and never its data module, which would drag the Trainer into worker processes.
     """
 
     def __len__(self) -> int:
@@ -41,16 +44,18 @@ class TensorBatches(BatchDataset):
     """Samples held in tensors.
 
     Args:
-        tensors: name to tensor; all have the same first dimension N, the number of samples.
+        tensors: Name to tensor; all have the same first dimension N, the number of samples.
 
     Raises:
-        ArgumentError: if the first dimensions differ, or there is no tensor.
+        ArgumentError: The first dimensions differ, or there is no tensor.
     """
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         sizes = {name: len(tensor) for name, tensor in tensors.items()}
         if len(set(sizes.values())) != 1:
-            raise ArgumentError(f"tensors must have one first dimension, got {sizes}: give one row a sample in each")
+            raise ArgumentError(
+                f"tensors must have the same first dimension, got {sizes}: give one row per sample in each"
+            )
         self.tensors = tensors
 
     def __len__(self) -> int:
@@ -63,21 +68,21 @@ class TensorBatches(BatchDataset):
 
 
 class EpochSampler(DistributedSampler[int]):
-    """Training samples of one process: another order in each epoch, as a function of (seed, epoch) alone.
+    """The training samples of one process: each epoch has another order, which depends only on (seed, epoch).
 
-    The processes take turns (rank, rank + world_size, ...). As every process must make the same number of steps, the
-    order is filled up from its own beginning where the samples cannot be shared out evenly. Being a
-    `DistributedSampler`, Lightning leaves it in place and calls its `set_epoch`.
+    The processes take turns (rank, rank + world_size, ...). Every process must take the same number of steps, so
+    samples from the beginning of the order are repeated if the number is uneven. Since this is a `DistributedSampler`,
+    Lightning keeps it and calls its `set_epoch`.
 
     Args:
-        dataset: gives the number of samples n.
-        world_size: number of processes.
-        rank: this process, from 0.
-        seed: of the order; unused if `new_each_epoch`.
-        new_each_epoch: gives the indices epoch * n + i, in order, instead of a shuffle of 0 ... n - 1: for datasets that
-            have other samples there.
-        batch_size: samples in a batch of each process. If the dataset knows its samples' `lengths` (N,), batches are
-            then of like length, and so are those that the processes have at the same time.
+        dataset: Gives the number of samples n.
+        world_size: The number of processes.
+        rank: The number of this process, from 0.
+        seed: Seed of the order; unused if `new_each_epoch`.
+        new_each_epoch: Gives the indices epoch * n + i, in order, instead of a shuffle of 0 ... n - 1, for datasets
+            that have new samples there.
+        batch_size: Samples in a batch of each process. If the dataset knows its samples' `lengths` (N,), the samples of
+            a batch then have similar lengths, also across processes.
     """
 
     def __init__(
@@ -91,12 +96,12 @@ class EpochSampler(DistributedSampler[int]):
     ) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=not new_each_epoch, seed=seed)
         self.together = batch_size * world_size  # samples that are trained on at the same time
-        self.start = 0  # how many of this process's samples the next pass leaves out, because they were seen already
+        self.start = 0  # how many of this process's samples the next pass skips, because they were seen already
 
     def __iter__(self) -> Iterator[int]:
         n = len(self.dataset)  # type: ignore[arg-type]  # torch's Dataset declares no length
         if self.shuffle:
-            # a hash, not seed + epoch: else epoch 1 of seed 0 would have the order of epoch 0 of seed 1
+            # a hash, not seed + epoch; else epoch 1 of seed 0 would have the same order as epoch 0 of seed 1
             generator = torch.Generator().manual_seed(derive_key(self.seed, self.epoch))
             order = torch.randperm(n, generator=generator)
             lengths = getattr(self.dataset, "lengths", None)
@@ -109,31 +114,31 @@ class EpochSampler(DistributedSampler[int]):
 
 
 _POOL = 50
-"""How many batches are sorted by length together: enough for little padding, few enough to stay a shuffle."""
+"""How many batches are sorted by length together: enough for little padding, few enough to keep the order random."""
 
 
 def _of_like_length(order: Tensor, lengths: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """The same samples, so that each `size` in a row have similar lengths; the batches come in a random order."""
+    """The same samples, reordered so that each group of `size` has similar lengths; the groups are in random order."""
     pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(_POOL * size)]
     batches = torch.cat(pools).split(size)
-    full = len(order) // size  # what is left over stays last, where a batch may be short
+    full = len(order) // size  # the remainder stays last, where a batch may be short
     shuffled = torch.randperm(full, generator=generator).tolist()
     return torch.cat([*(batches[i] for i in shuffled), *batches[full:]])
 
 
 class EvaluationSampler(DistributedSampler[int], SequentialSampler):
-    """All samples in order, each exactly once over all processes, none repeated to make the counts even.
+    """All samples in order, each exactly once over all processes; none is repeated to make the counts even.
 
-    Processes can so differ by one sample. Metrics that count samples come out as on one process. Being a
-    `DistributedSampler` and a `SequentialSampler`, Lightning leaves it in place, also under `overfit_batches`.
+    So processes can differ by one sample, and metrics that count samples are the same as on one process. Since this is
+    a `DistributedSampler` and a `SequentialSampler`, Lightning keeps it, also under `overfit_batches`.
 
     Args:
-        dataset: gives the number of samples.
-        world_size: number of processes.
-        rank: this process, from 0.
+        dataset: Gives the number of samples.
+        world_size: The number of processes.
+        rank: The number of this process, from 0.
 
     Raises:
-        ArgumentError: if there are fewer samples than processes: one without a batch would make the others wait.
+        ArgumentError: There are fewer samples than processes; a process without a batch would make the others wait.
     """
 
     def __init__(self, dataset: Dataset[Batch], world_size: int = 1, rank: int = 0) -> None:
@@ -149,21 +154,21 @@ class EvaluationSampler(DistributedSampler[int], SequentialSampler):
 
 
 class ResumableLoader(DataLoader[Batch]):
-    """A `DataLoader` that knows how far it is: Lightning saves its state in checkpoints and gives it back.
+    """A `DataLoader` that knows its position: Lightning saves its state in checkpoints and restores it.
 
-    After `load_state_dict` the next pass hands out what was left of the epoch, without drawing what was seen. This
-    needs an `EpochSampler`. With any other (Lightning puts one in for `overfit_batches`) the epoch starts over.
-    In a plain loop each full pass is a new epoch; under Lightning, `set_epoch` says which.
+    After `load_state_dict` the next pass gives the rest of the epoch, without loading the earlier batches. This needs
+    an `EpochSampler`. With any other sampler (such as Lightning's for `overfit_batches`) the epoch starts over. In a
+    plain loop each full pass is a new epoch; under Lightning, `set_epoch` sets the epoch.
 
-    There is no `__init__`: Lightning makes such loaders anew by `DataLoader`'s argument names. Give `batch_size` by
-    name, else that fails in `predict`.
+    There is no `__init__`, as Lightning recreates such loaders with `DataLoader`'s argument names. Pass `batch_size` by
+    name; otherwise this fails in `predict`.
     """
 
-    _epoch = 0  # of the pass that runs
-    _batches = 0  # handed out in the pass that runs
+    _epoch = 0  # of the current pass
+    _batches = 0  # batches given in the current pass
     _resume: tuple[int, int] | None = None  # (epoch, batches) from which to continue
 
-    # A generator: nothing is drawn and no worker starts before the first next(). Lightning calls iter() before it
+    # A generator, so nothing is drawn and no worker starts before the first next(); Lightning calls iter() before it
     # sets the sampler's epoch.
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         sampler = self.sampler
@@ -182,12 +187,12 @@ class ResumableLoader(DataLoader[Batch]):
             sampler.set_epoch(self._epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the pass that runs is: its `epoch` and the `batches` handed out, of this process."""
+        """The position of the current pass in this process: its `epoch`, and the number of `batches` given so far."""
         epoch, batches = self._resume or (self._epoch, self._batches)
         return {"epoch": epoch, "batches": batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Makes the next pass continue where `state_dict` was taken."""
+        """Makes the next pass continue from the position of `state_dict`."""
         epoch, batches = state_dict["epoch"], state_dict["batches"]
         self._resume = (epoch, batches) if batches < len(self) else (epoch + 1, 0)
         if isinstance(self.sampler, EpochSampler):

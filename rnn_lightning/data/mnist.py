@@ -20,10 +20,10 @@ _PERMUTATION_KEY = derive_key(784)
 
 
 def pixel_permutation(n_pixels: int = 784) -> Tensor:
-    """The one order in which `layout="permuted"` reads the pixels: (n_pixels,) int64, the pixel of each step.
+    """The fixed order in which `layout="permuted"` reads the pixels: (n_pixels,) int64, the pixel of each step.
 
-    The same for every seed, user and version: it sorts the pixels by their hash under a fixed key, integer arithmetic
-    alone, so that no library's random number generator can change it.
+    It is the same for every seed, user and version. Pixels are sorted by their hash under a fixed key, with integer
+    arithmetic alone, so no library's random number generator can change the order.
     """
     return torch.argsort(splitmix64(torch.arange(n_pixels), _PERMUTATION_KEY))
 
@@ -48,7 +48,7 @@ def to_images(x: Tensor, layout: Layout, columns: int) -> Tensor:
 
 
 class DigitBatches(TensorBatches):
-    """Images held as bytes: a quarter of the memory, and float32 in [0, 1] only in the batches."""
+    """Images stored as bytes, which takes a quarter of the memory; only batches are float32 in [0, 1]."""
 
     def __getitems__(self, indices: list[int]) -> Batch:
         batch = super().__getitems__(indices)
@@ -59,25 +59,25 @@ class SequenceMNIST(SequenceDataModule):
     """MNIST's digits as sequences, to be classified.
 
     The first `val_size` of the 60,000 training images are the validation set, the rest is trained on; the official
-    10,000 test images are the test set, and what `predict` gets. The four files are read, gzipped or not, from
+    10,000 test images are the test set, and the set of `predict`. The four files are read, gzipped or not, from
     `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw; missing ones are downloaded to `data_dir`/MNIST/raw. Every file
     is checked by SHA-256.
 
     A batch has `x` (B, T, I) float32 in [0, 1] and `y` (B,) int64, the digit.
 
     Args:
-        data_dir: folder of the files.
-        layout: rows: 28 steps of 28 pixels. pixels: 784 steps of 1 pixel, row by row. permuted: the pixels in the one
-            order of `pixel_permutation`, which takes the neighbourhoods away.
-        val_size: how many of the training images validate.
-        verify: whether the files must be MNIST's own. Set to false for another set in the same format and under the
-            same file names, which must be there already; image size and number of classes are then read from them.
-        batch_size: images in a training batch, of each process.
-        **settings: those of `SequenceDataModule`.
+        data_dir: The folder of the files.
+        layout: "rows": 28 steps of 28 pixels. "pixels": 784 steps of 1 pixel, row by row. "permuted": the pixels in the
+            fixed order of `pixel_permutation`, in which neighbours are far apart.
+        val_size: How many of the training images are used to validate.
+        verify: Whether the files must be MNIST's own. Set it to false for another set in the same format and with the
+            same file names, which must exist already; image size and number of classes are then read from it.
+        batch_size: Images per training batch and process.
+        **settings: Arguments of `SequenceDataModule`.
 
     Raises:
-        ArgumentError: for a value out of its range, `data_dir` that is a file, or with `verify=False` files that are
-            missing. From `prepare_data`: if a file cannot be downloaded. From `setup`: if one is damaged.
+        ArgumentError: A value is out of range, `data_dir` is a file, or files are missing with `verify=False`.
+            `prepare_data` raises it if a file cannot be downloaded, `setup` if one is damaged.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class SequenceMNIST(SequenceDataModule):
         super().__init__(batch_size=batch_size, **settings)
         if layout not in get_args(Layout):
             raise ArgumentError(f"layout must be one of {', '.join(get_args(Layout))}, got {layout!r}: change layout")
-        data_dir = str(data_dir)  # a Path among the hyper-parameters would need unpickling from checkpoints
+        data_dir = str(data_dir)  # a Path in the hyperparameters would be pickled in checkpoints
         folder = Path(data_dir).expanduser()
         if folder.exists() and not folder.is_dir():
             raise ArgumentError(f"data_dir {data_dir} is a file: give the folder of the four files")
@@ -112,7 +112,7 @@ class SequenceMNIST(SequenceDataModule):
             download_missing(self.folder)
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and checks the files of this stage, each once."""
+        """Reads and checks this stage's files, each of them once."""
         if self.trainer is None:  # a Trainer has called it already
             self.prepare_data()
         if stage in ("fit", "validate", None) and "train" not in self.datasets:
@@ -120,7 +120,7 @@ class SequenceMNIST(SequenceDataModule):
             n = self.val_size
             self.datasets["val"] = DigitBatches({"x": x[:n], "y": y[:n]})
             self.datasets["train"] = DigitBatches({"x": x[n:], "y": y[n:]})
-        if "test" not in self.datasets:  # also for a fit: a damaged file is found before the training, not after
+        if "test" not in self.datasets:  # for a fit, too, so that a damaged file is found before training, not after it
             x, y = self._read("t10k")
             self.datasets["test"] = self.datasets["predict"] = DigitBatches({"x": x, "y": y})
 

@@ -1,6 +1,6 @@
-"""The four files of MNIST: their names, hashes and mirrors, where they are looked for, how they are checked and read.
+"""The four files of MNIST: their names, hashes and mirrors, where to look for them, and how to check and read them.
 
-Errors are `ArgumentError`s, of a file that is missing, damaged, not the expected one or cannot be downloaded.
+All functions raise `ArgumentError` for a file that is missing, damaged, unexpected or cannot be downloaded.
 
 MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/ (CC BY-SA 3.0).
 """
@@ -18,14 +18,14 @@ from rnn_lightning.errors import ArgumentError
 
 Part = Literal["train", "t10k"]
 
-# SHA-256 of the unpacked bytes: what is checked whenever a file is read, as gzip bytes differ from packer to packer.
+# SHA-256 of the unpacked bytes, checked whenever a file is read, as gzipped bytes differ from tool to tool.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-# SHA-256 of the gzipped files as both mirrors serve them: what a download is checked by.
+# SHA-256 of the gzipped files as both mirrors serve them, checked after a download.
 PACKED_SHA256 = {
     "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -36,11 +36,11 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-_RAW = Path("MNIST", "raw")  # torchvision's place below its root
+_RAW = Path("MNIST", "raw")  # torchvision's folder below its root
 
 
 def find_file(data_dir: Path, name: str) -> Path | None:
-    """One of the four files, unpacked or gzipped, also as some mirrors name it (`train-images.idx3-ubyte`).
+    """One of the four files, unpacked or gzipped, also under some mirrors' names (`train-images.idx3-ubyte`).
 
     It is looked for in `data_dir`, in `data_dir`/MNIST/raw, in `data_dir`/MNIST and, where `data_dir` is that MNIST, in
     `data_dir`/raw; in each of them also within a folder of its own name, which some archives have.
@@ -52,7 +52,7 @@ def find_file(data_dir: Path, name: str) -> Path | None:
 
 
 def download_missing(data_dir: Path) -> None:
-    """Downloads those of the four files that are not there, to `data_dir`/MNIST/raw."""
+    """Downloads missing files to `data_dir`/MNIST/raw."""
     by_hand = f"put the four files, gzipped or not, into {data_dir} by hand ({', '.join(SHA256)}), or change data_dir"
     for name, sha256 in PACKED_SHA256.items():
         if find_file(data_dir, name) is None:
@@ -71,7 +71,7 @@ def read_sizes(data_dir: Path) -> tuple[tuple[int, ...], int]:
 
 
 def read_part(data_dir: Path, part: Part, verify: bool) -> tuple[Tensor, Tensor]:
-    """Images (N, rows, columns) uint8 and labels (N,) int64 of one part; with `verify`, checked to be MNIST's."""
+    """Images (N, rows, columns) uint8 and labels (N,) int64 of one part; with `verify` they must be MNIST's."""
     images, labels = (
         _read(data_dir, f"{part}-{kind}-ubyte", n, verify) for kind, n in (("images-idx3", 3), ("labels-idx1", 1))
     )
@@ -79,7 +79,7 @@ def read_part(data_dir: Path, part: Part, verify: bool) -> tuple[Tensor, Tensor]
         raise ArgumentError(
             f"{len(images)} {part} images but {len(labels)} labels in data_dir {data_dir}: put files of one set there"
         )
-    # Copies: torch wants memory that may be written.
+    # Copies, as torch needs writable memory.
     return torch.from_numpy(images.copy()), torch.from_numpy(labels.astype(np.int64))
 
 

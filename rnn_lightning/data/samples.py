@@ -1,4 +1,4 @@
-"""Single sequences of any lengths become batches: padded, with `lengths`."""
+"""Makes batches of single sequences of any lengths: padded, with `lengths`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,17 +15,17 @@ from rnn_lightning.errors import ArgumentError
 
 
 def pad_samples(samples: Sequence[Any]) -> Batch:
-    """One batch of single sequences; a collate function for `DataLoader`.
+    """Makes one batch of single sequences; a collate function for `DataLoader`.
 
     Args:
-        samples: Each a dict of arrays, tensors or numbers, or a pair (x, y), with x (T, ...) of any T. What has as many
-            steps as x in every sample, such as one target a step, is padded too.
+        samples: Each is a dict of arrays, tensors or numbers, or a pair (x, y), with x (T, ...) of any T. An entry that
+            has as many steps as x in every sample, such as one target per step, is padded too.
 
     Returns:
-        `x` (B, T, ...), the others, and `lengths` (B,) where they differ. Whole numbers are int64, others float32.
+        `x` (B, T, ...), the other entries, and `lengths` (B,) if they differ. Whole numbers are int64, others float32.
 
     Raises:
-        ArgumentError: Samples have no x, or other keys or shapes than the first.
+        ArgumentError: A sample has no x, or other keys or shapes than the first sample.
     """
     rows = [_as_dict(sample) for sample in samples]
     lengths = [len(row["x"]) for row in rows]
@@ -64,14 +64,14 @@ def _tensor(value: Any) -> Tensor:
 
 
 class SampleBatches(BatchDataset):
-    """Batches of a dataset that gives single sequences.
+    """Batches from a dataset of single sequences.
 
     Args:
         dataset: Maps an index to a sample (see `pad_samples`), and has a length: a `Dataset`, or a list.
 
     Attributes:
-        lengths: (N,) of the samples, where they are known without loading them all: `dataset.lengths`, or those of a
-            list. Batches then have sequences of like length.
+        lengths: (N,) lengths of the samples, if they are known without loading all samples: `dataset.lengths`, or those
+            of a list. Batches then have sequences of similar length.
     """
 
     def __init__(self, dataset: "Dataset[Any] | Sequence[Any]") -> None:
@@ -93,11 +93,11 @@ class SampleBatches(BatchDataset):
 
 
 class PaddedBatches(TensorBatches):
-    """Sequences held in padded tensors; a batch is cut to its longest.
+    """Sequences in padded tensors; a batch is cut to its longest sequence.
 
     Args:
         tensors: Name to tensor, each with N rows, `x` (N, T, ...) among them.
-        lengths: (N,) int64, or None where all sequences have T steps.
+        lengths: (N,) int64, or None if all sequences have T steps.
         per_step: The names of the tensors whose second dimension is time.
     """
 

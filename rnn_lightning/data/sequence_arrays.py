@@ -20,32 +20,33 @@ _SPLIT_KEY = derive_key(16)
 
 
 class SequenceArrays(SequenceDataModule):
-    """Sequences of any lengths with one label or value each, or one a step, from an `.npz` file.
+    """Sequences of any lengths, with one label or value per sequence or per step, from an `.npz` file.
 
-    The file (`numpy.savez`) has `x` (N, T, I), padded to one T, and `y`: whole numbers or texts (N,) or (N, T) are
-    classes; other numbers, (N,), (N, O) or (N, T, O), are values. Optional are `lengths` (N,), how many steps of each
-    sequence count, and `split` (N,), "train", "val" or "test" for each sequence. Without "val", or without `split`, those
-    parts are chosen at random, with the classes in equal shares; always the same for the same file.
+    The file (`numpy.savez`) has `x` (N, T, I), padded to the same T, and `y`: whole numbers or texts (N,) or (N, T) are
+    classes; other numbers, (N,), (N, O) or (N, T, O), are values. Two arrays are optional: `lengths` (N,), how many
+    steps of each sequence count, and `split` (N,), "train", "val" or "test" for each sequence. Without "val", or
+    without `split`, the parts are chosen at random, with classes in the same proportions. The choice is always the same
+    for the same file.
 
-    One target a sequence is for `Seq2Vec`, one a step for `Seq2Seq`. Training batches are of like length. A batch has `x`
-    (B, T, I) float32, `y`, and `lengths` if the file has; `predict` gets the test part.
+    Use `Seq2Vec` for one target per sequence, `Seq2Seq` for one per step. Training batches have sequences of similar
+    length. A batch has `x` (B, T, I) float32, `y`, and `lengths` if the file has them; `predict` gets the test part.
 
     Args:
         path: The file.
-        val: The share of the sequences that validate, where the file does not say which.
-        test: The share that tests, likewise.
-        fitted: `fitted_values` of the data that a network was trained on, whose classes are used then; from the
-            checkpoint on the command line.
-        **settings: Those of `SequenceDataModule`.
+        val: The share of the sequences to validate on, if the file has no split.
+        test: The share of the sequences to test on, if the file has no split.
+        fitted: `fitted_values` of the data that a network was trained on, whose classes are then used. The command line
+            takes them from the checkpoint.
+        **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
         classes: The labels, in the order of their class indices; None for values.
         task: "classification" or "regression".
         baseline: The metrics of the naive answer, by their logged names.
-        baseline_name: What it answers: the majority class of the training part, or its mean.
+        baseline_name: The naive answer: the majority class of the training part, or its mean.
 
     Raises:
-        ArgumentError: The file is missing or of another kind, its arrays don't fit, or a part is empty.
+        ArgumentError: The file is missing or has another format, its arrays don't fit, or a part is empty.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class SequenceArrays(SequenceDataModule):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=batch_size, **settings)
-        path = str(path)  # a Path among the hyper-parameters would need unpickling from checkpoints
+        path = str(path)  # a Path in the hyperparameters would be pickled in checkpoints
         self.save_hyperparameters(ignore=["fitted"])
         for name, share in (("val", val), ("test", test)):
             if not 0 < share < 1:
@@ -75,7 +76,7 @@ class SequenceArrays(SequenceDataModule):
         self.input_size = x.shape[2]
         if fitted is not None and fitted["features"] != self.input_size:
             raise ArgumentError(
-                f"{path} has {self.input_size} features a step, the network was trained on {fitted['features']}"
+                f"{path} has {self.input_size} features per step, the network was trained on {fitted['features']}"
             )
         per_step = ("x", "y") if self.per_step else ("x",)
         self._parts = {}
@@ -101,16 +102,16 @@ class SequenceArrays(SequenceDataModule):
 
     @property
     def fitted_values(self) -> dict[str, Any]:
-        """The classes, as plain values that travel with the network."""
+        """The classes, as plain values that are saved with the network."""
         return {"classes": self.classes, "features": self.input_size}
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes all datasets, whatever the stage."""
+        """Makes the datasets of all stages."""
         self.datasets = {**self._parts, "predict": self._parts["test"]}
 
 
 def _read(path: str) -> dict[str, np.ndarray]:
-    """The arrays of a file, of the right kinds and sizes."""
+    """Reads the arrays of a file and checks their types and sizes."""
     file = Path(path).expanduser()
     if not file.is_file():
         raise ArgumentError(f"path={path}: there is no such file")
@@ -121,7 +122,9 @@ def _read(path: str) -> dict[str, np.ndarray]:
             with found:
                 arrays = {name: found[name] for name in found.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise ArgumentError(f"{path} is no .npz file of plain arrays ({error}): write one by numpy.savez") from error
+        raise ArgumentError(
+            f"{path} is not an .npz file of plain arrays ({error}): write one with numpy.savez"
+        ) from error
     missing = {"x", "y"} - arrays.keys()
     if missing:
         there = ", ".join(sorted(arrays)) or "none"
@@ -162,7 +165,7 @@ def _like(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _check_values(path: str, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None, counts: np.ndarray) -> None:
-    """Raises `ArgumentError` for a value that is no number."""
+    """Raises `ArgumentError` for a value that is not a number."""
     bad = ~np.isfinite(x).all(axis=2) & _within(x, lengths)
     if bad.any():
         sequence, step = np.argwhere(bad)[0]
@@ -199,7 +202,7 @@ def _split(
 
 
 def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -> np.ndarray:
-    """Class indices int64 of labels; 0 where they do not count."""
+    """Class indices (int64) of labels; 0 where they do not count."""
     known = np.asarray(classes)
     order = np.argsort(known)
     at = np.minimum(np.searchsorted(known[order], y), len(known) - 1)
@@ -207,7 +210,7 @@ def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -
     if missing.any():
         raise ArgumentError(
             f"{path}: the class {y[missing][0]!s} is not in the training part, so it can't be learned: leave it out, or "
-            "split otherwise"
+            "change split"
         )
     return np.where(counts, order[at], 0).astype(np.int64)
 
@@ -215,7 +218,7 @@ def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -
 def _baseline(
     is_value: bool, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, float]:
-    """The metrics in the test of always answering the training part's majority class, or its mean."""
+    """The test metrics of always answering the training part's majority class, or its mean."""
     (y, counts), (truth, valid) = train, test
     if not is_value:
         return {"test/acc": float((truth[valid] == np.bincount(y[counts]).argmax()).mean())}

@@ -14,11 +14,11 @@ from rnn_lightning.data.loading import TensorBatches
 from rnn_lightning.errors import ArgumentError
 
 PREDICT_START = 12.2
-"""Where the tutorial's window begins, which `predict` and the figures show."""
+"""The start of the tutorial's window, which `predict` and the figures show."""
 
 
 def time_series(t: Tensor) -> Tensor:
-    """f(t) = t sin(t) / 3 + 2 sin(5 t), computed in float64; in t's type if that is a floating one, else float32."""
+    """f(t) = t sin(t) / 3 + 2 sin(5 t), computed in float64; returned in t's floating type, else in float32."""
     time = t.to(torch.float64)
     series = time * torch.sin(time) / 3 + 2 * torch.sin(5 * time)
     return series.to(t.dtype if t.is_floating_point() else torch.float32)
@@ -28,7 +28,7 @@ def sine_windows(starts: Tensor, n_steps: int, resolution: float) -> Batch:
     """Windows of the series that start at times (B,), and the same windows one step later: (B, n_steps, 1) float32."""
     steps = torch.arange(n_steps + 1, dtype=torch.float64) * resolution
     points = time_series(starts.to(torch.float64)[:, None] + steps).to(torch.float32)[..., None]
-    # copies, so that no one who writes into x changes y; contiguous() copies nothing where there is one window
+    # copies, so that writing into x does not change y; contiguous() would not copy a single window
     return {"x": points[:, :-1].clone(), "y": points[:, 1:].clone()}
 
 
@@ -38,19 +38,19 @@ def random_windows(numbers: Tensor, t_min: float, start_max: float, n_steps: int
 
 
 class SineData(SequenceDataModule):
-    """Base of `SyntheticSine` and `SineStream`: a stretch of f(t) = t sin(t) / 3 + 2 sin(5 t), and one window to predict.
+    """Base of `SyntheticSine` and `SineStream`: part of f(t) = t sin(t) / 3 + 2 sin(5 t), and one window to predict.
 
     Args:
         t_min: Where the series begins.
-        t_max: Where it ends; no window reaches beyond, its last target included.
-        resolution: Time from point to point.
-        n_steps: Points in a window, or of each row of a batch.
+        t_max: Where the series ends; no window, including its last target, reaches beyond it.
+        resolution: The time between neighbouring points.
+        n_steps: Points in a window, or in each row of a batch.
         predict_start: Where the window of `predict` and of the figures begins; None for 12.2, or for `t_min` if 12.2 is
             outside [t_min, t_max).
-        **settings: Those of the next base class.
+        **settings: Arguments of the next base class.
 
     Raises:
-        ArgumentError: A number is out of its range, or no window fits between t_min and t_max.
+        ArgumentError: A number is out of range, or no window fits between t_min and t_max.
     """
 
     predicts_next_input = True
@@ -73,7 +73,7 @@ class SineData(SequenceDataModule):
             if not number and not (name == "predict_start" and value is None):
                 raise ArgumentError(f"{name} must be a finite number, got {value!r}: change {name}")
         if resolution <= 0:
-            raise ArgumentError(f"resolution must be above 0, got {resolution}: it is the time from point to point")
+            raise ArgumentError(f"resolution must be above 0, got {resolution}: it is the time between points")
         self.t_min, self.start_max = float(t_min), float(t_max - n_steps * resolution)
         if self.start_max <= t_min:
             raise ArgumentError(
@@ -88,7 +88,7 @@ class SineData(SequenceDataModule):
         self.input_size, self.output_size = 1, 1
 
     def example(self, steps: int | None = None) -> Batch:
-        """The window that starts at `predict_start`, of `n_steps` or `steps` points, which may reach beyond `t_max`.
+        """The window that starts at `predict_start`, with `n_steps` or `steps` points; it may reach beyond `t_max`.
 
         Returns:
             `x` and `y` (1, steps, 1), and `t` (steps + 1,) float64, the times of the inputs and of the last target.
@@ -99,7 +99,7 @@ class SineData(SequenceDataModule):
         return {**sine_windows(start, steps, self.resolution), "t": t}
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes all datasets, whatever the stage."""
+        """Makes the datasets of all stages."""
         super().setup(stage)
         example = self.example()
         self.datasets["predict"] = TensorBatches({"x": example["x"], "y": example["y"]})
@@ -115,10 +115,10 @@ class SyntheticSine(SineData, GeneratedSequences):
 
     Args:
         eval_windows: Windows in the validation set, and in the test set.
-        **settings: Those of `SineData`, `GeneratedSequences` and `SequenceDataModule`.
+        **settings: Arguments of `SineData`, `GeneratedSequences` and `SequenceDataModule`.
 
     Raises:
-        ArgumentError: A number is out of its range, or no window fits between t_min and t_max.
+        ArgumentError: A number is out of range, or no window fits between t_min and t_max.
     """
 
     def __init__(self, eval_windows: int = 10_000, **settings: Any) -> None:

@@ -14,10 +14,10 @@ from rnn_lightning.errors import ArgumentError
 
 
 class StreamDataset(BatchDataset):
-    """B readers, spread evenly over one long series; each batch holds the next stretch of every reader.
+    """B readers, spread evenly over one long series; each batch has the next stretch of every reader.
 
-    Reader r begins at stretch r S / B of the S stretches, and after the last continues with the first. `reset` is true
-    for rows that begin anew: there, and in the first batch of an epoch.
+    Reader r begins at stretch r S / B of the S stretches, and continues with the first stretch after the last. `reset`
+    is true where a row begins anew: at that jump, and in the first batch of an epoch.
 
     Args:
         series: (N,) the series; it has S = (N - 1) // n_steps stretches.
@@ -37,7 +37,7 @@ class StreamDataset(BatchDataset):
         return self.readers * self.batches
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Index i is reader i % B in batch i // B, counted on from epoch to epoch."""
+        """Index i is reader i % B in batch i // B; counting continues from epoch to epoch."""
         numbers = torch.tensor(indices)
         reader, batch = numbers % self.readers, numbers // self.readers
         stretch = (reader * self.stretches // self.readers + batch) % self.stretches
@@ -56,14 +56,14 @@ class SineStream(SineData):
 
     Args:
         steps_per_epoch: Training batches in an epoch, for each process.
-        **settings: Those of `SineData` and `SequenceDataModule`; `batch_size` is the number of readers of each process.
+        **settings: Arguments of `SineData` and `SequenceDataModule`; `batch_size` is the number of readers per process.
 
     Raises:
-        ArgumentError: A number is out of its range, or there are more readers than stretches of `n_steps`.
+        ArgumentError: A number is out of range, or there are more readers than stretches of `n_steps`.
     """
 
     contiguous = True
-    new_each_epoch = True  # the indices count on from epoch to epoch
+    new_each_epoch = True  # the indices continue from epoch to epoch
 
     def __init__(self, steps_per_epoch: int = 100, **settings: Any) -> None:
         super().__init__(**settings)
@@ -82,7 +82,7 @@ class SineStream(SineData):
         self.steps_per_epoch = steps_per_epoch
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes all datasets, whatever the stage."""
+        """Makes the datasets of all stages."""
         super().setup(stage)
         self.datasets |= {
             "train": self._stream(self.batch_size * self.world_size, 0.0, self.steps_per_epoch),
@@ -93,5 +93,5 @@ class SineStream(SineData):
     def _stream(self, readers: int, shift: float, batches: int | None = None) -> StreamDataset:
         steps = torch.arange(self.n_points, dtype=torch.float64) + shift
         series = time_series(self.t_min + steps * self.resolution).to(torch.float32)
-        once = -(-self.stretches // readers)  # the distance from one reader's beginning to the next one's
+        once = -(-self.stretches // readers)  # the distance between the starts of neighbouring readers
         return StreamDataset(series, self.n_steps, readers, once if batches is None else batches)

@@ -15,17 +15,17 @@ from rnn_lightning.errors import ArgumentError
 
 
 class StreamBatches(BatchDataset):
-    """B rows that divide a sequence among them, as evenly as can be; each batch has the next T steps of every row.
+    """B rows that share a sequence as evenly as possible; each batch has the next T steps of every row.
 
-    Every step is in exactly one batch: the last batch has what is left, up to T + 1 steps, and `lengths` where rows
-    differ by one. So all batches have B rows. Index i is row i % B of batch i // B, counted on from epoch to epoch.
+    Every step is in exactly one batch. The last batch has the remaining steps, up to T + 1, and `lengths` if rows differ
+    by one. So all batches have B rows. Index i is row i % B of batch i // B; counting continues from epoch to epoch.
 
     Args:
-        x: (N, ...) the inputs: an array, or a memory map, of which only what a batch shows is read.
+        x: (N, ...) the inputs: an array, or a memory map, of which each batch reads only its part.
         y: (N, ...) the targets.
         n_steps: T.
         rows: B, of all processes together.
-        span: The first step that is read and the one after the last; None for all that have a target.
+        span: The first step that is read and the one after the last; None for all steps that have a target.
         ahead: The target of the input at step i is at i + `ahead`.
 
     Raises:
@@ -60,13 +60,13 @@ class StreamBatches(BatchDataset):
         """Rows of one batch."""
         numbers = np.asarray(indices)
         row, batch = numbers % self.rows, numbers // self.rows % self.batches
-        each, longer = divmod(self.count, self.rows)  # the first `longer` rows have a step more
+        each, longer = divmod(self.count, self.rows)  # the first `longer` rows have one more step
         begin = row * each + np.minimum(row, longer)
         start = begin + batch * self.n_steps
         left = begin + each + (row < longer) - start  # steps from here on
         steps = np.where(batch == self.batches - 1, left, self.n_steps)
         at = start[:, None] + np.arange(steps.max())  # (B, T)
-        at = self.first + np.minimum(at, (start + steps - 1)[:, None])  # what is past a row's end is not read
+        at = self.first + np.minimum(at, (start + steps - 1)[:, None])  # steps past a row's end are not read
         found: Batch = {"x": _tensor(self.x[at]), "y": _tensor(self.y[at + self.ahead])}
         if steps.min() < steps.max():
             found["lengths"] = torch.from_numpy(steps)
@@ -84,13 +84,13 @@ class StreamBatches(BatchDataset):
 
 def _by_name(value: Any) -> Any:
     if not isinstance(value, np.memmap) or value.filename is None or isinstance(value.base, np.memmap):
-        return value  # of a part of a memory map, the place in the file is not known
+        return value  # a part of a memory map does not know its place in the file
     order = "C" if value.flags.c_contiguous else "F"
     place = {"filename": str(value.filename), "offset": value.offset}
     return {**place, "mode": "r", "dtype": value.dtype, "shape": value.shape, "order": order}
 
 
 def _tensor(values: np.ndarray) -> Tensor:
-    """int64 of whole numbers, float32 of others: what networks and losses take."""
+    """Converts whole numbers to int64 and others to float32, as networks and losses need."""
     kind = np.float32 if values.dtype.kind == "f" else np.int64
     return torch.from_numpy(np.asarray(values).astype(kind, copy=False))

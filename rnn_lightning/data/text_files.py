@@ -1,4 +1,4 @@
-"""Texts: read from a file or a folder, and one that comes with Python."""
+"""Texts, read from a file or a folder, and a text that comes with Python."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from rnn_lightning.errors import ArgumentError
 
 
 def read_text(path: str | Path, argument: str = "path") -> str:
-    """A file of UTF-8, or all files of a folder in the order of their paths, hidden ones left out.
+    """Reads a UTF-8 file, or all files of a folder in the order of their paths, except hidden ones.
 
     Args:
         path: The file or folder.
-        argument: What the path is called, for a message.
+        argument: The argument's name, for a message.
 
     Raises:
-        ArgumentError: There is no such file, it can't be read, is not UTF-8, or is empty.
+        ArgumentError: There is no such file, or it can't be read, is not UTF-8, or is empty.
     """
     place = Path(path).expanduser()
     files = [place]
@@ -24,7 +24,7 @@ def read_text(path: str | Path, argument: str = "path") -> str:
         raise ArgumentError(f"{argument}={path}: there is no such file or folder")
     text = "".join(_read(file) for file in files)
     if not text:
-        raise ArgumentError(f"{argument}={path} has no text in it: give a file that has")
+        raise ArgumentError(f"{argument}={path} contains no text: give a file that does")
     return text
 
 
@@ -35,7 +35,7 @@ def _read(file: Path) -> str:
         raise ArgumentError(f"{file} cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise ArgumentError(
-            f"{file} is not UTF-8, from byte {error.start} on: convert it first, as by `iconv -f ENCODING -t UTF-8`"
+            f"{file} is not UTF-8, from byte {error.start} on: convert it first, with `iconv -f ENCODING -t UTF-8`"
         ) from error
 
 

@@ -16,46 +16,45 @@ from rnn_lightning.data.tokens import Level, Vocabulary, fit_vocabulary, restore
 from rnn_lightning.errors import ArgumentError
 
 PARTS = ("train", "val", "test")
-_PROMPT = 100  # characters of validation text that samples continue
+_PROMPT = 100  # characters of the validation text that samples continue
 
 
 class TextStream(SequenceDataModule):
     """A text read in order, for a `Seq2Seq` with an embedding and `carry_state`; the target is the next token.
 
     `batch_size` parallel rows share the training part and read it `n_steps` at a time; an epoch reads it once.
-    So do `eval_batch_size` rows with the validation and the test part; a row begins with a state of zeros, so fewer rows
-    give slightly lower losses. Every token is a target once: of parts that are cut from one text also the first, which
-    is predicted from the last token of the part before.
+    In the same way `eval_batch_size` rows read the validation and the test part. A row begins with a state of zeros, so
+    fewer rows give slightly lower losses. Every token is a target once. If parts are cut from one text, that includes a
+    part's first token, which is predicted from the last token of the previous part.
 
-    A batch has `x` and `y`, both (B, n_steps) int64; the last one of an epoch has other steps, and `lengths` where rows
-    differ. There is no set to predict: `predict --prompt` continues a text of yours, as does
+    A batch has `x` and `y`, both (B, n_steps) int64; the last batch of an epoch has another number of steps, and
+    `lengths` if rows differ. There is no set to predict; `predict --prompt` continues your text instead, as does
     `rnn_lightning.nn.generate`.
 
     Args:
-        path: A file of UTF-8, or a folder of such files; None for the text that comes with Python as
-            `pydoc_data.topics`.
-        level: What a token is: characters, bytes (of UTF-8), or words (what is between white space, and `<eos>` at
-            the end of each line).
+        path: A UTF-8 file, or a folder of such files; None for the text that comes with Python as `pydoc_data.topics`.
+        level: What a token is: characters, bytes (of UTF-8), or words (separated by white space, with `<eos>` at the
+            end of each line).
         n_steps: Tokens of each row in a batch.
         val: The validation part: a share of the text, or a file or folder.
-        test: The test part, likewise. Shares are cut from the text's end, the test part last.
-        min_count: Characters or words that the training part has less often are unknown (`<unk>`); None for 1 for
+        test: The test part, given like `val`. Shares are cut from the text's end, the test part last.
+        min_count: Characters or words that are rarer in the training part are unknown (`<unk>`). By default 1 for
             characters and 2 for words, so that the network learns about unknown words.
-        fitted: `fitted_values` of the data that a network was trained on, whose vocabulary is used then; from the
-            checkpoint on the command line.
-        **settings: Those of `SequenceDataModule`; `batch_size` is the number of rows of each process.
+        fitted: `fitted_values` of the data that a network was trained on, whose vocabulary is then used. The command
+            line takes them from the checkpoint.
+        **settings: Arguments of `SequenceDataModule`; `batch_size` is the number of rows per process.
 
     Attributes:
         vocabulary: Turns texts into tokens and back.
-        sha256: Of the whole text in UTF-8, or of the three texts one after the other.
-        characters_per_token: Of each part, "train", "val" and "test".
+        sha256: The hash of the whole text in UTF-8, or of the three texts one after the other.
+        characters_per_token: The mean for each part, "train", "val" and "test".
 
     Raises:
-        ArgumentError: A file is missing, empty or not UTF-8, an argument is out of its range, or a part is too short.
+        ArgumentError: A file is missing, empty or not UTF-8, an argument is out of range, or a part is too short.
     """
 
     contiguous = True
-    new_each_epoch = True  # the order of a stream is not shuffled
+    new_each_epoch = True  # a stream is not shuffled
     task = "classification"
 
     def __init__(
@@ -77,7 +76,7 @@ class TextStream(SequenceDataModule):
         min_count = (2 if level == "words" else 1) if min_count is None else min_count
         check_int("min_count", min_count, at_least=1)
         _check_shares(val, test)
-        path = None if path is None else str(path)  # a Path among the hyper-parameters would need unpickling
+        path = None if path is None else str(path)  # a Path in the hyperparameters would be pickled
         self.save_hyperparameters(ignore=["fitted"])
         self.n_steps = n_steps
         self.vocabulary, self._parts = self._read(path, level, {"val": val, "test": test}, min_count, fitted)
@@ -98,7 +97,7 @@ class TextStream(SequenceDataModule):
         min_count: int,
         fitted: dict[str, Any] | None,
     ) -> tuple[Vocabulary, dict[str, np.ndarray]]:
-        """The vocabulary and the parts' tokens, with the one before where there is one; and sets their statistics."""
+        """The vocabulary and the parts' tokens, each with the token before it if there is one; sets statistics."""
         text = python_topics() if path is None else read_text(path)
         others = {part: read_text(value, part) for part, value in held_out.items() if isinstance(value, str)}
         digest = hashlib.sha256()
@@ -121,7 +120,7 @@ class TextStream(SequenceDataModule):
         self.prompt = texts["val"][:_PROMPT]
         before = tokens["train"][:0]
         for part in PARTS:
-            if part in bounds:  # cut from one text: the first token is predicted, too
+            if part in bounds:  # parts cut from one text: the first token is predicted, too
                 here = tokens[part]
                 tokens[part] = np.concatenate((before, here))
                 before = here[-1:] if len(here) else before
@@ -129,11 +128,11 @@ class TextStream(SequenceDataModule):
 
     @property
     def fitted_values(self) -> dict[str, Any]:
-        """The vocabulary, as plain values that travel with the network."""
+        """The vocabulary, as plain values that are saved with the network."""
         return self.vocabulary.state()
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes all datasets, whatever the stage."""
+        """Makes the datasets of all stages."""
         rows = {"train": self.batch_size, "val": self.eval_batch_size, "test": self.eval_batch_size}
         for part, tokens in self._parts.items():
             count = rows[part] * self.world_size
@@ -143,7 +142,7 @@ class TextStream(SequenceDataModule):
             rank_zero_info(f"Unknown {self.vocabulary.level}: {', '.join(counts)}")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Refused: what a text model predicts is text."""
+        """Raises `ArgumentError`, as a text model predicts text."""
         raise ArgumentError(
             'a TextStream has no set to predict: give --prompt "TEXT", or from Python use rnn_lightning.nn.generate'
         )
@@ -158,7 +157,7 @@ def _check_shares(val: float | str, test: float | str) -> None:
 
 
 def _bounds(text: str, held_out: dict[str, float | str], level: Level) -> dict[str, tuple[int, int]]:
-    """Where the parts that are cut from one text begin and end; words are not cut in two."""
+    """Where the parts of one text begin and end; words are not cut in two."""
     bounds, end = {}, len(text)
     for part in ("test", "val"):
         share = held_out[part]

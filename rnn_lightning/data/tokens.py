@@ -1,7 +1,7 @@
-"""Text as tokens, and back: characters, bytes, or words; the vocabulary is that of a training part.
+"""Text as tokens, and back: characters, bytes, or words; the vocabulary comes from a training part.
 
-A token is a number from 0 on, kept in the smallest unsigned type that holds them all. Of characters and words, token 0
-is the unknown one.
+A token is a number from 0 on, stored in the smallest unsigned type that fits the vocabulary. For characters and words,
+token 0 is the unknown one.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from rnn_lightning.errors import ArgumentError
 Level = Literal["characters", "bytes", "words"]
 UNKNOWN, END = "<unk>", "<eos>"
 _BLOCK = 2**18
-"""Characters looked up at a time: their code points stay in the cache."""
+"""Characters looked up at a time, so that their code points stay in the cache."""
 _CODE_POINTS = 0x110000
 
 
@@ -24,14 +24,14 @@ class Vocabulary:
 
     Attributes:
         level: What a token is.
-        unknown: The token of what is not in the vocabulary; None where there is no such thing.
+        unknown: The token for anything that is not in the vocabulary; None if nothing is unknown.
     """
 
     level: ClassVar[Level]
     unknown: int | None = 0
 
     def __len__(self) -> int:
-        """The number of different tokens, the unknown one included."""
+        """The number of different tokens, including the unknown one."""
         raise NotImplementedError
 
     def encode(self, text: str) -> np.ndarray:
@@ -50,7 +50,7 @@ class Vocabulary:
         """The tokens of a prompt.
 
         Raises:
-            ArgumentError: It is empty, or has a character that the training text has not.
+            ArgumentError: The prompt is empty, or has a character that is not in the training text.
         """
         tokens = self.encode(text)
         if not len(tokens):
@@ -63,15 +63,15 @@ class Vocabulary:
 
     @property
     def dtype(self) -> Any:
-        """The smallest unsigned type that holds all tokens."""
+        """The smallest unsigned type that fits all tokens."""
         return np.min_scalar_type(len(self) - 1)
 
 
 class CharacterVocabulary(Vocabulary):
-    """Characters (code points), in the order of their numbers; token 0 is any other.
+    """Characters (code points), sorted by number; token 0 is any other character.
 
     Args:
-        characters: All of them, each once.
+        characters: All characters, each once.
     """
 
     level = "characters"
@@ -85,7 +85,7 @@ class CharacterVocabulary(Vocabulary):
 
     @classmethod
     def fit(cls, text: str, min_count: int = 1) -> "CharacterVocabulary":
-        """The characters that a text has at least `min_count` times."""
+        """The characters that occur at least `min_count` times in a text."""
         counts = np.zeros(_CODE_POINTS, dtype=np.int64)
         for codes in _blocks(text):
             found = np.bincount(codes)
@@ -119,13 +119,13 @@ class CharacterVocabulary(Vocabulary):
         if not tokens.all():
             unknown = sorted({character for character, token in zip(text, tokens, strict=True) if not token})
             raise ArgumentError(
-                f"the prompt has {', '.join(map(repr, unknown))}, which the training text has not: leave them out"
+                f"the prompt has {', '.join(map(repr, unknown))}, which the training text does not have: leave it out"
             )
         return tokens
 
 
 class ByteVocabulary(Vocabulary):
-    """The 256 bytes of UTF-8: nothing is unknown."""
+    """The 256 bytes of UTF-8, so that nothing is unknown."""
 
     level = "bytes"
     unknown = None
@@ -138,7 +138,7 @@ class ByteVocabulary(Vocabulary):
         return np.frombuffer(text.encode(), dtype=np.uint8)
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """Bytes that are no UTF-8 become U+FFFD, the replacement character."""
+        """Bytes that are not UTF-8 become U+FFFD, the replacement character."""
         return bytes(tokens).decode(errors="replace")
 
     def entries(self) -> None:
@@ -147,10 +147,10 @@ class ByteVocabulary(Vocabulary):
 
 
 class WordVocabulary(Vocabulary):
-    """What is between white space, and `<eos>` at the end of each line, as in the PTB and WikiText files.
+    """Words separated by white space, with `<eos>` at the end of each line, as in the PTB and WikiText files.
 
     Args:
-        words: All of them, each once, without `<unk>`, which is token 0 and also any other word.
+        words: All words, each once, without `<unk>`, which is token 0 and also any other word.
     """
 
     level = "words"
@@ -161,7 +161,7 @@ class WordVocabulary(Vocabulary):
 
     @classmethod
     def fit(cls, text: str, min_count: int = 1) -> "WordVocabulary":
-        """The words that a text has at least `min_count` times, frequent ones first."""
+        """The words that occur at least `min_count` times in a text, the most frequent first."""
         counts = Counter(_words(text))
         counts.pop(UNKNOWN, None)
         return cls([word for word, count in counts.most_common() if count >= min_count])
@@ -170,12 +170,12 @@ class WordVocabulary(Vocabulary):
         return len(self.words)
 
     def encode(self, text: str) -> np.ndarray:
-        """A token a word or line end."""
+        """One token per word or line end."""
         words, index = _words(text), self._index
         return np.fromiter((index.get(word, 0) for word in words), dtype=self.dtype, count=len(words))
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """Words with a blank between them, and line ends."""
+        """Joins words with spaces, and adds line ends."""
         words = " ".join(self.words[token] for token in tokens)
         return words.replace(f" {END} ", "\n").replace(END, "\n")
 
@@ -196,10 +196,10 @@ def fit_vocabulary(level: Level, text: str, min_count: int) -> Vocabulary:
 
 
 def restore_vocabulary(state: Any) -> Vocabulary:
-    """The vocabulary whose `state` this is.
+    """The vocabulary that has this `state`.
 
     Raises:
-        ArgumentError: It is the state of none.
+        ArgumentError: It is not a vocabulary's state.
     """
     level = str(state.get("level")) if isinstance(state, dict) else ""
     if level not in get_args(Level):

@@ -1,6 +1,7 @@
 """Figures of series, predictions, classes and gradients: arrays in, `matplotlib.figure.Figure` out, without a screen.
 
-Nothing else in the package imports matplotlib. Code that draws imports this room where it draws, not at the top of a file.
+Nothing else in the package imports matplotlib. Code that draws imports this package inside functions, not at the top of
+a file.
 """
 
 from rnn_lightning.figures.classes import confusion_figure, mistakes_figure

@@ -1,4 +1,4 @@
-"""Figures of a classifier: which class is taken for which, and what it got wrong."""
+"""Figures of a classifier: the confusion matrix, and misclassified images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,15 +8,16 @@ from matplotlib.figure import Figure
 
 from rnn_lightning.figures.style import COLORS, new_figure, styled
 
-_NUMBERS = 15  # classes up to which the cells hold their counts
+_NUMBERS = 15  # with more classes, cells do not show their counts
 
 
 def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
-    """A confusion matrix: shade by the share of each row, counts in the cells.
+    """Draws a confusion matrix, shaded by the share of each row, with counts in the cells.
 
     Args:
-        counts: (C, C) integers, how often the class of the row was taken for that of the column.
-        into: A figure that this function gave for as many classes, to draw into again: half the time of a new one.
+        counts: (C, C) integers, how often the row's class was predicted as the column's.
+        into: A figure that this function returned for the same number of classes; drawing into it again takes half the
+            time.
 
     Raises:
         ValueError: `counts` is not square.
@@ -28,7 +29,7 @@ def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
     with styled():
         figure = into or _empty_matrix(len(counts))
         (axes,) = figure.axes
-        # The square root, so that rare mistakes are seen beside the many hits.
+        # The square root makes rare mistakes visible beside the many correct predictions.
         axes.images[0].set_data(share**0.5)
         axes.set_title(f"Confusion: {np.trace(counts):,} of {counts.sum():,} right")
         for cell, count, part in zip(axes.texts, counts.flat, share.flat, strict=len(axes.texts) > 0):
@@ -38,7 +39,7 @@ def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
 
 
 def _empty_matrix(classes: int) -> Figure:
-    """All but the counts."""
+    """Draws everything but the counts."""
     size = 4.2 if classes <= _NUMBERS else 5.2
     figure, (axes,) = new_figure(size=(size, size))
     axes.imshow(np.zeros((classes, classes)), cmap="Blues", vmin=0.0, vmax=1.0)
@@ -54,7 +55,7 @@ def _empty_matrix(classes: int) -> Figure:
 def mistakes_figure(
     images: Any, truths: Sequence[Any], predictions: Sequence[Any], probabilities: Sequence[float], columns: int = 6
 ) -> Figure:
-    """Images that were got wrong, each with its true class, the predicted one and the latter's probability.
+    """Draws misclassified images, each with its true class, the predicted class and its probability.
 
     Args:
         images: (N, rows, columns) grey values; N may be 0.
@@ -68,12 +69,12 @@ def mistakes_figure(
     rows = max(1, -(-count // columns))
     cell, title, head = 0.84, 0.26, 0.36  # inches
     size = (columns * cell + 0.12, rows * (cell + title) + head)
-    # One picture of all the images is drawn much faster than an axes for each.
+    # Drawing one picture of all images is much faster than one axes for each.
     gap, above = max(1, width // 10), round(height * title / cell)
     wall = np.full((rows * (height + above), columns * (width + gap) - gap), np.nan)
     with styled():
         figure = Figure(figsize=size)
-        figure.set_layout_engine("none")  # the images fill the page, but for the title
+        figure.set_layout_engine("none")  # the images fill the page except for the title
         axes = figure.add_axes((0.01, 0.01, 0.98, 0.99 - head / size[1]))
         axes.set_axis_off()
         axes.set_title("Got wrong: truth → prediction, its probability")

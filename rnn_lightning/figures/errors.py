@@ -10,12 +10,12 @@ from rnn_lightning.figures.style import COLORS, log_scale, marker_size, new_figu
 
 
 def error_by_step_figure(errors: Any, name: str = "mean squared error", best: Any | None = None) -> Figure:
-    """The mean error of each time step, on a logarithmic scale unless a step has none.
+    """Draws the mean error of each time step, on a logarithmic scale unless a step has no error.
 
     Args:
         errors: (T,) mean error of the targets of step 0, 1, ...; NaN where a step has none.
-        name: What the error is; the label of the vertical axis.
-        best: (T,) the least possible error, or an earlier one to compare with; None for none.
+        name: The error's name, the label of the vertical axis.
+        best: (T,) the lowest possible error, or an earlier one to compare with; optional.
     """
     errors = vector("errors", errors)
     with styled():
@@ -27,7 +27,7 @@ def error_by_step_figure(errors: Any, name: str = "mean squared error", best: An
         known = errors[np.isfinite(errors)]
         if len(known) and known.min() > 0:
             log_scale(axes)
-        else:  # a step without any error has no place on a logarithmic axis
+        else:  # an error of 0 can't be shown on a logarithmic axis
             axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if best is not None:

@@ -1,4 +1,4 @@
-"""The figure of a forecast with dates: history, forecast, interval, and what came."""
+"""The figure of a forecast with dates: history, forecast, interval, and true values."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def interval_figure(
     title: str = "Forecast",
     name: str = "value",
 ) -> Figure:
-    """The last stretch of a history, and a forecast with its interval.
+    """Draws the end of a history, and a forecast with its interval.
 
     Args:
         t: (T,) times of the history, dates or numbers.
@@ -29,9 +29,9 @@ def interval_figure(
         forecast: (N,) the forecast.
         lower: (N,) lower bounds, or None; NaN is left out.
         upper: (N,) upper bounds, or None.
-        truth: (N,) what came, or None; NaN is left out.
-        title: Of the figure.
-        name: What the values are.
+        truth: (N,) the true values, or None; NaN is left out.
+        title: The figure's title.
+        name: The name of the values.
     """
     t, t_forecast, forecast = np.asarray(t), np.asarray(t_forecast), vector("forecast", forecast)
     with styled():
@@ -41,7 +41,7 @@ def interval_figure(
             bounds = vector("lower", lower), vector("upper", upper)
             axes.fill_between(t_forecast, *bounds, color=COLORS["prediction"], alpha=0.2, linewidth=0, label="interval")
         if truth is not None and not np.isnan(vector("truth", truth)).all():
-            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="what came")
+            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="true values")
         axes.plot(t_forecast, forecast, "--", color=COLORS["prediction"], label="forecast")
         axes.set(title=title, ylabel=name)
         if np.issubdtype(t.dtype, np.datetime64):

@@ -1,4 +1,4 @@
-"""How far gradients reach back in time, over the training."""
+"""The figure of how far gradients reach back in time, over the course of training."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from rnn_lightning.figures.style import CARD, COLORS, DIGIT_SPACE, log_scale, new_figure, styled
 
-_LINES = 10  # more would cover each other
-_COLORS = ListedColormap(colormaps["viridis_r"](np.linspace(0.12, 1.0, 128)))  # its yellow is lost on white
+_LINES = 10  # more labels would overlap
+_COLORS = ListedColormap(colormaps["viridis_r"](np.linspace(0.12, 1.0, 128)))  # its yellow is hard to see on white
 
 
 def gradient_reach_figure(
@@ -25,16 +25,16 @@ def gradient_reach_figure(
     all_losses: Any | None = None,
     into: Figure | None = None,
 ) -> Figure:
-    """One panel a layer: the gradient's norm against the time step, a line for each look at the training.
+    """Draws a panel for each layer: the gradient's norm against the time step, one line for each measurement.
 
     Args:
-        norms: (V, L, T) norm of dLoss/dh_t for V looks, L layers and T time steps, of the last step's loss. Zeros are
-            not drawn: the gradient does not get there.
-        steps: (V,) the training step of each look.
-        cut: The first time step that the gradient reaches, where truncated BPTT cuts it; None for none.
-        cut_label: What the figure calls that place.
-        all_losses: (L, T) the norms of the newest look for the losses of all steps, or None.
-        into: A figure that this function gave for fewer looks, to draw into again: half the time of a new one.
+        norms: (V, L, T) norm of dLoss/dh_t for V measurements, L layers and T time steps, for the last step's loss.
+            Zeros, where no gradient arrives, are not drawn.
+        steps: (V,) the training step of each measurement.
+        cut: The first time step that the gradient reaches, if truncated BPTT cuts it; else None.
+        cut_label: The label of that step.
+        all_losses: (L, T) the norms of the newest measurement for the losses of all steps, or None.
+        into: A figure that this function returned for fewer measurements; drawing into it again takes half the time.
 
     Raises:
         ValueError: The shapes do not fit.
@@ -44,7 +44,7 @@ def gradient_reach_figure(
         raise ValueError(f"norms has shape {norms.shape}, steps {steps.shape}: give (V, L, T) and (V,), V at least 1")
     looks = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _LINES)).round().astype(int))
     shown = np.where(norms > 0, norms, np.nan)
-    place = (steps - steps[0]) / max(steps[-1] - steps[0], 1)  # of each look between the first and the last
+    place = (steps - steps[0]) / max(steps[-1] - steps[0], 1)  # of each measurement between the first and the last
     with styled():
         figure = into or _without_lines(norms.shape[1], norms.shape[2], cut, cut_label, all_losses is not None)
         *panels, bar = figure.axes
@@ -66,7 +66,7 @@ def gradient_reach_figure(
 
 
 def _without_lines(layers: int, steps: int, cut: int | None, cut_label: str, dotted: bool) -> Figure:
-    """All but the lines. Panels are stacked, the top layer on top: a card of TensorBoard is narrow."""
+    """Draws everything but the lines. Panels are stacked, the top layer on top, as TensorBoard's cards are narrow."""
     figure, panels = new_figure(rows=layers, size=(CARD[0], CARD[1] + 0.28 * dotted + 1.9 * (layers - 1)))
     panels.reverse()
     for layer, axes in enumerate(panels):
@@ -87,7 +87,7 @@ def _without_lines(layers: int, steps: int, cut: int | None, cut_label: str, dot
 
 
 def _mark(axes: Axes, cut: int, steps: int, label: str) -> None:
-    """A dashed line where the gradient is cut, its name on the side where no gradient is, if there is room."""
+    """Draws a dashed line where the gradient is cut, with its label on the side without gradients if there is room."""
     axes.axvline(cut, color=COLORS["prediction"], linewidth=1.2, linestyle="--")
     room = cut > 0.3 * steps
     text = {"va": "bottom", "ha": "right" if room else "left", "fontsize": 9.5, "color": COLORS["prediction"]}

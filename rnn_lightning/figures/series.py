@@ -1,4 +1,4 @@
-"""Figures of a time series: the whole with one window, predictions on a window, and a forecast that feeds on itself."""
+"""Figures of a time series: the series with one window, predictions on a window, and a forecast."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from rnn_lightning.figures.style import CARD, COLORS, marker_size, new_figure, s
 
 
 def series_figure(t: Any, values: Any, t_window: Any, window: Any, name: str = "series") -> Figure:
-    """Two panels: left the whole series with one training window in bold, right that window's inputs and targets.
+    """Draws two panels: the series with one training window in bold, and that window's inputs and targets.
 
     Args:
         t: (N,) times of the series.
         values: (N,) the series.
         t_window: (T + 1,) times of the window's points: its inputs are the first T, its targets the last T.
         window: (T + 1,) the window's values.
-        name: What the legend calls the series.
+        name: The name of the series in the legend.
     """
     t, values = vector("t", t), vector("values", values)
     t_window, window = vector("t_window", t_window), vector("window", window)
@@ -42,16 +42,16 @@ def window_figure(
     title: str = "One window",
     xlabel: str = "time t",
 ) -> Figure:
-    """Inputs, targets and predictions on one window.
+    """Draws inputs, targets and predictions on one window.
 
     Args:
         t: (T,) times of the inputs.
-        inputs: (T,) inputs; None where they are of another kind than the targets.
-        t_targets: (T,) times that the targets and predictions are for; one step later where the next value is asked for.
-        targets: (T,) the true values, or None where they are not known. NaN is left out.
-        predictions: (T,) the model's.
-        title: Of the figure.
-        xlabel: What the times are.
+        inputs: (T,) inputs; None if they are not comparable with the targets.
+        t_targets: (T,) times of the targets and predictions; one step later if the next value is predicted.
+        targets: (T,) the true values, or None if they are not known. NaN is left out.
+        predictions: (T,) the model's predictions.
+        title: The figure's title.
+        xlabel: The label of the time axis.
     """
     with styled():
         figure, (axes,) = new_figure()
@@ -75,16 +75,16 @@ def forecast_figure(
     title: str = "Free-running forecast",
     xlabel: str = "time t",
 ) -> Figure:
-    """A forecast in which every prediction is the next input, from a warm-up window on.
+    """Draws a forecast after a warm-up window, in which every prediction is the next input.
 
     Args:
         t: (T,) times of the warm-up window.
         inputs: (T,) its true values, which the model reads.
         t_forecast: (N,) times of the forecast.
         forecast: (N,) the forecast.
-        truth: (N,) what really comes, or None where it is not known.
-        title: Of the figure.
-        xlabel: What the times are.
+        truth: (N,) the true values, or None if they are not known.
+        title: The figure's title.
+        xlabel: The label of the time axis.
     """
     t, t_forecast = vector("t", t), vector("t_forecast", t_forecast)
     with styled():
@@ -92,7 +92,7 @@ def forecast_figure(
         axes.axvspan(t[0], t[-1], color=COLORS["input"], alpha=0.07, linewidth=0)
         _inputs(axes, t, vector("inputs", inputs), label="true inputs", points=len(t) + len(t_forecast))
         if truth is not None:
-            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="what really comes")
+            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="true values")
         axes.plot(t_forecast, vector("forecast", forecast), "--", color=COLORS["prediction"], label="forecast")
         axes.set(title=title, xlabel=xlabel, ylabel="value")
         figure.legend(loc="outside upper left", ncols=3, frameon=False)
@@ -105,7 +105,7 @@ def _inputs(axes: Axes, t: Any, values: Any, label: str = "inputs", points: int 
 
 
 def _targets(axes: Axes, t: Any, values: Any) -> None:
-    # White inside: most targets coincide with the next input, and both should be visible.
+    # White inside, as most targets coincide with the next input and both should be visible.
     style: dict[str, Any] = {
         "markerfacecolor": "white",
         "markersize": marker_size(len(t), largest=9.0),

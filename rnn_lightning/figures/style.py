@@ -1,7 +1,7 @@
 """The style of all figures: consistent colours, and sizes that suit TensorBoard's cards.
 
-Figures are made by matplotlib's object interface alone, so that no backend is chosen for the caller, and nothing is kept
-alive by pyplot.
+Figures use only matplotlib's object interface, so that no backend is chosen for you and pyplot does not keep them in
+memory.
 """
 
 import io
@@ -28,15 +28,15 @@ COLORS = {
     "error": "#7b4397",
     "reference": "#444444",
 }
-"""What is drawn in which colour, told apart also by the colour-blind (after Okabe & Ito): a forecast is a prediction."""
+"""Colours that colour-blind readers can tell apart (after Okabe & Ito). A forecast has the colour of predictions."""
 
 CARD = (5.2, 3.3)
-"""Width and height of a figure in inches. At `DPI` its letters stay readable where TensorBoard shrinks it to a card."""
+"""Width and height of a figure in inches. At `DPI` its text stays readable when TensorBoard shrinks it to a card."""
 
 DPI = 110
 
 DIGIT_SPACE = "\u2007"
-"""As wide as a digit: labels filled up with it are equally wide, so that a layout fits later numbers, too."""
+"""As wide as a digit: labels padded with it have equal widths, so that a layout also fits later numbers."""
 
 _STYLE: dict[Any, Any] = {  # by matplotlib's names
     "font.size": 11.0,
@@ -54,7 +54,7 @@ _STYLE: dict[Any, Any] = {  # by matplotlib's names
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.titlelocation": "left",
-    "axes.titley": 1.0,  # fixed: to look for what may be in its way takes as long as drawing an axes
+    "axes.titley": 1.0,  # at a fixed place, as searching for a free one takes as long as drawing an axes
     "grid.color": "#e3e6e8",
     "grid.linewidth": 0.8,
     "lines.linewidth": 1.6,
@@ -66,7 +66,7 @@ _STYLE: dict[Any, Any] = {  # by matplotlib's names
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The style for the figures made inside the `with` block; no setting of the caller's matplotlib stays changed."""
+    """Applies the style to figures made inside the `with` block; your matplotlib settings are restored afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's own matplotlibrc must not change our pictures
         matplotlib.rcParams.update(_STYLE)
@@ -74,7 +74,7 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = CARD) -> tuple[Figure, list[Axes]]:
-    """A figure with a grid of axes, laid out by matplotlib. To be called inside `styled()`.
+    """A figure with a grid of axes, laid out by matplotlib. Call it inside `styled()`.
 
     Args:
         rows: Number of rows of axes.
@@ -89,9 +89,9 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = CARD
 
 
 def log_scale(axes: Axes) -> None:
-    """A logarithmic vertical axis with plain numbers: formulas such as 10^-3 are slow to set, as are ticks between.
+    """Makes the vertical axis logarithmic, with plain numbers, as formulas and minor ticks are slow to draw.
 
-    To be called after the curves are drawn, as it looks at their range.
+    Call it after the curves are drawn, as it looks at their range.
     """
     axes.set_yscale("log")
     low, high = axes.get_ylim()
@@ -101,7 +101,7 @@ def log_scale(axes: Axes) -> None:
 
 
 def marker_size(points: int, largest: float = 7.0) -> float:
-    """The size of markers in points, smaller where there are many, so that they do not cover each other."""
+    """The size of markers in points, smaller if there are many, so that they do not overlap."""
     return float(np.clip(largest * (20 / max(points, 1)) ** 0.5, 2.0, largest))
 
 
@@ -109,7 +109,7 @@ def vector(name: str, values: Any) -> np.ndarray:
     """Values as a one-dimensional array of floats; a tensor on the CPU also works.
 
     Raises:
-        ValueError: They have another number of dimensions, dimensions of size 1 not counted.
+        ValueError: They have another number of dimensions, not counting dimensions of size 1.
     """
     array = np.asarray(values, dtype=float)
     if array.ndim != 1:
@@ -120,7 +120,10 @@ def vector(name: str, values: Any) -> np.ndarray:
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """The figure as an image: (height, width, 3) uint8. Its layout is then fixed: another drawing takes half the time."""
+    """The figure as an image: (height, width, 3) uint8.
+
+    This fixes its layout, so that drawing it again takes half the time.
+    """
     canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
     with styled():
         canvas.draw()
@@ -129,7 +132,7 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def png(figure: Figure) -> tuple[bytes, int, int]:
-    """The figure as a PNG, quickly packed, with its width and height in pixels."""
+    """The figure as a PNG with fast compression, and its width and height in pixels."""
     image = Image.fromarray(pixels(figure))
     file = io.BytesIO()
     image.save(file, format="PNG", compress_level=1)
@@ -137,5 +140,5 @@ def png(figure: Figure) -> tuple[bytes, int, int]:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Writes the figure as a PNG, whole or not at all; makes the folder if it is not there."""
+    """Writes the figure as a PNG, completely or not at all, and makes the folder if necessary."""
     return write_atomically(path, png(figure)[0])

@@ -1,4 +1,4 @@
-"""Forecasts of time series, from torch alone: a network in the file's units, naive answers, scores, intervals."""
+"""Forecasts of time series with torch alone: a network in the file's units, naive answers, scores, intervals."""
 
 from rnn_lightning.forecasts.backtest import Errors, backtest
 from rnn_lightning.forecasts.calendar import CALENDAR, calendar_features

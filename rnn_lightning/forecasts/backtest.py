@@ -17,15 +17,15 @@ NETWORK, LAST, SEASON = "the network", "the last value", "the same season"
 
 
 class Origins(NamedTuple):
-    """Histories, what is known ahead, and what came.
+    """Histories, columns known ahead, and the true values.
 
     Attributes:
         y: (B, T, C) raw values up to the origin.
-        known: (B, T + N - 1, K), or None where K is 0.
-        truth: (B, N, C), NaN where it is not known.
+        known: (B, T + N - 1, K), or None if K is 0.
+        truth: (B, N, C), NaN where a value is not known.
         shift: (B, C).
         scale: (B, C).
-        series: (B,) int64, which series each is of.
+        series: (B,) int64, the series of each history.
     """
 
     y: Tensor
@@ -36,18 +36,18 @@ class Origins(NamedTuple):
     series: Tensor
 
     def to(self, device: torch.device | str) -> "Origins":
-        """The same on another device."""
+        """The same origins on another device."""
         return Origins(*(None if value is None else value.to(device) for value in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Errors:
-    """What came, less what was forecast.
+    """True values minus forecasts.
 
     Attributes:
-        by: Method to (B, N, C); NaN where it is not known what came.
-        scale: (B, C), of each origin's series.
-        series: (B,), which series each origin is of.
+        by: Method to (B, N, C); NaN where the true value is not known.
+        scale: (B, C), the scale of each origin's series.
+        series: (B,), the series of each origin.
     """
 
     by: dict[str, Tensor]
@@ -57,15 +57,15 @@ class Errors:
 
 @torch.no_grad()
 def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) -> Errors:
-    """Forecasts from each origin and takes the errors.
+    """Forecasts from each origin and computes the errors.
 
     Args:
         forecaster: In evaluation mode.
         origins: Batch by batch; the histories reach back a season or more.
-        season: Steps of a season; 1 where there is none.
+        season: Steps of a season; 1 if there is none.
 
     Returns:
-        Those of the network and of the naive answers; "the same season" is among them where there is one.
+        The errors of the network and of the naive answers, including "the same season" if there is one.
     """
     device = forecaster.net.head.weight.device
     found: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []

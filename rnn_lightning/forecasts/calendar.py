@@ -1,4 +1,4 @@
-"""`calendar_features`: the place of a date in the day, the week and the year, as points on circles."""
+"""`calendar_features`: a date's position in the day, the week and the year, as points on circles."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
 
     Args:
         times: (N,) int64, microseconds since 1970; or a numpy array of datetime64, or a list of datetime.
-        circles: Names out of `CALENDAR`.
+        circles: Names from `CALENDAR`.
 
     Returns:
         (N, 2 * circles) float64.
@@ -39,14 +39,14 @@ def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
 
 
 def circles_of(step: int) -> list[str]:
-    """The circles that tell more than one thing apart, for dates that are this many microseconds from one another."""
+    """The circles on which dates at this distance, in microseconds, do not all have the same position."""
     return [name for name in CALENDAR if step < _LONGEST[name]]
 
 
 def _yearday(days: Tensor, time: Tensor) -> Tensor:
-    """How much of a year has passed since the first of March: the leap day is then the year's last.
+    """The part of a year that has passed since the first of March; the leap day is then the year's last.
 
-    The arithmetic of the Gregorian calendar in eras of 400 years is that of Hinnant's `civil_from_days`.
+    The arithmetic of the Gregorian calendar in eras of 400 years follows Hinnant's `civil_from_days`.
     """
     of_era = (days + 719_468) % 146_097
     year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365  # of the era, from March on

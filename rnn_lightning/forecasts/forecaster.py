@@ -1,6 +1,6 @@
-"""`Forecaster`: a network around which raw values go in and raw forecasts come out. It needs torch alone.
+"""`Forecaster`: a network that reads raw values and returns raw forecasts. It needs torch alone.
 
-Legend: B rows, T time steps, C columns that are predicted, K columns known ahead, L steps that are only looked back to.
+Legend: B rows, T time steps, C predicted columns, K columns known ahead, L first steps, used for differences only.
 """
 
 from typing import Any, TypeAlias
@@ -20,11 +20,11 @@ ForecastState: TypeAlias = tuple[State, Tensor]
 
 
 class Forecaster(nn.Module):
-    """A `Seq2SeqNet` with what was fitted beside it: values in the file's units in, values in the file's units out.
+    """A `Seq2SeqNet` with its fitted values: inputs and outputs are in the file's units.
 
-    Each step's input is the difference of its value to the one `lag` steps before, shifted and scaled; a flag for each
-    column that is true where the value is missing (if some were missing in training); and the columns known ahead, of the
-    step after it. Differences are computed in the type of `y`: give float64 where values are large.
+    Each step's input has three parts: the difference between its value and the one `lag` steps before, shifted and
+    scaled; a flag for each column that is true where the value is missing (if some were missing in training); and the
+    next step's columns known ahead. Differences are computed in the type of `y`, so use float64 if values are large.
 
     Example:
         >>> forecaster = hub.load_exported("exported")
@@ -36,8 +36,8 @@ class Forecaster(nn.Module):
 
     Attributes:
         columns: The names of the C columns: targets, then observed ones.
-        known_names: The names of the K columns known ahead; those of the calendar come last, see `calendar`.
-        lead: L: without a state, the first L steps of `y` are only looked back to.
+        known_names: The names of the K columns known ahead; the calendar's come last, see `calendar`.
+        lead: L: without a state, the first L steps of `y` are used for differences only.
     """
 
     shift: Tensor
@@ -63,16 +63,16 @@ class Forecaster(nn.Module):
         columns = len(self.columns)
         if (inputs, outputs) != (columns * (1 + self.flags) + len(self.known_names), columns):
             raise ArgumentError(
-                f"a network of {inputs} inputs and {outputs} outputs does not fit the {columns} columns "
+                f"a network with {inputs} inputs and {outputs} outputs does not fit the {columns} columns "
                 f"{', '.join(self.columns)}: give the network that was trained with these fitted values"
             )
         self.eval()
 
     def calendar(self, times: Any) -> Tensor:
-        """The calendar's columns of `known`, from the dates (N,) of the steps that are to be predicted.
+        """The calendar's columns of `known`, from the dates (N,) of the steps to predict.
 
-        Dates are as in the file: a numpy array of datetime64, a list of datetime, or microseconds since 1970. Those of a
-        file with a time zone are in UTC.
+        Dates are as in the file: a numpy array of datetime64, a list of datetime, or microseconds since 1970. If the
+        file has a time zone, they are in UTC.
         """
         return calendar_features(times, self.circles)
 
@@ -80,7 +80,7 @@ class Forecaster(nn.Module):
         """Shift and scale of one of the series that the network was trained on, (C,) each.
 
         Raises:
-            ArgumentError: There is none of this id.
+            ArgumentError: There is no series with this id.
         """
         if series not in self.fitted["ids"]:
             raise ArgumentError(f"there was no series {series!r} in training: leave its shift and scale out")
@@ -96,15 +96,16 @@ class Forecaster(nn.Module):
         scale: Tensor | None = None,
         masks: DropoutMasks | None = None,
     ) -> tuple[Tensor, ForecastState]:
-        """Predicts each step's next one.
+        """Predicts the value after each step.
 
         Args:
-            y: (B, T, C) raw values, NaN where one is missing. Without a state the first L steps are only looked back to.
-            known: (B, T, K), of the steps one after those of `y`; needed if K > 0.
+            y: (B, T, C) raw values, NaN where one is missing. Without a state, the first L steps are used for
+                differences only.
+            known: (B, T, K), for the steps after those of `y`; needed if K > 0.
             state: The final state of an earlier call.
-            shift: (C,) or (B, C). If not given, that of the fit if there was one series; else, like `scale`, that of the
-                history `y`.
-            scale: As `shift`.
+            shift: (C,) or (B, C). By default the shift from training if there was one series; else, like `scale`,
+                computed from the history `y`.
+            scale: Like `shift`.
             masks: The network's dropout masks, if it is in training mode; see `RecurrentNet.sample_masks`.
 
         Returns:
@@ -119,7 +120,7 @@ class Forecaster(nn.Module):
                 f"with T above {self.lead}"
             )
         if self.known_names and known is None:
-            raise ArgumentError(f"known is missing: give {', '.join(self.known_names)} of the steps after those of y")
+            raise ArgumentError(f"known is missing: give {', '.join(self.known_names)} for the steps after those of y")
         whole = y if state is None else torch.cat((state[1].to(y.dtype), y), dim=1)  # (B, L + T, C)
         filled = carry_forward(whole)
         shift, scale = self._scaling(whole, state is not None, shift, scale)
@@ -158,7 +159,7 @@ class Forecaster(nn.Module):
         scale: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Tensor:
-        """Goes on from a history, each prediction being the next value.
+        """Continues a history; each prediction becomes the next value.
 
         Args:
             y: (B, T, C) the raw history, T above L.
@@ -166,13 +167,13 @@ class Forecaster(nn.Module):
             known: (B, T + steps - 1, K), from the second step of `y` to the last of the forecast; needed if K > 0.
             shift: As in `forward`.
             scale: As in `forward`.
-            noise: (B, steps, C), added to each step's prediction before it is the next value.
+            noise: (B, steps, C), added to each step's prediction before it becomes the next value.
 
         Returns:
             (B, steps, C).
 
         Raises:
-            ArgumentError: As `forward`, or `known` is too short.
+            ArgumentError: As for `forward`, or `known` is too short.
         """
         history = y.shape[1]
         if known is not None and known.shape[1] != history + steps - 1:
@@ -198,5 +199,5 @@ class Forecaster(nn.Module):
         if len(self.shift) == 1:
             return self.shift.to(y)[None], self.scale.to(y)[None]
         if goes_on:
-            raise ArgumentError("give shift and scale with a state: it has no history to take them from")
+            raise ArgumentError("give shift and scale with a state: there is no history to compute them from")
         return scaling_of(y, self.lags, self.lead)

@@ -10,16 +10,16 @@ from torch import Tensor
 def error_quantiles(errors: Tensor, scale: Tensor, level: float) -> Tensor:
     """How far below and above a forecast its interval reaches, for each distance.
 
-    The bounds are those of split conformal prediction: with n errors, the interval of level p is between the order
-    statistics that a further error of the same distribution stays within with a probability of p or more.
+    The bounds are those of split conformal prediction. With n errors, the interval of level p lies between two order
+    statistics, such that a further error of the same distribution is in it with a probability of at least p.
 
     Args:
-        errors: (B, N, C), the true values minus the forecasts; NaN where it is not known.
-        scale: (B, C), of each origin's series: errors of several series are compared in units of it.
-        level: Share of values that the intervals shall hold, in (0, 1).
+        errors: (B, N, C), the true values minus the forecasts; NaN where the true value is not known.
+        scale: (B, C), the scale of each origin's series; errors are divided by it, to compare those of several series.
+        level: The share of values that the intervals should contain, in (0, 1).
 
     Returns:
-        (2, N, C) in units of the scale, the lower and the upper bound; NaN where too few errors are known.
+        (2, N, C) in units of the scale, the lower and the upper bound; NaN if too few errors are known.
     """
     scaled = (errors / scale[:, None]).sort(dim=0).values  # (B, N, C), NaN at the end
     count = (~scaled.isnan()).sum(0)  # (N, C)

@@ -1,4 +1,4 @@
-"""The answers that need no network: the last value, and the value of the same season.
+"""Forecasts that need no network: the last value, and the value of the same season.
 
 Legend: B rows, T time steps, C columns, N steps of a forecast.
 """
@@ -10,12 +10,12 @@ from rnn_lightning.forecasts.scaling import carry_forward
 
 
 def last_value(y: Tensor, steps: int) -> Tensor:
-    """The last value that is known, N times: y (B, T, C) -> (B, N, C)."""
+    """Repeats the last known value N times: y (B, T, C) -> (B, N, C)."""
     return carry_forward(y)[:, -1:].expand(-1, steps, -1)
 
 
 def same_season(y: Tensor, steps: int, season: int) -> Tensor:
-    """The value one season before, of the newest season that is known: y (B, T, C), T >= season -> (B, N, C)."""
+    """Repeats the newest known season: y (B, T, C), T >= season -> (B, N, C)."""
     newest = carry_forward(y)[:, -season:]  # (B, season, C)
     return newest[:, torch.arange(steps, device=y.device) % season]
 

@@ -1,6 +1,6 @@
-"""Monte-Carlo dropout: many paths of one forecast, each with masks of its own.
+"""Monte Carlo dropout: many paths of one forecast, each with its own masks.
 
-Legend: B origins, M paths of each, C columns, N steps of a forecast.
+Legend: B origins, M paths for each, C columns, N steps of a forecast.
 """
 
 import torch
@@ -14,16 +14,17 @@ _DROPOUTS = ("input_dropout", "output_dropout", "state_dropout")
 
 
 class Paths:
-    """Draws paths with the network's dropout on; each step's value has one of the network's own errors added.
+    """Draws paths with the network's dropout on, and adds one of the network's own errors to each step's value.
 
-    Dropout alone says how sure the network is of its weights, not how noisy the series is, and covers too little; so one
-    step's errors are added, drawn from those on the validation part. Variational masks stay the same along a path.
+    Dropout alone shows how uncertain the weights are, not how noisy the series is, so intervals would be too narrow.
+    Therefore one-step errors are added, drawn from those on the validation part. Variational masks stay the same along
+    a path.
 
     Args:
-        forecaster: The network with what was fitted.
+        forecaster: The network with its fitted values.
         past: Errors on the validation part.
         samples: M.
-        seed: Of the draws, which leave the other random numbers alone.
+        seed: The seed of the draws, which do not affect other random numbers.
 
     Raises:
         ArgumentError: The network has no dropout, or there are no errors.
@@ -32,11 +33,11 @@ class Paths:
     def __init__(self, forecaster: Forecaster, past: Errors, samples: int, seed: int = 0) -> None:
         if not any(getattr(forecaster.net.layers, name, 0) for name in _DROPOUTS):
             raise ArgumentError(
-                f"samples={samples}: this network has no dropout to sample; train with state_dropout, or leave samples out"
+                f"samples={samples}: this network has no dropout to sample: train with state_dropout, or leave samples out"
             )
         if not past.by:
             raise ArgumentError(
-                f"samples={samples}: the validation part is too short to take errors from, raise data.val"
+                f"samples={samples}: the validation part is too short to take errors from: raise data.val"
             )
         errors = past.by[NETWORK][:, 0] / past.scale  # (B, C), one step ahead
         self.errors = errors[~errors.isnan().any(1)]
@@ -61,6 +62,6 @@ class Paths:
         return found.view(rows, self.samples, steps, -1)
 
     def bounds(self, origins: Origins, steps: int, level: float) -> Tensor:
-        """(2, B, N, C), the quantiles of the paths that hold that share of them."""
+        """(2, B, N, C), the quantiles between which this share of the paths lies."""
         tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=origins.y.device)
         return self.draw(origins, steps).quantile(tails, dim=1)

@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def carry_forward(y: Tensor) -> Tensor:
-    """Puts the last value before it in the place of each NaN; what has none before it stays NaN. y is (B, T, C)."""
+    """Replaces each NaN by the last value before it; a NaN without an earlier value stays. y is (B, T, C)."""
     tracing = torch.jit.is_tracing()
     there = ~y.isnan()
     if not tracing and bool(there.all()):
         return y
     steps = torch.arange(y.shape[1], device=y.device)
     at = torch.where(there, steps[:, None], 0)  # (B, T, C)
-    if tracing:  # ONNX has no running maximum: the largest of all steps up to t, at the cost of T * T
+    if tracing:  # ONNX has no running maximum, so this takes the maximum over all steps up to t, which costs T * T
         before = steps[None, :] <= steps[:, None]  # (T, T)
         at = torch.where(before[None, :, :, None], at[:, None], 0).amax(2)
     else:
@@ -26,13 +26,13 @@ def carry_forward(y: Tensor) -> Tensor:
 
 
 def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
-    """What each column is the difference to: its value `lag` steps before, or 0 where its lag is 0.
+    """What is subtracted from each column: its value `lag` steps before, or 0 if its lag is 0.
 
     Args:
         y: (B, lead + T, C).
-        lags: One for each column, at most `lead`, at least `ahead` where it is not 0.
-        lead: How many steps at the beginning are only looked back to.
-        ahead: 0 for the references of the steps themselves, 1 for those of the steps after.
+        lags: One for each column, at most `lead`, and if not 0 at least `ahead`.
+        lead: How many steps at the beginning are used for differences only.
+        ahead: 0 for the references of the steps themselves, 1 for those of the next steps.
 
     Returns:
         (B, T, C).
@@ -46,9 +46,9 @@ def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
 
 
 def scaling_of(y: Tensor, lags: Sequence[int], lead: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the differences of each row and column, without what is missing: (B, 1, C) each.
+    """Mean and standard deviation of each row's and column's differences, ignoring missing ones: (B, 1, C) each.
 
-    A deviation of 0, of a constant series, is 1.
+    For a constant series the deviation is set to 1.
     """
     filled = carry_forward(y)
     z = filled[:, lead:] - lagged(filled, lags, lead)  # (B, T, C)
@@ -56,5 +56,5 @@ def scaling_of(y: Tensor, lags: Sequence[int], lead: int) -> tuple[Tensor, Tenso
     shift = z.nanmean(1, keepdim=True)
     scale = (z - shift).square().nanmean(1, keepdim=True).sqrt()
     size = filled.abs().nan_to_num(0.0).amax(1, keepdim=True)
-    constant = ~(scale > 1e-9 * size)  # rounding makes no scale; NaN where nothing is known
+    constant = ~(scale > 1e-9 * size)  # a deviation that is only rounding is no scale; NaN if nothing is known
     return shift.nan_to_num(0.0), torch.where(constant, 1.0, scale)

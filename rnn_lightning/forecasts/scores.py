@@ -1,4 +1,4 @@
-"""Scores of forecasts, and the table that sets a network beside the naive answers.
+"""Scores of forecasts, and the table that compares a network with the naive answers.
 
 Legend: B origins, S series, C columns, N steps of a forecast.
 """
@@ -19,11 +19,11 @@ HELPS = (
 
 
 def mase(errors: Tensor, series: Tensor, naive: Tensor) -> float:
-    """The mean absolute scaled error (Hyndman & Koehler 2006), as a mean over the series.
+    """The mean absolute scaled error (Hyndman & Koehler 2006), averaged over the series.
 
     Args:
-        errors: (B, N), NaN where it is not known what came.
-        series: (B,), which series each origin is of.
+        errors: (B, N), NaN where the true value is not known.
+        series: (B,), the series of each origin.
         naive: (S,), the seasonal-naive mean absolute error of each series' training part. Series where it is 0 or NaN
             do not count.
 
@@ -45,9 +45,9 @@ class Score:
         target: The column.
         method: The network, or a naive answer.
         one_step_mae: Mean absolute error one step ahead, in the column's units.
-        mae: The same over the horizon.
-        mase: Over the horizon, in units of the training part's seasonal-naive error; NaN for constant series.
-        by_distance: (N,) the mean absolute error of each distance.
+        mae: Mean absolute error over the horizon.
+        mase: Error over the horizon in units of the training part's seasonal-naive error; NaN for constant series.
+        by_distance: (N,) the mean absolute error at each distance.
     """
 
     target: str
@@ -60,14 +60,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Table:
-    """The network beside the naive answers.
+    """Compares the network with the naive answers.
 
     Attributes:
         title: What was forecast, in one line.
         horizon: N.
         scores: The lines.
-        coverage: Column to the shares of values within the intervals: one step ahead, and over the horizon.
-        level: The share that they shall hold.
+        coverage: For each column the shares of values within the intervals, one step ahead and over the horizon.
+        level: The share that the intervals should contain.
     """
 
     title: str
@@ -88,7 +88,7 @@ class Table:
             targets: The names of the first columns, which the table shows.
             naive: (S, C), the seasonal-naive errors of the training part.
             inside: (N, C) from `coverage`, or None if there are no intervals.
-            level: Of the intervals.
+            level: The level of the intervals.
         """
         scores, shares, horizon = [], {}, 0
         for c, target in enumerate(targets):
@@ -105,7 +105,7 @@ class Table:
         return cls(title, horizon, scores, shares, level)
 
     def text(self) -> str:
-        """The table as lines for a terminal, with a sentence where the network is no better than a naive answer."""
+        """The table as lines for a terminal, with a sentence if the network is no better than a naive answer."""
         columns = ("MAE one step ahead", f"MAE over {self.horizon} steps", "MASE")
         lines = [self.title]
         for target in dict.fromkeys(score.target for score in self.scores):
@@ -114,14 +114,14 @@ class Table:
             if target in self.coverage:
                 one, all_ = self.coverage[target]
                 lines.append(
-                    f"{self.level:.0%} intervals hold {all_:.0%} of what came, {one:.0%} one step ahead".replace(
+                    f"{self.level:.0%} intervals contain {all_:.0%} of the true values, {one:.0%} one step ahead".replace(
                         "%", " %"
                     )
                 )
         return "\n".join([*lines, *self.sentences()])
 
     def sentences(self) -> list[str]:
-        """What a user must know: where a naive answer is as good as the network. Empty if it is nowhere."""
+        """Says where a naive answer is as good as the network. Empty if it is nowhere."""
         lost = []
         for target in dict.fromkeys(score.target for score in self.scores):
             network, *others = self._of(target)

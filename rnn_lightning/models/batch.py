@@ -1,4 +1,4 @@
-"""A batch of sequences: what it holds, what is checked before it is used, and how a stretch of time is cut from it.
+"""A batch of sequences: what it contains, what is checked before use, and how a span of time steps is cut from it.
 
 Legend: B batch, T time steps, I input features, O outputs.
 """
@@ -17,20 +17,21 @@ from rnn_lightning.nn.lengths import length_mask
 
 
 def as_batch(batch: Any, needs_y: bool = True) -> Batch:
-    """Checks a batch from a data loader and returns it as a dict; a pair (or less) is taken as x and y.
+    """Checks a batch from a data loader and returns it as a dict; a tuple or list is taken as x and y.
 
     Args:
-        batch: A dict with the keys of `Batch`, or a sequence of tensors. A packed x, and y, are padded and get `lengths`.
-        needs_y: Whether targets must be there.
+        batch: A dict with the keys of `Batch`, or a sequence of tensors. A packed x or y is padded, and the batch gets
+            `lengths`.
+        needs_y: Whether targets are required.
 
     Raises:
         ArgumentError: A key is missing or a shape does not fit.
     """
-    if isinstance(batch, (Tensor, PackedSequence)):  # which is a tuple, too
+    if isinstance(batch, (Tensor, PackedSequence)):  # it is a tuple, too
         batch = {"x": batch}
     elif not isinstance(batch, dict):
         if not isinstance(batch, Sequence) or not 1 <= len(batch) <= 2:
-            raise ArgumentError(f"a batch is a dict with x and y, or a pair (x, y); the data gave {describe(batch)}")
+            raise ArgumentError(f"a batch is a dict with x and y, or a tuple (x, y); the data gave {describe(batch)}")
         batch = dict(zip(("x", "y"), batch, strict=False))
     batch = _padded(batch)
     if "x" not in batch or (needs_y and "y" not in batch):
@@ -45,14 +46,14 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
         raise ArgumentError(f"x is {describe(x)}: give a shape (batch, time steps, ...), none of them 0")
     if needs_y and len(batch["y"]) != len(x):
         raise ArgumentError(
-            f"y has {len(batch['y'])} rows, x has {len(x)}: give one target, or sequence of them, a row"
+            f"y has {len(batch['y'])} rows, but x has {len(x)}: give one target, or one sequence of targets, for each row"
         )
     _check_options(batch, *x.shape[:2])
     return dict(batch)
 
 
 def _padded(batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch with x and y padded if they were packed; an x that was has `lengths`."""
+    """The batch with x and y padded if they were packed, and with the `lengths` of a packed x."""
     padded = dict(batch)
     for key in ("x", "y"):
         if isinstance(batch.get(key), PackedSequence):
@@ -66,26 +67,26 @@ def _check_options(batch: Batch, rows: int, steps: int) -> None:
     lengths, mask, reset = batch.get("lengths"), batch.get("mask"), batch.get("reset")
     if lengths is not None:
         if lengths.shape != (rows,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
-            raise ArgumentError(f"lengths is {describe(lengths)}: give one integer a row, shape ({rows},)")
+            raise ArgumentError(f"lengths is {describe(lengths)}: give one integer for each row, shape ({rows},)")
         low, high = map(int, lengths.aminmax())
         if not 1 <= low <= high <= steps:
             raise ArgumentError(f"lengths are in [{low}, {high}]: a sequence has 1 to T={steps} steps")
     if mask is not None and (mask.shape[:2] != (rows, steps) or mask.dim() > 3 or mask.dtype != torch.bool):
         raise ArgumentError(
-            f"mask is {describe(mask)}: give bool of shape ({rows}, {steps}), or with one for each value of a target"
+            f"mask is {describe(mask)}: give bool of shape ({rows}, {steps}), or one entry for each value of a target"
         )
     if reset is not None and (reset.shape not in ((rows,), (rows, steps)) or reset.dtype != torch.bool):
         raise ArgumentError(f"reset is {describe(reset)}: give bool of shape ({rows},) or ({rows}, {steps})")
 
 
 def check_tokens(x: Tensor, count: int) -> None:
-    """Raises `ArgumentError` if a network of that many different tokens cannot read x."""
+    """Raises `ArgumentError` if a network with this number of tokens cannot read x."""
     if x.dim() != 2 or x.is_floating_point() or x.dtype == torch.bool:
         raise ArgumentError(
             f"x is {describe(x)}: a network with an embedding reads integer tokens of shape (batch, time steps); for "
             "features leave embedding_size out"
         )
-    if x.device.type == "cpu":  # an accelerator would have to be waited for
+    if x.device.type == "cpu":  # on an accelerator this would wait for the device
         low, high = map(int, x.aminmax())
         if low < 0 or high >= count:
             raise ArgumentError(
@@ -94,27 +95,27 @@ def check_tokens(x: Tensor, count: int) -> None:
 
 
 def check_features(x: Tensor, input_size: int) -> None:
-    """Raises `ArgumentError` if a network of that many features a step cannot read x."""
+    """Raises `ArgumentError` if a network with this number of features per step cannot read x."""
     if x.dim() == 2 and not x.is_floating_point():
         raise ArgumentError(
-            f"x is {describe(x)}, which look like tokens: give floats of shape (batch, time steps, features), such as "
-            "x.float()[..., None]; for tokens set embedding_size, and input_size to how many there are"
+            f"x is {describe(x)}, which looks like tokens: give floats of shape (batch, time steps, features), such as "
+            "x.float()[..., None]; for tokens set embedding_size, and input_size to the number of tokens"
         )
     if x.dim() != 3 or not x.is_floating_point():
         raise ArgumentError(f"x is {describe(x)}: give floats of shape (batch, time steps, features), none of them 0")
     if x.shape[2] != input_size:
         raise ArgumentError(
-            f"x has {x.shape[2]} features a step, the model's input_size is {input_size}: make them equal"
+            f"x has {x.shape[2]} features per step, but the model's input_size is {input_size}: make them equal"
         )
 
 
 def one_value(valid: Tensor, places: int) -> Tensor:
-    """(..., 1) as (...), where ... are that many dimensions; others stay as they are."""
+    """Reshapes (..., 1) to (...), where ... stands for `dimensions` dimensions; other shapes stay as they are."""
     return valid.squeeze(-1) if valid.dim() > places and valid.shape[-1] == 1 else valid
 
 
 def valid_steps(batch: Batch) -> Tensor | None:
-    """(B, T) bool, true where a step's target counts by `lengths` and `mask`; in the mask's shape; None where all do."""
+    """Bool of shape (B, T), or of the mask's: true where a target counts by `lengths` and `mask`; None if all do."""
     valid = batch.get("mask")
     if batch.get("lengths") is not None:
         x = batch["x"]
@@ -124,7 +125,7 @@ def valid_steps(batch: Batch) -> Tensor | None:
 
 
 def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units")) -> Batch:
-    """A stretch of time of a batch.
+    """A span of time steps of a batch.
 
     Args:
         batch: The whole batch.
@@ -150,7 +151,7 @@ def _steps(value: Tensor, span: Span) -> Tensor:
     if span.begins is None:
         return value[:, span.start : span.stop]
     steps = span.begins[:, None] + torch.arange(span.stop - span.start)  # (B, t)
-    steps = steps.clamp(max=value.shape[1] - 1).to(value.device)  # what is past a row's end is not read
+    steps = steps.clamp(max=value.shape[1] - 1).to(value.device)  # steps past a row's end are not read
     return value[torch.arange(len(value), device=value.device)[:, None], steps]
 
 

@@ -19,7 +19,7 @@ class CarriedStates:
     def take(self, stage: str, rows: int, device: Any = None, loader: int = 0) -> Any:
         """The initial state of a batch of that many rows; None at the beginning of a data loader.
 
-        A batch of fewer rows continues the first ones: the missing rows have ended.
+        A batch with fewer rows continues the first ones; the missing rows have ended.
 
         Raises:
             ArgumentError: The batch has more rows than the previous one.
@@ -29,8 +29,8 @@ class CarriedStates:
             return None
         if rows > before:
             raise ArgumentError(
-                f"carry_state: this batch has {rows} rows, the one before had {before}; every row goes on where it "
-                "ended, so rows may end, but none can begin within an epoch: give batches of one size"
+                f"carry_state: this batch has {rows} rows, but the previous one had {before}; each row continues where "
+                "it ended, so rows may end, but none can begin within an epoch: give batches of one size"
             )
         if rows < before:
             state = first_rows(state, rows)
@@ -41,23 +41,23 @@ class CarriedStates:
         self._stages[stage] = (detach_state(state), rows, loader)
 
     def clear(self, stage: str) -> None:
-        """Forgets a stage's state: its sequences begin anew."""
+        """Forgets a stage's state, so that its sequences begin anew."""
         self._stages.pop(stage, None)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values, as a checkpoint holds them. A state that can't be made plain is left out, and that is said."""
+        """Plain values, for a checkpoint. A state that can't be made plain is left out, with a warning."""
         saved = {}
         for stage, (state, *place) in self._stages.items():
             value, lost = plain(state, "state", types=True)
             if lost:
                 rank_zero_warn(
                     f"carry_state: the checkpoint leaves out the {stage} state, as {listed(lost)} is no tensor or "
-                    "plain value; a resumed run begins with zeros"
+                    "plain value; a resumed run will begin with zeros"
                 )
             else:
                 saved[stage] = [value, *place]
         return saved
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Takes up what `state_dict` gave."""
+        """Restores what `state_dict` returned."""
         self._stages = {stage: (rebuilt(state), *place) for stage, (state, *place) in saved.items()}

@@ -1,4 +1,4 @@
-"""Reading checkpoints and weights: only tensors and plain values, and only those of the same model."""
+"""Reads checkpoints and weights: only tensors and plain values, and only of the same model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,12 +24,12 @@ NETWORK = (
     "embedding_size",
     "tie_weights",
 )
-"""Arguments that two networks must share if one is to run on the other's weights."""
+"""Arguments that two networks must share so that one can use the other's weights."""
 HEAD = ("head.weight", "head.bias")
 
 
 def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> None:
-    """Raises `ArgumentError` if a checkpoint is of another class of model, or of a network of another shape."""
+    """Raises `ArgumentError` if a checkpoint is of another model class, or of a network with another shape."""
     name, own = checkpoint.get("model"), type(module).__name__
     if name is not None and name != own:
         raise ArgumentError(f"the checkpoint holds a {name}, the model is a {own}: give the checkpoint of a {own}")
@@ -38,16 +38,16 @@ def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> Non
 
 
 def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> bool:
-    """Loads trained weights into a network, strictly but for a head of another size, which is left as it is.
+    """Loads trained weights into a network, strictly except for a head of another size, which is left as it is.
 
     Args:
         net: The network.
         source: The name of a trained network that ships with the package, or a file: a checkpoint, a plain state dict,
-            or the JSON beside one. A file of a trained network's name wins.
-        arguments: The network's arguments, to report what differs.
+            or the JSON beside one. A file takes precedence over a trained network of the same name.
+        arguments: The network's arguments, to report differences.
 
     Returns:
-        Whether the head got its weights, too.
+        Whether the head's weights were loaded, too.
 
     Raises:
         ArgumentError: There is no such name or file, it is not readable, or it belongs to another network.
@@ -63,18 +63,18 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
     check_shapes(net, weights, label)
     net.load_state_dict(weights)
     if fresh:
-        rank_zero_info(f"{label}: the head has a different size, {sizes}; it is reinitialised, the rest is loaded")
+        rank_zero_info(f"{label}: the head has a different size, {sizes}; it is reinitialised, and the rest is loaded")
     return not fresh
 
 
 def _read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights by name, and the arguments of their network as far as they are known."""
+    """Weights by name, and those arguments of their network that are known."""
     known = shipped()
     path = known.get(source) if source in known and not Path(source).is_file() else Path(source)
     assert path is not None
     if not path.is_file():
         raise ArgumentError(
-            f"weights={source!r}: there is no such file and no trained network of this name; these are {', '.join(known)}"
+            f"weights={source!r}: there is no such file and no such trained network: choose one of {', '.join(known)}"
         )
     if path.suffix == ".json":
         return read_weights(path), read_description(path)["arguments"]
@@ -84,7 +84,7 @@ def _read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _check_arguments(saved: Mapping[str, Any], wanted: Mapping[str, Any], source: str) -> None:
-    """Raises `ArgumentError` if weights belong to a network of other arguments."""
+    """Raises `ArgumentError` if weights belong to a network with other arguments."""
     differing = [
         f"{key}={saved[key]!r} (the model has {wanted[key]!r})"
         for key in NETWORK

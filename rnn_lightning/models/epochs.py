@@ -1,4 +1,4 @@
-"""What happens where an epoch of training, validation, test or predict begins and ends."""
+"""What happens when an epoch of training, validation, test or predict begins and ends."""
 
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ def begin(module: "TruncatedBPTTModule", stage: str) -> None:
 
 
 def end(module: "TruncatedBPTTModule", stage: str) -> None:
-    """Logs the metrics, stops where the weights have become useless, and steps the schedulers that Lightning does not."""
+    """Logs the metrics, stops if the weights have become useless, and steps schedulers that Lightning does not."""
     for metrics in _added(module) if stage != "train" else ():
         metrics.log(stage, module)
     module.guard.look()
@@ -50,7 +50,7 @@ def _added(module: "TruncatedBPTTModule") -> list[Metrics]:
 
 
 def is_logged(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether anyone reads this batch's loss; to log every one costs a small network 10 % of its time."""
+    """Whether this batch's loss is used. For a small network, logging every loss would take 10 % of the time."""
     if batch_idx == 0 or trainer.is_last_batch or trainer.accumulate_grad_batches > 1:
         return True
     every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the Trainer's logger connector

@@ -1,4 +1,4 @@
-"""`gradient_norms`, how far gradients reach: the norm of dLoss/dh_t against t, per layer, cut where the training cuts it.
+"""`gradient_norms`, how far gradients reach: the norm of dLoss/dh_t against t, per layer, truncated as in training.
 
 Legend: B batch, T time steps, H hidden units, L layers.
 """
@@ -18,11 +18,12 @@ from rnn_lightning.nn.unrolled import Unrolled, unrolled
 
 
 class GradientNorms(NamedTuple):
-    """Norms of the gradients that reach each time step, the mean over the sequences that are still running there.
+    """Norms of the gradients that reach each time step, averaged over the sequences that have not ended before it.
 
     Attributes:
-        last: (L, T), of the loss of each sequence's last target alone: what vanishes or explodes on the way back.
-        every: (L, T), of the sum of the losses of all targets, as the training adds them up.
+        last: (L, T), for the loss of each sequence's last target alone; shows what vanishes or explodes on the way
+            back.
+        every: (L, T), for the sum of the losses of all targets, as in training.
     """
 
     last: Tensor
@@ -32,15 +33,15 @@ class GradientNorms(NamedTuple):
 def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
     """Measures dLoss/dh_t on a batch, over the passes that truncated BPTT makes in training, at fixed weights.
 
-    The network runs without dropout, step by step from a state of zeros. No gradient is left on any parameter, and no
-    random number is drawn.
+    The network runs without dropout, step by step from a state of zeros. It leaves no gradient on any parameter and
+    draws no random number.
 
     Args:
         module: `Seq2Vec` or `Seq2Seq`.
         batch: From `prepare_batch`, with targets, on the module's device.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        # Copies: the tensors of a validation may be such that no gradient can be taken with them.
+        # Copies, as tensors from a validation may not allow gradients.
         batch = {key: value.clone() if isinstance(value, Tensor) else value for key, value in batch.items()}
         x = module.net.embed(batch["x"])
         batch["x"] = x = x.detach().to(next(module.parameters()).dtype)  # (B, T, I)
@@ -70,16 +71,16 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
 
 
 def _times(span: Span, rows: int, steps: int, device: torch.device) -> Tensor:
-    """(B, t), the time step of the batch at which each row is in each step of a span."""
+    """(B, t), each row's time step in the batch for each step of a span."""
     begins = torch.full((rows,), span.start) if span.begins is None else span.begins
     times = begins[:, None] + torch.arange(span.stop - span.start)
-    return times.clamp(max=steps - 1).to(device)  # past a row's end there is no gradient
+    return times.clamp(max=steps - 1).to(device)  # there is no gradient past a row's end
 
 
 def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: Unrolled) -> tuple[Tensor, Tensor]:
-    """The loss of each sequence's last target and that of all targets from `start` on, summed over the sequences."""
+    """The losses of the sequences' last targets, and of all targets from `start` on, each summed over the sequences."""
     objective, y_hat, valid = module.objective, module.net.read(run.output, run.state), module.valid(batch)
-    if y_hat.dim() == 2:  # one target a sequence
+    if y_hat.dim() == 2:  # one target per sequence
         loss = objective.loss_sum(y_hat, objective.prepare(y_hat, batch["y"], valid), valid)
         return loss, loss
     steps = torch.arange(batch["x"].shape[1], device=batch["x"].device)
@@ -94,7 +95,7 @@ def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: 
 
 
 def _add(gradients: Tensor, loss: Tensor, run: Unrolled, times: Tensor) -> None:
-    """Adds a pass's gradients: passes that share time steps each have their own graph, and the weights get the sum."""
+    """Adds a pass's gradients. Passes that share time steps each have their own graph, and the weights get the sum."""
     places = [
         ((layer, direction, t), h)
         for layer, hidden in enumerate(run.hidden)
@@ -109,7 +110,7 @@ def _add(gradients: Tensor, loss: Tensor, run: Unrolled, times: Tensor) -> None:
 
 
 def _norms(gradients: Tensor, alive: Tensor) -> Tensor:
-    """(L, T), the mean over the sequences alive of the norm over both directions' hidden units."""
+    """(L, T), the norm over both directions' hidden units, averaged over the sequences that have not ended."""
     norms = gradients.double().square().sum(dim=(1, 4)).sqrt().cpu()  # (L, T, B)
     alive = alive.T.cpu()  # (T, B)
     return (norms * alive).sum(dim=2) / alive.sum(dim=1).clamp(min=1)

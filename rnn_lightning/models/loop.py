@@ -1,4 +1,4 @@
-"""The loop of truncated BPTT, pass by pass. It knows no Lightning: a plan, a state, and functions go in.
+"""The loop of truncated BPTT, pass by pass. It does not depend on Lightning: it takes a plan, a state, and functions.
 
 What happens to a batch, in this order:
 
@@ -25,14 +25,14 @@ from rnn_lightning.models.plan import Span, Window
 from rnn_lightning.nn import detach_state
 
 Take: TypeAlias = Callable[[Span, Any], tuple[Batch, Any]]
-"""(span, state) -> (that stretch of the batch, the state it begins with)."""
+"""(span, state) -> (that span of the batch, the state it begins with)."""
 
 
 class Result(NamedTuple):
-    """What a chunk gives; `chunk_step` returns the same as a plain tuple.
+    """The result of a chunk; `chunk_step` returns the same as a plain tuple.
 
     Attributes:
-        loss: Sum of the losses over the valid targets; None where there are none to be had (predict).
+        loss: Sum of the losses over the valid targets; None where there is no loss (predict).
         targets: Number of these targets.
         state: The state at the chunk's end.
         more: Further sums over the targets (numbers), and outputs (B, t, ...).
@@ -45,7 +45,7 @@ class Result(NamedTuple):
 
     @classmethod
     def of(cls, given: Any) -> "Result":
-        """From what `chunk_step` returned.
+        """Makes a `Result` of the tuple that `chunk_step` returned.
 
         Raises:
             ArgumentError: It is not a tuple of three or four.
@@ -53,19 +53,19 @@ class Result(NamedTuple):
         if not isinstance(given, tuple) or len(given) not in (3, 4):
             raise ArgumentError(
                 f"chunk_step returned {describe(given)}: return the sum of the losses, the number of targets and the "
-                "state, and perhaps a dict of more"
+                "state, and optionally a dict of further values"
             )
         return cls(*given)
 
 
 class Takes(Protocol):
-    """What the loop asks of an update; see `Update`."""
+    """What the loop needs from an update; see `Update`."""
 
     def add(self, loss: Tensor | None, targets: float, windows: float, last: bool) -> None:
         """Runs backward from the losses of a window."""
 
     def step(self) -> bool:
-        """Steps the optimizer; false where there are no more steps to take."""
+        """Steps the optimizer; returns false if there are no more steps to take."""
 
 
 def run(
@@ -82,13 +82,13 @@ def run(
     Args:
         plan: The passes.
         state: The state at the batch's beginning.
-        take: Cuts a stretch out of the batch.
-        step: Runs the model over a chunk; returns what `Result` holds.
-        advance: Runs it over steps whose losses do not count.
-        see: What else is to be done with each chunk and what it gave; it may keep no graph.
-        update: Backward passes and optimizer steps, if any; without, the returned sum of the losses has a graph.
+        take: Cuts a span out of the batch.
+        step: Runs the model over a chunk; returns the fields of `Result`.
+        advance: Runs the model over steps whose losses do not count.
+        see: Called with each chunk and its result; it must not keep a graph.
+        update: Backward passes and optimizer steps. Without it, the returned sum of the losses has a graph.
     """
-    total, memory = Result(None, 0, None), {0: state}  # detached states, by the step that they precede
+    total, memory = Result(None, 0, None), {0: state}  # detached states, by the step that follows them
     steps = sum(window.steps for window in plan)
     for window in plan:
         memory = {at: kept for at, kept in memory.items() if at >= window.begin}

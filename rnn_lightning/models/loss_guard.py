@@ -10,10 +10,10 @@ from rnn_lightning.errors import NonFiniteLossError
 
 
 class LossGuard:
-    """Checks every loss before its backward pass, and reports the step at which one was not finite.
+    """Checks every loss before its backward pass, and reports the step at which a loss was not finite.
 
-    On a CPU it raises at once, before the loss can reach the weights. On an accelerator, where looking would wait for
-    the device at every step, it keeps the first bad step there and looks every `interval` steps.
+    On a CPU it raises at once, before the loss can reach the weights. On an accelerator, a check at every step would
+    wait for the device, so the first bad step is stored there and read every `interval` steps.
 
     Args:
         interval: Steps between two checks on an accelerator.
@@ -27,7 +27,7 @@ class LossGuard:
         """Checks the loss of the optimizer step number `step`, counted from 0.
 
         Raises:
-            NonFiniteLossError: The loss of this step, or on an accelerator of one shortly before, is not finite.
+            NonFiniteLossError: The loss of this step, or on an accelerator of a recent one, is not finite.
         """
         if loss.device.type == "cpu":
             if not math.isfinite(value := loss.item()):
@@ -41,7 +41,7 @@ class LossGuard:
             self.look()
 
     def look(self) -> None:
-        """Raises if a bad step was kept on the accelerator."""
+        """Raises if a bad step was stored on the accelerator."""
         if self._first_bad is not None and self._first_bad >= 0:
             self._raise(int(self._first_bad), float("nan"))
 

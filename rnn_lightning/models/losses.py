@@ -1,4 +1,4 @@
-"""`TargetLoss`: a loss of torch.nn or of your own, target by target, so that it can be weighted like the built-in ones.
+"""`TargetLoss`: a loss of torch.nn or your own, target by target, so that it is weighted like the built-in losses.
 
 Legend: N targets that count, O outputs, D values of a target.
 """
@@ -17,7 +17,7 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.plain import plain
 
 Loss: TypeAlias = nn.Module | Callable[..., Tensor] | str
-"""A loss of torch.nn or of your own, or its name."""
+"""A loss of torch.nn or your own, or its name."""
 
 CLASSIFICATION, REGRESSION, MULTILABEL = "classification", "regression", "multilabel"
 _TASKS: dict[type[nn.Module], str] = {
@@ -37,16 +37,16 @@ _INSTEAD = {
     nn.BCELoss: "it takes probabilities, the network's outputs are logits: use BCEWithLogitsLoss",
 }
 _SMALLEST_VARIANCE = 1e-6
-"""Of `GaussianNLLLoss`; torch's own `eps` clamps without a gradient."""
+"""For `GaussianNLLLoss`; torch's own `eps` clamps the variance, which has no gradient."""
 
 
 class TargetLoss:
-    """Sums a loss over the targets that count, and says how much they weigh together.
+    """Sums a loss over the targets that count, and sums their weights.
 
     A loss with an argument or attribute `reduction` is called with "none", so that it returns one value per target. Any
-    other gets the targets that count and returns their mean, or one value each. The mean over all targets, chunks and
-    devices is then that of the loss at once over all of them; so with the class weights of `CrossEntropyLoss`, by whose
-    sum torch's own mean divides, too.
+    other loss gets the targets that count and returns their mean, or one value each. The mean over all targets, chunks
+    and devices is then the same as if the loss were computed on all of them at once. That is also true with class
+    weights of `CrossEntropyLoss`: torch, too, divides by the sum of the weights.
 
     `GaussianNLLLoss` reads 2 D outputs: D means, then D numbers whose softplus is the variance.
 
@@ -56,11 +56,11 @@ class TargetLoss:
         output_size: O.
 
     Attributes:
-        call: What is called.
+        call: The function or module that is called.
         task: The task that the loss is for, or None for any task.
 
     Raises:
-        ArgumentError: There is no such loss, or it does not go with outputs and targets.
+        ArgumentError: There is no such loss, or it does not fit the outputs and targets.
     """
 
     def __init__(self, loss: "Loss | Mapping[str, Any]", output_size: int) -> None:
@@ -68,7 +68,7 @@ class TargetLoss:
         self.output_size = output_size
         self.options: dict[str, str] = {}
         if isinstance(self.call, nn.Module):
-            self.call = copy.deepcopy(self.call)  # it is changed here, and belongs to somebody else
+            self.call = copy.deepcopy(self.call)  # it is changed here, and the caller keeps the original
             _make_ready(self.call, output_size)
         elif "reduction" in _parameters(self.call):
             self.options = {"reduction": "none"}
@@ -80,29 +80,29 @@ class TargetLoss:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The loss's name."""
         return getattr(self.call, "__name__", type(self.call).__name__)
 
     @property
     def target_size(self) -> int | None:
-        """D, where targets are values; None where the loss may take any."""
+        """D, if targets are values; None if the loss may take any number."""
         if self.gaussian:
             return self.output_size // 2
         return None if self.task is None else self.output_size
 
     @property
     def plain_outputs(self) -> bool:
-        """Whether the outputs are values as the targets are."""
+        """Whether the outputs are values like the targets."""
         return self.task == REGRESSION and not self.gaussian and not self._log_rates
 
     def values(self, y_hat: Tensor) -> Tensor:
-        """The outputs as predictions of the targets' values: the mean of a distribution, otherwise they themselves."""
+        """Predictions of the targets' values: the mean if the outputs are a distribution, otherwise the outputs."""
         if self.gaussian:
             return y_hat[..., : self.output_size // 2]
         return y_hat.exp() if self._log_rates else y_hat
 
     def more(self, y_hat: Tensor) -> dict[str, Tensor]:
-        """What else the outputs say: of `GaussianNLLLoss` the `variance` of each value."""
+        """What else the outputs contain: for `GaussianNLLLoss` the `variance` of each value."""
         return {"variance": self._variance(y_hat)} if self.gaussian else {}
 
     def sums(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
@@ -119,7 +119,7 @@ class TargetLoss:
         if len(y) == 0:
             return y_hat.flatten()[:0].sum(), 0.0
         losses = self._losses(y_hat, y)
-        if valid is not None and losses.shape != y.shape:  # one value a target: those that lack a value can't be taken
+        if valid is not None and losses.shape != y.shape:  # it needs whole targets
             return self.sums(y_hat, y, valid.all(-1))
         if losses.dim() == 0:  # the mean of all
             return losses * len(y), float(len(y))
@@ -133,7 +133,7 @@ class TargetLoss:
         return losses.sum() / losses[0].numel(), self._weight(y)
 
     def _try(self) -> None:
-        """Calls one of torch's losses once, so that wrong arguments show before any work is done."""
+        """Calls a torch loss once, so that wrong arguments are found before any work is done."""
         place = next(self.call.buffers(), torch.zeros(()))
         y_hat = torch.zeros(1, self.output_size, dtype=place.dtype, device=place.device)
         y = torch.zeros(1, dtype=torch.int64) if self.task == CLASSIFICATION else torch.zeros(1, self.target_size or 1)
@@ -162,7 +162,7 @@ class TargetLoss:
 
 
 def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
-    """A loss in plain values, for a checkpoint: torch's with its arguments, of any other only its name."""
+    """A loss as plain values, for a checkpoint: a torch loss with its arguments, any other only by its name."""
     if loss is None:
         return None
     cls, call = type(loss.call), loss.call
@@ -174,7 +174,7 @@ def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
 
 
 def restored(saved: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What `described` gave, if it is one of torch's losses: a checkpoint makes no other code run."""
+    """Makes a loss again from what `described` returned, if it is torch's; a checkpoint never runs other code."""
     home, _, name = str(saved.get("class_path")).rpartition(".")
     return saved if home == "torch.nn" and _is_torchs(name) else None
 
@@ -221,7 +221,7 @@ def _by_name(name: str) -> Any:
 
 
 def _make_ready(loss: nn.Module, output_size: int) -> None:
-    """Sets a module to one value a target; its buffers are settings, so they stay out of checkpoints."""
+    """Makes a module return one value per target. Its buffers are settings, so they are not saved in checkpoints."""
     if hasattr(loss, "reduction"):
         setattr(loss, "reduction", "none")  # noqa: B010  # mypy knows modules' attributes as tensors only
     wanted = [p for p in _parameters(loss.forward).values() if p.default is Parameter.empty and p.kind in _POSITIONAL]

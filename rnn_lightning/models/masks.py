@@ -1,4 +1,4 @@
-"""`MaskTape`: the dropout masks along a sequence, so that chunks equal the whole also in training."""
+"""`MaskTape`: the dropout masks along a sequence, so that chunks equal the whole in training, too."""
 
 from collections.abc import Callable
 
@@ -9,17 +9,17 @@ class MaskTape:
     """The masks of one batch, drawn step by step; the same step always gets the same mask.
 
     Args:
-        draw: Draws the masks of that many steps; gives None where there is no dropout.
-        keep: How many of the last steps may be asked for again: the k2 of a pass.
+        draw: Draws the masks for a number of steps; returns None if there is no dropout.
+        keep: How many of the last steps may be needed again: the k2 of a pass.
     """
 
     def __init__(self, draw: Callable[[int], DropoutMasks | None], keep: int) -> None:
         self._draw, self._keep = draw, keep
         self._masks: DropoutMasks | None = None
-        self._first, self._end = 0, 0  # the stretch of time that fresh masks cover
+        self._first, self._end = 0, 0  # the steps that fresh masks cover
 
     def get(self, start: int, stop: int) -> DropoutMasks | None:
-        """The masks of the steps `start` to `stop` (exclusive); `start` is at most the end of what was drawn."""
+        """The masks of the steps `start` to `stop` (exclusive); `start` must not be past the steps drawn so far."""
         if self._masks is not None and self._masks.variational:
             return self._masks
         if stop > self._end:
@@ -29,7 +29,7 @@ class MaskTape:
                 return drawn
             self._masks = drawn if self._masks is None else DropoutMasks.cat([self._masks, drawn])
             self._end = stop
-            past = max(0, self._end - self._keep - self._first)  # steps that no pass will ask for again
+            past = max(0, self._end - self._keep - self._first)  # steps that no pass will need again
             self._masks = self._masks.narrow(past, self._end - self._first)
             self._first += past
         return None if self._masks is None else self._masks.narrow(start - self._first, stop - self._first)

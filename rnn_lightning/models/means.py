@@ -12,15 +12,15 @@ TARGETS, WEIGHT = "targets", " weight"
 
 
 class Means:
-    """Sums by stage and data loader. A metric object that is updated at every chunk would cost more than a small chunk."""
+    """Sums by stage and data loader. Updating a metric object at every chunk would cost more than a small chunk itself."""
 
     def __init__(self) -> None:
         self._sums: dict[str, dict[int, dict[str, Any]]] = {}
 
     def add(self, stage: str, targets: Tensor | int, sums: Mapping[str, Any], loader: int = 0) -> None:
-        """Adds the sums of a chunk, and the number of its valid targets; what is no number is left alone.
+        """Adds the sums of a chunk and the number of its valid targets; values that are not numbers are skipped.
 
-        A pair is a sum and the number or weight that it is divided by, where this is another than that of the targets.
+        A pair is a sum and its own divisor, where this differs from the number of targets.
         """
         into = self._sums.setdefault(stage, {}).setdefault(loader, {TARGETS: 0})
         into[TARGETS] = into[TARGETS] + targets
@@ -34,7 +34,10 @@ class Means:
                 into[name] = into.get(name, 0.0) + value.detach()
 
     def compute(self, stage: str, strategy: Strategy) -> dict[str, float]:
-        """The means of a stage over all ranks, by name; of several data loaders also of each, `NAME/loader_I`."""
+        """The means of a stage over all ranks, by name.
+
+        With several data loaders also the means of each, `NAME/loader_I`.
+        """
         total: dict[int | str, dict[str, float]] = {}
         for ours in gather(strategy, {k: _floats(v) for k, v in self._sums.get(stage, {}).items()}):
             for loader, sums in ours.items():
@@ -52,7 +55,7 @@ class Means:
         }
 
     def clear(self, stage: str) -> None:
-        """Begins a stage anew."""
+        """Resets a stage."""
         self._sums.pop(stage, None)
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,7 +63,7 @@ class Means:
         return _floats(self._sums.get("train", {}).get(0, {}))
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Takes up what `state_dict` gave."""
+        """Restores what `state_dict` returned."""
         self._sums = {"train": {0: dict(saved)}} if saved else {}
 
 

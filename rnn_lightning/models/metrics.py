@@ -1,4 +1,4 @@
-"""`Metrics`: metrics of torchmetrics beside a model's own, over all targets of a validation or test that count."""
+"""`Metrics`: torchmetrics' metrics besides a model's own, over all targets that count in a validation or test."""
 
 import copy
 import importlib
@@ -20,27 +20,26 @@ from rnn_lightning.models.objective import Objective
 from rnn_lightning.models.ranks import gather
 
 _ALL = -1
-"""In place of a loader: all of them together."""
+"""Stands for all loaders together."""
 
 Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Metric | str | Mapping[str, Any]]
-"""Metrics, or names of torchmetrics' classes; as a mapping with names of your own."""
+"""Metrics, or names of torchmetrics classes; a mapping gives them names of your own."""
 
 
 class Metrics(nn.Module):
-    """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`; of several loaders also of each.
+    """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`; with several loaders also for each.
 
     A metric gets the predictions and the targets that count: probabilities (N, O) and classes (N,), probabilities (N, O)
-    and labels (N, O), or values (N, D) and values (N, D), (N,) where D is 1. A target of which a value is missing is left
-    out.
+    and labels (N, O), or values (N, D) and values (N, D), (N,) where D is 1. A target with a missing value is left out.
 
     Args:
         metrics: Objects or classes of torchmetrics, their names or import paths, or dicts with `class_path` and
-            `init_args`. Arguments such as `num_classes` and `task` that are missing follow from the objective. A metric is
+            `init_args`. Missing arguments such as `num_classes` and `task` are taken from the objective. A metric is
             logged under its class's name, or its key.
         objective: The model's.
 
     Raises:
-        ArgumentError: There is no such metric, it cannot be made, or two have one name.
+        ArgumentError: There is no such metric, it cannot be made, or two have the same name.
     """
 
     def __init__(self, metrics: Named, objective: Objective) -> None:
@@ -59,13 +58,13 @@ class Metrics(nn.Module):
         self._running = nn.ModuleDict()  # by stage and loader
 
     def clear(self, stage: str) -> None:
-        """Begins a stage anew."""
+        """Resets a stage."""
         for place in [place for place in self._running if place.startswith(f"{stage} ")]:
             del self._running[place]
 
     @torch.no_grad()
     def update(self, stage: str, loader: int, loaders: int, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> None:
-        """Adds a chunk of one of a stage's `loaders`: outputs (..., O), targets as `Objective.prepare` gives them."""
+        """Adds a chunk from one of a stage's `loaders`: outputs (..., O), targets from `Objective.prepare`."""
         if valid is not None:
             rows = valid if self._objective.classifies or valid.dim() < y.dim() else valid.all(-1)
             y_hat, y = y_hat[rows], y[rows]
@@ -87,7 +86,7 @@ class Metrics(nn.Module):
         for place in places:
             of = f"/loader_{place}" if len(places) > 1 and place != _ALL else ""
             for name, metric in zip(self.names, self._at(stage, place), strict=True):
-                with warnings.catch_warnings():  # this rank may have had no target, others had
+                with warnings.catch_warnings():  # this rank may have had no target while others had some
                     warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
                     value = metric.compute()
                 for label, number in _numbers(name, value):
@@ -97,13 +96,13 @@ class Metrics(nn.Module):
     def _at(self, stage: str, place: int) -> Any:
         key = f"{stage} {place}"
         if key not in self._running:
-            self._running[key] = copy.deepcopy(self._fresh).train()  # Lightning warns of modules that are not
+            self._running[key] = copy.deepcopy(self._fresh).train()  # Lightning warns if it is not
         running: Any = self._running[key]
         return running.values()
 
 
 def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
-    """What of a metric's value can be logged: a number, or one for each class or name."""
+    """The parts of a metric's value that can be logged: a number, or one for each class or name."""
     if isinstance(value, Mapping):
         return [pair for key, part in value.items() for pair in _numbers(f"{name}_{key}", part)]
     value = torch.as_tensor(value)
@@ -111,7 +110,7 @@ def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
         return [(name, value.float())]
     if value.dim() == 1:
         return [(f"{name}_{i}", part.float()) for i, part in enumerate(value)]
-    rank_zero_warn(f"metrics.{name} is of shape {tuple(value.shape)}: only numbers, and one a class, are logged")
+    rank_zero_warn(f"metrics.{name} is of shape {tuple(value.shape)}: only numbers, or one for each class, are logged")
     return []
 
 
@@ -132,12 +131,12 @@ def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"metrics.{name} cannot be made ({error}): give it as class_path and init_args") from error
     if not isinstance(found, Metric):
-        raise ArgumentError(f"metrics has {name}: that is no metric of torchmetrics")
+        raise ArgumentError(f"metrics has {name}: that is not a metric of torchmetrics")
     return name, found
 
 
 def _following(cls: type, objective: Objective) -> dict[str, Any]:
-    """The arguments of a metric that follow from what is predicted."""
+    """The metric's arguments that follow from the objective."""
     size = objective.target_size
     task = "multiclass" if objective.task == CLASSIFICATION else "multilabel"
     known = {"task": task, "num_classes": size, "num_labels": size}

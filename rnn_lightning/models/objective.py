@@ -1,4 +1,4 @@
-"""What a model is trained for: the loss of a task, its metric, the form of its targets, and which of them count.
+"""What a model is trained for: a task's loss, its metric, the form of its targets, and which of them count.
 
 Legend: B batch, T time steps, O outputs, D values of a target.
 """
@@ -21,19 +21,19 @@ _IGNORED = -100
 class Objective:
     """Loss and metric of a task.
 
-    - `"classification"`: cross-entropy over O classes; metric `acc`, the share of targets that were hit. Targets of -100
-      do not count.
-    - `"regression"`: mean squared error; metric `mae`, the mean absolute error. A target of O values counts once.
-    - `"multilabel"`: O yes-or-no labels, binary cross-entropy; metric `acc`, the share of labels that were hit. Labels of
-      -100 do not count.
+    - `"classification"`: cross-entropy over O classes; metric `acc`, the share of targets that were predicted
+      correctly. Targets of -100 do not count.
+    - `"regression"`: mean squared error; metric `mae`, the mean absolute error. A target with O values counts once.
+    - `"multilabel"`: O yes-or-no labels, binary cross-entropy; metric `acc`, the share of labels that were predicted
+      correctly. Labels of -100 do not count.
 
-    A target, or one of its values, that is NaN does not count.
+    Targets that are NaN do not count, nor do single values of a target.
 
     Args:
-        task: One of the above; that of the loss if not given.
+        task: One of the above; if not given, the loss's task.
         output_size: O.
         loss: Another loss, see `TargetLoss`.
-        default: The task where neither says one.
+        default: The task if neither gives one.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Objective:
         self.loss = None if loss is None else TargetLoss(loss, output_size)
         of_loss = None if self.loss is None else self.loss.task
         if task not in (None, of_loss) and of_loss is not None and (REGRESSION in (task, of_loss)):
-            raise ArgumentError(f"task={task} does not go with a loss for {of_loss}: leave task out")
+            raise ArgumentError(f"task={task} does not fit a loss for {of_loss}: leave task out")
         self.task = of_loss or task or default
         self.classifies, self.output_size = self.task == CLASSIFICATION, output_size
         self.metric = "mae" if self.task == REGRESSION else "acc"
@@ -66,7 +66,7 @@ class Objective:
         return self.output_size if self.loss is None or self.classifies else self.loss.target_size
 
     def ignored(self, y: Tensor) -> Tensor | None:
-        """Of targets in any form: (the shape of y) bool, true where they do not count; None where all of a kind do."""
+        """Bool in the shape of y, true where a target does not count; None if targets of this type always count."""
         if self.task == REGRESSION:
             return y.isnan() if y.is_floating_point() else None
         ignored = y == _IGNORED
@@ -85,8 +85,8 @@ class Objective:
             valid: (...) or (..., D) bool, true where a target, or one of its values, counts; None where all do.
 
         Returns:
-            Targets, 0 where they do not count: (...) int64 for classification, else (..., D) of the outputs' dtype. D is
-            O, but for `GaussianNLLLoss` and for losses of your own, which may take any.
+            Targets, 0 where they do not count: (...) int64 for classification, else (..., D) of the outputs' dtype. D
+            is O, except for `GaussianNLLLoss` and for your own losses, which may take any.
 
         Raises:
             ArgumentError: Shape or dtype of the targets does not fit.
@@ -114,7 +114,7 @@ class Objective:
         y = y.to(torch.int64 if self.classifies else y_hat.dtype)
         if valid is not None:
             y = y.masked_fill(~_like(valid, y), 0)
-        if self.classifies and y.device.type == "cpu":  # an accelerator would have to be waited for
+        if self.classifies and y.device.type == "cpu":  # on an accelerator this would wait for the device
             low, high = int(y.min()), int(y.max())
             if low < 0 or high >= self.output_size:
                 raise ArgumentError(
@@ -124,11 +124,11 @@ class Objective:
         return y
 
     def loss_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """Sum of the losses of the targets that count; `y` from `prepare`, other shapes as there."""
+        """Sum of the losses of the targets that count; `y` comes from `prepare`, other shapes are as there."""
         return self.loss_and_weight(y_hat, y, valid)[0]
 
     def loss_and_weight(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
-        """Sum of the losses of the targets that count, and of the targets' weights: their number, or class weights."""
+        """The sums of the targets' losses and of their weights (1, or class weights), over the targets that count."""
         if self.loss is not None:
             dims = y_hat.dim() - 2
             rows = None if valid is None else valid.flatten(0, dims)  # (N,) or (N, D)
@@ -145,7 +145,7 @@ class Objective:
         return torch.where(counts, losses, torch.zeros_like(losses)).sum(), self.count(y, valid)
 
     def count(self, y: Tensor, valid: Tensor | None) -> Tensor | float:
-        """The number of targets that count; one of D values of which some are missing counts in part."""
+        """The number of targets that count; a target with missing values counts in part."""
         if valid is None:
             return y.numel() if self.classifies else y.shape[:-1].numel()
         each_value = not self.classifies and valid.dim() == y.dim()
@@ -153,7 +153,7 @@ class Objective:
 
     @torch.no_grad()
     def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor | None:
-        """Sum of the metric over the targets that count: how many were hit, or the absolute errors; None if it has none."""
+        """Sum of the metric (correct ones, or absolute errors) over the targets that count; None if there is none."""
         if valid is None and self.task == REGRESSION and self.loss is None:
             return F.l1_loss(y_hat, y, reduction="sum") / self.output_size
         scores = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).abs())
@@ -163,7 +163,7 @@ class Objective:
 
     @torch.no_grad()
     def errors(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """(2, T) of outputs (B, T, O): each step's sum of squared errors or wrong classes, and number of targets."""
+        """(2, T) by step of outputs (B, T, O): the sum of squared errors or wrong classes, and the number of targets."""
         errors = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).square())  # (B, T, D)
         if errors is None:
             return y_hat.new_zeros(2, y_hat.shape[1])
@@ -173,11 +173,11 @@ class Objective:
 
     @torch.no_grad()
     def predictions(self, y_hat: Tensor) -> dict[str, Tensor]:
-        """What the outputs (..., O) say.
+        """Predictions by name from the outputs (..., O).
 
         Returns:
-            `prediction`: (...) classes, or (..., D) values or labels 0 and 1. For classes and labels also `probability`
-            (..., O), for `GaussianNLLLoss` `variance` (..., D).
+            `prediction`: (...) classes, or (..., D) values or labels 0 and 1. Classes and labels also have
+            `probability` (..., O), `GaussianNLLLoss` has `variance` (..., D).
         """
         if self.classifies:
             return {"prediction": y_hat.argmax(-1), "probability": y_hat.softmax(-1)}
@@ -188,7 +188,7 @@ class Objective:
         return {"prediction": self.loss.values(y_hat), **self.loss.more(y_hat)}
 
     def _scores(self, y_hat: Tensor, y: Tensor, error: Callable[[Tensor, Tensor], Tensor]) -> Tensor | None:
-        """(..., D or 1) hits or errors; None where targets are not what the outputs predict."""
+        """(..., D or 1) correct predictions or errors; None if the outputs do not predict the targets directly."""
         if self.classifies:
             return (y_hat.argmax(-1) == y).float()[..., None]
         if self.task == MULTILABEL:
@@ -198,7 +198,7 @@ class Objective:
 
 
 def _like(valid: Tensor, y: Tensor) -> Tensor:
-    """(...) or (..., D) bool in a shape that goes with (..., D)."""
+    """(...) or (..., D) bool in a shape that broadcasts with (..., D)."""
     if valid.dim() < y.dim():
         return valid[..., None]
     if valid.dim() != y.dim() or valid.shape[-1] != y.shape[-1]:

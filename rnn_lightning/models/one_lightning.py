@@ -1,8 +1,8 @@
-"""`OneLightning`: says which package to import where a module meets the Trainer of `pytorch_lightning`.
+"""`OneLightning`: says which package to import if a module is given to a Trainer of `pytorch_lightning`.
 
-The two packages hold the same code twice, and neither knows the classes of the other: `pytorch_lightning` says only that a
-`Seq2Seq` is no `LightningModule`. Before that it asks nothing of the module but `isinstance`, and that asks for
-`__class__` (https://docs.python.org/3/reference/datamodel.html), so the answer has to be given there.
+The two packages contain the same code, and neither knows the other's classes: `pytorch_lightning` only says that a
+`Seq2Seq` is not a `LightningModule`. All it calls on the module before is `isinstance`, which reads `__class__`
+(https://docs.python.org/3/reference/datamodel.html), so the error has to be raised there.
 """
 
 import sys
@@ -13,7 +13,7 @@ _OTHER = "pytorch_lightning"
 
 
 class OneLightning:
-    """Mixed into a LightningModule."""
+    """A mixin for a LightningModule."""
 
     def _class(self) -> type:
         caller = sys._getframe(1).f_globals.get("__name__", "") if _OTHER in sys.modules else ""

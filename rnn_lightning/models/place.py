@@ -1,8 +1,8 @@
-"""The place of a run at which a checkpoint is saved, and the counters that Lightning's loops need to continue there.
+"""Where in a run a checkpoint was saved, and the counters that Lightning's loops need to continue there.
 
-Lightning's loops take from their counters where a resumed run continues. For some places that is wrong: after a checkpoint
-of an epoch's last batch the next epoch has no start, and its validation is left out; after one of an epoch's end, a run
-that is limited by `max_steps` ends that epoch again. So a checkpoint names its place, and the counters follow from it.
+Lightning's loops continue a resumed run from their counters. For some checkpoints that is wrong: after an epoch's last
+batch, the next epoch's start and the validation are left out; after an epoch's end, a run limited by `max_steps` ends
+that epoch again. So a checkpoint records its place, and the counters are set from it.
 """
 
 from typing import Any, Literal
@@ -10,7 +10,8 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 
 Place = Literal["batch", "validation", "validated", "epoch"]
-"""Where a run continues: with the next batch; with a validation, from its start; after one; with the next epoch."""
+"""Where a run continues: with the next batch, at the start of a validation, after a validation, or with the next
+epoch."""
 
 _COUNTERS = ("ready", "started", "processed", "completed")
 
@@ -29,19 +30,19 @@ def place_of(trainer: Trainer) -> Place:
 
 
 def within_step(trainer: Trainer, module: LightningModule) -> bool:
-    """Whether gradients wait for further batches at a batch's end; they are not in checkpoints."""
+    """Whether gradients wait for further batches after this one; checkpoints do not contain gradients."""
     if module.automatic_optimization:
         return not trainer.is_last_batch and (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches != 0
     return getattr(module, "accumulating", False)
 
 
 def steps_are_over(trainer: Trainer) -> bool:
-    """Whether the last of `max_steps` is taken. Lightning resumes nothing from there, not even the epoch's end."""
+    """Whether the last of `max_steps` is taken. Lightning resumes nothing after it, not even the epoch's end."""
     return trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
 
 
 def validation_follows(trainer: Trainer) -> bool:
-    """Whether Lightning validates after the batch that runs. Validation by the clock is not foreseen."""
+    """Whether Lightning validates after the current batch. Validation at time intervals is not supported."""
     every, interval = trainer.check_val_every_n_epoch, trainer.val_check_batch
     if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every != 0):
         return False
@@ -57,7 +58,7 @@ def go_on(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
     """Sets the counters of `Trainer.fit_loop` in a checkpoint so that a fit continues at a place.
 
     Args:
-        trainer: It has not read them yet.
+        trainer: A Trainer that has not read the counters yet.
         loops: The checkpoint's `["loops"]["fit_loop"]`; changed in place.
         place: Where the checkpoint was saved.
     """
@@ -74,8 +75,8 @@ def go_on(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
         _set(validation["current"], 0)
         validation["total"] = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # one was interrupted
     if place == "epoch" and trainer.max_steps != -1 and batch["total"]["completed"] > 0:
-        # Lightning then always restarts within an epoch. It begins a new one after an epoch's last batch, whose end it
-        # counts itself; no epoch has more batches than this.
+        # Lightning then always restarts within an epoch. It counts the end of an epoch's last batch itself and begins a
+        # new epoch; no epoch has more batches than this.
         _set(batch["current"], trainer.accumulate_grad_batches << 40)
         batch["current"]["completed"] -= 1
         batch["total"]["completed"] -= 1

@@ -1,6 +1,6 @@
-"""Values as a checkpoint may hold them: tensors, numbers, strings, and lists, tuples and dicts of these.
+"""Values that a checkpoint may contain: tensors, numbers, strings, and lists, tuples and dicts of these.
 
-Checkpoints are read with `weights_only=True`, which takes nothing else; so whatever enters one is made plain.
+Checkpoints are read with `weights_only=True`, which allows nothing else, so everything in a checkpoint is made plain.
 """
 
 import io
@@ -23,19 +23,19 @@ _LOST = object()
 
 
 def plain(value: Any, name: str = "", types: bool = False) -> tuple[Any, dict[str, str]]:
-    """The same value in plain types. What is plain already stays the same object.
+    """The same value in plain types. Values that are plain already are returned as they are.
 
     Numpy's scalars become numbers, its arrays tensors, paths strings, enums their values, named tuples tuples, dataclasses
     dicts.
 
     Args:
         value: Anything.
-        name: What it is called.
+        name: The value's name.
         types: Whether named tuples and dataclasses keep the name of their type, for `rebuilt`.
 
     Returns:
-        The plain value, and what could not be made plain: by its place, the type. It is left out of dicts, and None in
-        lists.
+        The plain value, and the types of what could not be made plain, by place. Such values are left out of dicts, and
+        None in lists.
     """
     lost: dict[str, str] = {}
     found = _plain(value, name, types, lost)
@@ -43,12 +43,12 @@ def plain(value: Any, name: str = "", types: bool = False) -> tuple[Any, dict[st
 
 
 def listed(lost: dict[str, str]) -> str:
-    """What `plain` could not make plain, for a message."""
+    """Describes what `plain` could not make plain, for a message."""
     return ", ".join(f"{name} ({kind})" for name, kind in lost.items())
 
 
 def make_plain(checkpoint: dict[str, Any]) -> None:
-    """Makes what enters a checkpoint plain, in place, and warns of what can't be."""
+    """Makes a checkpoint's values plain, in place, and warns about values that can't be."""
     values, lost = plain(checkpoint)
     if values is not checkpoint:
         checkpoint.clear()
@@ -61,7 +61,9 @@ def make_plain(checkpoint: dict[str, Any]) -> None:
 
 
 def rebuilt(value: Any) -> Any:
-    """The value that `plain(..., types=True)` was given: no code is run, and types must be known to this program.
+    """The value that was given to `plain(..., types=True)`.
+
+    No code is run, and the types must have been imported already.
 
     Raises:
         ArgumentError: This program has no such named tuple or dataclass.
@@ -116,7 +118,7 @@ def _collection(value: Any, name: str, types: bool, lost: dict[str, str]) -> Any
         same = all(a is k and b is v for (a, b), (k, v) in zip(pairs, value.items(), strict=True))
         kind = next((kind for kind in (Counter, OrderedDict) if isinstance(value, kind)), dict)
         if same and type(value) in (dict, Counter, OrderedDict):
-            return value  # with what else it has, as the metadata of a state dict
+            return value  # with its further attributes, such as the metadata of a state dict
         return kind({key: part for key, part in pairs if part is not _LOST and key is not _LOST})
     if isinstance(value, (list, tuple, deque)) and not isinstance(value, torch.Size):
         parts = [_plain(part, f"{name}[{i}]", types, lost) for i, part in enumerate(value)]
@@ -135,13 +137,13 @@ def _is_readable(value: Any) -> bool:
         torch.save(value, file)
         file.seek(0)
         torch.load(file, weights_only=True)
-    except Exception:  # whatever an object's own pickling raises
+    except Exception:  # an object's own pickling may raise anything
         return False
     return True
 
 
 def _find(label: str) -> Any:
-    """A named tuple or dataclass of a module that is imported already; None if there is none of this name."""
+    """A named tuple or dataclass from a module that has been imported; None if there is none of this name."""
     module, _, names = label.partition(":")
     found: Any = sys.modules.get(module)
     for name in names.split("."):

@@ -1,7 +1,7 @@
-"""Where truncated BPTT cuts a sequence: plain values, made once a batch, the same for training, evaluation and diagnosis.
+"""A plan of where truncated BPTT cuts a sequence: plain values, made once per batch, for training and evaluation.
 
-`windows(10, k1=3, k2=5)`: four backward passes. The steps before a chunk are run again, with a graph and without their
-losses, from a detached state that an earlier pass has kept; a chunk is cut where a later pass restarts.
+`windows(10, k1=3, k2=5)`: four backward passes. The steps before a chunk are run again, with a graph but without
+losses, from a detached state that an earlier pass kept. A chunk is cut where a later pass restarts.
 
     begin at  before   chunk           states kept at
     0                  [0,1) [1,3)     1, 3
@@ -23,8 +23,8 @@ class Span(NamedTuple):
     Attributes:
         start: The first step.
         stop: The step after the last.
-        begins: (B,), where each row has a first step of its own and takes `stop - start` steps from there.
-        ends: (B,), where each row ends here, instead of at its length.
+        begins: (B,), if each row has its own first step and takes `stop - start` steps from there.
+        ends: (B,), if each row ends here instead of at its length.
     """
 
     start: int
@@ -34,14 +34,14 @@ class Span(NamedTuple):
 
 
 class Window(NamedTuple):
-    """One backward pass; without a chunk it is that of a device which has no more data than this, while others have.
+    """One backward pass. Without a chunk, it is the pass of a device that has no more data while others have.
 
     Attributes:
-        begin: The step before which its state was kept.
-        chunk: Its losses count. After each span the state is kept.
+        begin: The step whose initial state was kept.
+        chunk: The spans whose losses count. After each span the state is kept.
         before: Run with a graph, so that gradients flow back through it; its losses do not count.
-        dark: Run first, without a graph.
-        ends_step: Whether the optimizer steps after it.
+        dark: Spans that are run first, without a graph.
+        ends_step: Whether the optimizer steps after this pass.
     """
 
     begin: int
@@ -52,7 +52,7 @@ class Window(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """How many time steps its chunk has."""
+        """How many time steps the chunk has."""
         return self.chunk[-1].stop - self.chunk[0].start if self.chunk else 0
 
     @property
@@ -76,7 +76,10 @@ def windows(steps: int, k1: int, k2: int) -> list[Window]:
 
 
 def end_window(steps: int, k1: int, k2: int, lengths: Tensor | None = None) -> list[Window]:
-    """One pass, for one loss at the end: the last k2 steps of each row, and those before k1 at a time without a graph."""
+    """One pass, for one loss at the end: the last k2 steps of each row.
+
+    The steps before run without a graph, k1 at a time.
+    """
     if steps <= k2:
         return [Window(0, _spans((0, steps)))]
     begins = None if lengths is None else (lengths.cpu() - k2).clamp(min=0)
@@ -97,7 +100,7 @@ def split(plan: Iterable[Window], borders: Iterable[int]) -> list[Window]:
 
 
 def schedule(plan: list[Window], count: int, each: bool, last: bool) -> list[Window]:
-    """The passes of a batch, `count` of them as on the device with the most; steps after `each` or only the `last`."""
+    """A batch's passes, padded to `count`; the optimizer steps after `each` pass or only after the last."""
     plan = plan + [Window(plan[-1].chunk[-1].stop)] * (count - len(plan))
     return [w._replace(ends_step=each or (last and n == count)) for n, w in enumerate(plan, 1)]
 

@@ -1,4 +1,4 @@
-"""Numbers and states of all processes; with one process they are what they are."""
+"""Numbers and states of all processes; with one process they are unchanged."""
 
 from typing import Any
 

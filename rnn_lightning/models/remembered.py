@@ -1,4 +1,4 @@
-"""How a model was trained, as plain values: what `load_from_checkpoint` needs so that a further fit trains as before."""
+"""How a model was trained, as plain values: `load_from_checkpoint` needs it so that a further fit trains as before."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -38,7 +38,7 @@ def training_of(module: "SequenceModule") -> dict[str, Any]:
 
 
 def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, Any]) -> None:
-    """Sets what `training_of` gave, but for what `load_from_checkpoint` was given; warns of what could not be kept."""
+    """Restores what `training_of` returned, unless given to `load_from_checkpoint`; warns about what was not kept."""
     for name in ("tbptt", "carry_state", "lr_interval", "optimizer", "lr_scheduler", "loss"):
         value = saved.get(name)
         if name not in saved or name in given:
@@ -54,42 +54,42 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
             setattr(module, name, make)
         elif value is not None:
             wanted = value if isinstance(value, str) else value["name"]
-            instead = {"optimizer": module.optimizer_name, "loss": "that of its task"}.get(name, "none")
+            instead = {"optimizer": module.optimizer_name, "loss": "its task's default"}.get(name, "none")
             rank_zero_warn(
-                f"the checkpoint is of a run whose {name} was a {wanted} of arguments that it could not keep: a further "
-                f"fit has {instead}; give {name}=... to load_from_checkpoint"
+                f"the checkpoint is of a run whose {name} was a {wanted} with arguments that can't be saved: a further "
+                f"fit will use {instead}; give {name}=... to load_from_checkpoint"
             )
 
 
 def remember(make: Callable[..., Any], *given: Callable[[], Any]) -> dict[str, Any] | str:
-    """Describes what `make` makes.
+    """Describes the object that `make` makes.
 
     Args:
-        make: A class, or a function that gives one of its objects.
-        given: Makes its first argument: parameters for an optimizer, an optimizer for a scheduler.
+        make: A class, or a function that returns an object.
+        given: Makes the first argument of `make`: parameters for an optimizer, an optimizer for a scheduler.
 
     Returns:
-        Where the class is found, and arguments with which it makes the same again; only its name where it is none of
-        torch's or Lightning's, or its arguments can't be told.
+        The class's import path, and the arguments that make the same object again. Only the class's name if it is not
+        torch's or Lightning's, or if its arguments are unknown.
     """
     made, arguments = make(*(give() for give in given)), {}
     cls = type(made)
     home = next((home for home, module in _HOMES.items() if getattr(module, cls.__name__, None) is cls), None)
     known = {**vars(made), **getattr(made, "defaults", {}), **getattr(make, "keywords", {})}
     for name, parameter in list(signature(cls).parameters.items())[1:]:
-        if parameter.kind is not Parameter.VAR_KEYWORD and name in known and name != "last_epoch":  # where it is now
+        if parameter.kind is not Parameter.VAR_KEYWORD and name in known and name != "last_epoch":  # its current place
             arguments[name] = known[name]
     arguments, lost = plain(arguments)
     try:
         again = cls(*(give() for give in given), **arguments)
         same = home is not None and not lost and _settings(again) == _settings(made)
-    except Exception:  # arguments that its attributes do not tell; whatever a constructor raises
+    except Exception:  # its attributes may not show all arguments, and a constructor may raise anything
         same = False
     return {"home": home, "name": cls.__name__, "arguments": arguments} if same else cls.__name__
 
 
 def maker(saved: dict[str, Any]) -> Callable[..., Any] | None:
-    """What makes the object that was remembered; None where it is none of torch's or Lightning's."""
+    """A function that makes the remembered object again; None if its class is not torch's or Lightning's."""
     cls = getattr(_HOMES.get(saved["home"]), saved["name"], None)
     return None if cls is None else partial(cls, **saved["arguments"])
 

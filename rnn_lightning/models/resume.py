@@ -1,7 +1,7 @@
-"""`ExactResume`: what a checkpoint needs besides Lightning's own, so that a resumed run equals an undisturbed one.
+"""`ExactResume`: what a checkpoint needs besides Lightning's data, so that a resumed run equals an undisturbed one.
 
-Every process has a generator of its own for dropout, and may have states of its own. The order of the data is the
-loader's matter (`rnn_lightning.data.loading`).
+Every process has its own generator for dropout, and may have its own states. The loader takes care of the order of the
+data (`rnn_lightning.data.loading`).
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ class Stateful(Protocol):
         """Plain values and tensors."""
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Takes up what `state_dict` gave."""
+        """Restores what `state_dict` returned."""
 
 
 class ExactResume:
-    """Keeps generators and parts of every process in the checkpoint, under "ranks".
+    """Keeps every process's generators and parts in the checkpoint, under "ranks".
 
     Args:
-        parts: By name, what else differs by process.
+        parts: Other parts that differ by process, by name.
     """
 
     def __init__(self, parts: Mapping[str, Stateful]) -> None:
@@ -52,7 +52,7 @@ class ExactResume:
             self._generators = None
 
     def restore_metrics(self, module: LightningModule) -> None:
-        """After a resume, gives callbacks the metrics of before: early stopping asks for them at the epoch's end."""
+        """After a resume, gives callbacks the earlier metrics, which early stopping reads at the epoch's end."""
         module.trainer.callback_metrics.update({name: value.to(module.device) for name, value in self._metrics.items()})
         self._metrics = {}
 
@@ -67,7 +67,7 @@ class ExactResume:
         checkpoint["ranks"] = gather(module.trainer.strategy, {"generators": generators, **parts})
 
     def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-        """Takes up what this process has saved; the generators wait for the first batch of training."""
+        """Restores what this process has saved; the generators follow with the first training batch."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         if "place" in checkpoint:
@@ -76,7 +76,7 @@ class ExactResume:
         ranks = checkpoint.get("ranks", [])
         if ranks and len(ranks) != trainer.world_size:
             raise ArgumentError(
-                f"the checkpoint is of a run on {len(ranks)} devices, this one has {trainer.world_size}: resume with "
+                f"the checkpoint is of a run on {len(ranks)} devices, but this one has {trainer.world_size}: resume with "
                 f"trainer.devices={len(ranks)}, or begin a new run from its weights (model.weights)"
             )
         if ranks:

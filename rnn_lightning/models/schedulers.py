@@ -1,7 +1,7 @@
-"""Learning-rate schedulers: how Lightning is told of them, and their steps under manual optimisation.
+"""Learning-rate schedulers: their configuration for Lightning, and their steps under manual optimisation.
 
-Under manual optimisation Lightning steps no scheduler, so a module does it by these functions; those that follow a metric
-are stepped by them in any case.
+Under manual optimisation Lightning steps no scheduler, so a module does it with these functions. They always step the
+schedulers that follow a metric.
 """
 
 from typing import Any, Literal
@@ -15,17 +15,17 @@ from rnn_lightning.errors import ArgumentError
 
 LRInterval = Literal["epoch", "batch", "step"]
 _NEVER = 1 << 62
-"""A frequency at which Lightning steps no scheduler."""
+"""A frequency so low that Lightning never steps the scheduler."""
 
 
 class WarmUp(SequentialLR):
-    """A linear warm-up of the learning rate, and then another scheduler: a `SequentialLR` that YAML can say.
+    """A linear warm-up of the learning rate, and then another scheduler: a `SequentialLR` that can be written in YAML.
 
     Args:
         optimizer: The optimizer.
         steps: How many scheduler steps the warm-up takes; `lr_interval` says what a step is.
-        start_factor: What the learning rate is multiplied by in the first step.
-        then: Makes the scheduler that follows; the learning rate stays if not given.
+        start_factor: The factor for the learning rate in the first step.
+        then: Makes the scheduler that follows; by default the learning rate then stays constant.
 
     Raises:
         ArgumentError: `steps` below 1, or `then` is `ReduceLROnPlateau`, which follows a metric.
@@ -35,7 +35,7 @@ class WarmUp(SequentialLR):
         self, optimizer: Optimizer, steps: int, start_factor: float = 0.01, then: LRSchedulerCallable | None = None
     ) -> None:
         if steps < 1:
-            raise ArgumentError(f"WarmUp: steps={steps}, give at least 1")
+            raise ArgumentError(f"WarmUp: steps={steps}: give at least 1")
         after = ConstantLR(optimizer, factor=1.0) if then is None else then(optimizer)
         if isinstance(after, ReduceLROnPlateau):
             raise ArgumentError("WarmUp: then=ReduceLROnPlateau follows a metric, not steps: give another scheduler")
@@ -49,7 +49,7 @@ def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> d
     Args:
         scheduler: Any scheduler of torch.optim; `ReduceLROnPlateau` may have an attribute `monitor`.
         interval: When it steps. Automatic optimisation knows "epoch" and "step".
-        automatic: Whether optimisation is automatic; else Lightning warns of what it does not use.
+        automatic: Whether optimisation is automatic. If not, Lightning would warn about entries that it does not use.
     """
     config: dict[str, Any] = {"scheduler": scheduler, "interval": "epoch" if interval == "epoch" else "step"}
     if isinstance(scheduler, ReduceLROnPlateau):
@@ -57,7 +57,8 @@ def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> d
         ours = _monitor(scheduler).partition("/")[0] in ("train", "val")
         if automatic:
             config["monitor"] = _monitor(scheduler)
-            # Lightning's own step comes after the best checkpoint is saved, and not in an epoch that a resume goes on with.
+            # Lightning's own step would come after the best checkpoint is saved, and would be skipped in a resumed
+            # epoch.
             config["frequency"] = _NEVER if ours else 1
         elif not ours:
             raise ArgumentError(
@@ -67,7 +68,7 @@ def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> d
 
 
 def check_total_steps(module: LightningModule) -> None:
-    """Raises `ArgumentError` if a scheduler of a fixed number of steps, such as OneCycleLR, has fewer than the run."""
+    """Raises `ArgumentError` if a scheduler with a fixed length, such as OneCycleLR, has fewer steps than the run."""
     for scheduler in _schedulers(module):
         total, steps = getattr(scheduler, "total_steps", None), module.trainer.estimated_stepping_batches
         if total is not None and steps > total:

@@ -15,24 +15,24 @@ from rnn_lightning.nn import Seq2SeqNet
 
 
 class Seq2Seq(SequenceModule):
-    """Trains a `Seq2SeqNet`: one output a time step, regression unless said otherwise.
+    """Trains a `Seq2SeqNet`: one output per time step, regression by default.
 
     Arguments and errors are those of `SequenceModule`. Targets are `y` (B, T), or (B, T, O) for regression and labels.
-    Those past a row's length, where the batch's `mask` is false, that are NaN or the class -100 do not count. Under
-    `tbptt` there is a loss on every chunk.
+    Targets do not count past a row's length, where the batch's `mask` is false, or if they are NaN or the class -100.
+    Under `tbptt` there is a loss on every chunk.
     """
 
     network = Seq2SeqNet
     default_task: Task = "regression"
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
-        """Checks what the data loader gave against the network."""
+        """Checks that a batch from the data loader fits the network."""
         batch = super().prepare_batch(batch, needs_y)
         x, y = batch["x"], batch.get("y")
         if y is not None and (y.dim() < 2 or y.shape[1] != x.shape[1]):
             raise ArgumentError(
                 f"y has shape {tuple(y.shape)}: Seq2Seq takes one target for each of the {x.shape[1]} steps of x, "
-                "(B, T) or (B, T, O); for one target a sequence use Seq2Vec"
+                "(B, T) or (B, T, O); for one target per sequence use Seq2Vec"
             )
         mask, counts = batch.get("mask"), None if y is None else self.counting(y, 2)
         parts = [one_value(part, 2) for part in (mask, counts) if part is not None]
@@ -47,7 +47,7 @@ class Seq2Seq(SequenceModule):
         return valid_steps(chunk)
 
     def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
-        """Of tokens `perplexity`, e to the loss, and where the data knows its characters `bits_per_character`."""
+        """For tokens `perplexity`, e to the loss, and if the data counts characters `bits_per_character`."""
         if self.net.embedding is None or not self.objective.classifies:
             return {}
         per_token: dict[str, float] = getattr(self.trainer.datamodule, "characters_per_token", {})  # type: ignore[attr-defined]

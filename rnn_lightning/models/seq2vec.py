@@ -14,12 +14,12 @@ from rnn_lightning.nn import Seq2VecNet
 
 
 class Seq2Vec(SequenceModule):
-    """Trains a `Seq2VecNet`: one output a sequence, classification unless said otherwise.
+    """Trains a `Seq2VecNet`: one output per sequence, classification by default.
 
-    Arguments and errors are those of `SequenceModule`. Targets are `y` (B,), or (B, O) for regression and labels; those
-    that are NaN or the class -100 do not count. The loss is at the end of each sequence, so under `tbptt` there is one
-    backward pass and one optimizer step a batch: the gradient goes back k2 steps from each row's own last step, and the
-    steps before run without a graph, k1 at a time.
+    Arguments and errors are those of `SequenceModule`. Targets are `y` (B,), or (B, O) for regression and labels;
+    targets that are NaN or the class -100 do not count. The loss is at the end of each sequence, so under `tbptt` there
+    is one backward pass and one optimizer step per batch: the gradient goes back k2 steps from each row's own last
+    step, and the steps before run without a graph, k1 at a time.
     """
 
     network = Seq2VecNet
@@ -27,15 +27,15 @@ class Seq2Vec(SequenceModule):
     time_keys = ("x",)
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
-        """Checks what the data loader gave against the network."""
+        """Checks that a batch from the data loader fits the network."""
         batch = super().prepare_batch(batch, needs_y)
         if batch.get("mask") is not None:
-            raise ArgumentError("mask says which steps have a target, Seq2Vec has one a sequence: leave mask out")
+            raise ArgumentError("mask says which steps have a target, but Seq2Vec has one per sequence: leave mask out")
         y = batch.get("y")
         if y is not None:
             if y.dim() > 2:
                 raise ArgumentError(
-                    f"y has shape {tuple(y.shape)}: Seq2Vec takes one target a sequence, (B,) or (B, O); for one at each "
+                    f"y has shape {tuple(y.shape)}: Seq2Vec takes one target per sequence, (B,) or (B, O); for one at each "
                     "step use Seq2Seq"
                 )
             batch["counts"] = self.counting(y, 1)

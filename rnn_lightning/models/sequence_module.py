@@ -31,7 +31,8 @@ from rnn_lightning.nn.init import Init
 from rnn_lightning.nn.networks import Cell, Nonlinearity
 
 TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval", "loss", "metrics")
-"""Arguments that say how to train. The hyperparameters are the others, those of the network: plain numbers and names."""
+"""Arguments that say how to train. All others describe the network and are its hyperparameters: plain numbers and
+names."""
 
 _NETWORK = tuple(signature(RecurrentNet).parameters)
 
@@ -44,12 +45,12 @@ class SequenceModule(TruncatedBPTTModule):
             module on the command line.
         output_size: Outputs O, classes or values to predict; from the data module on the command line.
         task: "classification" (cross-entropy, `acc`), "regression" (mean squared error, `mae`) or "multilabel" (binary
-            cross-entropy of each output, `acc`). If not given, that of the loss, or the data module's `task` if it has
-            one; else `Seq2Vec` classifies and `Seq2Seq` regresses.
+            cross-entropy of each output, `acc`). By default the task of the loss, else the data module's `task`, else
+            classification for `Seq2Vec` and regression for `Seq2Seq`.
         cell: "rnn", "lstm" or "gru".
-        nonlinearity: "tanh" or "relu", of the RNN only.
+        nonlinearity: "tanh" or "relu", for cell="rnn" only.
         hidden_size: Hidden units of each layer.
-        num_layers: Layers.
+        num_layers: The number of layers.
         bias: Whether the recurrent layers have biases.
         bidirectional: Whether a second direction reads each sequence from its end; not with tbptt or carry_state.
         input_dropout: Probability of dropping on each layer's input.
@@ -73,7 +74,7 @@ class SequenceModule(TruncatedBPTTModule):
         metrics: Metrics of torchmetrics by class, for validation and test, as a list or with names of your own.
 
     Raises:
-        ArgumentError: An argument out of range, or arguments that do not go together.
+        ArgumentError: An argument is out of range, or arguments contradict each other.
     """
 
     network: type[RecurrentNet]
@@ -112,7 +113,7 @@ class SequenceModule(TruncatedBPTTModule):
         super().__init__(tbptt, carry_state, lr_interval)
         _check_direction(bidirectional, tbptt, carry_state)
         self.save_hyperparameters(ignore=TRAINING)
-        self.hparams.update(plain(dict(self.hparams))[0])  # numpy's numbers and the like
+        self.hparams.update(plain(dict(self.hparams))[0])  # such as numpy's numbers
         self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
         self._wanted = metrics
         self.aim(loss)
@@ -129,11 +130,11 @@ class SequenceModule(TruncatedBPTTModule):
             self.aim(None)
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        """The network's own `forward`: x (B, T, I) -> the outputs and the final state."""
+        """Calls the network: x (B, T, I) -> the outputs and the final state."""
         return self.net(x, state, lengths)
 
     def aim(self, loss: Loss | Mapping[str, Any] | None) -> None:
-        """Sets what the model is trained for, and with it what metrics are given."""
+        """Sets the objective, and with it what the metrics get."""
         hparams = self.hparams
         self.objective = Objective(hparams["task"], hparams["output_size"], loss, self.default_task)
         if self.objective.loss is not None and isinstance(self.objective.loss.call, torch.nn.Module):
@@ -142,18 +143,18 @@ class SequenceModule(TruncatedBPTTModule):
 
     @torch.no_grad()
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream, for inference; call `eval()` first, and give each call the state of the one before.
+        """One time step of a stream, for inference; call `eval()` first, and pass each call's state to the next.
 
         Args:
             x: (B, I), or tokens (B,).
-            state: The state after the step before; None at the beginning of the sequences.
+            state: The state after the previous step; None at the beginning of the sequences.
 
         Returns:
             y (B, O), and the state for the next step.
         """
         return self.net.step(x, state)
 
-    # What the two modules give.
+    # Defined by the two subclasses.
 
     def valid(self, chunk: Batch) -> Tensor | None:
         """Which targets of a chunk count, in the shape of class indices; None if all do."""
@@ -171,16 +172,16 @@ class SequenceModule(TruncatedBPTTModule):
         return free_run(self.net, last, state, self.horizon)
 
     def check_forecast(self) -> None:
-        """Raises `ArgumentError` if the model cannot feed on its own predictions."""
+        """Raises `ArgumentError` if the model cannot read its own predictions."""
         if self.objective.task != "regression" or self.objective.predicts_values:  # a distribution has more outputs
             check_free_run(self.net)
         if not self.objective.predicts_values:
             raise ArgumentError(
-                "a forecast feeds values back as inputs, which classes, labels and distributions are not: use "
+                "a forecast needs predicted values as inputs, not classes, labels or distributions: use "
                 "task=regression, or leave the horizon out"
             )
 
-    # What truncated BPTT asks for.
+    # For truncated BPTT.
 
     def chunk_step(self, chunk: Batch, state: State | None) -> tuple[Tensor, Tensor | float, State, dict[str, Any]]:
         """Loss and metric of a chunk over its valid targets, and its outputs."""
@@ -191,13 +192,13 @@ class SequenceModule(TruncatedBPTTModule):
         more: dict[str, Any] = {"prediction": y_hat}
         a, b = (y_hat, y) if chunk.get("units") is None else (y_hat * chunk["units"], y * chunk["units"])
         score = objective.score_sum(a, b, valid)
-        if score is not None:  # class weights weigh in the loss only
+        if score is not None:  # class weights affect the loss only
             more[objective.metric] = score if objective.loss is None else (score, objective.count(y, valid))
         return loss, weight, state, more
 
     def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:
         """Updates the metrics that were added."""
-        if self.metrics is not None and "prediction" in result.more:  # a subclass's chunk_step may give none
+        if self.metrics is not None and "prediction" in result.more:  # a subclass's chunk_step may return none
             y_hat, valid = result.more["prediction"], self.valid(chunk)
             count = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
             y = self.objective.prepare(y_hat, chunk["y"], valid)
@@ -205,11 +206,11 @@ class SequenceModule(TruncatedBPTTModule):
 
     @property
     def metric_names(self) -> list[str]:
-        """The names of what is logged of validation and test."""
+        """The names of everything that is logged in validation and test."""
         return ["loss", self.objective.metric, *(self.metrics.names if self.metrics is not None else ())]
 
     def counting(self, y: Tensor, places: int) -> Tensor | None:
-        """Which targets of a batch are there at all; None if all are.
+        """Which targets of a batch are not missing; None if none is.
 
         Args:
             y: (...) or (..., D).
@@ -231,11 +232,11 @@ class SequenceModule(TruncatedBPTTModule):
         return {"prediction": y_hat}, state
 
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
-        """The dropout masks of a batch: once a sequence if variational, else for these steps."""
+        """The dropout masks of a batch: drawn once per sequence if variational, else for these steps."""
         return self.net.sample_masks(rows, steps)
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
-        """Checks what the data loader gave against the network."""
+        """Checks that a batch from the data loader fits the network."""
         batch = super().prepare_batch(batch, needs_y)
         if self.net.embedding is not None:
             check_tokens(batch["x"], self.net.embedding.num_embeddings)
@@ -247,8 +248,8 @@ class SequenceModule(TruncatedBPTTModule):
         """The outputs for a batch, chunk by chunk.
 
         Returns:
-            `x`, `y` and `lengths` as far as the batch has them; what `Objective.predictions` gives; with a `horizon` also
-            `forecast` (B, horizon, O).
+            The batch's `x`, `y` and `lengths`, if it has them; the predictions from `Objective.predictions`; with a
+            `horizon` also `forecast` (B, horizon, O).
         """
         batch, outputs, state = self._predict(batch, batch_idx, dataloader_idx)
         y_hat = outputs["prediction"]
@@ -271,7 +272,7 @@ class SequenceModule(TruncatedBPTTModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the classes of the model and its network, and how it is trained."""
+        """Adds the names of the model's and the network's classes, and how the model is trained."""
         names = {"model": type(self).__name__, "network": type(self.net).__name__, "optimizer": self.optimizer_name}
         checkpoint |= names
         checkpoint["training"] = training_of(self)
@@ -300,11 +301,11 @@ class SequenceModule(TruncatedBPTTModule):
         return optimizer
 
     def _try_optimizer(self) -> str:
-        """The class of the optimizer; it is made at once, so that wrong arguments show before any work is done."""
+        """The optimizer's class. One is made at once, so that wrong arguments are found before any work is done."""
         try:
             made = self.make_optimizer()
             if isinstance(made, torch.optim.SparseAdam):
-                raise ArgumentError("SparseAdam takes sparse gradients, those of this network are dense: use Adam")
+                raise ArgumentError("SparseAdam needs sparse gradients, but this network's are dense: use Adam")
             return type(made).__name__
         except ArgumentError:
             raise
@@ -317,6 +318,6 @@ class SequenceModule(TruncatedBPTTModule):
 def _check_direction(bidirectional: bool, tbptt: TruncatedBPTT | None, carry_state: bool) -> None:
     if bidirectional and (tbptt is not None or carry_state):
         raise ArgumentError(
-            f"bidirectional=true does not go with {'carry_state' if tbptt is None else 'tbptt'}: the backward "
+            f"bidirectional=true does not work with {'carry_state' if tbptt is None else 'tbptt'}: the backward "
             "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
         )

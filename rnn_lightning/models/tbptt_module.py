@@ -1,7 +1,7 @@
 """`TruncatedBPTTModule`: truncated backpropagation through time for any LightningModule.
 
-The way of a batch is told in `rnn_lightning.models.loop`. What differs between training, validation, test and predict is
-handed to the loop.
+`rnn_lightning.models.loop` describes what happens to a batch. This module passes to the loop what differs between
+training, validation, test and predict.
 
 Legend: B batch (rows), T time steps, t <= T steps of a chunk.
 """
@@ -35,7 +35,7 @@ from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
 
 
 class TruncatedBPTTModule(OneLightning, LightningModule):
-    """A LightningModule that is trained, validated and tested chunk by chunk. You write `chunk_step`; it does the rest.
+    """A LightningModule that trains, validates and tests chunk by chunk. You write `chunk_step`; it does the rest.
 
     With `tbptt` the training runs by manual optimisation: forward over k1 steps, backward over at most k2, an optimizer
     step after each chunk, batch or number of batches, with clipping, mixed precision, schedulers and several devices
@@ -44,8 +44,8 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
     Args:
         tbptt: How to truncate; None for full backpropagation through time.
-        carry_state: Whether row i of a batch continues row i of the previous batch. The state is carried
-            detached, reset where the batch's `reset` says that a sequence begins, and at the start of each epoch.
+        carry_state: Whether row i of a batch continues row i of the previous batch. The state is detached, and reset
+            where the batch's `reset` is true and at the start of each epoch.
         lr_interval: When a scheduler steps: after each `"epoch"`, `"batch"`, or optimizer `"step"`. Without `tbptt`,
             Lightning's automatic optimisation has one interval, "step", for the latter two.
     """
@@ -71,7 +71,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         self.tbptt = TruncatedBPTT.of(tbptt)
         self.automatic_optimization = tbptt is None
 
-    # What a subclass gives.
+    # Defined by a subclass.
 
     def chunk_step(self, chunk: Batch, state: Any) -> tuple[Any, ...]:
         """Runs the model over one chunk. A subclass must define it.
@@ -83,18 +83,21 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
-            chunk's end: tensors whose second-last dimension is B, or any nest of them. As a fourth, if there is more, a
-            dict: numbers are sums over the targets, logged as means (`val/NAME`), a pair of numbers is a sum and what
-            it is divided by instead; `"prediction"` (B, t, ...) is what predict returns.
+            chunk's end: tensors whose second-last dimension is B, or any nest of them. Optionally, as a fourth value, a
+            dict: numbers are sums over the targets, logged as means (`val/NAME`); a pair of numbers is a sum and its
+                own divisor; `"prediction"` (B, t, ...) is what predict returns.
         """
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
     def advance(self, chunk: Batch, state: Any) -> Any:
-        """The state at the end of a chunk whose losses do not count (k2 > k1). Override it to save the losses' cost."""
+        """The state at the end of a chunk whose losses do not count (k2 > k1).
+
+        Override it to avoid computing the losses.
+        """
         return self.chunk_step(chunk, state)[2]
 
     def predict_chunk(self, chunk: Batch, state: Any) -> tuple[dict[str, Tensor], Any]:
-        """The outputs (B, t, ...) of a chunk by name, and the state. Override it where predict has batches without y."""
+        """The outputs (B, t, ...) of a chunk by name, and the state. Override it if predict gets batches without y."""
         result = Result.of(self.chunk_step(chunk, state))
         outputs = {key: value for key, value in result.more.items() if isinstance(value, Tensor) and value.dim() > 0}
         if "prediction" not in outputs:
@@ -105,15 +108,15 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return outputs, result.state
 
     def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
-        """Metrics that follow from an epoch's means, which are logged besides: by name, without the stage."""
+        """Further metrics to log, computed from an epoch's means; by name, without the stage."""
         return {}
 
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
-        """Dropout masks of `steps` further steps, handed on as `chunk["masks"]`; None where there are none."""
+        """Dropout masks for the next `steps` steps, passed on as `chunk["masks"]`; None if there are none."""
         return None
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
-        """Checks what the data loader gave and returns it as a dict."""
+        """Checks a batch from the data loader and returns it as a dict."""
         return as_batch(batch, needs_y)
 
     def plan(self, batch: Batch, training: bool) -> list[Window]:
@@ -122,7 +125,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         if self.tbptt is None:
             return windows(steps, steps, steps)
         if training and batch.get("lengths") is not None:
-            steps = int(batch["lengths"].max())  # nothing is left to do where all rows have ended
+            steps = int(batch["lengths"].max())  # nothing is left to do once all rows have ended
         return windows(steps, self.tbptt.k1, self.tbptt.back if training else self.tbptt.k1)
 
     # Training.
@@ -147,33 +150,33 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         if update is not None:
             step_schedulers(self, "batch")
         else:
-            assert total.loss is not None, "a training step has a loss"
+            assert total.loss is not None, "chunk_step returns a loss in training"
             loss, everywhere = mean_over_ranks(total.loss, targets, strategy)
             self.guard.check(loss, lambda: self.trainer.global_step)
             if everywhere == 0 and self.trainer.world_size == 1:
                 return None  # Lightning takes no step on a batch without any valid target
         if epochs.is_logged(self.trainer, batch_idx):
             logged: Tensor | float = mean
-            if self.trainer.world_size > 1:  # that of all ranks, as the validation's is
+            if self.trainer.world_size > 1:  # over all ranks, as in validation
                 sums = (reduce(strategy, value, "sum") for value in (float(mean) * targets, targets))
                 logged = next(sums) / (next(sums) or 1.0)
             self.log("train/loss", logged, prog_bar=True, batch_size=len(batch["x"]))
         return {"loss": loss}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clips the gradient by `tbptt.gradient_clip_val`; mixed precision has unscaled it by now."""
+        """Clips the gradient by `tbptt.gradient_clip_val`; mixed precision has already unscaled it."""
         if self.tbptt is not None and self.tbptt.gradient_clip_val is not None:
             self.clip_gradients(optimizer, self.tbptt.gradient_clip_val, self.tbptt.gradient_clip_algorithm)
 
     @property
     def accumulating(self) -> bool:
-        """Whether gradients wait for an optimizer step; they are not in checkpoints, so this is no time to save one."""
+        """Whether gradients wait for an optimizer step; checkpoints do not contain them, so none should be saved now."""
         return self.pending.divisor is not None
 
     # Validation, test and predict.
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """One batch of validation, chunk by chunk; returns what `shown` gives of it."""
+        """One batch of validation, chunk by chunk; returns the chunks' `shown` tensors."""
         return self._evaluate(batch, batch_idx, "val", dataloader_idx)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
@@ -181,14 +184,14 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return self._evaluate(batch, batch_idx, "test", dataloader_idx)
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
-        """What callbacks are handed of a chunk in validation and test; tensors are joined along their last dimension."""
+        """What callbacks get from a chunk in validation and test; tensors are joined along their last dimension."""
         return {}
 
     def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:
-        """Called with each chunk of validation (`stage` "val") and test, of data loader number `loader`."""
+        """Called with each chunk of validation (`stage` "val") and test, from data loader number `loader`."""
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """The outputs for a batch, chunk by chunk, with its `x`, `y` and `lengths` as far as it has them."""
+        """The outputs for a batch, chunk by chunk, with the batch's `x`, `y` and `lengths`, if it has them."""
         batch, outputs, _ = self._predict(batch, batch_idx, dataloader_idx)
         return {**{key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}, **outputs}
 
@@ -216,7 +219,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         total = self._run(batch, batch_idx, self.plan(batch, training=False), "predict", step, see, loader)
         return batch, _joined(outputs, 1), total.state
 
-    # The way through a batch.
+    # From the start of a batch to its end.
 
     def _run(
         self,
@@ -229,7 +232,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         loader: int = 0,
         update: Update | None = None,
     ) -> Result:
-        """`loop.run` over a batch, from the state that it begins with to the one that is carried on."""
+        """Runs `loop.run` over a batch, from its initial state to the state that is carried on."""
         if batch_idx == 0 and loader == 0:
             epochs.begin(self, stage)
         rows, state = len(batch["x"]), batch.pop("state", None)
@@ -237,7 +240,9 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             state = self.carried.take(stage, rows, batch["x"].device, loader)
         if batch.get("reset") is not None and batch["reset"].dim() == 1:
             state = reset_rows(state, batch.pop("reset"))
-        cuts = batch.get("reset") is not None and not self.handles_reset  # the model knows of no sequences within
+        cuts = (
+            batch.get("reset") is not None and not self.handles_reset
+        )  # the model itself does not reset within a chunk
         if cuts:
             plan = split(plan, batch["reset"].any(0).nonzero().flatten().tolist())
         keep = self.tbptt.back if self.tbptt is not None else batch["x"].shape[1]
@@ -253,35 +258,35 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             self.carried.put(stage, rows, total.state, loader)
         return total
 
-    # Lightning's hooks: they hand on to the parts. Callbacks of our own would cost time at every optimizer step.
+    # Lightning's hooks, which call the parts. Callbacks for them would cost time at every optimizer step.
 
     def configure_callbacks(self) -> list[Callback]:
-        """Refuses settings of the Trainer that do not go with the module's, before anything is done or written."""
-        check_trainer(self)  # here, as Lightning's own refusals come next, and do not say what to do instead
+        """Refuses settings of the Trainer that contradict the module's, before anything is done or written."""
+        check_trainer(self)  # here, before Lightning's own errors, which do not say what to do instead
         return []
 
     def on_fit_start(self) -> None:
-        """Seeds the processes, and tells what is slow."""
+        """Seeds the processes, and warns about a slow path."""
         self.resume.seed(self.trainer)
         tell_what_is_slow(self)
 
     def on_train_start(self) -> None:
-        """Refuses a scheduler that would end before the run, and data that a state can't be carried through."""
+        """Refuses a scheduler that would end before the run, and data that do not allow a carried state."""
         self.resume.restore_metrics(self)
         check_loaders(self, self.trainer.train_dataloader)
         if self.automatic_optimization and self.lr_interval != "epoch":
             check_total_steps(self)
 
     def on_validation_start(self) -> None:
-        """Refuses data through which no state can be carried."""
+        """Refuses data that do not allow a carried state."""
         check_loaders(self, self.trainer.val_dataloaders)
 
     def on_test_start(self) -> None:
-        """Refuses data through which no state can be carried."""
+        """Refuses data that do not allow a carried state."""
         check_loaders(self, self.trainer.test_dataloaders)
 
     def on_predict_start(self) -> None:
-        """Refuses data through which no state can be carried."""
+        """Refuses data that do not allow a carried state."""
         check_loaders(self, self.trainer.predict_dataloaders)
 
     def on_train_epoch_end(self) -> None:
@@ -297,12 +302,12 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         epochs.end(self, "test")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes up the state of this process."""
+        """Restores the state of this process."""
         if self._trainer is not None:
             self.resume.load(self._trainer, checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the state of every process and what the data has fitted; makes all plain, and says what can't be."""
+        """Adds the state of every process and what was fitted on the data; makes everything plain, or warns."""
         if self._trainer is not None:
             add_fitted(checkpoint, getattr(self._trainer, "datamodule", None))
         self.resume.save(self, checkpoint)
@@ -310,5 +315,5 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
 
 def _joined(parts: list[dict[str, Tensor]], dim: int) -> dict[str, Tensor]:
-    """What chunks gave, by name, one after the other along `dim`."""
+    """Concatenates the chunks' tensors by name along `dim`."""
     return {name: torch.cat([part[name] for part in parts], dim) for name in parts[0]}

@@ -1,4 +1,4 @@
-"""Settings of the Trainer and the data that do not go with a module's, refused before any work is done."""
+"""Refuses settings of the Trainer and the data that contradict a module's, before any work is done."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 
 _REFUSED = {
-    LearningRateFinder: "it counts one optimizer step a batch and steps a scheduler of its own, which manual "
+    LearningRateFinder: "it counts one optimizer step per batch and steps its own scheduler, which manual "
     "optimisation does not; find the rate with tbptt=null on sequences of k2 steps",
     StochasticWeightAveraging: "its schedule is never stepped under manual optimisation; "
     "use lightning.pytorch.callbacks.WeightAveraging, or tbptt=null",
@@ -23,14 +23,14 @@ _REFUSED = {
 
 
 def check_trainer(module: "TruncatedBPTTModule") -> None:
-    """Raises `ArgumentError` where the module cannot be run as its Trainer is set."""
+    """Raises `ArgumentError` if the module cannot run with its Trainer's settings."""
     trainer = module.trainer
     if module.carry_state:
-        # The data module is the Trainer's; loaders that were handed over alone are asked when they are there.
+        # Here the Trainer's data module is checked; loaders passed to fit are checked once they are loaded.
         data = getattr(trainer, "datamodule", None)
         if data is not None and not getattr(data, "contiguous", False):
             raise ArgumentError(
-                f"carry_state=true needs data whose rows continue from batch to batch, {type(data).__name__} is not "
+                f"carry_state=true needs data whose rows continue from batch to batch, but {type(data).__name__} is not "
                 "contiguous: set carry_state=false, or give a data module with contiguous = True"
             )
     if trainer.state.fn == TrainerFn.FITTING and trainer.precision == "16-true":
@@ -41,21 +41,21 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             for refused, instead in _REFUSED.items():
                 if isinstance(callback, refused):
-                    raise ArgumentError(f"{refused.__name__} does not go with tbptt: {instead}")
+                    raise ArgumentError(f"{refused.__name__} does not work with tbptt: {instead}")
         if trainer.gradient_clip_val:
             raise ArgumentError(
-                f"trainer.gradient_clip_val={trainer.gradient_clip_val} does not go with tbptt: "
+                f"trainer.gradient_clip_val={trainer.gradient_clip_val} does not work with tbptt: "
                 f"set tbptt.gradient_clip_val={trainer.gradient_clip_val} of the model instead"
             )
         if trainer.accumulate_grad_batches != 1:
             raise ArgumentError(
-                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} does not go with tbptt: "
+                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} does not work with tbptt: "
                 f"set tbptt.step_every={trainer.accumulate_grad_batches} of the model instead"
             )
 
 
 def tell_what_is_slow(module: "TruncatedBPTTModule") -> None:
-    """Says in one line, if the layers would run on the recurrence in C, that it is not there, and why."""
+    """Says in one line that the recurrence in C is missing, and why, if the layers would use it."""
     why = native.reason()
     if (
         why is not None
@@ -71,19 +71,19 @@ def tell_what_is_slow(module: "TruncatedBPTTModule") -> None:
 def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
     """Raises `ArgumentError` if a state would be carried from batch to batch of a loader whose rows do not continue.
 
-    Shuffled rows would be trained on without a word, each with the state of another.
+    Shuffled rows would otherwise train without an error, each with another row's state.
 
     Args:
-        module: With or without `carry_state`; one that makes its own loaders may itself say `contiguous = True`.
-        loaders: One loader, or any nest of them, as the Trainer has them.
+        module: With or without `carry_state`; a module that makes its own loaders may set `contiguous = True` itself.
+        loaders: One loader, or any nest of loaders, as in the Trainer.
     """
     if not module.carry_state or _says_contiguous(getattr(module.trainer, "datamodule", None), module):
         return
     for loader in _flat(loaders):
         if not _says_contiguous(loader, getattr(loader, "dataset", None)):
             raise ArgumentError(
-                f"carry_state=true needs batches whose rows continue from batch to batch, this {type(loader).__name__} "
-                "does not say that its own do: if they do, set contiguous = True on its dataset; else set carry_state=false"
+                f"carry_state=true needs batches whose rows continue from batch to batch, but this {type(loader).__name__} "
+                "does not say that its rows do: set contiguous = True on its dataset if they do, else carry_state=false"
             )
 
 

@@ -15,16 +15,16 @@ class TruncatedBPTT:
 
     Attributes:
         k1: Time steps forward between two backward passes: the length of a chunk.
-        k2: Time steps that the gradient flows back, at least k1; k1 if not given. For k2 > k1 each pass restarts
-            k2 - k1 steps before its chunk from the stored detached state, with current weights and the same masks.
-        step_every: When the optimizer steps: `"chunk"`, after each chunk; `"batch"`, once a batch, on the gradient
-            summed over its chunks; an integer n, once in n batches.
+        k2: Time steps that the gradient flows back, at least k1; by default k1. For k2 > k1 each pass restarts k2 - k1
+            steps before its chunk from the stored detached state, with current weights and the same masks.
+        step_every: When the optimizer steps: `"chunk"`, after each chunk; `"batch"`, once per batch, on the mean loss
+            over its chunks; an integer n, once in n batches.
         gradient_clip_val: Bound of the gradient before each optimizer step; None for no clipping. (Lightning refuses
             `Trainer(gradient_clip_val=...)` under manual optimisation, so set it here.)
         gradient_clip_algorithm: `"norm"` scales the whole gradient to this 2-norm at most, `"value"` clips each entry.
 
     Raises:
-        ArgumentError: k1 < 1, k2 < k1, or another value out of range.
+        ArgumentError: k1 < 1, k2 < k1, or another value is out of range.
     """
 
     k1: int
@@ -34,7 +34,7 @@ class TruncatedBPTT:
     gradient_clip_algorithm: ClipAlgorithm = "norm"
 
     def __post_init__(self) -> None:
-        """Checks the values; an open k2 becomes k1, numpy's numbers Python's."""
+        """Checks the values. A missing k2 becomes k1, and numpy's numbers become Python's."""
         for name in ("k1", "k2", "step_every", "gradient_clip_val"):
             value = getattr(self, name)
             if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
@@ -63,10 +63,10 @@ class TruncatedBPTT:
 
     @classmethod
     def of(cls, value: Any) -> "TruncatedBPTT | None":
-        """A `TruncatedBPTT` or None as it is, or from the dict of all its values that a checkpoint holds.
+        """Returns a `TruncatedBPTT` or None as it is; makes one from the dict of its values in a checkpoint.
 
         Raises:
-            ArgumentError: It is something else.
+            ArgumentError: The value is something else.
         """
         if isinstance(value, Mapping) and set(value) == {field.name for field in fields(cls)}:
             return cls(**value)

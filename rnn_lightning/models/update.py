@@ -1,7 +1,7 @@
 """`Update`: backward passes and optimizer steps under manual optimisation, on one device or several.
 
-The gradient of a step is that of the mean loss over all its valid targets, on all ranks. DDP takes the mean of the ranks'
-gradients, so what each rank goes back from is scaled by the number of ranks over the number of all targets.
+A step uses the gradient of the mean loss over all its valid targets, on all ranks. DDP averages the ranks' gradients,
+so each rank scales its loss by the number of ranks over the number of all targets.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,8 +33,8 @@ class Pending:
     """What has been accumulated for the next optimizer step; it may take several batches.
 
     Attributes:
-        divisor: What its losses are divided by; None before its first pass.
-        targets: Its valid targets on this rank.
+        divisor: The number that the step's losses are divided by; None before its first pass.
+        targets: The step's valid targets on this rank.
     """
 
     divisor: float | None = None
@@ -42,7 +42,7 @@ class Pending:
 
 
 def mean_over_ranks(loss: Tensor, targets: float, strategy: Strategy) -> tuple[Tensor, float]:
-    """A loss whose gradient, after DDP's mean over the ranks, is that of the mean over the targets of all ranks.
+    """Scales a loss so that, after DDP's averaging, its gradient is that of the mean over all ranks' targets.
 
     Args:
         loss: Sum of this rank's losses.
@@ -66,9 +66,9 @@ class Update:
         parameters: Gives all parameters of the model.
         backward: Runs backward from a loss; by default as the strategy does.
         pending: The unfinished step, from the previous batch.
-        guard: Looks at every loss.
+        guard: Checks every loss.
         schedulers: Step after each optimizer step.
-        each: Whether every pass has a step of its own.
+        each: Whether every pass has its own step.
         steps_taken: Optimizer steps of the run so far.
         max_steps: Where to stop; -1 for nowhere.
     """
@@ -86,13 +86,13 @@ class Update:
 
     @classmethod
     def of(cls, module: "TruncatedBPTTModule", tbptt: TruncatedBPTT) -> "Update":
-        """The steps of a batch of training; `ArgumentError` if the module's optimizer can't take them."""
+        """The update for a training batch; raises `ArgumentError` if the module's optimizer does not allow it."""
         trainer, optimizer = module.trainer, module.optimizers()
         if not isinstance(optimizer, LightningOptimizer):
             raise ArgumentError("truncated BPTT trains with one optimizer: return one from configure_optimizers")
         if isinstance(optimizer.optimizer, LBFGS):
             raise ArgumentError(
-                "LBFGS evaluates the loss several times a step, which truncated BPTT does not: use tbptt=null, or Adam"
+                "LBFGS evaluates the loss several times per step, which truncated BPTT does not: use tbptt=null, or Adam"
             )
         return cls(
             optimizer,  # type: ignore[arg-type]  # has all that torch's has
@@ -110,18 +110,18 @@ class Update:
     def add(self, loss: Tensor | None, targets: float, windows: float, last: bool) -> None:
         """Runs backward from the losses of a pass, and adds the gradient to those of the unfinished step.
 
-        How many targets share a step of several passes is known only at its end. Until then losses are divided by a
-        guess, and the gradient is put right before the step. The ranks reduce their gradients once a step.
+        If a step has several passes, its number of targets is known only at the end. Until then losses are divided by
+        an estimate, and the gradient is rescaled before the step. The ranks reduce their gradients once a step.
 
         Args:
             loss: Sum of this rank's losses; None on a rank that has no more data while others have.
             targets: Number of this rank's valid targets.
-            windows: How many passes as long as this one a batch has.
+            windows: How many passes of this length a batch has.
             last: Whether this is the last pass of the step.
         """
         first, pending = self.pending.divisor is None, self.pending
         if first:
-            for group in self.optimizer.param_groups:  # zero_grad, without its bookkeeping
+            for group in self.optimizer.param_groups:  # like zero_grad, but faster
                 for parameter in group["params"]:
                     parameter.grad = None
         if loss is None:  # a zero that reaches every parameter: this rank takes part in the reductions
@@ -144,13 +144,13 @@ class Update:
             self.strategy.backward(loss, None)
 
     def step(self) -> bool:
-        """Steps optimizer and schedulers, unless there was no valid target; returns whether there is a step left."""
+        """Steps optimizer and schedulers, unless there was no valid target; returns whether a step is left to take."""
         pending, targets = self.pending, self.pending.targets
         if not self.each:
             targets = reduce(self.strategy, targets, "sum")
             self._scale_gradients((pending.divisor or 1.0) * world_size(self.strategy) / (targets or 1.0))
         pending.divisor = None
-        if targets == 0:  # momentum alone must not move the weights
+        if targets == 0:  # without targets, momentum alone must not move the weights
             return True
         self.optimizer.step()
         torch.clear_autocast_cache()  # it may hold low-precision copies of the weights as they were before the step
@@ -166,7 +166,7 @@ class Update:
 
 
 def _is_bare(module: LightningModule) -> bool:
-    """Whether Lightning would do nothing besides the backward pass: looking for listeners takes as long as a small one."""
+    """Whether Lightning would do nothing but the backward pass; calling its hooks takes as long as a small one."""
     trainer, hooks = module.trainer, ("on_before_backward", "on_after_backward")
     listeners = [(callback, Callback, hooks) for callback in trainer.callbacks]  # type: ignore[attr-defined]
     return (

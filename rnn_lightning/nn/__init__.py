@@ -1,6 +1,6 @@
 """Plain torch: recurrent layers with dropout on input, output and state, and two networks made of them.
 
-Nothing in here imports Lightning.
+This package does not import Lightning.
 """
 
 from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask

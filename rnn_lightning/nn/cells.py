@@ -1,4 +1,4 @@
-"""One time step by torch's cells, which cost less than any recurrence over a sequence of one step."""
+"""One time step on torch's cells, which are faster than any recurrence over a sequence of one step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,12 +19,13 @@ CELLS: dict[str, Callable[..., Any]] = {
 
 _TYPES = (torch.float32, torch.float64)
 
-# Whether hooks on all modules are registered, for which a layer must be called as a module. It is not public.
+# Whether global module hooks are registered, which need a layer to be called as a module. torch has no public way to
+# ask.
 _has_global_hooks: Callable[[], bool] = getattr(nn.modules.module, "_has_any_global_hook", lambda: True)
 
 
 def can_run_cells(layers: Any, x: Tensor, state: State) -> bool:
-    """Whether a step x (B, F) is nothing but the cells: one direction, no dropout, no projection, no hooks."""
+    """Whether torch's cells alone can compute a step x (B, F): one direction, no dropout, no projection, no hooks."""
     h = state if isinstance(state, Tensor) else state[0]
     return (
         x.dtype in _TYPES

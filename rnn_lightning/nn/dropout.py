@@ -1,8 +1,8 @@
-"""Dropout masks of a stack of recurrent layers, as objects that can be drawn once, cut in time and joined again.
+"""Dropout masks for a stack of recurrent layers, as objects that can be drawn once, cut in time and joined again.
 
 TensorFlow's `DropoutWrapper` around every cell has three places for dropout: the input of a layer, its output, and the
-state that a step hands to the next one. Each layer and each place has a mask of its own. A *fresh* mask differs at
-every time step; a *variational* one is drawn once a sequence (Gal & Ghahramani 2016, arXiv:1512.05287).
+state that a step hands to the next one. Each layer and each place has its own mask. A *fresh* mask differs at every
+time step; a *variational* mask is drawn once per sequence (Gal & Ghahramani 2016, arXiv:1512.05287).
 
 Legend: B batch, T time steps, F features of the layer's input, H hidden units, D directions.
 """
@@ -20,7 +20,7 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.state import map_state
 
 _RARE = 2.0**-8
-"""Below this probability of dropping or of keeping, rounding it to 16 bits would matter."""
+"""If the probability of dropping, or of keeping, is below this, rounding it to 16 bits would matter."""
 _ONE = 0x3F80
 """The 16 bits of 1.0 in bfloat16."""
 _BLOCK = 2**19
@@ -30,8 +30,8 @@ _BLOCK = 2**19
 class Mask(NamedTuple):
     """One dropout mask, drawn with a probability p of dropping.
 
-    The first dimension is time: T for a fresh mask, 1 for a variational one. Drawn masks are bfloat16: it holds 0 and 1
-    exactly, in half of float32's memory, and is converted to float32 in a third of the time that bool takes.
+    The first dimension is time: T for a fresh mask, 1 for a variational one. Drawn masks are bfloat16, which represents
+    0 and 1 exactly, takes half of float32's memory, and converts to float32 in a third of the time that bool takes.
 
     Attributes:
         keep: 1 where an entry is kept, 0 where it is dropped.
@@ -73,7 +73,7 @@ class DropoutMasks:
 
     Attributes:
         layers: One `LayerMasks` a layer, from the bottom up.
-        variational: Whether one mask serves all time steps; such masks fit any stretch of time.
+        variational: Whether one mask serves all time steps; such masks work for any number of steps.
     """
 
     layers: tuple[LayerMasks, ...]
@@ -117,9 +117,9 @@ def check_probability(name: str, p: float) -> float:
 def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | None:
     """A mask of independent entries, dropped with probability `p`; None for p = 0.
 
-    On a CPU an entry takes 16 random bits, a tenth of `bernoulli_`'s time: the probability is right to 2^-17. Rare
-    outcomes, which that would not serve, are left to `bernoulli_`, as are other devices. The randomness is that of
-    torch's global generator.
+    On a CPU, 16 random bits are used for each entry, which takes a tenth of `bernoulli_`'s time. The probability is
+    exact to within 2^-17. Probabilities too small for that are left to `bernoulli_`, as are other devices. Random
+    numbers come from torch's global generator.
     """
     if p == 0.0:
         return None
@@ -129,7 +129,7 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | No
     count = math.prod(shape)
     lanes = torch.empty((count + 3) // 4 * 4, dtype=torch.int16, device=device)
     limit = round((1.0 - p) * 2**16) - 2**15
-    for block in lanes.split(_BLOCK):  # each is in the cache when it is compared
+    for block in lanes.split(_BLOCK):  # so that each block is still in the cache when it is compared
         # `random_` without a range leaves the sign bit zero; from the least integer on, all 64 bits are random.
         block.view(torch.int64).random_(-(2**63), None)  # four lanes at once, each uniform in [-2^15, 2^15)
         torch.lt(block, limit, out=block).mul_(_ONE)
@@ -137,7 +137,7 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | No
 
 
 def drop(x: Tensor, mask: Mask) -> Tensor:
-    """Where `mask` (T or 1, ..., F) keeps, x (T, ..., F) times the mask's scale; else 0."""
+    """Multiplies x (T, ..., F) by the mask's scale where `mask` (T or 1, ..., F) keeps it, and by 0 elsewhere."""
     if len(mask.keep) == 1 or mask.keep.requires_grad:
         return x * mask.factors(x.dtype)
     dropped: Tensor = _Drop.apply(x, *mask)
@@ -145,7 +145,7 @@ def drop(x: Tensor, mask: Mask) -> Tensor:
 
 
 class _Drop(torch.autograd.Function):
-    """`drop` that keeps only the 16-bit mask for the backward pass."""
+    """Like `drop`, but saves only the 16-bit mask for the backward pass."""
 
     generate_vmap_rule = True
 
@@ -173,7 +173,7 @@ class _Drop(torch.autograd.Function):
 
 @contextmanager
 def without_dropout(module: nn.Module) -> Iterator[None]:
-    """Runs a module in evaluation mode inside the `with` block, then puts it and all its parts back."""
+    """Runs a module in evaluation mode inside the `with` block, then restores the mode of every part."""
     before = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

@@ -1,4 +1,4 @@
-"""`DropoutLayers`: the options that our layers have beyond torch.nn's, and the masks that these draw.
+"""`DropoutLayers`: the options that our layers have beyond torch.nn's, and their dropout masks.
 
 Legend: B batch, T time steps, H hidden units, D directions.
 """
@@ -13,11 +13,10 @@ from rnn_lightning.nn.init import Init, check_init, initialize_layers
 class DropoutLayers(nn.RNNBase):
     """torch.nn's layers with three dropouts and a choice of initial weights.
 
-    Dropout works as TensorFlow's `DropoutWrapper` around every cell. On each layer, in training: `input_dropout` on
-    what it reads, `output_dropout` on what it hands to the layer above, `state_dropout` on the hidden state that a step
-    hands to the next. Each layer and each kind has a mask of its own. The state's mask touches neither the step's
-    output nor the LSTM's c nor the initial state; the final state that is returned is what the next step would have
-    received.
+    Dropout works as TensorFlow's `DropoutWrapper` around every cell. In training, each layer applies `input_dropout` to
+    its input, `output_dropout` to the output that the layer above reads, and `state_dropout` to the hidden state that a
+    step hands to the next. Each layer and each kind has its own mask. State dropout does not affect the step's output,
+    the LSTM's c or the initial state. The final state is returned as the next step would have received it.
     """
 
     weight_ih_l0: Tensor
@@ -36,7 +35,8 @@ class DropoutLayers(nn.RNNBase):
         self.output_dropout = check_probability("output_dropout", output_dropout)
         self.state_dropout = check_probability("state_dropout", state_dropout)
         self.variational, self.init = variational, init
-        # torch's own constructor has drawn its weights already: a second draw would change the seed's.
+        # torch's own constructor has drawn its weights already: drawing again would give other weights for the same
+        # seed.
         if init != "torch":
             self.reset_parameters()
 
@@ -49,7 +49,7 @@ class DropoutLayers(nn.RNNBase):
             initialize_layers(self, init)
 
     def extra_repr(self) -> str:
-        """The arguments of torch.nn, then those of ours that differ from their defaults."""
+        """torch.nn's arguments, then ours that differ from their defaults."""
         parts = [super().extra_repr()]
         for name in ("input_dropout", "output_dropout", "state_dropout", "variational"):
             if getattr(self, name):
@@ -66,8 +66,8 @@ class DropoutLayers(nn.RNNBase):
     def sample_masks(self, batch_size: int, steps: int | None = None) -> DropoutMasks | None:
         """Draws the dropout masks of one batch from torch's global generator.
 
-        Masks belong to a sequence: who cuts sequences into chunks draws variational masks once and hands them to every
-        chunk, so that the chunks equal the whole also in training.
+        Masks belong to a sequence. If you cut sequences into chunks, draw variational masks once and pass them to every
+        chunk; the chunks then give the same results as the whole sequence, in training as well.
 
         Args:
             batch_size: B.
@@ -92,7 +92,7 @@ class DropoutLayers(nn.RNNBase):
         return DropoutMasks(tuple(layers), self.variational)
 
     def mask_shapes(self, steps: int, batch: int) -> list[tuple[tuple[int, ...], ...]]:
-        """For each layer the shapes of the masks on its input, output and state."""
+        """For each layer, the shapes of the masks on its input, output and state."""
         directions, hidden = 2 if self.bidirectional else 1, self.proj_size or self.hidden_size
         output, state = (steps, batch, directions * hidden), (steps, directions, batch, hidden)
         first = (steps, batch, self.input_size)

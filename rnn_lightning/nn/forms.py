@@ -1,6 +1,6 @@
-"""The forms of a layer's input, unbatched, batch first, time first and packed, made one: time first, with lengths.
+"""Converts every form of a layer's input (unbatched, batch first, time first, packed) to one: time first, with lengths.
 
-Invalid inputs are found here, too. torch.nn's own forward then raises torch's own error.
+Invalid inputs are found here, too; torch.nn's own forward then raises its error.
 
 Legend: B batch, T time steps, F input features, L layers, D directions.
 """
@@ -20,7 +20,7 @@ Restore = Callable[[Tensor, tuple[Tensor, ...]], tuple[Any, tuple[Tensor, ...]]]
 
 
 class Sequences(NamedTuple):
-    """A batch in the one form that the layers compute with.
+    """A batch in the form that the layers compute with.
 
     Attributes:
         x: (T, B, F).
@@ -38,19 +38,19 @@ class Sequences(NamedTuple):
 
 
 def state_parts(mode: str, hx: Any) -> tuple[Tensor, ...]:
-    """The state as a tuple: (h,), or for LSTM (h, c), which may come as any pair."""
+    """The state as a tuple: (h,), or for an LSTM (h, c), which may be given as any pair."""
     return (hx[0], hx[1]) if mode == "LSTM" else (hx,)
 
 
 def state_shapes(layers: nn.RNNBase, batch: int) -> tuple[tuple[int, int, int], ...]:
-    """The shapes of h, or for LSTM of h and c."""
+    """The shape of h, or for an LSTM the shapes of h and c."""
     count = layers.num_layers * (2 if layers.bidirectional else 1)
     h = (count, batch, layers.proj_size or layers.hidden_size)
     return (h, (count, batch, layers.hidden_size)) if layers.mode == "LSTM" else (h,)
 
 
 def size_of(layers: nn.RNNBase, input: Tensor | PackedSequence, hx: Any) -> tuple[int, int] | None:
-    """T and B of an input; None if torch.nn's forward would refuse it or its state."""
+    """T and B of an input; None if torch.nn's forward would refuse the input or its state."""
     if isinstance(input, PackedSequence):
         x, size, batched = input.data, (len(input.batch_sizes), int(input.batch_sizes[0])), True
         if x.dim() != 2:
@@ -83,7 +83,7 @@ def sequences(
     lengths: Tensor | None,
     reset: Tensor | None,
 ) -> Sequences:
-    """Turns an input that `size_of` has looked at into the one form.
+    """Converts an input that `size_of` has accepted.
 
     Raises:
         ArgumentError: `lengths` or `reset` that do not fit.
@@ -117,7 +117,7 @@ def sequences(
 
 
 def _packer(given: PackedSequence, lengths: Tensor) -> Restore:
-    """Packs an output as the input was."""
+    """Packs an output in the way the input was packed."""
 
     def restore(output: Tensor, final: tuple[Tensor, ...]) -> tuple[PackedSequence, tuple[Tensor, ...]]:
         ends = lengths
@@ -137,7 +137,7 @@ def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | No
     steps, batch = size
     if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ArgumentError(
-            f"lengths is {lengths.dtype} of shape {tuple(lengths.shape)}: give integers of shape ({batch},), one a row"
+            f"lengths is {lengths.dtype} of shape {tuple(lengths.shape)}: give integers of shape ({batch},), one per row"
         )
     if lengths.is_meta:
         return lengths
@@ -163,13 +163,13 @@ def _time_first_reset(reset: Tensor | None, size: tuple[int, int], batch_first: 
 
 
 def check_masks(masks: DropoutMasks, shapes: Sequence[Sequence[tuple[int, ...]]], size: tuple[int, int]) -> None:
-    """Raises `ArgumentError` if masks are not of these shapes: for each layer those of its input, output and state.
+    """Raises `ArgumentError` if masks do not have these shapes, given for each layer's input, output and state.
 
     The first dimension of each shape is T; variational masks have 1 there.
     """
     steps, batch = size
     if len(masks.layers) != len(shapes):
-        raise ArgumentError(f"masks are for {len(masks.layers)} layers, these are {len(shapes)}: use sample_masks")
+        raise ArgumentError(f"masks are for {len(masks.layers)} layers, but there are {len(shapes)}: use sample_masks")
     for layer, expected in zip(masks.layers, shapes, strict=True):
         for mask, shape in zip(layer, expected, strict=True):
             if mask is None or mask.keep.shape == (1 if masks.variational else steps, *shape[1:]):

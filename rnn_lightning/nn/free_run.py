@@ -12,14 +12,14 @@ from rnn_lightning.nn.state import State
 
 
 def check_free_run(net: RecurrentNet) -> None:
-    """Raises `ArgumentError` if a network cannot feed on its own predictions."""
+    """Raises `ArgumentError` if a network cannot read its own predictions."""
     if not isinstance(net, Seq2SeqNet):
         raise ArgumentError(
             "a forecast needs a network with an output at every step: use Seq2Seq, or leave the horizon out"
         )
     if net.embedding is not None:
         raise ArgumentError(
-            "a network of tokens forecasts no values: draw tokens with generate, or leave the horizon out"
+            "a network of tokens can't forecast values: draw tokens with generate, or leave the horizon out"
         )
     inputs, outputs = net.layers.input_size, net.head.out_features
     if inputs != outputs:
@@ -36,7 +36,7 @@ def free_run(net: Seq2SeqNet, y: Tensor, state: State, steps: int) -> Tensor:
     """Continues from the last prediction, without true inputs.
 
     Args:
-        net: In evaluation mode, with as many outputs as inputs: y at step t is its guess at x at step t + 1.
+        net: In evaluation mode, with as many outputs as inputs: y at step t predicts x at step t + 1.
         y: (B, O), the prediction at the last step that had a true input.
         state: The state after that step.
         steps: How many steps to predict.
@@ -45,7 +45,7 @@ def free_run(net: Seq2SeqNet, y: Tensor, state: State, steps: int) -> Tensor:
         (B, steps, O). The first is the prediction one step after `y`, made from `y` as the input.
 
     Raises:
-        ArgumentError: The network cannot feed on its predictions.
+        ArgumentError: The network cannot read its own predictions.
     """
     check_free_run(net)
     forecast = []

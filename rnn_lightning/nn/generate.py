@@ -1,4 +1,4 @@
-"""`generate`: a network of tokens continues by itself; each token is drawn from what it expects next.
+"""`generate`: a network of tokens continues by itself; each token is drawn from the distribution it predicts.
 
 Legend: B batch, T time steps.
 """

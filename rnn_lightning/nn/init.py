@@ -1,4 +1,4 @@
-"""Initial weights of recurrent layers and of the linear heads on top of them."""
+"""Initial weights for recurrent layers and for the linear heads on top of them."""
 
 import math
 from typing import Literal, get_args
@@ -41,7 +41,7 @@ def initialize_layers(layers: nn.RNNBase, init: Init) -> None:
     for name, weight in layers.named_parameters():
         if name.startswith("bias"):
             nn.init.zeros_(weight)
-            if name.startswith("bias_ih") and init != "identity":  # of torch's two biases, one carries the constant
+            if name.startswith("bias_ih") and init != "identity":  # torch has two biases; one of them gets the constant
                 _gate_bias(layers.mode, weight, hidden)
             continue
         is_hidden = not name.startswith("weight_ih")
@@ -53,7 +53,7 @@ def initialize_layers(layers: nn.RNNBase, init: Init) -> None:
             bound = math.sqrt(6.0 / (fan_in + weight.shape[0]))
             nn.init.uniform_(weight, -bound, bound)
             continue
-        for gate in weight.split(hidden):  # (H, F) or (H, H); a projection has one, (P, H)
+        for gate in weight.split(hidden):  # (H, F) or (H, H); a projection has a matrix of its own, (P, H)
             if init == "orthogonal":
                 (nn.init.orthogonal_ if is_hidden else nn.init.xavier_uniform_)(gate)
             elif is_hidden:

@@ -1,6 +1,6 @@
-"""What tools that know only torch.nn's own classes need: plain twins with the same weights, and a clear refusal.
+"""For tools that know only torch.nn's own classes: plain copies of our modules, and clear errors.
 
-Such tools go by a module's exact type or by its source: dynamic quantisation, `torch.jit.script`, Opacus, BackPACK.
+Such tools look at a module's exact type or at its source: dynamic quantisation, `torch.jit.script`, Opacus, BackPACK.
 """
 
 from typing import Any, NoReturn
@@ -13,12 +13,12 @@ from rnn_lightning.errors import ArgumentError
 
 
 class ForTools(nn.RNNBase):
-    """How recurrent layers meet such tools."""
+    """Makes recurrent layers work with such tools, or refuse them."""
 
     def to_torch(self) -> Any:
         """A plain `torch.nn.RNN`, `LSTM` or `GRU` with a copy of the weights.
 
-        It has torch.nn's own `dropout`; dropout on input, output and state, which torch.nn lacks, is left out.
+        It keeps torch.nn's own `dropout`. Dropout on input, output and state is left out, as torch.nn has none.
         """
         kind = {"LSTM": nn.LSTM, "GRU": nn.GRU}.get(self.mode, nn.RNN)
         options: dict[str, Any] = {"proj_size": self.proj_size} if kind is nn.LSTM else {}
@@ -43,7 +43,7 @@ class ForTools(nn.RNNBase):
         return twin.train(self.training)
 
     def as_leaf(self, *args: Any) -> Any:
-        """A call of this layer as one node of a graph that `torch.fx` traces, as torch.nn's own layers are."""
+        """Makes a call of this layer one node in a graph traced by `torch.fx`, as with torch.nn's own layers."""
         tracer: Any = next(arg for arg in args if isinstance(arg, Proxy)).tracer
         given = [*args]
         while given[-1] is None:
@@ -52,7 +52,7 @@ class ForTools(nn.RNNBase):
 
     @property
     def qconfig(self) -> Any:
-        """What torch's quantisation, which goes by exact type, sets on every module; these layers would stay float."""
+        """Set by torch's quantisation on every module. It looks at the exact type, so these layers would stay float."""
         raise AttributeError("qconfig")
 
     @qconfig.setter
@@ -67,14 +67,14 @@ class ForTools(nn.RNNBase):
 
 
 class PlainNet(nn.Module):
-    """`Seq2VecNet` or `Seq2SeqNet` made of torch.nn's modules: what `to_torch` of RNN and GRU networks gives.
+    """`Seq2VecNet` or `Seq2SeqNet` made of torch.nn's modules, as `to_torch` of RNN and GRU networks returns it.
 
     It can be scripted and quantised. It takes no lengths, masks or resets.
 
     Args:
         layers: The recurrent layers, with `batch_first=True`.
         head: The linear head.
-        every_step: Whether there is an output at every step, or one for each sequence.
+        every_step: Whether there is an output at every step, rather than one for each sequence.
         embedding: Embeds tokens (B, T) as the layers' input; None for features as input.
     """
 
@@ -94,7 +94,7 @@ class PlainNet(nn.Module):
         return self.read(output, state), state
 
     def read(self, output: Tensor, h: Tensor) -> Tensor:
-        """The head on every step's output, or on the top layer's final state."""
+        """Applies the head to every step's output, or to the top layer's final state."""
         if self.every_step:
             return self.head(output)
         return self.head(h[-1] if self.directions == 1 else torch.cat((h[-2], h[-1]), dim=-1))

@@ -1,4 +1,4 @@
-"""torch's own kernels over one layer or several, also for rows of different lengths, one of zero included.
+"""Runs one or several layers on torch's own kernels, also for rows of different lengths, including zero.
 
 Legend: B batch, T time steps, F features, H hidden units, L layers, D directions.
 """
@@ -32,10 +32,10 @@ def run_kernel(
 
     Args:
         layers: The stack, for its settings: cell, bias, directions, torch's own dropout between layers.
-        count: How many layers of it.
+        count: How many of its layers to run.
         x: (T, B, F).
         state: (h,) or (h, c), each (count * D, B, H).
-        weights: Those of these layers, in torch's order.
+        weights: The weights of these layers, in torch's order.
         lengths: (B,) on the CPU; past a row's length its output is zero, and a row of length 0 keeps its state.
 
     Returns:
@@ -46,8 +46,8 @@ def run_kernel(
     if lengths is None:
         output, *final = kernel(x, state if paired else state[0], *settings, False)
         return output, tuple(final)
-    # A packed row has at least one step; what a row of length 0 computes is thrown away below. It computes from zeros:
-    # values in its padding, such as NaN, must not reach the weights' gradients.
+    # A packed row has at least one step, so the result for a row of length 0 is thrown away below. Such a row reads
+    # zeros, as values in its padding, such as NaN, must not reach the weights' gradients.
     empty = (lengths == 0).to(x.device)
     x = x.masked_fill(empty[:, None], 0.0)
     packed = pack_padded_sequence(x, lengths.clamp(min=1), enforce_sorted=False)

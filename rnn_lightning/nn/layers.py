@@ -98,8 +98,8 @@ class LSTM(RecurrentLayers, nn.LSTM):  # type: ignore[misc]
 class GRU(RecurrentLayers, nn.GRU):  # type: ignore[misc]
     """`torch.nn.GRU` (Cho et al. 2014, arXiv:1406.1078) with the options of `RNN`.
 
-    State dropout reaches the share z h_(t-1) that a step keeps, too. Arguments are those of `torch.nn.GRU`, then those of
-    `RNN` from `input_dropout` on; errors are those of `RNN`.
+    State dropout also affects z h_(t-1), the part of the state that a step keeps. Arguments are those of
+    `torch.nn.GRU`, then those of `RNN` from `input_dropout` on; errors are those of `RNN`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which time steps of padded sequences are inside their length."""
+"""Which time steps of padded sequences are within their length."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ def length_mask(lengths: Tensor, steps: int, device: torch.device | None = None)
     Args:
         lengths: (B,) integers.
         steps: T.
-        device: Of the mask; that of `lengths` if not given.
+        device: Where the mask is created; by default the device of `lengths`.
     """
     lengths = lengths.to(device)
     return torch.arange(steps, device=lengths.device) < lengths[:, None]

@@ -31,7 +31,7 @@ class RecurrentNet(nn.Module):
         input_size: Features I of each time step; with `embedding_size` the number of different tokens.
         output_size: Outputs O: classes, or values to predict.
         cell: `"rnn"`, `"lstm"` or `"gru"`.
-        nonlinearity: `"tanh"` or `"relu"`, of the RNN only.
+        nonlinearity: `"tanh"` or `"relu"`, for cell="rnn" only.
         hidden_size: Hidden units H of each layer.
         num_layers: Layers L.
         bias: Whether the recurrent layers have biases.
@@ -87,7 +87,7 @@ class RecurrentNet(nn.Module):
             self._tie_weights()
 
     def _tie_weights(self) -> None:
-        """Gives the embedding the head's matrix, with the head's initial weights: an embedding's are too large for it."""
+        """Shares the head's matrix with the embedding; an embedding's own initial weights would be too large."""
         embedding = self.embedding
         if embedding is None or embedding.weight.shape != self.head.weight.shape:
             found = "none" if embedding is None else tuple(embedding.weight.shape)
@@ -109,7 +109,7 @@ class RecurrentNet(nn.Module):
 
         Args:
             x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
-            state: The initial state, h (L * D, B, H) or for LSTM (h, c); zeros if not given.
+            state: The initial state, h (L * D, B, H) or for an LSTM (h, c); zeros if not given.
             lengths: (B,) integers in [0, T]: each row is read up to its own length.
             masks: From `sample_masks`; in training drawn if not given.
             reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.
@@ -121,13 +121,13 @@ class RecurrentNet(nn.Module):
         return self.read(output, state, lengths), state
 
     def embed(self, x: Any) -> Any:
-        """What the layers read: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x itself."""
+        """The layers' input: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x itself."""
         if self.embedding is None:
             return x
         return x._replace(data=self.embedding(x.data)) if isinstance(x, PackedSequence) else self.embedding(x)
 
     def example_input(self, rows: int = 1, steps: int = 2) -> Tensor:
-        """Zeros of the form of `x`, to trace the network with."""
+        """Zeros in the form of `x`, to trace the network with."""
         weight = self.layers.weight_ih_l0
         if self.embedding is not None:
             return torch.zeros(rows, steps, dtype=torch.int64, device=weight.device)
@@ -147,10 +147,11 @@ class RecurrentNet(nn.Module):
         return self.layers.sample_masks(batch_size, steps)
 
     def to_torch(self) -> PlainNet:
-        """The same network as a module of torch.nn's own parts, `layers` and `head`, with a copy of the weights.
+        """The same network made of torch.nn's own modules, `layers` and `head`, with a copy of the weights.
 
-        For tools that go by type or source, such as dynamic quantisation and `torch.jit.script`. It computes
-        `forward(x, state=None) -> (y, state)` for x as this network's, without lengths, masks or the three dropouts.
+        For tools that look at a module's type or source, such as dynamic quantisation and `torch.jit.script`. Its
+        `forward(x, state=None) -> (y, state)` reads the same x, but takes no lengths or masks and has none of the three
+        dropouts.
         """
         kind = PlainLSTMNet if self.layers.mode == "LSTM" else PlainNet
         head, embedding = copy.deepcopy((self.head, self.embedding))  # together: they may share a matrix
@@ -162,7 +163,7 @@ class RecurrentNet(nn.Module):
 
 
 class Seq2VecNet(RecurrentNet):
-    """Reads a sequence and gives one output: a linear head on the top layer's final state.
+    """Reads a sequence and returns one output, from a linear head on the top layer's final state.
 
     Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, O), or (O,) unbatched. With two directions the
     head reads both final states. It reads them as the next step would have received them, so state dropout acts on them in
@@ -176,7 +177,7 @@ class Seq2VecNet(RecurrentNet):
 
 
 class Seq2SeqNet(RecurrentNet):
-    """Gives one output a step: a linear projection of every step's output, never applied to the state.
+    """Gives one output per step: a linear projection of every step's output, never of the state.
 
     Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, T, O), in the form of `x`; past a row's length
     it is zero, bias included. It is TensorFlow's `OutputProjectionWrapper` without an activation.

@@ -1,6 +1,6 @@
-"""Which implementation runs a layer: what each can serve, which is fastest, and how to force one.
+"""Which implementation runs a layer: what each one supports, which is fastest, and how to force one.
 
-| path | what it is | cannot serve |
+| path | what it is | does not support |
 |---|---|---|
 | `"torch"` | torch's own kernels | state dropout, `reset`; `torch.vmap` and forward-mode AD |
 | `"native"` | the whole sequence at once, in C, on a CPU | see `native_serves` |
@@ -36,10 +36,10 @@ _choice: ContextVar[Choice] = ContextVar("rnn_lightning_path", default="auto")
 
 @contextmanager
 def force_path(path: Choice) -> Iterator[None]:
-    """Runs every recurrent layer inside the `with` block on one path; `"auto"` is whichever is fastest.
+    """Runs every recurrent layer inside the `with` block on one path; `"auto"` chooses the fastest.
 
-    For tests and measurements. A layer that the path cannot serve is an `ArgumentError`. Inside `torch.compile` and
-    `torch.export` nothing is forced.
+    For tests and measurements. If the path does not support a layer's call, that raises `ArgumentError`. Inside
+    `torch.compile` and `torch.export` nothing is forced.
     """
     if path not in get_args(Choice):
         raise ArgumentError(f"path={path!r} is unknown: choose one of {', '.join(get_args(Choice))}")
@@ -51,7 +51,7 @@ def force_path(path: Choice) -> Iterator[None]:
 
 
 def is_free(x: Tensor) -> bool:
-    """Whether no path is forced, and autocast, which would change types, is off."""
+    """Whether no path is forced, and autocast (which would change types) is off."""
     return not torch.compiler.is_compiling() and _choice.get() == "auto" and not under_autocast(x)
 
 
@@ -68,7 +68,7 @@ def choose_path(
     """The path of a stack of layers, or of one.
 
     Args:
-        mode: As torch.nn names the cell, `"LSTM"` for instance.
+        mode: torch.nn's name of the cell, such as `"LSTM"`.
         x: The input, in any form.
         steps: T.
         weights: The weights of each layer and direction, as in `recurrence`.
@@ -78,9 +78,9 @@ def choose_path(
         reset: As in `recurrence`.
 
     Raises:
-        ArgumentError: The path that is forced cannot serve these.
+        ArgumentError: The forced path does not support these.
     """
-    choice = "auto" if torch.compiler.is_compiling() else _choice.get()  # Dynamo knows no context variables
+    choice = "auto" if torch.compiler.is_compiling() else _choice.get()  # Dynamo does not support context variables
     if choice == "reference":
         return choice
     if choice != "auto":
@@ -97,7 +97,7 @@ def choose_path(
 
 
 def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Tensor | None) -> str | None:
-    """What of a layer's call torch's kernels cannot serve, or None."""
+    """What torch's kernels do not support in a layer's call, or None."""
     if mask is not None:
         return "state_dropout"
     if reset is not None:
@@ -110,16 +110,16 @@ def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Ten
 def native_lacks(
     x: Tensor, weights: Sequence[Sequence[Tensor]], state: Sequence[Tensor], mask: Mask | None
 ) -> str | None:
-    """What of a layer's call the native recurrence cannot serve, or None.
+    """What the native recurrence does not support in a layer's call, or None.
 
-    It serves what has:
+    It needs
 
     - plain tensors in a CPU's memory: no meta, fake or functional ones, no other subclass of Tensor;
-    - nobody who traces, compiles or exports, which sees only torch's operations;
+    - no tracing, compiling or exporting, which see only torch's operations;
     - no transform of torch.func and no forward-mode AD;
     - a mask without a gradient of its own;
     - no projection;
-    - one type that it knows (reduced ones arrive as float32, see `in_working_precision`);
+    - float32 or float64 (lower precisions arrive as float32, see `in_working_precision`);
     - the library, which needs a C compiler when the package is installed.
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():

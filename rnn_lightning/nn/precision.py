@@ -1,7 +1,8 @@
-"""In which type a layer computes: the one of its input, or float32 where that is a reduced one on a CPU.
+"""The type in which a layer computes: that of its input, or float32 for lower precisions on a CPU.
 
-CPUs multiply bfloat16 and float16 slower than float32, or not at all; so a layer computes in float32 there and rounds
-what it gives, which is also more exact than rounding at every step. Under autocast the weights are float32 already.
+CPUs multiply bfloat16 and float16 more slowly than float32, or not at all. So a layer computes in float32 there and
+rounds its results, which is also more exact than rounding at every step. Under autocast the weights are float32
+already.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ def result_type(x: Tensor) -> torch.dtype:
 def in_working_precision(
     run: Run, x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`run(x, state, weights)` outside of autocast, in float32 for reduced types on a CPU; results as `result_type` says.
+    """`run(x, state, weights)` outside autocast, in float32 for lower precisions on a CPU; results have `result_type`.
 
     Autocast would cast the weights again at every step; here they are cast once.
     """
@@ -53,7 +54,7 @@ def in_working_precision(
 def torch_refuses(mode: str, x: Tensor) -> bool:
     """Whether torch's kernel for `mode` fails on this machine for an input like `x`.
 
-    That of the LSTM does under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most.
+    The LSTM's fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs.
     """
     dtype = result_type(x)
     if dtype not in REDUCED or type(x) is not Tensor or x.device.type != "cpu" or torch.compiler.is_compiling():
@@ -63,7 +64,7 @@ def torch_refuses(mode: str, x: Tensor) -> bool:
 
 @cache
 def _refuses(mode: str, dtype: torch.dtype, autocast: bool) -> bool:
-    """Tries it once, forward and backward, without drawing a random number."""
+    """Tries the kernel once, forward and backward, without drawing a random number."""
     gates = {"LSTM": 4, "GRU": 3}.get(mode, 1)
     kind = torch.float32 if autocast else dtype
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", dtype, enabled=autocast):

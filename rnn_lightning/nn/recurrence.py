@@ -1,4 +1,4 @@
-"""One layer in one direction, step by step, written as the papers have it: the reference for every faster path.
+"""One layer in one direction, step by step, following the papers' equations: the reference for every faster path.
 
 Sources: Elman (1990) for the RNN; Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000) for the
 LSTM, with the projection of Sak et al. (2014, arXiv:1402.1128); Cho et al. (2014, arXiv:1406.1078) for the GRU, in
@@ -42,7 +42,8 @@ def _gru(x: Tensor, h: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 STEPS: dict[str, Step] = {"RNN_TANH": _rnn_tanh, "RNN_RELU": _rnn_relu, "LSTM": _lstm, "GRU": _gru}
-"""By torch's `mode`: (input's share of the gates, state's share of the gates, state) -> new state, all (B, ...)."""
+"""For each `mode` of torch: (the input's part of the gates, the state's part, the state) -> the new state, all (B,
+...)."""
 
 
 def recurrence(
@@ -61,15 +62,15 @@ def recurrence(
         mode: `"RNN_TANH"`, `"RNN_RELU"`, `"LSTM"` or `"GRU"`, as torch.nn names them.
         x: (T, B, F).
         state: (h,) or (h, c), each (B, H); h is (B, P) with a projection.
-        weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,); with a projection, w_hh
-            (G * H, P) and, as the last of all, w_hr (P, H).
-        mask: (T or 1, B, H), multiplies the hidden state that a step hands to the next one; the step's output and the
-            LSTM's c are untouched.
+        weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,); with a projection,
+            w_hh is (G * H, P), and w_hr (P, H) comes last.
+        mask: (T or 1, B, H), multiplied with the hidden state that a step hands to the next; it does not affect the
+            step's output or the LSTM's c.
         lengths: (B,); past a row's length its output is zero and its state stays as it is.
         reverse: Whether time runs from a row's last step to its first.
         reset: (T, B) bool, true where a new sequence begins at that step: the state before it is zero, and no gradient
-            goes back across it. With `reverse` a sequence begins, in the order that the steps run, with its last step:
-            the state before step t is zero where `reset` is true at t + 1. Past a row's length it means nothing.
+            goes back across it. With `reverse` a sequence is read from its last step, so the state before step t is
+            zero where `reset` is true at t + 1. Past a row's length `reset` is ignored.
 
     Returns:
         The outputs (T, B, H), and the state as the next step would receive it.
@@ -101,9 +102,9 @@ def recurrence(
 
 
 def _begins(reset: Tensor, lengths: Tensor | None, reverse: bool) -> Tensor:
-    """(T, B, 1), true where the state before a step is zero; steps past a row's end begin nothing."""
+    """(T, B, 1), true where the state before a step is zero; steps past a row's end never begin a sequence."""
     if lengths is not None:
         reset = reset & (torch.arange(len(reset), device=reset.device)[:, None] < lengths)
-    if reverse:  # the step after, which time runs through before
+    if reverse:  # the following step, which runs before this one
         reset = torch.cat((reset[1:], torch.zeros_like(reset[:1])))
     return reset[..., None]

@@ -1,4 +1,4 @@
-"""`RecurrentLayers`: how a stack of recurrent layers runs, with dropout in three places, lengths and resets.
+"""`RecurrentLayers`: runs a stack of recurrent layers, with dropout in three places, lengths and resets.
 
 Legend: B batch, T time steps, F features of a layer's input, H hidden units, L layers, D directions.
 """
@@ -45,13 +45,14 @@ class RecurrentLayers(ForTools, DropoutLayers):
 
         Args:
             input: (T, B, F), or (B, T, F) with `batch_first`; (T, F) unbatched; or packed.
-            hx: The initial state, h (L * D, B, H) or for LSTM the pair (h, c), (L * D, H) unbatched; zeros if not given.
+            hx: The initial state, h (L * D, B, H) or for an LSTM the pair (h, c), (L * D, H) unbatched; zeros if not
+                given.
             lengths: (B,) integers in [0, T]. Past a row's length its outputs are zero, and its state is the one at its
                 last step, as with packed sequences and `tf.nn.dynamic_rnn`. Length 0 leaves the state as it was.
             masks: From `sample_masks`, applied also in evaluation; in training they are drawn if not given.
             reset: (T, B) bool, or (B, T) with `batch_first`; (T,) unbatched. True where a new sequence begins at that
                 step: the state before it is zero, and no gradient goes back across it. The backward direction of
-                bidirectional layers starts at the last step of each sequence. Padding starts nothing.
+                bidirectional layers starts at the last step of each sequence. It skips padding.
 
         Returns:
             The top layer's output, (T, B, D * H) or in the form of the input, and the final state in the form of `hx`.
@@ -59,7 +60,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         Raises:
             ArgumentError: `lengths` that do not fit, or given with packed input; masks of another batch size or T; a
                 `reset` of another shape or type.
-            RuntimeError, ValueError: What torch.nn refuses, in its words.
+            RuntimeError, ValueError: torch.nn refuses the input, with its own message.
         """
         if isinstance(input, Proxy):
             return self.as_leaf(input, hx, lengths, masks, reset)
@@ -113,7 +114,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         weights: Sequence[Sequence[Tensor]],
         masks: DropoutMasks | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Layer by layer, or all at once where torch can: -> (T, B, D * H) and the state."""
+        """Runs layer by layer, or all at once where torch can; returns the output (T, B, D * H) and the state."""
         x, lengths, reset = batch.x, batch.lengths, batch.reset
         if path == "torch" and masks is None:
             return self._on_torch(self.num_layers, x, state, weights, lengths)
@@ -146,7 +147,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         weights: Sequence[Sequence[Tensor]],
         lengths: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """`count` layers on torch's kernels. x (T, B, F), state (count * D, B, H) each."""
+        """Runs `count` layers on torch's kernels. x (T, B, F), state (count * D, B, H) each."""
         run = partial(run_kernel, self, count, lengths=lengths)
         flat = [weight for direction in weights for weight in direction]
         if torch_refuses(self.mode, x):
@@ -163,7 +164,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         lengths: Tensor | None,
         reset: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One layer by `recurrence` or what gives the same. x (T, B, F), state (D, B, H) each, mask (T or 1, D, B, H)."""
+        """Runs one layer on a path other than torch's. x (T, B, F), state (D, B, H) each, mask (T or 1, D, B, H)."""
         outputs, finals = [], []
         lengths, reset = (None if part is None else part.to(x.device) for part in (lengths, reset))
         for direction, own in enumerate(weights):
@@ -177,6 +178,6 @@ class RecurrentLayers(ForTools, DropoutLayers):
             output, final = in_working_precision(one, x, tuple(s[direction] for s in state), own)
             outputs.append(output)
             finals.append(final)
-        if len(outputs) == 1:  # one direction has nothing to join, and its output need not be copied
+        if len(outputs) == 1:  # a single direction needs no joining, which would copy its output
             return outputs[0], tuple(part[None] for part in finals[0])
         return torch.cat(outputs, dim=2), tuple(torch.stack(parts) for parts in zip(*finals, strict=True))

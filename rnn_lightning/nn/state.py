@@ -1,7 +1,7 @@
 """The recurrent state: what a stack hands from one time step, or one chunk, to the next.
 
 A state is a tensor, or any nest of tuples, lists, dicts, named tuples and dataclasses of tensors, with None and numbers in
-it. All of them behave alike in every function here.
+it. Every function here treats all of them alike.
 
 Legend: B batch, T time steps, H hidden units, L layers, D directions.
 """
@@ -17,11 +17,11 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 
 State: TypeAlias = Tensor | tuple[Tensor, Tensor]
-"""torch's layout: h (L * D, B, H) for RNN and GRU, the pair (h, c) of such tensors for LSTM."""
+"""torch's layout: h (L * D, B, H) for an RNN or GRU, the pair (h, c) of such tensors for an LSTM."""
 
 
 def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:
-    """Applies `fn` to every tensor of a state, together with those in the same place of `others`; the rest stays."""
+    """Applies `fn` to every tensor of a state, with its counterparts in `others`; other values are kept."""
     if isinstance(state, Tensor):
         return fn(state, *others)
     if isinstance(state, (tuple, list)):
@@ -34,7 +34,7 @@ def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:
         return mapped
     if is_dataclass(state) and not isinstance(state, type):
         mapped = copy.copy(state)
-        for field in fields(state):  # past a frozen class's own __setattr__
+        for field in fields(state):  # bypasses a frozen class's own __setattr__
             parts = [getattr(part, field.name) for part in (state, *others)]
             object.__setattr__(mapped, field.name, map_state(fn, *parts))
         return mapped
@@ -42,7 +42,7 @@ def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:
 
 
 def detach_state(state: Any) -> Any:
-    """The same values, cut from the graph: what crosses the border between two chunks."""
+    """The same values, detached from the graph, to pass from one chunk to the next."""
     return map_state(Tensor.detach, state)
 
 
@@ -56,19 +56,19 @@ def first_rows(state: Any, rows: int) -> Any:
 
 
 def where_rows(rows: Tensor, first: Any, second: Any) -> Any:
-    """Row by row, the state `first` where `rows` (B,) is true, else `second`; both of one structure.
+    """For each row, the state `first` where `rows` (B,) is true, else `second`; both must have the same structure.
 
     Raises:
         ArgumentError: The second-last dimension of a tensor is not B.
     """
 
     def choose(a: Tensor, b: Tensor) -> Tensor:
-        if a.dim() == 0:  # a number for all rows
+        if a.dim() == 0:  # one number for all rows
             return b
         if a.shape[-2 if a.dim() > 1 else 0] != len(rows):
             raise ArgumentError(
                 f"the state has a tensor of shape {tuple(a.shape)} for {len(rows)} rows: give states whose second-last "
-                "dimension are the rows, such as (layers, B, hidden) or (B, hidden)"
+                "dimension is the rows, such as (layers, B, hidden) or (B, hidden)"
             )
         here = rows.to(a.device)
         return torch.where(here[:, None] if a.dim() > 1 else here, a, b)
@@ -84,6 +84,6 @@ def reset_rows(state: Any, reset: Tensor) -> Any:
         reset: (B,) bool, true where row i begins a new sequence.
 
     Returns:
-        A new state; rows where `reset` is false are unchanged, as is what belongs to no row.
+        A new state. Rows where `reset` is false are unchanged, as are values that belong to no row.
     """
     return where_rows(reset, map_state(torch.zeros_like, state), state)

@@ -1,13 +1,14 @@
-"""Which transforms of torch.func, and whether forward-mode AD, are at work.
+"""Which transforms of torch.func are active, and whether forward-mode AD is.
 
-torch.func has no public way to ask. Where the private one is gone, nothing is found and a transform meets its own error.
+torch.func has no public way to ask. If a version of torch lacks the private one, no transform is found, and torch
+raises its own error.
 """
 
 import torch
 
 
 def transforms() -> set[str]:
-    """Of `"Vmap"`, `"Grad"`, `"Jvp"` and `"Functionalize"`, those at work; forward-mode AD counts as `"Jvp"`."""
+    """Of `"Vmap"`, `"Grad"`, `"Jvp"` and `"Functionalize"`, the active ones; forward-mode AD counts as `"Jvp"`."""
     if torch.compiler.is_compiling():
         return set()
     stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)()

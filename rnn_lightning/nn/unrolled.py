@@ -1,7 +1,7 @@
-"""A recurrent stack run step by step, in which every hidden state is a node of the graph that gradients can be asked of.
+"""Runs a recurrent stack step by step, so that every hidden state is a node of the graph and has a gradient.
 
-The faster paths know only a layer's output, and a hook on that sees only what the layer above does with it, not what the
-next step does. Here both uses of h_t are of one tensor, so its gradient is the whole dLoss/dh_t.
+The faster paths only have a layer's output, and a hook on it sees only the gradient from the layer above, not from the
+next step. Here both use the same tensor h_t, so its gradient is the whole dLoss/dh_t.
 
 Legend: B batch, T time steps, F input features, H hidden units, L layers, D directions.
 """
@@ -18,10 +18,10 @@ from rnn_lightning.nn.state import State
 
 
 class Unrolled(NamedTuple):
-    """What `unrolled` gives.
+    """The result of `unrolled`.
 
     Attributes:
-        output: (B, T, D * H), the top layer's hidden states; past a row's length they are not zero but of no meaning.
+        output: (B, T, D * H), the top layer's hidden states; past a row's length they are meaningless, not zero.
         state: The final state in torch's layout.
         hidden: Each layer's h_t by time step and direction, (B, H) each: `hidden[layer][t][direction]`.
     """
@@ -44,7 +44,7 @@ def unrolled(
         layers: The stack, with `batch_first=True`.
         x: (B, T, F).
         state: The initial state, h (L * D, B, H) or (h, c); zeros if not given.
-        lengths: (B,) integers in [0, T]; a row's state stays as it is from its end on.
+        lengths: (B,) integers in [0, T]; after a row's end its state stays as it is.
         reset: (B, T) bool, true where a new sequence begins at that step.
 
     Returns:
@@ -57,7 +57,7 @@ def unrolled(
     else:
         initial = state_parts(layers.mode, state)
     if torch.is_grad_enabled():
-        initial = (initial[0].detach().requires_grad_(), *initial[1:])  # h is in a graph, whatever the weights are
+        initial = (initial[0].detach().requires_grad_(), *initial[1:])  # even if no weight needs a gradient
     steps = x.shape[1]
     inputs = list(x.unbind(1))  # T times (B, F)
     begins = [None] * (steps + 1) if reset is None else [*reset.to(x.device).unbind(1), reset.new_zeros(len(x))]
@@ -69,7 +69,7 @@ def unrolled(
             at = tuple(part[row] for part in initial)
             for t in reversed(range(steps)) if direction == 1 else range(steps):
                 alive = None if lengths is None else (lengths.to(x.device) - t).clamp(0, 1)
-                anew = begins[t + direction]  # backwards, a sequence begins with its last step
+                anew = begins[t + direction]  # read backwards, a sequence begins with its last step
                 if anew is not None and lengths is not None:
                     anew = anew & (lengths.to(x.device) > t + direction)
                 zeroed = None if anew is None else anew[None]

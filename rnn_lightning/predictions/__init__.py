@@ -1,4 +1,4 @@
-"""What becomes of predictions: a table, arrays, and figures. Here torch's tensors turn into files and drawings."""
+"""Writes predictions as a table, arrays, and figures."""
 
 from rnn_lightning.predictions.arrays import PredictionArrays
 from rnn_lightning.predictions.classes import ClassTally

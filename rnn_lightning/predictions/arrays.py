@@ -1,4 +1,4 @@
-"""`PredictionArrays`: predictions as numpy arrays, for who asks for them.
+"""`PredictionArrays`: predictions as numpy arrays.
 
 Legend: B batch, T time steps.
 """
@@ -18,10 +18,10 @@ from rnn_lightning.predictions.table import Prediction, one_output_a_step
 
 
 class PredictionArrays:
-    """An `.npz` file with each of the predictions' tensors over all sequences, and their numbers as `sequence`.
+    """An `.npz` file with each of the predictions' tensors over all sequences, whose numbers are in `sequence`.
 
-    Sequences of batches of different lengths are filled up with NaN (whole numbers with 0); where any is, `lengths` has
-    the length of each. Batches wait in temporary files, not in memory, until the shape of the whole is known.
+    If batches differ in length, sequences are padded with NaN (whole numbers with 0), and `lengths` has the length of
+    each. Batches are kept in temporary files, not in memory, until the shape of the whole array is known.
 
     Args:
         path: The file, which appears when the `with` block ends without an error.
@@ -37,7 +37,7 @@ class PredictionArrays:
         return self
 
     def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
-        """Keeps a batch; `numbers` are those of its sequences."""
+        """Keeps a batch; `numbers` are its sequences' numbers."""
         per_step = one_output_a_step(prediction)
         along = "x" if "x" in prediction else "prediction" if per_step else None  # what has a time dimension
         self._per_step = {"x", *(prediction if per_step else ())} - {"lengths", "forecast"}

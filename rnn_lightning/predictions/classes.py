@@ -1,4 +1,4 @@
-"""`ClassTally`: which class a classifier takes for which, and some of what it got wrong.
+"""`ClassTally`: counts which classes a classifier confuses, and keeps some mistakes.
 
 Legend: B batch, T time steps, I input features, O outputs.
 """
@@ -17,11 +17,11 @@ class ClassTally:
 
     Args:
         classes: O.
-        mistakes: How many wrong ones are kept at most.
-        device: Where it counts.
+        mistakes: How many wrong predictions to keep at most.
+        device: The device of the counts.
 
     Attributes:
-        counts: (O, O) int64, how often the class of the row was taken for that of the column.
+        counts: (O, O) int64, how often the row's class was predicted as the column's.
     """
 
     def __init__(self, classes: int, mistakes: int, device: torch.device | str = "cpu") -> None:
@@ -30,7 +30,7 @@ class ClassTally:
         self._wrong: list[tuple[Tensor, int, int, float]] = []  # x (T, I), truth, prediction, probability
 
     def add(self, x: Tensor, y: Tensor, probability: Tensor) -> None:
-        """Counts a batch: x (B, T, I), y (B,), -100 where there is none, probability (B, O)."""
+        """Counts a batch: x (B, T, I), y (B,) with -100 for a missing target, probability (B, O)."""
         sure, prediction = probability.max(-1)
         size = len(self.counts)
         y, known = y.flatten(), y.flatten() >= 0
@@ -41,13 +41,13 @@ class ClassTally:
             self._wrong.append((x[row].float().cpu(), int(y[row]), int(prediction[row]), float(sure[row])))
 
     def confusion_figure(self, into: "Figure | None" = None) -> "Figure":
-        """The counts as a figure; `into` is one that this gave before."""
+        """The counts as a figure; `into` is an earlier figure from this method."""
         from rnn_lightning.figures import confusion_figure
 
         return confusion_figure(self.counts.cpu(), into=into)
 
     def mistakes_figure(self, data: Any) -> "Figure | None":
-        """The wrong ones, where there are any and the data module can show sequences as `images`."""
+        """A figure of the mistakes, if there are any and the data module can show sequences as `images`."""
         from rnn_lightning.figures import mistakes_figure
 
         if not self._wrong or not hasattr(data, "images") or len({x.shape for x, *_ in self._wrong}) > 1:

@@ -1,4 +1,4 @@
-"""`ShownSequence`: one sequence along its time axis, and the figures of what a model predicts for it.
+"""`ShownSequence`: one sequence along its time axis, and figures of a model's predictions for it.
 
 Legend: T time steps, I input features, O outputs.
 """
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class ShownSequence:
-    """The first sequence of a batch, cut to its length, with its times and what really comes after it.
+    """The first sequence of a batch, cut to its length, with its times and the true values after it.
 
-    What the data module declares is used, nothing is guessed: `predicts_next_input`, and by `example` the times.
+    Nothing is guessed: the data module's `predicts_next_input` is used, and the times of its `example`.
 
     Args:
-        batch: With `x`; `y`, `lengths` and `mask` if there are any.
+        batch: A batch with `x`, and `y`, `lengths` and `mask` if there are any.
         data: The data module, or None.
         is_example: Whether the sequence is the data module's `example()`.
-        ahead: Steps that are shown beyond the sequence.
+        ahead: Steps to show beyond the sequence.
 
     Attributes:
         x: (T, I).
-        y: (T, O), NaN where a target does not count; None where none is known.
-        t: (T + ahead + 1,) times of the inputs, and of what comes next. They count the steps unless `timed`.
+        y: (T, O), NaN where a target does not count; None if none is known.
+        t: (T + ahead + 1,) times of the inputs and of the values after them; step numbers unless `timed`.
         inputs: (T + ahead + 1, I) the true inputs at these times, NaN where they are not known.
         timed: Whether the times are the data module's.
         next_input: Whether each target is the input one step later.
@@ -59,7 +59,7 @@ class ShownSequence:
             self.inputs[: len(known)] = known
 
     def window_figure(self, predictions: Tensor, title: str) -> "Figure":
-        """Inputs, targets and predictions (T, O), of the first feature and output."""
+        """Draws inputs, targets and predictions (T, O), for the first feature and output."""
         from rnn_lightning.figures import window_figure
 
         steps = len(self.x)
@@ -74,7 +74,7 @@ class ShownSequence:
         )
 
     def forecast_figure(self, forecast: Tensor, title: str) -> "Figure":
-        """The forecast (N, O) of the last N times, each prediction the next input, and what really comes."""
+        """Draws the forecast (N, O) for the last N times, fed with its own predictions, and the true values."""
         from rnn_lightning.figures import forecast_figure
 
         begin = len(self.t) - len(forecast)

@@ -1,4 +1,4 @@
-"""`PredictionTable`: predictions as CSV, a line for each output.
+"""`PredictionTable`: predictions as CSV, one line per output.
 
 Legend: B batch, T time steps, I input features, O outputs, N steps of a forecast.
 """
@@ -17,7 +17,7 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import written_beside
 
 Prediction: TypeAlias = dict[str, Tensor]
-"""What `predict_step` gives: `prediction`, and `x`, `y`, `lengths`, `probability`, `forecast` if there are any."""
+"""The result of `predict_step`: `prediction`, and `x`, `y`, `lengths`, `probability`, `forecast` if there are any."""
 
 
 def as_prediction(found: Any, rows: int | None) -> Prediction:
@@ -50,11 +50,11 @@ def one_output_a_step(prediction: Prediction) -> bool:
 
 
 class PredictionTable:
-    """A CSV file with one line for each output, a sequence's or a time step's.
+    """A CSV file with one line for each output, of a sequence or of a time step.
 
-    Columns: `sequence`, for one output a step also `step` and the inputs `x_0`, ...; targets `y` where known,
-    `prediction`, and for classification the classes' `probability_0`, ... A forecast's lines follow its sequence: their
-    inputs are the predictions of the line before, their targets are empty.
+    Columns are `sequence`, for one output per step also `step` and the inputs `x_0`, ...; targets `y` where known,
+    `prediction`, and for classification the classes' `probability_0`, ... A forecast's lines follow its sequence; their
+    inputs are the predictions of the previous line, their targets are empty.
 
     Args:
         path: The file, which appears when the `with` block ends without an error.
@@ -98,7 +98,7 @@ def merge_tables(parts: Sequence[Path], path: Path) -> None:
 
 
 def _columns(prediction: Prediction) -> dict[str, Tensor]:
-    """The columns' tensors, each (B, width) for one output a sequence, (B, T, width) for one a step."""
+    """The columns' tensors, each (B, width) for one output per sequence, (B, T, width) for one per step."""
     per_step = one_output_a_step(prediction)
     names = (*(["x"] if per_step else []), "y", "prediction", "probability", "variance")
     present = {name: prediction[name] for name in names if name in prediction}

@@ -240,7 +240,7 @@ def test_a_series_of_ones_own_has_a_forecast_of_its_second_half():
     forecast = curve(figures["val/forecast"], "forecast")
     np.testing.assert_allclose(forecast.get_ydata(), torch.cat(said)[:, 0], rtol=1e-4)
     np.testing.assert_array_equal(forecast.get_xdata(), np.arange(20, 41))
-    truth = curve(figures["val/forecast"], "what really comes")
+    truth = curve(figures["val/forecast"], "true values")
     np.testing.assert_allclose(truth.get_ydata(), series[0, 20:, 0])
 
 

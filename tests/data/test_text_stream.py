@@ -120,7 +120,7 @@ def test_there_is_no_set_to_predict(book):
     ("content", "arguments", "words"),
     [
         (None, {}, "there is no such file"),
-        (b"", {}, "has no text in it"),
+        (b"", {}, "contains no text"),
         ("grün".encode("latin-1") * 50, {}, "is not UTF-8, from byte 2 on: convert it"),
         (b"short", {}, "too few for 3 rows"),
         (b"text " * 50, {"val": 0.6, "test": 0.5}, "leave nothing to train on"),

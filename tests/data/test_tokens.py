@@ -70,7 +70,7 @@ def test_counts_over_several_blocks(monkeypatch):
 def test_prompts():
     vocabulary = fit_vocabulary("characters", "abc", 1)
     assert vocabulary.prompt("cab").tolist() == [3, 1, 2]
-    with pytest.raises(ArgumentError, match="'x', 'z', which the training text has not"):
+    with pytest.raises(ArgumentError, match="'x', 'z', which the training text does not have"):
         vocabulary.prompt("azxa")
     with pytest.raises(ArgumentError, match="prompt is empty"):
         vocabulary.prompt("")

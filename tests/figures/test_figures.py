@@ -70,10 +70,10 @@ def test_a_forecast_begins_where_the_window_ends():
     figure = figures.forecast_figure(t[:-1], values[:-1], later, later.sin() + 1, later.sin())
     found = lines(figure.axes[0])
     assert found["forecast"].get_color() == COLORS["prediction"]
-    assert found["what really comes"].get_color() == COLORS["target"]
+    assert found["true values"].get_color() == COLORS["target"]
     np.testing.assert_allclose(found["forecast"].get_ydata(), later.sin() + 1)
     drawn(figure)
-    assert "what really comes" not in lines(figures.forecast_figure(t, values, later, later.sin()).axes[0])
+    assert "true values" not in lines(figures.forecast_figure(t, values, later, later.sin()).axes[0])
 
 
 def test_the_error_by_step_is_logarithmic_unless_it_is_zero():

@@ -92,7 +92,7 @@ def test_the_table_says_when_the_network_is_useless():
     good, bad = table(1.0, 2.0, 3.0), table(2.0, 1.0, 3.0)
     assert not good.sentences()
     assert "0.5" in good.text()
-    assert "90 % intervals hold 90 % of what came" in good.text()
+    assert "90 % intervals contain 90 % of the true values" in good.text()
     assert bad.sentences()[0] == "The network does not beat the last value for y one step ahead: 2 against 1."
     assert "What usually helps" in bad.text()
     assert table(1.0, 1.0, 3.0).sentences(), "as good is no better"

@@ -79,7 +79,7 @@ def test_valid_steps_joins_lengths_and_mask():
         ({"x": X, "y": Y, "lengths": torch.ones(3, dtype=torch.bool)}, "lengths"),
         ({"x": X, "y": Y[:2]}, "2 rows, x has 3"),
         ({"x": X.long(), "y": Y}, "floats"),
-        ({"x": X[..., 0].long(), "y": Y}, r"int64 of shape \(3, 5\), which look like tokens: .*x.float.*embedding"),
+        ({"x": X[..., 0].long(), "y": Y}, r"int64 of shape \(3, 5\), which looks like tokens: .*x.float.*embedding"),
     ],
 )
 def test_wrong_types_are_one_line(batch, words):

@@ -90,7 +90,7 @@ def test_variational_masks_are_drawn_anew_for_each_batch_and_stay_within_it(tbpt
 
 def test_more_rows_than_before_are_an_error(fit):
     batches = pieces(*stream(rows=2), 12) + pieces(*stream(), 12)
-    with pytest.raises(ArgumentError, match=r"3 rows, the one before had 2"):
+    with pytest.raises(ArgumentError, match=r"3 rows, but the previous one had 2"):
         fit(seq2seq(carry_state=True), batches, precision="64-true")
 
 
@@ -147,7 +147,9 @@ def test_own_loaders_must_say_that_their_rows_go_on(word):
     ]
     for run in runs:
         if word is None:
-            with pytest.raises(ArgumentError, match="set contiguous = True on its dataset; else set carry_state=false"):
+            with pytest.raises(
+                ArgumentError, match="set contiguous = True on its dataset if they do, else carry_state=false"
+            ):
                 run()
         elif word == "dataset":  # for predict, Lightning makes a loader of its own
             run()

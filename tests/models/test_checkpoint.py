@@ -102,6 +102,10 @@ def test_a_file_without_a_network(tmp_path):
     torch.save({"state_dict": {}, "model": "Other", "hyper_parameters": {}}, tmp_path / "other.ckpt")
     torch.save(torch.nn.Linear(1, 1).state_dict(), tmp_path / "net.pt")
     torch.save({"state_dict": {}, "model": "Seq2Seq", "hyper_parameters": {"cell": "rnn"}}, tmp_path / "empty.ckpt")
-    for name, words in (("other.ckpt", "a Other"), ("net.pt", "no model's name"), ("empty.ckpt", "make no Seq2SeqNet")):
+    for name, words in (
+        ("other.ckpt", "a Other"),
+        ("net.pt", "not from a model of this package"),
+        ("empty.ckpt", "do not make a Seq2SeqNet"),
+    ):
         with pytest.raises(ArgumentError, match=words):
             load_network(tmp_path / name)

@@ -276,7 +276,7 @@ def test_load_from_checkpoint_says_what_it_could_not_keep(fit, tmp_path):
         return torch.optim.SGD([{"params": layers}, {"params": [weight, bias], "lr": 0.5}], lr=0.1)
 
     fit(Seq2Seq(1, 1, hidden_size=4, optimizer=split), batches()).save_checkpoint(tmp_path / "a.ckpt")
-    with pytest.warns(UserWarning, match=r"optimizer was a SGD .* a further fit has Adam; give optimizer=..."):
+    with pytest.warns(UserWarning, match=r"optimizer was a SGD .* a further fit will use Adam; give optimizer=..."):
         Seq2Seq.load_from_checkpoint(tmp_path / "a.ckpt")
 
 
@@ -301,7 +301,7 @@ def test_lbfgs_without_tbptt_as_its_refusal_advises(fit):
 
 
 def test_sparse_adam_and_float16_get_a_sentence(fit):
-    with pytest.raises(ArgumentError, match=r"SparseAdam takes sparse gradients.*use Adam"):
+    with pytest.raises(ArgumentError, match=r"SparseAdam needs sparse gradients.*use Adam"):
         Seq2Seq(1, 1, optimizer=torch.optim.SparseAdam)
     with pytest.raises(ArgumentError, match=r"16-true: .* use 16-mixed or bf16-true"):
         fit(Seq2Seq(1, 1), batches(), precision="16-true")

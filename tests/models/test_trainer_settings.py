@@ -29,7 +29,7 @@ def batches(count=3, rows=4, steps=10):
 
 @pytest.mark.parametrize("callback", [LearningRateFinder, lambda: StochasticWeightAveraging(0.1)])
 def test_what_manual_optimisation_cannot_do_is_refused_in_one_line(callback, fit):
-    with pytest.raises(ArgumentError, match="does not go with tbptt: ") as error:
+    with pytest.raises(ArgumentError, match="does not work with tbptt: ") as error:
         fit(seq2seq(), batches(), callbacks=[callback()])
     assert "\n" not in str(error.value)
 

@@ -25,51 +25,54 @@ from rnn_lightning.forecasts.forecaster import Forecaster
 
 
 class TimeSeries(SequenceDataModule):
-    """Series from a CSV or Parquet file or a DataFrame, scaled and differenced as the training part says.
+    """Series from a CSV or Parquet file or a DataFrame, with scales and differences fitted on the training part.
 
     Training reads windows of `n_steps`, in a new order each epoch, or with `stream` all series in order, for `carry_state`
-    and `tbptt`. At each step the network reads the value, a flag if it is missing, and the columns known ahead of the next
-    step, and predicts the next value. Of validation and test each value counts once; earlier values are read before it.
+    and `tbptt`. At each step the network reads the value, a flag for missing values, and the next step's columns known
+    ahead, and predicts the next value. In validation and test each value counts once, and earlier values are read
+    first.
 
-    Everything that is fitted comes from the training part and travels with the network, see `fitted_values`. Forecasts
-    in the file's units come from a `Forecaster`.
+    Everything is fitted on the training part and saved with the network, see `fitted_values`. Forecasts in the file's
+    units come from a `Forecaster`.
 
     Args:
         path: A CSV or Parquet file; from Python also a pandas DataFrame.
-        target: The column to predict, or several. Needed if the file has more than one column of numbers.
-        time: The column of times: dates, or whole numbers. If not given, rows are consecutive steps.
-        time_format: How dates are written, by strftime's codes, such as "%Y%m%d" for 19580329; guessed if not given.
-        id: The column that says which series a row is of; one series if not given.
-        known: Columns that are known ahead. Those that are constant in a series describe it.
+        target: The column to predict, or several; required if the file has more than one column of numbers.
+        time: The column of times: dates, or whole numbers. By default, rows are consecutive steps.
+        time_format: The format of dates in strftime's codes, such as "%Y%m%d" for 19580329; by default guessed.
+        id: The column that says which series a row belongs to; by default there is one series.
+        known: Columns that are known ahead. Columns that are constant in a series describe it.
         observed: Columns that are known up to now only. They are predicted, too, so that a forecast can continue.
-        calendar: Whether the hour, the weekday and the day of the year, as far as they change from step to step, are known
-            ahead; if not given, where times are dates.
-        n_steps: Steps of a window, or of each row of a stream; if not given two seasons, 24 at least, as far as the
-            shortest training part allows.
+        calendar: Whether to add the hour, weekday and day of the year as columns known ahead, if they change from step
+            to step; by default if times are dates.
+        n_steps: Steps of a window, or of each row of a stream; by default two seasons, at least 24, but no more than
+            the shortest training part allows.
         stride: Steps from one window to the next, and from one origin of the backtest to the next.
-        horizon: Steps of a forecast; a season if not given, or 10.
-        season: Steps of a season; if not given 24 for hours, 7 for days, 52 for weeks, 12 for months, else 1 (none).
+        horizon: Steps of a forecast; by default a season, or 10 if there is none.
+        season: Steps of a season; by default 24 for hours, 7 for days, 52 for weeks, 12 for months, else 1 (none).
         difference: What is predicted: "none", the value; "first", its difference to the last value; "seasonal", to the
-            same season's; "auto", what has the smallest error by itself on the training part.
+            same season's; "auto", whichever has the smallest error by itself on the training part.
         scale: "standard", each series to mean 0 and deviation 1, or "none".
-        val: The validation part: a share or a number of steps of each series, or a time from which it begins in all: a
-            date, or a whole number that is larger than any series is long, such as 19990102 or the year 1980.
-        test: The test part, which comes last: as `val`.
+        val: The validation part: a share or a number of steps of each series, or the time at which it begins in all of
+            them. A time is a date, or a whole number larger than the length of any series, such as 19990102 or the year
+            1980.
+        test: The test part, which comes last; given like `val`.
         stream: Whether training reads the series in order, in `batch_size` rows that continue from batch to batch.
-        origin: Where `predict` begins: the last time that it reads; if not given, the last with a value.
+        origin: The last time that `predict` reads, after which it forecasts; by default the last time with a value.
         future: A second file with the columns known ahead of the steps that `predict` forecasts.
-        separator: Between the columns of a CSV file.
-        encoding: Of a CSV file.
-        fitted: The fitted values of a checkpoint: nothing is fitted then, and columns that are not named are as they were.
-        **settings: Those of `SequenceDataModule`.
+        separator: The separator of the columns in a CSV file.
+        encoding: The encoding of a CSV file.
+        fitted: The fitted values from a checkpoint. Then nothing is fitted, and columns that you do not name are as in
+            training.
+        **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
         columns: Which columns are read.
         panel: The series.
-        cuts: (S, 2), where the validation and the test part of each begin.
+        cuts: (S, 2), where the validation and the test part of each series begin.
 
     Raises:
-        ArgumentError: The file is faulty, a series is too short, an argument is out of its range, or pandas is missing.
+        ArgumentError: The file is faulty, a series is too short, an argument is out of range, or pandas is missing.
     """
 
     def __init__(
@@ -119,11 +122,11 @@ class TimeSeries(SequenceDataModule):
         return self._fitted
 
     def forecaster(self, net: Any) -> Forecaster:
-        """A trained network with the fitted values."""
+        """Combines a trained network with the fitted values."""
         return Forecaster(net, self._fitted)
 
     def _take(self, fitted: dict[str, Any], wanted: Wanted, horizon: int | None) -> None:
-        """Sets what follows from the fitted values; series that were not in training are fitted by themselves."""
+        """Sets what follows from the fitted values; series that were not in training are fitted on their own."""
         self._fitted, panel = fitted, self.panel
         self.season: int = fitted["season"]
         self.lags: list[int] = fitted["lags"]
@@ -146,7 +149,7 @@ class TimeSeries(SequenceDataModule):
         self.input_size, self.output_size = self.features.size, len(self.columns.predicted)
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes the datasets; those of held-out parts that have nothing to count are left out."""
+        """Makes the datasets, except for held-out parts without a known target."""
         steps = self.features.steps()
         offsets, lead, n = self.panel.offsets[:-1], self.lead, self.n_steps
         val, test = self.cuts[:, 0], self.cuts[:, 1]
@@ -172,7 +175,7 @@ class TimeSeries(SequenceDataModule):
         self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(read))
 
     def _evaluated(self, steps: Steps, found: Tensor) -> Stretches:
-        if self.stream:  # a carried state needs batches of one size: rows that do not count fill the last one
+        if self.stream:  # a carried state needs batches of equal size, so the last one is padded
             rows = self.eval_batch_size * self.world_size
             none = found[-1:, [0, 2, 2]].expand(-len(found) % rows, 3)
             found = torch.cat((found, none))

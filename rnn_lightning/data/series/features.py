@@ -38,7 +38,7 @@ class Features:
         filled, missing = torch.from_numpy(panel.filled(panel.values)), torch.from_numpy(np.isnan(panel.values))
         lags: list[int] = self.fitted["lags"]
         lead = torch.full((max(1, *lags), columns), torch.nan, dtype=torch.float64)
-        # Across the border of two series differences are wrong; no window reads a series' first `lead` steps.
+        # Differences across the border of two series are wrong, but no window reads a series' first `lead` steps.
         z = filled - lagged(torch.cat((lead, filled))[None], lags, len(lead))[0]
         z = ((z - self.shift[series]) / self.scale[series]).float()
         x = torch.zeros(len(z), self.size)
@@ -78,7 +78,7 @@ class Features:
     def known_around(
         self, known: Tensor, series: np.ndarray, past: np.ndarray, to_come: np.ndarray, last: np.ndarray
     ) -> Tensor:
-        """(B, T + N - 1, K): columns known ahead; the calendar's also where the file has ended."""
+        """(B, T + N - 1, K): columns known ahead; the calendar's continue past the end of the file."""
         at = np.concatenate((past, to_come), axis=1)
         found = known[torch.from_numpy(np.minimum(at, last))]
         circles = self.fitted["calendar"]

@@ -1,6 +1,6 @@
 """What is fitted on the training part of a `TimeSeries`: differences, scales, naive errors; and where the parts begin.
 
-Legend: S series, T steps of a training part, C columns that are predicted, K columns known ahead.
+Legend: S series, T steps of a training part, C predicted columns, K columns known ahead.
 """
 
 import math
@@ -90,7 +90,7 @@ def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
         test: The same for the test part.
 
     Raises:
-        ArgumentError: One is out of its range, or nothing is left for a part.
+        ArgumentError: An argument is out of range, or nothing is left for a part.
     """
     begin_test = _cut(panel, "test", test, panel.lengths)
     begin_val = _cut(panel, "val", val, begin_test)
@@ -117,7 +117,7 @@ def _cut(panel: Panel, name: str, value: Any, ends: np.ndarray) -> np.ndarray:
 
 
 def number_of(panel: Panel, name: str, value: str) -> int:
-    """The number of the first step of the grid that is not before a date."""
+    """The number of the grid's first step that is not before a date."""
     import pandas as pd
 
     grid = panel.grid
@@ -132,7 +132,7 @@ def number_of(panel: Panel, name: str, value: str) -> int:
                 date = date.tz_convert("UTC").tz_localize(None)
             time = np.array([date.to_datetime64()], "datetime64[us]")
     except (ValueError, TypeError) as error:
-        raise ArgumentError(f"{name}={value!r} is no time of this file ({error}): give one such as "
+        raise ArgumentError(f"{name}={value!r} can't be read as a time of this file ({error}): give one such as "
                             f"{grid.labels(panel.first[:1])[0]}") from error  # fmt: skip
     k = int(grid.numbers(time)[0][0])
     return k if grid.times(k) >= time[0] else k + 1
@@ -149,8 +149,8 @@ def training_parts(panel: Panel, cuts: np.ndarray) -> list[Tensor]:
 def choose_lags(train: list[Tensor], difference: Difference, season: int) -> list[int]:
     """How far back each column's difference reaches: 0 for none, 1 for the first, `season` for the seasonal one.
 
-    `auto` takes for each column the smallest of the mean absolute errors, one step ahead on the training part, of the
-    training mean, the last value and the same season.
+    For each column, `auto` compares the mean absolute errors of the training mean, the last value and the same season,
+    one step ahead on the training part, and takes the best.
     """
     if difference not in get_args(Difference):
         raise ArgumentError(f"difference={difference!r}: choose one of {', '.join(get_args(Difference))}")
@@ -191,7 +191,7 @@ def fit_series(train: list[Tensor], lags: list[int], scale: Scale, season: int) 
 
 
 def fit_known(panel: Panel, cuts: np.ndarray, scale: Scale, calendar: int) -> dict[str, list[float]]:
-    """Shift and scale of the columns known ahead, over all training parts; the calendar's stay as they are."""
+    """Shift and scale of the columns known ahead, over all training parts; the calendar's columns stay as they are."""
     columns = panel.known.shape[1]
     shift, size = np.zeros(columns), np.ones(columns)
     if scale == "standard" and columns:

@@ -1,4 +1,4 @@
-"""What a network makes of a `TimeSeries`: forecasts with dates and intervals, and the table beside naive answers.
+"""A network's results on a `TimeSeries`: forecasts with dates and intervals, and a table beside naive forecasts.
 
 Legend: S series, B origins, C columns, N steps of a forecast.
 """
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ORIGINS_OF_SAMPLES = 200
-"""Origins whose intervals are drawn by sampling, at most, to say how often they hold."""
+"""The most origins for which intervals are sampled to measure how often they hold."""
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """How the intervals of forecasts are made.
+    """How to make the intervals of forecasts.
 
     Attributes:
-        level: The share of values that they shall hold, in (0, 1).
-        samples: 0 for the quantiles of the errors on the validation part, one for each distance. Else how many paths are
-            drawn with the network's dropout on, each step with one of its errors added (Gal & Ghahramani 2016).
+        level: The share of values that the intervals should contain, in (0, 1).
+        samples: 0 for quantiles of the errors on the validation part, one for each distance. Otherwise the number of
+            paths to draw with the network's dropout on, with one of its errors added at each step (Gal & Ghahramani
+            2016).
     """
 
     level: float = 0.9
@@ -41,7 +42,7 @@ class Intervals:
         if not 0 < self.level < 1:
             raise ArgumentError(f"level={self.level}: give the share of values that intervals shall hold, such as 0.9")
         if self.samples < 0:
-            raise ArgumentError(f"samples={self.samples}: give how many paths are drawn, or 0")
+            raise ArgumentError(f"samples={self.samples}: give the number of paths to draw, or 0")
 
 
 def errors_of(part: str, forecaster: Forecaster, data: TimeSeries, horizon: int | None = None) -> Errors:
@@ -52,12 +53,12 @@ def errors_of(part: str, forecaster: Forecaster, data: TimeSeries, horizon: int 
 
 
 def compare(net: Any, data: TimeSeries, intervals: Intervals | None = None) -> Table:
-    """The network beside the naive answers on the test part, and how often intervals from the validation part hold.
+    """Compares the network with naive forecasts on the test part, and measures how often intervals hold.
 
     Args:
         net: The trained network, in evaluation mode.
         data: The series.
-        intervals: How intervals are made.
+        intervals: How to make intervals.
 
     Raises:
         ArgumentError: The test part is too short to forecast from, or the network has no dropout to sample.
@@ -91,13 +92,13 @@ def forecast(
     Args:
         net: The trained network, in evaluation mode.
         data: The series.
-        horizon: Steps N; that of the data if not given.
-        intervals: How intervals are made.
+        horizon: Steps N; by default the data's horizon.
+        intervals: How to make intervals.
 
     Returns:
         A row for each series and step, in the file's units: the id, if there is one; the time; and for each target NAME
-        the columns NAME (what came, NaN where it is not known), NAME_forecast, NAME_lower and NAME_upper. Bounds are NaN
-        at distances that the validation part did not show.
+        the columns NAME (the true value, NaN where it is not known), NAME_forecast, NAME_lower and NAME_upper. Bounds
+        are NaN at distances that do not occur in the validation part.
 
     Raises:
         ArgumentError: Columns known ahead are missing in the steps to forecast, or the network has no dropout to sample.

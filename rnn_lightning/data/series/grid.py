@@ -9,7 +9,7 @@ from rnn_lightning.errors import ArgumentError
 
 Unit = Literal["us", "month", "int"]
 
-_MONTH_LENGTHS = (28, 92)  # days between neighbours that may be months or quarters; years are 365 and 366
+_MONTH_LENGTHS = (28, 92)  # possible days between neighbours in months or quarters; years have 365 and 366
 _DAY = 86_400_000_000  # microseconds
 _NAMED = {1_000_000: "second", 60_000_000: "minute", 3_600_000_000: "hour", _DAY: "day", 7 * _DAY: "week"}
 _SEASONS = {("us", 3_600_000_000): 24, ("us", _DAY): 7, ("us", 7 * _DAY): 52, ("month", 1): 12}
@@ -17,16 +17,16 @@ _SEASONS = {("us", 3_600_000_000): 24, ("us", _DAY): 7, ("us", 7 * _DAY): 52, ("
 
 @dataclass(frozen=True)
 class Grid:
-    """Times at equal distances: step number k is at `anchor + k * step`.
+    """Regular times: step number k is at `anchor + k * step`.
 
     Attributes:
         unit: "us", microseconds since 1970; "month", months since 1970; "int", the file's own whole numbers.
         step: Units from one time to the next.
-        anchor: Of "us" and "int" the time of number 0, in [0, step). Of "month" the time within the month, in microseconds
-            from its beginning, or below 0 from its end.
-        phase: Of "month": which months, in [0, step).
-        zone: The time zone that times are written in; None for those without one.
-        time_format: How they are written; None for ISO 8601.
+        anchor: For "us" and "int" the time of step 0, in [0, step). For "month" the time within the month, in
+            microseconds from its beginning, or, if negative, from its end.
+        phase: For "month": which months, in [0, step).
+        zone: The time zone in which times are written; None for times without one.
+        time_format: How times are written; None for ISO 8601.
     """
 
     unit: Unit
@@ -38,15 +38,15 @@ class Grid:
 
     @classmethod
     def infer(cls, times: np.ndarray, neighbours: np.ndarray, **written: Any) -> "Grid":
-        """The grid that most times are on.
+        """The grid that fits most of the times.
 
         Args:
             times: (N,) int64, or datetime64[us].
-            neighbours: (N - 1,) bool, whether a row and the next one are of one series.
+            neighbours: (N - 1,) bool, whether a row and the next one belong to one series.
             **written: `zone` and `time_format`.
 
         Raises:
-            ArgumentError: There are no two times of one series.
+            ArgumentError: No series has two times.
         """
         numbers = times.astype(np.int64)
         distances = np.diff(numbers)[neighbours]
@@ -71,7 +71,7 @@ class Grid:
         anchor = max((_commonest(since), _commonest(until)), key=lambda a: np.sum((since if a >= 0 else until) == a))
         distances = np.diff(numbers)[neighbours]
         if np.mean((since if anchor >= 0 else until) == anchor) < 0.5 or not (distances > 0).any():
-            return None  # every 28 or 30 days, say
+            return None  # such as every 28 or 30 days
         step = _commonest(distances[distances > 0])
         return cls("month", step, anchor, _commonest(numbers % step), **written)
 
@@ -96,7 +96,7 @@ class Grid:
         return months.astype("datetime64[us]") + np.timedelta64(self.anchor, "us")
 
     def local(self, numbers: Any) -> Any:
-        """The times as pandas shows them: in their zone, or whole numbers."""
+        """The times for a DataFrame: in their zone, or whole numbers."""
         import pandas as pd
 
         times = self.times(numbers)
@@ -116,7 +116,7 @@ class Grid:
 
     @property
     def name(self) -> str:
-        """What one step is called: "hour", "2 weeks", "month", "step"."""
+        """The name of one step: "hour", "2 weeks", "month", "step"."""
         count, word = self.step, {"month": "month", "int": "step"}.get(self.unit, "")
         if self.unit == "us":
             size = max((size for size in _NAMED if self.step % size == 0), default=1)
@@ -132,14 +132,14 @@ class Grid:
 
     @property
     def distance(self) -> int | None:
-        """Microseconds from one time to the next, of months some; None where times are whole numbers."""
+        """Microseconds from one time to the next, for months approximately; None if times are whole numbers."""
         if self.unit == "int":
             return None
         return self.step if self.unit == "us" else self.step * 31 * _DAY
 
 
 def _commonest(values: np.ndarray) -> int:
-    if (values == values[0]).all():  # mostly so, and much faster than sorting
+    if (values == values[0]).all():  # usually the case, and much faster than sorting
         return int(values[0])
     found, counts = np.unique(values, return_counts=True)
     return int(found[counts.argmax()])

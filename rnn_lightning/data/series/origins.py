@@ -30,12 +30,12 @@ def origins_of_predict(data: "TimeSeries") -> np.ndarray:
 
 
 def origins_of(data: "TimeSeries", part: str, most: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
-    """Where the backtest forecasts from: series and step of each origin, `stride` apart.
+    """The origins that the backtest forecasts from: the series and step of each, `stride` apart.
 
     Args:
         data: The series.
-        part: "val" or "test": what is forecast is in this part.
-        most: Origins at most; of more, evenly spread ones are taken.
+        part: "val" or "test", the part to forecast.
+        most: The most origins to return; if there are more, evenly spaced ones are chosen.
     """
     begin, end = (data.cuts[:, 0], data.cuts[:, 1]) if part == "val" else (data.cuts[:, 1], data.panel.lengths)
     need = max(data.lead + 1, data.season)
@@ -47,14 +47,14 @@ def origins_of(data: "TimeSeries", part: str, most: int = 10_000) -> tuple[np.nd
 def histories(
     data: "TimeSeries", series: np.ndarray, steps: np.ndarray, horizon: int, until: np.ndarray | None = None
 ) -> Iterator[Origins]:
-    """Histories and what came, batch by batch; those of one batch are of equal length.
+    """Histories and the values that followed, batch by batch; all histories in a batch have the same length.
 
     Args:
         data: The series.
         series: (B,) which series.
         steps: (B,) the last step that is read.
         horizon: N.
-        until: (S,) where what came is no longer looked at; the series' ends if not given.
+        until: (S,) the end of the values that may be compared; by default the series' ends.
     """
     panel = data.panel
     until = panel.lengths if until is None else until
@@ -83,7 +83,7 @@ def histories(
 
 
 def check_future(data: "TimeSeries", horizon: int) -> None:
-    """Raises `ArgumentError` if columns known ahead are missing in the steps that `predict` forecasts."""
+    """Raises `ArgumentError` if columns known ahead have no values in the steps that `predict` forecasts."""
     panel, last = data.panel, origins_of_predict(data)
     if not data.columns.known:
         return

@@ -1,6 +1,6 @@
-"""`Panel`: all series of a table on one grid, one behind the other in flat arrays.
+"""`Panel`: all series of a table on one grid, one after the other in flat arrays.
 
-Legend: S series, N steps of all of them, C columns that are predicted, K columns known ahead.
+Legend: S series, N steps of all series together, C predicted columns, K columns known ahead.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ class Panel:
     """Series of any lengths.
 
     Attributes:
-        ids: (S,) their names.
-        grid: Their times.
-        first: (S,) the grid's number of each one's first step.
-        offsets: (S + 1,) where each begins in the flat arrays.
-        lengths: (S,) steps up to the last with a value; what comes after are columns known ahead.
+        ids: (S,) names of the series.
+        grid: The times.
+        first: (S,) the grid's number of each series' first step.
+        offsets: (S + 1,) where each series begins in the flat arrays.
+        lengths: (S,) steps up to the last one with a value; later steps only have columns known ahead.
         values: (N, C) float64, NaN where one is missing.
-        known: (N, K) float64, as `values`.
+        known: (N, K) float64, likewise.
     """
 
     ids: list[str]
@@ -40,7 +40,7 @@ class Panel:
         """Puts rows on a grid; steps without a row are missing.
 
         Args:
-            rows: From `read`; the first `columns` numbers are predicted, the others known ahead.
+            rows: From `read`; the first `columns` columns of numbers are predicted, the others known ahead.
             grid: The grid.
             columns: C.
             source: Where the rows are from, for messages.
@@ -69,7 +69,7 @@ class Panel:
         offsets = np.r_[0, np.cumsum(sizes)]
         keep = k >= first[rows.codes]
         table = rows.numbers
-        if len(k) < offsets[-1] or not keep.all():  # else each row is the step after the row before
+        if len(k) < offsets[-1] or not keep.all():  # else each row is one step after the previous row
             at = (offsets[rows.codes] + k - first[rows.codes])[keep]
             table = np.full((offsets[-1], rows.numbers.shape[1]), np.nan)
             table[at] = rows.numbers[keep]
@@ -77,7 +77,7 @@ class Panel:
 
     @property
     def series(self) -> np.ndarray:
-        """(N,) int64, which series each step is of."""
+        """(N,) int64, the series that each step belongs to."""
         return np.repeat(np.arange(len(self.ids)), np.diff(self.offsets))
 
     @property
@@ -87,18 +87,18 @@ class Panel:
         return np.arange(self.offsets[-1]) + np.repeat(self.first - self.offsets[:-1], sizes)
 
     def filled(self, values: np.ndarray) -> np.ndarray:
-        """(N, ...) with the last value before it in the place of each NaN, within each series."""
+        """(N, ...) with each NaN replaced by the last value before it in the same series."""
         missing = np.isnan(values)
         if not missing.any():
             return values
         begins = np.repeat(self.offsets[:-1], np.diff(self.offsets))[:, None]
         at = np.where(missing, -1, np.arange(len(values))[:, None])
-        at = np.maximum.accumulate(at, axis=0)  # of an earlier series where its own has had none yet
+        at = np.maximum.accumulate(at, axis=0)  # this belongs to an earlier series if its own has had no value yet
         found = np.take_along_axis(values, np.maximum(at, begins), axis=0)
         return np.where(at >= begins, found, np.nan)
 
     def name(self, series: int) -> str:
-        """What a series is called in a message."""
+        """The name of a series in a message."""
         return f"the series {self.ids[series]!r}" if self.ids[series] else "the series"
 
 
@@ -107,5 +107,5 @@ def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, source: Source) -> str:
     are = "are" if len(off) > 1 else "is"
     return (
         f"{source.rows(rows.lines[off], shown)} {are} off the grid of one {grid.name}: give every row a regular time, "
-        "or leave these out; absent steps are taken as missing"
+        "or leave these out; steps without a row count as missing"
     )

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table are read, by their names.
+    """The names of the columns to read from a table.
 
     Attributes:
         target: Those that are predicted.
         observed: Those that are predicted, too, so that a forecast can continue.
         known: Those that are known ahead.
-        time: That of the times, or None where rows are consecutive steps.
-        id: That of the series' names, or None where the table is one series.
+        time: The column of times, or None if rows are consecutive steps.
+        id: The column of the series' names, or None if the table is one series.
     """
 
     target: list[str] = field(default_factory=list)
@@ -64,14 +64,14 @@ class Columns:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table, those of each series together and in the order of time.
+    """The rows of a table, sorted by series and time.
 
     Attributes:
         numbers: (N, columns) float64, NaN where a value is missing.
         times: (N,) datetime64[us] or int64.
-        codes: (N,) int64, which of the ids each row is of.
-        ids: (S,) the names of the series, in the order of the table.
-        lines: (N,) int64, the place of each row in the table, for messages.
+        codes: (N,) int64, the index in `ids` of each row's series.
+        ids: (S,) the names of the series, in the table's order.
+        lines: (N,) int64, the position of each row in the table, for messages.
         zone: The times' zone, or None.
     """
 
@@ -84,7 +84,7 @@ class Rows:
 
     @property
     def neighbours(self) -> np.ndarray:
-        """(N - 1,) bool, whether a row and the next one are of one series."""
+        """(N - 1,) bool, whether a row and the next one belong to one series."""
         return self.codes[1:] == self.codes[:-1]
 
 
@@ -93,12 +93,12 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
 
     Args:
         source: The table.
-        columns: What is read of it.
-        time_format: How times are written, by strftime's codes; guessed if None.
+        columns: The columns to read.
+        time_format: The format of times in strftime's codes; guessed if None.
 
     Raises:
-        ArgumentError: A column is missing, text is where a number should be, a time cannot be read, or rows are not in
-            the order of time.
+        ArgumentError: A column is missing, there is text instead of a number, a time cannot be read, or rows are not
+            sorted by time.
     """
     names = source.names()
     missing = [name for name in columns.all if name not in names]
@@ -148,7 +148,7 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
     order, lines = np.lexsort((times, codes)), np.concatenate((rows.lines, more.lines))
     joined = Rows(numbers[order], times[order], codes[order], rows.ids, lines[order], rows.zone)
     if (joined.neighbours & (np.diff(joined.times.astype(np.int64)) == 0)).any():
-        raise ArgumentError("the file of data.future has times that the first file has, too: leave these out")
+        raise ArgumentError("the file of data.future has times that are also in the first file: leave these out")
     return joined
 
 
@@ -185,8 +185,8 @@ def _ids(table: "pd.DataFrame", name: str | None, source: Source) -> tuple[np.nd
 def _check_order(rows: Rows, times: "pd.Series", columns: Columns, source: Source) -> None:
     back = np.diff(rows.times.astype(np.int64))
     for wrong, what, remedy in (
-        (rows.neighbours & (back == 0), "the same time again", "keep one row of each time"),
-        (rows.neighbours & (back < 0), "an earlier time than in the row before", f"sort the file by {columns.time}"),
+        (rows.neighbours & (back == 0), "the same time again", "keep one row for each time"),
+        (rows.neighbours & (back < 0), "an earlier time than in the previous row", f"sort the file by {columns.time}"),
     ):
         at = np.flatnonzero(wrong) + 1
         if len(at):

@@ -22,8 +22,8 @@ class Source:
 
     Attributes:
         path: A CSV or Parquet file, or a pandas DataFrame.
-        separator: Between the columns of a CSV file.
-        encoding: Of a CSV file.
+        separator: The separator of the columns in a CSV file.
+        encoding: The encoding of a CSV file.
 
     Raises:
         ArgumentError: pandas is missing. From the methods: the file is not there, empty, or no table.
@@ -39,7 +39,7 @@ class Source:
             import pandas  # noqa: F401
         except ImportError as error:
             raise ArgumentError(
-                'TimeSeries reads tables by pandas, which is not installed: pip install "rnn-lightning[series]"'
+                'TimeSeries needs pandas, which is not installed: pip install "rnn-lightning[series]"'
             ) from error
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class Source:
             ) from error
 
     def rows(self, lines: np.ndarray, texts: Any) -> str:
-        """The first few of some rows, as `row 12 (2020-01-03), row 14 (...) and 5 more`, as an editor counts a file's."""
+        """Names the first few of some rows, counted as in an editor: `row 12 (2020-01-03), row 14 (...) and 5 more`."""
         first = 0 if self.is_frame else 1 if self.is_parquet else 2
         shown = [f"row {line + first} ({text})" for line, text in zip(lines[:SHOWN], texts, strict=False)]
         more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""

@@ -58,7 +58,7 @@ def _look_like_dates(numbers: np.ndarray) -> bool:
 
 
 def _dates(values: "pd.Series", name: str, time_format: str | None, source: Source) -> "pd.Series":
-    """Texts or whole numbers as dates; those of several offsets as UTC."""
+    """Converts texts or whole numbers to dates; if offsets differ, in UTC."""
     import pandas as pd
 
     if not pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
@@ -70,8 +70,10 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
             values = values.astype("Int64")
         values = values.astype("string")
     formats = [None, "ISO8601"] if time_format is None else [time_format]
-    codes, different = pd.factorize(values, use_na_sentinel=False)  # series share their times: each is read once
-    for utc in (False, True):  # only offsets that differ need UTC
+    codes, different = pd.factorize(
+        values, use_na_sentinel=False
+    )  # series often share their times, so each is read once
+    for utc in (False, True):  # UTC is needed only if offsets differ
         for form in formats:
             try:
                 return pd.Series(pd.to_datetime(different, format=form, utc=utc)).take(codes)
@@ -88,7 +90,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
 
 
 def _last_zone(last: Any, zone: str) -> str:
-    """The offset of a table's last time, where each has its own; else the one zone that all have."""
+    """The offset of a table's last time if offsets differ, else the zone of all times."""
     import pandas as pd
 
     if zone not in ("UTC", "UTC+00:00") or not isinstance(last, str):

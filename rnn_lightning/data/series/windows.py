@@ -1,4 +1,4 @@
-"""Datasets over a panel: shuffled windows, held-out stretches, and one stream in order.
+"""Datasets over a panel: shuffled windows, held-out ranges, and one stream in order.
 
 Legend: B batch, T time steps, N steps of all series, I input features, O outputs.
 """
@@ -15,14 +15,14 @@ from rnn_lightning.data.loading import BatchDataset
 
 @dataclass(frozen=True)
 class Steps:
-    """All steps of all series, as a network reads them. What is predicted at a step is the value of the next one.
+    """All steps of all series, as a network reads them. The target of a step is the next step's value.
 
     Attributes:
         x: (N, I) float32.
-        y: (N, O) float32, 0 where none is known.
+        y: (N, O) float32, 0 where no target is known.
         counts: (N, O) bool, whether a step's target is known.
-        units: (S, O) float32: what 1 in `y` is in the file's units.
-        series: (N,) int64, which series a step is of.
+        units: (S, O) float32: the size of 1 in `y` in the file's units.
+        series: (N,) int64, the series that a step belongs to.
     """
 
     x: Tensor
@@ -43,7 +43,7 @@ class Steps:
 
 
 class Windows(BatchDataset):
-    """Windows of T steps, each target counting.
+    """Windows of T steps, in which every target counts.
 
     Args:
         steps: All steps.
@@ -62,13 +62,13 @@ class Windows(BatchDataset):
 
 
 class Stretches(BatchDataset):
-    """Held-out stretches of up to T steps, each after up to T earlier steps that are read and not scored.
+    """Held-out ranges of up to T steps, each after up to T earlier steps that are read but not scored.
 
     Args:
         steps: All steps.
-        stretches: (W, 3) int64: where the reading begins, where the scoring begins, and the end.
+        stretches: (W, 3) int64: where reading begins, where scoring begins, and the end.
         n_steps: T.
-        contiguous: Whether batches go to a network that carries its state, which every row must reset.
+        contiguous: Whether the network carries its state, so that every row must reset it.
     """
 
     def __init__(self, steps: Steps, stretches: Tensor, n_steps: int, contiguous: bool = False) -> None:
@@ -88,10 +88,10 @@ class Stretches(BatchDataset):
 
 
 class Stream(BatchDataset):
-    """B rows that read all series in order, T steps a batch; a row that has finished one continues with the next.
+    """B rows that read all series in order, T steps per batch; a row that has finished a series begins the next.
 
     The series are joined end to end and cut into rows of equal length. `reset` is true where a series begins, and
-    at each row's first step. The last batch is filled up with steps that do not count.
+    at each row's first step. The last batch is padded with steps that do not count.
 
     Args:
         steps: All steps.
@@ -116,7 +116,7 @@ class Stream(BatchDataset):
         return self.rows * self.batches
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Index i is row i % B of batch i // B, counted on from epoch to epoch."""
+        """Index i is row i % B of batch i // B; counting continues from epoch to epoch."""
         numbers = torch.tensor(indices)
         row = numbers % self.rows
         column = (numbers // self.rows % self.batches)[:, None] * self.n_steps + torch.arange(self.n_steps)  # (B, T)

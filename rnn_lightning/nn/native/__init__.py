@@ -1,8 +1,8 @@
 """The fast recurrence in C, for CPUs: forward and backward over whole sequences, state mask, lengths and resets included.
 
-The C sources are in this folder, `recurrence.c` first. They are compiled when the package is installed where there is a
-C compiler (`build.py`), loaded by pointer (`library.py`), seen by torch as operators (`operators.py`) and used by the
-layers as a differentiable function (`function.py`).
+The C sources are in this folder; begin with `recurrence.c`. If there is a C compiler, they are compiled when the
+package is installed (`build.py`). `library.py` loads them, `operators.py` makes them operators of torch, and
+`function.py` a differentiable function, which the layers call.
 """
 
 from rnn_lightning.nn.native import build

@@ -1,7 +1,7 @@
-/* tanh and the logistic function on vectors, with small relative error also for tiny results.
+/* tanh and the logistic function on vectors, with a small relative error even for tiny results.
  *
- * float: within 1e-6 of the true value wherever that is a normal number. double: by the C library.
- * NaN goes through, as no comparison with it is true.
+ * float: within 1e-6 of the true value wherever that is a normal number. double: by the C library. NaN stays NaN, as no
+ * comparison with it is true.
  */
 #ifndef ACTIVATIONS_H
 #define ACTIVATIONS_H
@@ -28,11 +28,11 @@ static inline vec tanh_of(vec x)
     vec q = s * all(1.19825839466702e-06f) + all(1.18534705686654e-04f);
     q = q * s + all(2.26843463243900e-03f);
     q = q * s + all(4.89352518554385e-03f);
-    return p / q * x; /* not p * x, which is no normal number for the least x */
+    return p / q * x; /* not p * x, which is subnormal for the smallest x */
 }
 
-/* e^x = 2^n e^r with n an integer and |r| <= ln(2) / 2; e^r by its Taylor series to degree 7.
- * Below -87.3, where the result is no normal number any more, it becomes 0; above 88.7 infinity. */
+/* e^x = 2^n e^r with n an integer and |r| <= ln(2) / 2; e^r by its Taylor series to degree 7. Below -87.3, where the
+ * result would be subnormal, it is 0; above 88.7 it is infinity. */
 static inline vec exp_of(vec x)
 {
     x = choose(x > all(88.73f), all(88.73f), x);

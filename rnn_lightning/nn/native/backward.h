@@ -6,16 +6,16 @@
 #include "group.h"
 #include "panels.h"
 
-enum { GATHERED = 96 }; /* steps of rows whose gates' gradients become the weights' gradients by one product */
+enum { GATHERED = 96 }; /* steps of rows whose gates' gradients are gathered for one product */
 
 typedef struct {
     const real *hidden_panels, *input_panels; /* w_hh, w_ih as factors of the gates' gradients */
-    real *dh, *dc;                            /* gradients by the state that a step receives */
-    real *da;                                 /* gradients by the gates' sums, row by row */
-    real *dx;                                 /* a row's gradient by x, filled up to whole panels */
+    real *dh, *dc;                            /* gradients with respect to the state that a step receives */
+    real *da;                                 /* gradients with respect to the gates' sums, row by row */
+    real *dx;                                 /* a row's gradient with respect to x, padded to whole panels */
     real *z;                                  /* gathered: augmented states [h, 1, x], one after the other */
     real *dz;                                 /* gathered: the gates' gradients, panel by panel */
-    size_t gathered, room;                    /* how many, and how many fit */
+    size_t gathered, room;                    /* how many are gathered, and how many fit */
     real *dw;                                 /* this thread's weights' gradients: (depth, width) for each gate */
 } backward_space;
 
@@ -44,7 +44,7 @@ static void backward_carve(const layer *l, size_t rows, real *memory, backward_s
     w->dw = w->dz + w->room * gates_of(l) * width;
 }
 
-/* dw += z^T dz, over what has been gathered, gate by gate: input and recurrent weights and biases at once. */
+/* dw += z^T dz over all gathered steps, gate by gate, for input weights, recurrent weights and biases at once. */
 static void add_to_weights(const layer *l, backward_space *w)
 {
     const size_t width = width_of(l), z_row = round_up(depth_of(l), LANES);
@@ -60,7 +60,7 @@ static void add_to_weights(const layer *l, backward_space *w)
     w->gathered = 0;
 }
 
-/* The state that step s received, as the forward pass had it; returns where the LSTM's memory before it stands. */
+/* The state that step s received in the forward pass. Returns a pointer to the LSTM's memory before that step. */
 static const real *state_before(const layer *l, size_t row, size_t s, real *h, size_t *parts)
 {
     const size_t width = width_of(l), hidden = l->hidden;
@@ -85,8 +85,8 @@ static const real *state_before(const layer *l, size_t row, size_t s, real *h, s
     return tape + width;
 }
 
-/* Backward through the cell of one row; its gates' gradients go to `da`, and its dh becomes what does not go
- * through the gates. */
+/* Backward through the cell of one row. The gates' gradients are written to `da`; dh keeps the part of the gradient
+ * that does not pass through the gates. */
 __attribute__((always_inline)) static inline void backward_columns(const enum cell cell, const layer *l, size_t row,
                                                                    size_t s, const real *h, const real *c,
                                                                    size_t parts, real *dh, real *dc, real *da)
@@ -131,7 +131,7 @@ static void backward_cell(const layer *l, size_t row, size_t s, const real *h, c
     }
 }
 
-/* Copies a row's gates' gradients into the panels of what is gathered. */
+/* Copies a row's gates' gradients into the gathered panels. */
 static void gather(const layer *l, const real *da, backward_space *w, size_t place)
 {
     const size_t width = width_of(l);
@@ -144,7 +144,7 @@ static void gather(const layer *l, const real *da, backward_space *w, size_t pla
         }
 }
 
-/* Through the products: dh += da W_hh, dx = da W_ih. */
+/* Backward through the products: dh += da W_hh, dx = da W_ih. */
 static void backward_products(const layer *l, const group *g, size_t alive, size_t s, backward_space *w)
 {
     const size_t width = width_of(l), da_row = gates_of(l) * width;
@@ -155,7 +155,7 @@ static void backward_products(const layer *l, const group *g, size_t alive, size
     if (!l->grad_x)
         return;
     const size_t inputs = round_up(l->inputs, LANES);
-    const real *da = w->da + (l->cell == GRU ? width : 0); /* the gates that the input has a share in */
+    const real *da = w->da + (l->cell == GRU ? width : 0); /* the gates that read the input */
     for (size_t begin = 0; begin < inputs; begin += PAIR)
         set_product(alive, vectors_in(inputs, begin), da, da_row, depth, w->input_panels + begin * depth,
                     w->dx + begin, inputs);

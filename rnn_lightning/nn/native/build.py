@@ -1,8 +1,8 @@
-"""Compiles the native recurrence: `python rnn_lightning/nn/native/build.py` makes it in place.
+"""Compiles the native recurrence: `python rnn_lightning/nn/native/build.py` compiles it in place.
 
-It needs a C compiler with GCC's vector extensions (gcc or clang; `CC` names another) and nothing else: no torch, no
-Python headers. One library serves every version of both. It holds one object for each kind of processor and type of
-number, with the flags and the vector width of that kind; which one runs is chosen when the library is loaded.
+It needs only a C compiler with GCC's vector extensions (gcc or clang; `CC` names another), neither torch nor Python's
+headers, so one library works with every version of both. The library contains one object for each kind of processor and
+each number type, compiled for that kind. The best one is chosen when the library is loaded.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ LIBRARY = "librecurrence.so"
 
 FLAGS = [
     *("-std=c11", "-O3", "-fPIC", "-fvisibility=default", "-Wall", "-Wextra", "-Wno-psabi"),
-    # Not -ffast-math: it drops NaN and, where it links, turns off subnormal numbers for the whole process.
+    # Not -ffast-math: it ignores NaN and, when linking, turns off subnormal numbers for the whole process.
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 ]
 
@@ -43,7 +43,7 @@ def machine() -> str:
 
 
 def fingerprint(folder: Path = HERE) -> str:
-    """A hash of the C sources: a library made of others is never loaded."""
+    """A hash of the C sources; a library compiled from other sources is never loaded."""
     digest = hashlib.sha256()
     for path in sorted((*folder.glob("*.h"), *folder.glob("*.c"))):
         digest.update(path.name.encode() + path.read_bytes())
@@ -62,11 +62,11 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> Path:
     """Compiles the library.
 
     Args:
-        target: The file to write, beside and then renamed.
+        target: The file to write; it is written under another name and then renamed.
         extra: Further flags for compiling and linking, such as a sanitizer's.
 
     Raises:
-        RuntimeError: There is no compiler, or it fails; the message is the compiler's.
+        RuntimeError: There is no compiler, or it fails; the message is then the compiler's.
     """
     command = compiler()
     if command is None or sys.platform == "win32":

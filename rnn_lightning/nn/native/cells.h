@@ -1,10 +1,10 @@
-/* The three cells, one vector of hidden units at a time: what the papers' equations become once the sums are there.
+/* The three cells, one vector of hidden units at a time: the papers' equations after the gates' sums are computed.
  *
  * Sources: Elman (1990); Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000); Cho et al. (2014)
  * in torch.nn's variant, where the reset gate acts after the product.
  *
- * A tape holds `width` numbers of each quantity: h, then LSTM c, i, f, g, o and GRU r, z, n, and the state's share m of
- * n's sum.
+ * The tape stores `width` numbers for each quantity: h; then c, i, f, g, o for the LSTM, or r, z, n and m (the state's
+ * part of n's sum) for the GRU.
  */
 #ifndef CELLS_H
 #define CELLS_H
@@ -28,7 +28,7 @@ static inline vec rnn_forward(int relu, const real *sums, real *tape)
     return h;
 }
 
-/* c' = f c + i g; h' = o tanh(c'). The gates' sums lie `stride` apart, the tape's quantities `width`. */
+/* c' = f c + i g; h' = o tanh(c'). The gates' sums are `stride` numbers apart, the tape's quantities `width`. */
 static inline vec lstm_forward(const real *sums, size_t stride, real *c, real *tape, size_t width)
 {
     const vec i = sigmoid_of(sum_of(sums, 0, stride)), f = sigmoid_of(sum_of(sums, 1, stride));
@@ -64,7 +64,8 @@ static inline vec gru_forward(const real *sums, size_t stride, vec h, real *tape
     return h_new;
 }
 
-/* Backward: d is the loss's gradient by h', `da` receives those by the gates' sums, `width` apart. */
+/* Backward: d is the gradient with respect to h'; `da` receives those with respect to the gates' sums, `width`
+ * apart. */
 
 static inline void rnn_backward(int relu, vec d, const real *tape, real *da)
 {
@@ -75,7 +76,7 @@ static inline void rnn_backward(int relu, vec d, const real *tape, real *da)
         store(da, d * (all(1) - h * h));
 }
 
-/* dc: the gradient by c', which becomes that by c. */
+/* dc: the gradient with respect to c' goes in, that with respect to c comes out. */
 static inline void lstm_backward(vec d, vec c, const real *tape, size_t width, real *dc, real *da)
 {
     const vec c_new = load(tape + width), i = load(tape + 2 * width), f = load(tape + 3 * width);
@@ -89,7 +90,7 @@ static inline void lstm_backward(vec d, vec c, const real *tape, size_t width, r
     store(dc, e * f);
 }
 
-/* Returns the part of the gradient by h that does not go through the gates. */
+/* Returns the part of the gradient with respect to h that does not pass through the gates. */
 static inline vec gru_backward(vec d, vec h, const real *tape, size_t width, real *da)
 {
     const vec r = load(tape + width), z = load(tape + 2 * width), n = load(tape + 3 * width);

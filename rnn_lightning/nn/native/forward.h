@@ -8,12 +8,12 @@
 
 typedef struct {
     const real *panels;        /* null where the weights are read as they are */
-    size_t at[MOST_GATES + 1]; /* where each gate's panels begin */
-    real *z, *z_next;          /* augmented states [h, 1, x] before and after a step, one a row */
-    real *h;                   /* what the step gives, before the mask */
+    size_t at[MOST_GATES + 1]; /* the offset of each gate's panels */
+    real *z, *z_next;          /* augmented states [h, 1, x] before and after a step, one per row */
+    real *h;                   /* the step's output, before the mask */
     real *c;                   /* LSTM's memory */
     real *sums;                /* a panel's sums: gate by gate, row by row, PAIR columns */
-    size_t rows;               /* that there is room for */
+    size_t rows;               /* capacity */
 } forward_space;
 
 static inline size_t forward_size(const layer *l, size_t rows)
@@ -32,7 +32,7 @@ static void forward_carve(const layer *l, size_t rows, real *memory, forward_spa
     w->sums = w->c + h;
 }
 
-/* What a group's rows read at step s: x, and zero in place of the state where a new sequence begins. */
+/* Prepares what a group's rows read at step s: x, and a zero state where a new sequence begins. */
 static void forward_read(const layer *l, const group *g, size_t alive, size_t s, forward_space *w)
 {
     const size_t width = width_of(l), z_row = round_up(depth_of(l), LANES);
@@ -98,7 +98,7 @@ static void forward_cell(const layer *l, const group *g, size_t alive, size_t s,
     }
 }
 
-/* A gate's sums for some columns from the weights as they are: for a few rows packing would take longer. */
+/* A gate's sums for some columns from unpacked weights; for a few rows packing would take longer. */
 static void forward_dots(const layer *l, gate one, size_t alive, size_t begin, size_t columns, const real *z,
                          size_t z_row, real *sums)
 {
@@ -160,7 +160,7 @@ static void forward_begin(const layer *l, const group *g, forward_space *w)
     }
 }
 
-/* Hands out the final state of the rows from `alive` to `until`, which end here, and zeroes their outputs beyond. */
+/* Writes the final state of the rows from `alive` to `until`, which end here, and zeroes their later outputs. */
 static void forward_end(const layer *l, const group *g, size_t alive, size_t until, const forward_space *w)
 {
     const size_t width = width_of(l), z_row = round_up(depth_of(l), LANES), bytes = l->hidden * sizeof(real);

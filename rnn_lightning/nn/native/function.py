@@ -1,4 +1,4 @@
-"""`native_recurrence`: one layer in one direction by the native library, with gradients of every order."""
+"""`native_recurrence`: one layer in one direction on the native library, with gradients of every order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,8 +24,8 @@ def native_recurrence(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer in one direction over all time steps; arguments and results are those of `recurrence`.
 
-    x, state and weights are plain tensors in a CPU's memory, all float32 or all float64. Results do not depend on what
-    ran before; on one machine, and for one number of threads, they are the same, bit for bit.
+    x, state and weights are plain tensors in a CPU's memory, all float32 or all float64. On one machine and with the
+    same number of threads, results are the same bit for bit, whatever ran before.
     """
     keep, scale = (None, 1.0) if mask is None else mask
     h_0, c_0 = state if mode == "LSTM" else (state[0], None)
@@ -39,7 +39,7 @@ def native_recurrence(
 
 
 class _Recurrence(torch.autograd.Function):
-    """Keeps what the forward pass made, apart from what it hands out: that may be changed in place."""
+    """Saves what the backward pass needs, but not the outputs, which the caller may change in place."""
 
     @staticmethod
     def forward(ctx: Any, *layer: Any) -> tuple[Tensor, ...]:
@@ -54,7 +54,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         *tensors, keep, lengths, reset, tape = ctx.saved_tensors
         layer = (ctx.mode, *tensors, keep, ctx.scale, lengths, ctx.reverse, reset)
-        # create_graph=True, where somebody differentiates what this returns, or is_grads_batched=True.
+        # create_graph=True, where these gradients are differentiated again, or is_grads_batched=True
         if torch.is_grad_enabled() or transforms():
             return (None, *_by_reference(layer, grads), *(None,) * 5)
         grad_y, grad_h_n, grad_c_n = (*grads, None)[:3]
@@ -64,7 +64,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _by_reference(layer: tuple[Any, ...], grads: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """The gradients by x, h_0, c_0 and the weights, made of torch's own operations."""
+    """The gradients with respect to x, h_0, c_0 and the weights, from torch's own operations."""
     mode, *tensors, keep, scale, lengths, reverse, reset = layer
     x, h_0, c_0, *weights = tensors
     mask = None if keep is None else Mask(keep, scale)

@@ -1,8 +1,8 @@
-/* A group of rows that run through time together, and what they need on the way.
+/* A group of rows that run through time together, and their buffers.
  *
- * Rows are independent in time. A thread runs all steps of some rows, then of the next ones, and never waits for
- * another thread. A group has as many rows as keep its state in the first cache; where the weights are too large for
- * the second, several blocks, so that a panel is read once for all of them.
+ * Rows do not depend on each other. A thread runs all steps of some rows, then of the next ones, and never waits for
+ * another thread. A group has as many rows as fit into the first cache with their state. If the weights are too large
+ * for the second cache, it has several blocks of rows, so that each panel is read once for all of them.
  */
 #ifndef GROUP_H
 #define GROUP_H
@@ -24,14 +24,14 @@ static inline size_t most_rows(const layer *l)
     return (bytes > CACHE ? BUSY_BLOCKS : CALM_BLOCKS) * BLOCK;
 }
 
-/* Groups as equal as can be, the larger ones first. */
+/* Groups of as equal a size as possible, the larger ones first. */
 static inline size_t group_size(size_t rows, size_t most)
 {
     const size_t groups = (rows + most - 1) / most;
     return (rows + groups - 1) / groups;
 }
 
-/* The rows that have a step s: the first ones. */
+/* How many rows have a step s; these are the first ones. */
 static inline size_t alive_at(const layer *l, const group *g, size_t s)
 {
     size_t alive = g->count;

@@ -1,8 +1,8 @@
-/* What a pass over one layer in one direction is given, in the order in which library.py packs it.
+/* The arguments of a pass over one layer in one direction, in the order in which library.py packs them.
  *
  * T time steps, B rows of the batch, I inputs, H hidden units, G gates. Every field has eight bytes. A pointer may be
- * null where its comment says so. Arrays are contiguous in the order of their sizes, but for those with strides of
- * their own, in numbers, whose last dimension is contiguous.
+ * null where its comment says so. Arrays are contiguous in the order of their sizes. Some have strides, counted in
+ * numbers; of these only the last dimension is contiguous.
  */
 #ifndef LAYER_H
 #define LAYER_H
@@ -23,7 +23,7 @@ typedef struct {
     const real *w_ih, *w_hh, *b_ih, *b_hh; /* (G H, I), (G H, H), (G H); biases may be null */
     const real *h_0, *c_0;                 /* (B, H); null is zero */
 
-    const uint16_t *mask; /* (T or 1, B, H) in bfloat16, on the state that a step hands on; may be null */
+    const uint16_t *mask; /* (T or 1, B, H) in bfloat16, mask of the state that a step hands to the next; may be null */
     int64_t mask_step, mask_row;
     double mask_scale;
     const int64_t *lengths; /* (B): the steps of each row; null is T */
@@ -32,9 +32,9 @@ typedef struct {
 
     real *y;          /* (T, B, H): the forward pass writes it */
     real *h_n, *c_n;  /* (B, H), likewise; c_n of the LSTM only */
-    real *tape;       /* (T, B, tape_width): what the backward pass needs; null in inference */
+    real *tape;       /* (T, B, tape_width): saved for the backward pass; null in inference */
 
-    const real *grad_y; /* (T, B, H) from here on of the backward pass only; may be null */
+    const real *grad_y; /* (T, B, H) from here on only for the backward pass; may be null */
     int64_t grad_y_step, grad_y_row;
     const real *grad_h_n, *grad_c_n; /* (B, H); may be null */
     real *grad_x;                    /* (T, B, I); null where it is not wanted */
@@ -43,8 +43,8 @@ typedef struct {
     real *grad_h_0, *grad_c_0;       /* (B, H) */
 } layer;
 
-/* The gates of a cell as this code has them. Each is a sum over a stretch of the augmented state [h, 1, x]: with a
- * hidden gate it begins at h, with an input gate it ends after x. The GRU's candidate needs its two shares apart. */
+/* The gates of a cell in this code. Each is a sum over part of the augmented state [h, 1, x]: a gate that reads the
+ * state begins at h, one that reads the input ends after x. The GRU's candidate needs these two parts separately. */
 typedef struct {
     int hidden; /* which gate of w_hh, or -1 */
     int input;  /* which gate of w_ih, or -1 */
@@ -56,24 +56,25 @@ static const gate GATES[][MOST_GATES] = {
     [RNN_TANH] = {{0, 0}},
     [RNN_RELU] = {{0, 0}},
     [LSTM] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}},    /* i, f, g, o */
-    [GRU] = {{2, -1}, {0, 0}, {1, 1}, {-1, 2}}, /* the state's share of n, r, z, the input's share of n */
+    [GRU] = {{2, -1}, {0, 0}, {1, 1}, {-1, 2}}, /* the state's part of n, r, z, the input's part of n */
 };
 
 static inline int gates_of(const layer *l) { return l->cell <= RNN_RELU ? 1 : 4; }
 
 static inline int hidden_gates_of(const layer *l) { return l->cell <= RNN_RELU ? 1 : l->cell == LSTM ? 4 : 3; }
 
-/* Numbers of a hidden vector, filled up to whole vectors. What stands behind H is zero throughout. */
+/* Size of a hidden vector, padded to whole vectors. The padding is always zero. */
 static inline size_t width_of(const layer *l) { return round_up((size_t)l->hidden, LANES); }
 
-/* The augmented state [h, 1, x]: where 1 stands, and how many numbers there are. */
+/* The augmented state [h, 1, x]: the index of the 1, and the total size. */
 static inline size_t depth_of(const layer *l) { return width_of(l) + 1 + (size_t)l->inputs; }
 
 static inline size_t gate_begin(const layer *l, gate g) { return g.hidden >= 0 ? 0 : width_of(l); }
 
 static inline size_t gate_end(const layer *l, gate g) { return g.input >= 0 ? depth_of(l) : width_of(l) + 1; }
 
-/* Vectors that the tape has for each step of each row: h, and what else the backward pass would have to make again. */
+/* Vectors on the tape for each step of each row: h, and whatever the backward pass would otherwise have to
+ * recompute. */
 static inline size_t tape_vectors(int64_t cell) { return cell <= RNN_RELU ? 1 : cell == LSTM ? 6 : 5; }
 
 static inline size_t steps_of(const layer *l, size_t row) { return (size_t)(l->lengths ? l->lengths[row] : l->steps); }
@@ -81,8 +82,8 @@ static inline size_t steps_of(const layer *l, size_t row) { return (size_t)(l->l
 /* The time of a row's step number s in the order in which the recurrence runs. */
 static inline size_t time_of(const layer *l, size_t row, size_t s) { return l->reverse ? steps_of(l, row) - 1 - s : s; }
 
-/* Whether the state before step s belongs to another sequence. Backwards in time a sequence begins where, in the order
- * of time, the next one does. */
+/* Whether the state before step s belongs to another sequence. Backwards in time, a sequence begins just before the
+ * step where the next one begins. */
 static inline int is_reset(const layer *l, size_t row, size_t s)
 {
     if (!l->reset)

@@ -1,8 +1,8 @@
-"""The native recurrence's library: found beside this file, loaded once, called by pointer.
+"""The native recurrence's library: found beside this file, loaded once, called through pointers.
 
 It is optional. Without it the layers run on torch's kernels, and those with state dropout on the reference; `reason`
-says why. The environment variable `RNN_LIGHTNING_NATIVE` chooses another variant than the best one, `avx2` or `baseline`
-for instance, or `off`.
+says why. Set the environment variable `RNN_LIGHTNING_NATIVE` to choose a variant other than the best one, such as
+`avx2` or `baseline`, or to `off`.
 """
 
 import ctypes
@@ -23,13 +23,13 @@ SWITCH = "RNN_LIGHTNING_NATIVE"
 HERE = Path(__file__).parent
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 TAPE_VECTORS = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 6, "GRU": 5}
-"""As `tape_vectors` in layer.h."""
+"""The same as `tape_vectors` in layer.h."""
 PACKED = struct.Struct("=7q Q2q 4Q 2Q Q2qd Q Q2q Q 2Q Q Q2q 2Q Q 2Q 2Q 2Q".replace(" ", ""))
 """The fields of `layer` in layer.h: integers, and pointers as unsigned ones."""
 
 
 class Entries(NamedTuple):
-    """What the library gives for one type of number."""
+    """The library's functions for one number type."""
 
     forward: Callable[[bytes], int]
     backward: Callable[[bytes], int]
@@ -37,7 +37,7 @@ class Entries(NamedTuple):
 
 
 class Library(NamedTuple):
-    """A loaded library: the variant that runs, and its entries by type."""
+    """A loaded library: the variant that runs, and its functions by type."""
 
     variant: str
     entries: dict[torch.dtype, Entries]
@@ -45,12 +45,12 @@ class Library(NamedTuple):
 
 @cache
 def _load(switch: str) -> Library | str:
-    """The library, or why there is none."""
+    """The library, or the reason why there is none."""
     if switch == "off":
         return f"{SWITCH}=off"
     path = HERE / LIBRARY
     if not path.is_file():
-        return "it was not compiled when the package was installed, as there was no C compiler"
+        return f"no {LIBRARY} in {HERE}: with a C compiler, install the package again, in a checkout with -e"
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
@@ -69,7 +69,7 @@ def _load(switch: str) -> Library | str:
 
 
 def _share_threads(loaded: ctypes.CDLL) -> None:
-    """Lets the library run on torch's own threads, where its OpenMP library can be found among what is loaded."""
+    """Lets the library run on torch's own threads, if torch's OpenMP library is found among the loaded ones."""
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:  # not Linux
@@ -112,7 +112,7 @@ def reason() -> str | None:
 
 
 def width(hidden: int, dtype: torch.dtype) -> int:
-    """`hidden` filled up to whole vectors, as the tape has it."""
+    """`hidden` padded to whole vectors, as on the tape."""
     lanes = entries(dtype).lanes
     return -(-hidden // lanes) * lanes
 
@@ -126,7 +126,7 @@ def entries(dtype: torch.dtype) -> Entries:
 
 
 def pointer(tensor: Tensor | None) -> int:
-    """The address of a tensor's data; 0 for None, which C takes for absent."""
+    """The address of a tensor's data; 0 for None, which is a null pointer in C."""
     if tensor is None:
         return 0
     address = tensor.data_ptr()

@@ -1,4 +1,4 @@
-"""The native recurrence as two operators of torch, so that its modes see it: fake tensors, the counting of FLOPs.
+"""The native recurrence as two torch operators, so that torch's modes see it: fake tensors, FLOP counting.
 
 Legend: T time steps, B batch, I inputs, H hidden units, G gates.
 """
@@ -24,12 +24,12 @@ _library.define(
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """The tensor with its last dimension in one piece, as C reads it."""
+    """The tensor with a contiguous last dimension, as C reads it."""
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
 def _strides(tensor: Tensor | None) -> tuple[int, int]:
-    """Numbers from one time step to the next, and from one row to the next."""
+    """The strides, in numbers, from one time step to the next and from one row to the next."""
     return (0, 0) if tensor is None else (0 if len(tensor) == 1 else tensor.stride(0), tensor.stride(1))
 
 
@@ -40,7 +40,7 @@ def _whole(tensor: Tensor | None) -> Tensor | None:
 def _run(backward: bool, layer: tuple[Any, ...], outputs: tuple[Tensor | None, ...], *gradients: Any) -> None:
     mode, x, h_0, c_0, w_ih, w_hh, b_ih, b_hh, keep, scale, lengths, reverse, reset = layer
     steps, batch, inputs = x.shape
-    # Copies must live until the call is over.
+    # Copies must stay alive until the call returns.
     x = _rows(x)
     parts = [_whole(part) for part in (w_ih, w_hh, b_ih, b_hh, h_0, c_0)]
     lengths = None if lengths is None else lengths.to("cpu", torch.int64).contiguous()
@@ -105,13 +105,13 @@ backward = torch.ops.rnn_lightning.backward.default
 
 @register_flop_formula(torch.ops.rnn_lightning.forward)
 def _forward_flops(mode: str, x: Any, h_0: Any, c_0: Any, w_ih: Any, w_hh: Any, *rest: Any, **kwargs: Any) -> int:
-    """The products' operations, as torch counts those of its own kernels: two a weight, step and row."""
+    """FLOPs of the products, as torch counts those of its own kernels: two for each weight, step and row."""
     steps, batch, _ = x
     return 2 * steps * batch * (w_ih[0] * w_ih[1] + w_hh[0] * w_hh[1])
 
 
 @register_flop_formula(torch.ops.rnn_lightning.backward)
 def _backward_flops(mode: str, x: Any, h_0: Any, c_0: Any, w_ih: Any, w_hh: Any, *rest: Any, **kwargs: Any) -> int:
-    """As much again for the weights' gradients, and for those by the state and, where it is wanted, by the input."""
+    """As many FLOPs again for the weights' gradients, for the state's, and for the input's if it is wanted."""
     steps, batch, _ = x
     return 2 * steps * batch * ((2 if rest[-1] else 1) * w_ih[0] * w_ih[1] + 2 * w_hh[0] * w_hh[1])

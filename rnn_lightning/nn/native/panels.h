@@ -1,6 +1,7 @@
-/* Weights packed into panels: all that the micro-kernel reads for some columns lies in one piece, in its order.
+/* Weights packed into panels: all numbers that the micro-kernel reads for some columns are contiguous, in the order it
+ * reads them.
  *
- * A panel has PAIR columns; the last one LANES, where no more are left. Missing columns are zero.
+ * A panel has PAIR columns; the last one has LANES if no more are left. Missing columns are zero.
  */
 #ifndef PANELS_H
 #define PANELS_H
@@ -12,7 +13,7 @@ static inline int vectors_in(size_t columns, size_t begin) { return columns - be
 
 static inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Forward. Column j of a gate's panel holds the weights that unit j's sum has for [h, 1, x], over the gate's stretch. */
+/* Forward. Column j of a gate's panel contains the weights of unit j for the gate's part of [h, 1, x]. */
 static void pack_column(const layer *l, gate g, size_t unit, real *to, size_t stride)
 {
     const size_t hidden = l->hidden, inputs = l->inputs, width = width_of(l);
@@ -34,7 +35,7 @@ static void pack_column(const layer *l, gate g, size_t unit, real *to, size_t st
     }
 }
 
-/* Where a gate's panels begin, for all gates; the last entry is the size of all. */
+/* The offset of each gate's panels; the last entry is the total size. */
 static void place_panels(const layer *l, size_t at[MOST_GATES + 1])
 {
     at[0] = 0;
@@ -65,8 +66,8 @@ static void pack_forward(const layer *l, const size_t at[MOST_GATES + 1], real *
     }
 }
 
-/* Backward. Panels over the gates' gradients: row (gate, unit) holds that unit's weights of `matrix` (gates H, columns),
- * in the order of the gates here from `first` on; a gate has `width_of` rows. */
+/* Backward. Panels over the gates' gradients: row (gate, unit) contains that unit's weights from `matrix` (gates H,
+ * columns), for the gates from `first` on in this code's order; each gate has `width_of` rows. */
 static void pack_backward(const layer *l, const real *matrix, size_t columns, int first, int count, int of_input,
                           real *panels)
 {

@@ -1,16 +1,17 @@
 /* The micro-kernel: a block of rows times a panel of columns, all sums kept in registers.
  *
- * C (rows, columns) = A (rows, depth) P (depth, columns), or C += ...; columns are one vector or two. In each step of
- * the depth it reads one or two vectors of the panel and one number a row, for `rows` times as many multiply-adds.
- * (The scheme of Goto & van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.)
+ * C (rows, columns) = A (rows, depth) P (depth, columns), or C += ...; columns are one vector or two. At each step of
+ * the depth it reads one or two vectors of the panel and one number per row, and does `rows` times as many
+ * multiply-adds as it read vectors. (The scheme of Goto & van de Geijn, "Anatomy of high-performance matrix
+ * multiplication", 2008.)
  */
 #ifndef PRODUCT_H
 #define PRODUCT_H
 
 #include "vectors.h"
 
-/* Numbers of A: from `a` on, `row` from one row to the next, `step` from one step of the depth to the next. For constant
- * `rows`, `vectors`, `adjacent` and `add` the loops are unrolled and `sum` lies in registers. */
+/* Numbers of A: they start at `a`; `row` is the stride between rows, `step` the stride along the depth. For constant
+ * `rows`, `vectors`, `adjacent` and `add` the loops are unrolled and `sum` is kept in registers. */
 __attribute__((always_inline)) static inline void multiply_block(const int rows, const int vectors, const int adjacent,
                                                                  const int add, const real *a, size_t row, size_t step,
                                                                  size_t depth, const real *panel, real *c,
@@ -39,7 +40,7 @@ __attribute__((always_inline)) static inline void multiply_block(const int rows,
             store(c + i * c_row + v * LANES, sum[i][v]);
 }
 
-/* A function for each kind of product, in which each number of rows is compiled with its own constants. */
+/* One function for each kind of product; each number of rows is compiled with its own constants. */
 #define ROWS(COUNT)                                                                                                    \
     case COUNT:                                                                                                        \
         multiply_block(COUNT, vectors, adjacent, add, a, row, step, depth, panel, c, c_row);                           \
@@ -74,7 +75,8 @@ PRODUCT(add_full_transposed, 2, 1, 1)
 
 typedef void (*product)(int, const real *, size_t, size_t, size_t, const real *, real *, size_t);
 
-/* Any number of rows, in blocks as equal as can be: 13 rows as 5, 4, 4, since a block of one row is slow. */
+/* Any number of rows, in blocks of as equal a size as possible (13 rows as 5, 4, 4), since a block of one row is
+ * slow. */
 static inline void in_blocks(product p, size_t rows, const real *a, size_t row, size_t step, size_t depth,
                              const real *panel, real *c, size_t c_row)
 {
@@ -101,14 +103,14 @@ static inline void add_product(size_t rows, int vectors, const real *a, size_t r
     in_blocks(vectors == 2 ? add_full : add_half, rows, a, row, 0, depth, panel, c, c_row);
 }
 
-/* C += A^T P, where the rows of A, as many as P has, are `step` apart. */
+/* C += A^T P. A has as many rows as P; they are `step` numbers apart. */
 static inline void add_transposed(size_t rows, int vectors, const real *a, size_t step, size_t depth,
                                   const real *panel, real *c, size_t c_row)
 {
     in_blocks(vectors == 2 ? add_full_transposed : add_half_transposed, rows, a, 1, step, depth, panel, c, c_row);
 }
 
-/* The scalar product of two vectors of `count` numbers. */
+/* The dot product of two vectors of `count` numbers. */
 static inline real dot(const real *a, const real *b, size_t count)
 {
     vec even = all(0), odd = all(0);

@@ -1,11 +1,12 @@
-/* One recurrent layer in one direction over whole sequences, forward and backward: the two entries of this library.
+/* One recurrent layer in one direction over whole sequences, forward and backward: the two entry points of this
+ * library.
  *
- * The scheme: rows of a batch are independent in time, so each thread runs all steps of its rows, with no barrier on
- * the way. The state of a few rows stays in the first cache, the packed weights in the second. A row's input and bias
- * stand beside its state, [h, 1, x], so that one product a gate gives the whole sum, and going back one product gives
+ * The scheme: rows of a batch do not depend on each other, so each thread runs all steps of its rows without a barrier.
+ * The state of a few rows stays in the first cache, the packed weights in the second. A row's input and bias are stored
+ * beside its state, [h, 1, x]. So one product per gate gives the whole sum, and in the backward pass one product gives
  * the gradients of both weights and the bias.
  *
- * Compiled once for each kind of processor and type of number: see build.py.
+ * This file is compiled once for each kind of processor and number type; see build.py.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -21,22 +22,22 @@
 
 enum { OUT_OF_MEMORY = 1, LINE = 64, HUGE_PAGE = 2 * 1024 * 1024, FEW_ROWS = 6 };
 
-/* What all threads of a pass share. */
+/* Shared by all threads of a pass. */
 typedef struct {
     const layer *l;
     int threads;
-    int64_t *rows; /* (B): sorted, so that a thread's rows lie together */
+    int64_t *rows; /* (B): sorted, so that a thread's rows are adjacent */
     size_t begin[MOST_THREADS + 1];
     real *panels, *input_panels;
     size_t at[MOST_GATES + 1];
     char *space; /* each thread's own memory */
     size_t space_size;
-    size_t group; /* rows of a group at most */
+    size_t group; /* the most rows that a group has */
 } pass;
 
 static void *allocate(size_t bytes) { return aligned_alloc(LINE, round_up(bytes ? bytes : 1, LINE)); }
 
-/* A thread costs 20 us, and blocks of few rows leave the processor's multipliers idle. */
+/* Starting a thread costs 20 us, and blocks of few rows leave the processor's multipliers idle. */
 static int useful_threads(const layer *l)
 {
     enum { ROWS_A_THREAD = 4, WORK_A_THREAD = 1000000 };
@@ -49,7 +50,7 @@ static int useful_threads(const layer *l)
     return threads < 1 ? 1 : (int)threads;
 }
 
-/* Rows by length, the longest first: a counting sort, stable. Without lengths it leaves their order. */
+/* Sorts rows by length, the longest first, by a stable counting sort. Without lengths their order is kept. */
 static int sort_rows(const layer *l, int64_t *sorted)
 {
     if (!l->lengths) {
@@ -70,7 +71,8 @@ static int sort_rows(const layer *l, int64_t *sorted)
     return 0;
 }
 
-/* Divides the rows among the threads: in one piece each; sorted ones in turn, so that each gets long and short ones. */
+/* Divides the rows among the threads: a contiguous piece each, or, if they are sorted by length, in turn, so that each
+ * gets long and short ones. */
 static int divide_rows(pass *p)
 {
     const layer *l = p->l;
@@ -92,7 +94,7 @@ static int divide_rows(pass *p)
     return 0;
 }
 
-/* A thread's rows, group after group. */
+/* Runs a thread's rows, group after group. */
 #define FOR_EACH_GROUP(p, number, g)                                                                                   \
     for (group g = next_group(p, number, NULL); g.count; g = next_group(p, number, &g))
 
@@ -129,7 +131,7 @@ static void backward_rows(void *shared, int number)
         backward_group(p->l, &g, &w);
 }
 
-/* Hands out unit after unit of a gate's gradients, summed over the threads. */
+/* Writes a gate's gradients unit by unit, summed over the threads. */
 static void write_unit(const pass *p, int k, size_t unit)
 {
     const layer *l = p->l;
@@ -153,7 +155,7 @@ static void write_unit(const pass *p, int k, size_t unit)
     }
 }
 
-/* A share of the sums over threads, then of the units. */
+/* One thread's share of summing over threads, then of writing the units. */
 static void sum_over_threads(void *shared, int number)
 {
     const pass *p = shared;
@@ -175,7 +177,7 @@ static void write_units(void *shared, int number)
             write_unit(p, k, unit);
 }
 
-/* Fresh memory comes page by page, at the first touch; large pages make that a tenth of the work. */
+/* New memory is mapped page by page when it is first touched; with large pages that takes a tenth of the time. */
 static void prefer_large_pages(void *memory, size_t bytes)
 {
 #ifdef MADV_HUGEPAGE
@@ -203,12 +205,12 @@ static int prepare(pass *p, const layer *l, size_t space)
     return divide_rows(p) || !p->space ? OUT_OF_MEMORY : 0;
 }
 
-/* Returns 0, or 1 where there was no memory; then nothing is written. */
+/* Returns 0, or 1 if there is not enough memory; then nothing is written. */
 int NAMED(forward)(const layer *l)
 {
     pass p;
     int failed = prepare(&p, l, forward_size(l, most_rows(l)));
-    const int packs = l->steps * l->batch > FEW_ROWS; /* rows of all steps that share a packing */
+    const int packs = l->steps * l->batch > FEW_ROWS; /* rows of all steps, which share one packing */
     if (!failed && packs) {
         place_panels(l, p.at);
         p.panels = allocate(p.at[MOST_GATES] * sizeof(real));
@@ -251,5 +253,5 @@ int NAMED(backward)(const layer *l)
     return failed;
 }
 
-/* Numbers in a vector: what widths are filled up to. */
+/* Numbers in a vector; widths are padded to a multiple of it. */
 int NAMED(lanes)(void) { return LANES; }

@@ -1,9 +1,9 @@
-/* Two ways to several threads: torch's own, where it can be found, else new ones for each call.
+/* Runs on torch's own threads if they can be found, else on new ones for each call.
  *
- * torch's threads are those of its OpenMP library. They wait for work by spinning for a while after each operation, so
- * they start at once, and any others would have to share the cores with them. The library is the one that torch has
- * loaded; this code links to none. New threads take some 20 us to make. They serve where torch has no OpenMP, and in a
- * forked process, which has no threads but the one that forked.
+ * torch's threads are those of its OpenMP library. They spin for a while after each operation, so they start at once;
+ * any other threads would have to share the cores with them. The library is the one that torch has loaded; this code
+ * links to none. New threads take some 20 us to make. They are used where torch has no OpenMP, and in a forked process,
+ * which has only the thread that forked.
  */
 #include "threads.h"
 
@@ -28,10 +28,10 @@ void use_openmp(void *parallel, void *thread_num, void *num_threads)
 typedef struct {
     void (*run)(void *, int);
     void *work;
-    int first, shares; /* shares from `first` on: one for a thread of its own, all for a team */
+    int first, shares; /* shares from `first` on: one for a new thread, all for a team */
 } task;
 
-/* A team may be smaller than was asked for, inside of another one for instance. */
+/* A team may be smaller than requested, for instance inside another one. */
 static void run_in_team(void *given)
 {
     const task *t = given;

@@ -1,4 +1,4 @@
-/* Runs a function once for each of some shares of a work, on several threads, and waits for all. */
+/* Runs a function once for each share of the work, on several threads, and waits for all of them. */
 #ifndef THREADS_H
 #define THREADS_H
 

@@ -1,4 +1,4 @@
-/* Which of the library's variants this processor can run, and of which sources they were made. */
+/* Which of the library's variants this processor can run, and which sources they were compiled from. */
 
 #ifndef SOURCES
 #define SOURCES "unknown"

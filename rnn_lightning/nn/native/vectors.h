@@ -20,7 +20,8 @@ typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real))
 
 
 
-/* As many integers as a vector has numbers, of the same size: what a comparison gives, and the bits of the numbers. */
+/* As many integers as a vector has numbers, of the same size: the result of a comparison, or the bits of the
+ * numbers. */
 typedef BITS bits __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
 static inline vec load(const real *from) { return *(const vec *)from; }
@@ -30,16 +31,16 @@ static inline void store(real *to, vec v) { *(vec *)to = v; }
 static inline vec all(real value)
 {
     const vec zero = {0};
-    return value - zero; /* x - 0 is x for every x, so nothing but the broadcast is left; x + 0 would not do for -0 */
+    return value - zero; /* x - 0 is x for every x, so only the broadcast remains; x + 0 would change -0 */
 }
 
-/* Where `which` is true `yes`, else `no`. A comparison with NaN is false. */
+/* `yes` where `which` is true, else `no`. A comparison with NaN is false. */
 static inline vec choose(bits which, vec yes, vec no)
 {
     return (vec)((which & (bits)yes) | (~which & (bits)no));
 }
 
-/* The first `count` numbers, at most a vector of them; zero behind. */
+/* The first `count` numbers, at most one vector, followed by zeros. */
 static inline vec load_part(const real *from, size_t count)
 {
     if (count >= LANES)
@@ -76,7 +77,7 @@ static inline vec load_mask(const uint16_t *from, size_t count)
     return v;
 }
 
-/* A row is short, and a call of memcpy then costs more than the copy. */
+/* Rows are short, so calling memcpy would cost more than the copy. */
 static inline void copy(real *to, const real *from, size_t count)
 {
     size_t at = 0;
@@ -86,8 +87,7 @@ static inline void copy(real *to, const real *from, size_t count)
         to[at] = from[at];
 }
 
-/* Zeroes what stands behind a row's `count` numbers, up to `width`: an infinite x makes NaN there, which products would
- * spread over the row. */
+/* Zeroes a row from `count` to `width`. An infinite x makes NaN there, which products would spread over the row. */
 static inline void clear_behind(real *row, size_t count, size_t width)
 {
     for (size_t at = count; at < width; at++)

@@ -151,16 +151,13 @@ def test_what_a_killed_predict_and_a_killed_export_have_left_is_removed(run):
     assert Path(RUN, "predictions.csv").is_file()
 
 
-class Interrupting(SyntheticSine):
-    """Data in whose preparation the user presses Ctrl-C."""
-
-    def setup(self, stage):
-        signal.raise_signal(signal.SIGINT)
+def press_ctrl_c(*_):
+    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("command", ["fit", "test", "predict"])
 def test_ctrl_c_before_the_first_batch_ends_with_130(command, run, capsys, monkeypatch):
-    monkeypatch.setattr(SyntheticSine, "setup", Interrupting.setup)
+    monkeypatch.setattr(SyntheticSine, "setup", press_ctrl_c)
     before = signal.getsignal(signal.SIGINT)
     last = torch.load(f"{CHECKPOINTS}/last.ckpt", weights_only=True)["global_step"]
     with pytest.raises(SystemExit) as end:

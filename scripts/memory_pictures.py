@@ -5,11 +5,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from plan import plan, result_of
 from tables import value
 
-from rnn_lightning.figures.style import COLORS, log_scale, new_figure, styled
+from rnn_lightning.figures.style import COLORS, new_figure, styled
 
 REACHES = {
     "wave": "The wave, 64 steps",
@@ -65,12 +65,20 @@ def _reach(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> None
     axes.xaxis.set_major_locator(FixedLocator(ks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:.0f}"))
-    log_scale(axes)
+    _plain_log(axes)
     seeds = sorted({len(values) for values in fits})
     many = "1 seed" if seeds == [1] else f"{'-'.join(map(str, seeds))} seeds, mean and range"
     axes.set(title=f"{REACHES[name]} ({many})", xlabel="k1 = k2: steps that the gradient flows back")
     axes.set_ylabel("test loss", color=COLORS["input"])
     _costs(axes, ks, fits)
+
+
+def _plain_log(axes: Axes) -> None:
+    """A logarithmic vertical axis with plain numbers, three a decade."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _costs(axes: Axes, ks: list[int], fits: list[list[dict[str, Any]]]) -> None:
@@ -90,7 +98,7 @@ def _costs(axes: Axes, ks: list[int], fits: list[list[dict[str, Any]]]) -> None:
             linewidth=1.3,
             label=words,
         )
-    log_scale(right)
+    _plain_log(right)
     right.grid(False)
     right.spines["right"].set_visible(True)
     right.set_ylabel("cost of a step, whole sequences = 1")

@@ -5,11 +5,12 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from plan import plan, result_of
 from tables import value
 
-from rnn_lightning.figures.style import COLORS, log_scale, new_figure, styled
+from rnn_lightning.figures.style import COLORS, new_figure, styled
 
 REACHES = {
     "wave": "The wave, 64 steps",
@@ -40,23 +41,25 @@ def reach(state: dict[str, Any]) -> Figure | None:
     if not found:
         return None
     with styled():
-        figure, panels = new_figure(columns=len(found), size=(5.6 * len(found), 4.4))
+        figure, panels = new_figure(columns=len(found), size=(5.8 * len(found), 4.6))
         for axes, (name, by_k) in zip(panels, found.items(), strict=True):
-            _reach(axes, {int(k): fits for k, fits in sorted(by_k.items(), key=lambda item: int(item[0]))}, name)
+            fits = {int(k): by_k[k] for k in sorted(by_k, key=int)}
+            lines = [*_losses(axes, fits, name), *_costs(axes, fits)]
+        figure.legend(
+            lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=3, frameon=False
+        )
     return figure
 
 
-def _reach(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> None:
-    ks, fits = list(by_k), list(by_k.values())
-    losses = [[result["test"]["test/loss"] for result in seeds] for seeds in fits]
+def _losses(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> list[Line2D]:
+    ks = list(by_k)
+    losses = [[result["test"]["test/loss"] for result in fits] for fits in by_k.values()]
     means = [statistics.fmean(values) for values in losses]
-    ends = [
-        [m - min(v) for m, v in zip(means, losses, strict=True)],
-        [max(v) - m for m, v in zip(means, losses, strict=True)],
-    ]
-    axes.errorbar(
-        ks, means, ends, color=COLORS["input"], marker="o", linewidth=2.2, capsize=3, label="test loss", zorder=3
+    lines = axes.plot(
+        ks, means, color=COLORS["input"], marker="o", linewidth=2.4, label="test loss (left axis)", zorder=3
     )
+    if any(len(values) > 1 for values in losses):
+        axes.vlines(ks, [min(values) for values in losses], [max(values) for values in losses], color=COLORS["input"])
     if name in FORGETS:
         axes.axhline(FORGETS[name], color=COLORS["input"], linewidth=1, linestyle=(0, (1, 2)))
         axes.annotate("remembers nothing", (ks[-1], FORGETS[name]), (0, 3), textcoords="offset points", ha="right",
@@ -65,37 +68,40 @@ def _reach(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> None
     axes.xaxis.set_major_locator(FixedLocator(ks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:.0f}"))
-    log_scale(axes)
-    seeds = sorted({len(values) for values in fits})
+    _plain_log(axes)
+    seeds = sorted({len(values) for values in losses})
     many = "1 seed" if seeds == [1] else f"{'-'.join(map(str, seeds))} seeds, mean and range"
     axes.set(title=f"{REACHES[name]} ({many})", xlabel="k1 = k2: steps that the gradient flows back")
     axes.set_ylabel("test loss", color=COLORS["input"])
-    _costs(axes, ks, fits)
+    return lines
 
 
-def _costs(axes: Axes, ks: list[int], fits: list[list[dict[str, Any]]]) -> None:
+def _plain_log(axes: Axes) -> None:
+    """A logarithmic vertical axis with plain numbers, more of them where it is short."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=(1.0, 2.0, 5.0) if high > 5 * low else (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0))
+    )
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _costs(axes: Axes, by_k: dict[int, list[dict[str, Any]]]) -> list[Line2D]:
     """Time and memory of a step as multiples of what whole sequences take, on the second axis."""
-    right = axes.twinx()
+    right, lines = axes.twinx(), []
     for metric, words, color, marker in (
-        ("milliseconds", "time a step", COLORS["prediction"], "s"),
-        ("megabytes", "memory a step", COLORS["target"], "^"),
+        ("milliseconds", "time a step (right axis)", COLORS["prediction"], "s"),
+        ("megabytes", "memory a step (right axis)", COLORS["target"], "^"),
     ):
-        means = [statistics.fmean(float(value(result, metric) or 0) for result in seeds) for seeds in fits]
-        right.plot(
-            ks,
-            [mean / means[-1] for mean in means],
-            color=color,
-            marker=marker,
-            markersize=5,
-            linewidth=1.3,
-            label=words,
-        )
-    log_scale(right)
+        means = [statistics.fmean(float(value(result, metric) or 0) for result in fits) for fits in by_k.values()]
+        ratios = [mean / means[-1] for mean in means]
+        lines += right.plot(list(by_k), ratios, color=color, marker=marker, markersize=5, linewidth=1.3, label=words)
+    _plain_log(right)
     right.grid(False)
     right.spines["right"].set_visible(True)
     right.set_ylabel("cost of a step, whole sequences = 1")
-    lines = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-    right.legend(lines, [str(line.get_label()) for line in lines], loc="best")
+    return lines
 
 
 def pixels(state: dict[str, Any]) -> Figure | None:

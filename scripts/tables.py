@@ -129,7 +129,8 @@ class Figures:
         planned: dict[str, list[Run]] = {}
         for run in plan():
             planned.setdefault(run.group, []).append(run)
-        rows, seconds = [], 0.0
+        rows: list[tuple[Any, ...]] = []
+        seconds = 0.0
         for group in PLAN["systems"]:
             runs = planned[group["name"]]
             done = [run for run in runs if result_of(self.state, run)]

@@ -9,6 +9,8 @@ regression (Nadaraya & Watson 1964) of a width e on the pair of values that came
 values apart that differ by less than about e.
 """
 
+from typing import Any
+
 import torch
 from measure import machine
 from tables import markdown
@@ -66,7 +68,8 @@ def main() -> None:
     data = SyntheticSine(n_steps=STEPS)
     data.setup("test")
     for split in ("val", "test"):
-        points = data.datasets[split].__getitems__(list(range(10_000)))["x"][:, :2, 0].double()
+        windows: Any = data.datasets[split]
+        points = windows.__getitems__(list(range(10_000)))["x"][:, :2, 0].double()
         rows.append((f"the {split} set", *error_of_first_guess(points[:, 0], points[:, 1])))
     shown = [(name, f"{error:.4f}", f"{error / STEPS:.5f}", f"{sd / STEPS:.5f}") for name, error, sd in rows]
     print(", ".join(f"{key} {value}" for key, value in machine().items()), "\n")

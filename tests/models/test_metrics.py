@@ -159,4 +159,5 @@ def test_the_largest_error_of_nothing_is_zero():
     metric.update(torch.tensor([1.0]), torch.tensor([1.0]))
     assert metric.compute() == 4
     metric.reset()
-    assert metric.compute() == 0
+    metric.update(torch.tensor([1.0]), torch.tensor([0.5]))
+    assert metric.compute() == 0.5

@@ -34,8 +34,8 @@ def test_the_reach_of_gradients_is_drawn_for_the_tasks_that_were_run(tmp_path):
             cost = {"milliseconds": 64.0 / k, "kept": k}
             state["runs"][f"reach_wave_k{k}/{seed}"] |= {"test": {"test/loss": 3 / k + seed}, **cost}
     wave, adding, wave_costs, _ = memory_pictures.reach(state).axes
-    assert wave.get_title() == "The wave, 64 steps (3 seeds, mean and range)"
-    assert adding.get_title().startswith("The adding problem")
+    assert wave.get_title("left") == "The wave, 64 steps (3 seeds, mean and range)"
+    assert adding.get_title("left").startswith("The adding problem")
     losses, time, memory = (points(line) for line in (wave.get_lines()[0], *wave_costs.get_lines()))
     assert [losses[k] for k in (1, 8, 64)] == [4.0, 1.375, 1 + 3 / 64]
     assert (time[1], memory[1], time[64], memory[64]) == (64, 1 / 64, 1, 1)
@@ -55,7 +55,7 @@ def test_what_was_not_run_has_no_picture():
 
 
 def test_the_pictures_of_the_docs_are_there():
-    for name, count in (("README.md", 1), ("docs/how_to/tensorboard.md", 3), ("docs/reproduction.md", 4)):
+    for name, count in (("README.md", 1), ("docs/how_to/tensorboard.md", 3), ("docs/reproduction.md", 5)):
         page = ROOT / name
         found = re.findall(r"!\[.*?\]\((.*?)\)", page.read_text())
         assert len(found) == count

@@ -73,14 +73,15 @@ def row(text, *cells):
 def test_what_is_committed_is_up_to_date():
     stale = [path for path, text in tables.filled() if path.read_text() != text]
     assert stale == []
-    assert "not run" not in (ROOT / "docs" / "reproduction.md").read_text()
+    for page in tables.PAGES:
+        assert not re.search(r"^\|.*\bnot run\b", (ROOT / page).read_text(), re.M), page
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["quick", "full"])
 def test_the_report_has_a_row_for_every_system(full, report):
     text = report(fake_state(full))["docs/reproduction.md"]
     for name in recipes():
-        if name not in OWN_DATA:
+        if name not in (*OWN_DATA, "copy_memory"):
             row(text, f"`{name}`")
     for section in ("1.1", "1.3", "1.4.1", "1.4.3", "2.1"):
         row(text, section)
@@ -145,7 +146,7 @@ def test_what_diverged_or_was_not_run_is_said(report):
     state["runs"]["sine_long/0"] = {**known, "error": "the loss is nan at step 3", "whole": 60.0}
     pages = report(state)
     assert "diverged" in row(pages["docs/reproduction.md"], "`sine_long`")
-    assert row(pages["README.md"], "`mnist_rnn`")[2] == "test accuracy not run"
+    assert row(pages["README.md"], "`mnist_rnn`")[2] == "test accuracy not run"  # and the test above refuses it
     assert "`mnist_rnn`" in row(pages["docs/reproduction.md"], "recipes")[6]
     state = fake_state(full=True)
     (other,) = [run for run in plan() if run.key == "sine_long/1"]

@@ -250,7 +250,7 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
                     "allow_abbrev": False,
                 },
                 auto_configure_optimizers=False,
-                load_from_checkpoint_support=False,  # checkpoints contain plain values, no classes that a parser would build
+                load_from_checkpoint_support=False,  # checkpoints contain plain values, no classes
                 args=args,
             )
     except SystemExit:

@@ -142,9 +142,8 @@ class Figures:
             left = ", ".join(f"`{name}`" for name in sorted(names)) if len(names) < 4 else f"{len(names)} systems"
             counts = (len(done), len(runs), systems, " / ".join(map(str, per_seed)))
             rows.append((group["what"], *counts, f"{took / 60:.1f}", left or "-"))
-        rows.append(
-            ("together", *(str(sum(int(row[i]) for row in rows)) for i in (1, 2, 3)), "", f"{seconds / 60:.1f}", "")
-        )
+        sums = [sum(int(row[i]) for row in rows) for i in (1, 2, 3)]
+        rows.append(("together", *sums, "", f"{seconds / 60:.1f}", ""))
         head = ("what", "fits", "of", "systems", "by seed", "minutes", "of which no fit was run")
         return markdown(head, rows)
 

@@ -149,9 +149,9 @@ def test_an_empty_folder_is_filled_and_a_full_one_is_refused(fail):
     checkpoint(Seq2Vec)
     Path("out").mkdir()
     main(["export", "--ckpt_path=model.ckpt", "--output=out", "--onnx=false"])
-    assert "out is there already" in fail("export", "--ckpt_path=model.ckpt", "--output=out")
+    assert "out already exists" in fail("export", "--ckpt_path=model.ckpt", "--output=out")
     Path("file").touch()
-    assert "file is there already" in fail("export", "--ckpt_path=model.ckpt", "--output=file")
+    assert "file already exists" in fail("export", "--ckpt_path=model.ckpt", "--output=file")
 
 
 def test_a_failure_leaves_nothing_behind(monkeypatch):

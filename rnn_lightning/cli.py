@@ -278,6 +278,7 @@ class CLI(LightningCLI):
             typed, found = self.typed_size(size), getattr(self.datamodule, size, None)
             if typed not in (None, found, getattr(self.model, "hparams", {}).get(size)):
                 raise ArgumentError(f"model.{size}={typed}, but the data has {found}: leave it out")
+        self._forecasts().check(self.model, self.datamodule, self.subcommand)
 
     def after_fit(self) -> None:
         """Tests the best checkpoint, and says how to look at the run."""
@@ -408,8 +409,8 @@ def _name(config: Any) -> str | None:
         runs.check_name(config.name)
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None
-    if isinstance(path, (str, Path)):
-        return Path(path).stem  # a file of the user's
+    if isinstance(path, (str, Path)) and (name := runs.name_of_file(path)) is not None:
+        return name  # a file of the user's
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure_text import Kept
+from own_data import Kept
 
 from rnn_lightning.cli import main
 

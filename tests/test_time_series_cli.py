@@ -172,6 +172,9 @@ def test_a_faulty_file_leaves_nothing_on_the_disk(fail):
     Path("sites.csv").write_text("site,when,load\na,2024-01-01,1\na,2024-01-02,oops\n")
     assert "row 3 ('oops')" in fail("fit", *FILE, *QUIET)
     assert "'price'" in fail("fit", *FILE, *QUIET, "--data.known=[price]")
+    hourly().to_csv("sites.csv", index=False)
+    typed = ["fit", *FILE, *SMALL, "--data.n_steps=24", "--model.loss=GaussianNLLLoss", "--model.output_size=2"]
+    assert "makes no forecast of load" in fail(*typed)
     Path("sites.csv").write_text("")
     assert "is empty" in fail("fit", *FILE, *QUIET)
     assert [path.name for path in Path().iterdir()] == ["sites.csv"]

@@ -1,14 +1,18 @@
 """`TextStream`: parts, vocabulary, targets, and files that can't be read."""
 
+import gzip
 import hashlib
 
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.data import TextStream
+from rnn_lightning.data.text_files import PACKAGES
+from rnn_lightning.recipes import recipes
 
 WORDS = "the cat sat on a mat and the dog ran to it\n"
 SMALL = {"n_steps": 5, "batch_size": 3}
@@ -87,6 +91,28 @@ def test_three_files_and_a_folder(tmp_path, book):
     assert decoded == ["".join(c if c in known else "\ufffd" for c in text) for text in ("irst second ", "irst ")]
     texts = book.read_text() + "first second " + "first "
     assert data.sha256 == hashlib.sha256(texts.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".dz"])
+def test_compressed_texts(suffix, book, tmp_path):
+    path = tmp_path / f"book.txt{suffix}"
+    path.write_bytes(gzip.compress(book.read_bytes()))
+    assert TextStream(path, **SMALL).sha256 == TextStream(book, **SMALL).sha256
+    for damaged in (path.read_bytes()[:-20], b"\x1f\x8b\x08" + b"\0" * 50, b"no gzip"):
+        path.write_bytes(damaged)
+        with pytest.raises(ArgumentError, match="cannot be read") as error:
+            TextStream(path, **SMALL)
+        assert "\n" not in str(error.value)
+
+
+def test_a_recipes_text_that_is_not_installed_names_its_package(monkeypatch, tmp_path):
+    path = str(tmp_path / "jargon.dict.dz")
+    monkeypatch.setitem(PACKAGES, path, "dict-jargon")
+    with pytest.raises(ArgumentError, match="apt install dict-jargon") as error:
+        TextStream(path)
+    assert "\n" not in str(error.value)
+    recipe = yaml.safe_load(recipes()["words"].read_text())
+    assert recipe["data"]["init_args"]["path"] in PACKAGES
 
 
 def test_the_default_is_the_text_that_comes_with_python():

@@ -302,8 +302,8 @@ class TimeSeries(SequenceDataModule):
         shift, scale = self.scaling["shift"], self.scaling["scale"]
         lead = torch.full((self.lead, columns), torch.nan, dtype=torch.float64)
         # Across the border of two series differences are wrong; no window reads a series' first `lead` steps.
-        z = filled - lagged(torch.cat((lead, filled))[None], self.lags, self.lead)[0]
-        z = ((z - shift[series]) / scale[series]).float()
+        base = lagged(torch.cat((lead, filled))[None], self.lags, self.lead)[0] + shift[series]
+        z = ((filled - base) / scale[series]).float()
         x = torch.zeros(len(z), self.input_size)
         x[:, :columns] = z.nan_to_num(0.0)
         if self._fitted["flags"]:
@@ -317,7 +317,9 @@ class TimeSeries(SequenceDataModule):
         counts = torch.zeros_like(missing)
         counts[:-1] = ~(missing[1:] | z[1:].isnan())
         y[:-1] = torch.where(counts[:-1], z[1:], 0.0)
-        return Steps(x, y, counts, scale.float(), series)
+        offset = torch.zeros_like(z)
+        offset[:-1] = base[1:]
+        return Steps(x, y, counts, scale.float(), offset, series)
 
     def _known(self) -> Tensor:
         """(N, K) raw columns known ahead, the calendar's last."""

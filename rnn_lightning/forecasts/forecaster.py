@@ -204,6 +204,6 @@ def check_sizes(net: RecurrentNet, fitted: dict[str, Any]) -> None:
     if found != (inputs, len(names)):
         raise ArgumentError(
             f"a network of {found[0]} inputs and {found[1]} outputs makes no forecast of {', '.join(names)}, which needs "
-            f"{inputs} inputs and {len(names)} outputs, one value each: give a loss for values (no quantiles, no variance), or "
-            "the network that was trained with these fitted values"
+            f"{inputs} inputs and {len(names)} outputs, one value each: give a loss for values (no quantiles, no "
+            "variance), or the network that was trained with these fitted values"
         )

@@ -141,6 +141,7 @@ class TimeSeries(SequenceDataModule):
         else:
             self._check_same(fitted, target, season)
         self._take(fitted, val, test, horizon, n_steps)
+        self.origins_of_predict()  # whether the file has them
 
     @property
     def fitted_values(self) -> dict[str, Any]:
@@ -317,9 +318,9 @@ class TimeSeries(SequenceDataModule):
         counts = torch.zeros_like(missing)
         counts[:-1] = ~(missing[1:] | z[1:].isnan())
         y[:-1] = torch.where(counts[:-1], z[1:], 0.0)
-        offset = torch.zeros_like(z)
-        offset[:-1] = base[1:]
-        return Steps(x, y, counts, scale.float(), offset, series)
+        zero = torch.zeros_like(z)
+        zero[:-1] = base[1:]
+        return Steps(x, y, counts, scale.float(), zero, series)
 
     def _known(self) -> Tensor:
         """(N, K) raw columns known ahead, the calendar's last."""

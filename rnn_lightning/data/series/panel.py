@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnn_lightning.data.series.files import label
 from rnn_lightning.data.series.grid import Grid
 from rnn_lightning.data.series.reading import Rows, show_rows
 from rnn_lightning.errors import ArgumentError
@@ -105,6 +106,6 @@ def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, path: object) -> str:
     shown = np.datetime_as_string(rows.times[off[:3]], "s") if grid.unit != "int" else rows.times[off[:3]]
     are = "are" if len(off) > 1 else "is"
     return (
-        f"{show_rows(rows.lines[off], shown, path)} {are} off the grid of one {grid.name}: give every row a regular time, "
-        "or leave these out; absent steps are taken as missing"
+        f"{label(path)}: {show_rows(rows.lines[off], shown, path)} {are} off the grid of one {grid.name}: give every row "
+        "a regular time, or leave these out; absent steps are taken as missing"
     )

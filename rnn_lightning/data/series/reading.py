@@ -1,17 +1,18 @@
 """From a CSV, a Parquet file or a DataFrame to clean columns: what is wrong is told by its row and column."""
 
-import csv
+import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnn_lightning.data.series.files import column_names, is_frame, is_parquet, label, load
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?[\d. ]*,\d+\s*")
 _SHOWN = 3
 """How many faulty rows a message shows."""
 
@@ -62,45 +63,6 @@ class Rows:
         return self.codes[1:] == self.codes[:-1]
 
 
-def column_names(path: Any, separator: str = ",", encoding: str = "utf-8") -> list[str]:
-    """The names of a table's columns.
-
-    Raises:
-        ArgumentError: The file is not there, empty, or no table.
-    """
-    if _is_frame(path):
-        return [str(name) for name in path.columns]
-    _check_file(path)
-    if _is_parquet(path):
-        from pyarrow import ArrowException, parquet
-
-        try:
-            return [name for name in parquet.read_schema(path).names if name != "__index_level_0__"]
-        except (ArrowException, OSError) as error:
-            raise ArgumentError(
-                f"{path} is no readable Parquet file ({error}): give a .parquet or .csv file"
-            ) from error
-    try:
-        with open(path, newline="", encoding="utf-8-sig" if encoding == "utf-8" else encoding) as file:
-            lines = csv.reader(file, delimiter=separator)
-            names, first = next(lines, []), next(lines, [])
-    except (UnicodeError, LookupError) as error:
-        raise _wrong_encoding(path, encoding, error) from error
-    except csv.Error as error:
-        raise ArgumentError(f"{path} is no table of text ({error}): give a .csv or a .parquet file") from error
-    if len(first) > len(names):
-        raise ArgumentError(
-            f"{path} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, texts that "
-            f"have a {separator!r} in quotes, or give --data.separator"
-        )
-    other = next((s for s in (";", "\t", "|", ",") if len(names) == 1 and s != separator and s in names[0]), None)
-    if other is not None:
-        raise ArgumentError(
-            f"{path} has one column, {names[0]!r}: its separator is not {separator!r}; give --data.separator {other!r}"
-        )
-    return names
-
-
 def read(
     path: Any, columns: Columns, time_format: str | None = None, separator: str = ",", encoding: str = "utf-8"
 ) -> Rows:
@@ -121,11 +83,14 @@ def read(
     missing = [name for name in columns.all if name not in names]
     if missing:
         raise ArgumentError(
-            f"{_label(path)} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(names)}"
+            f"{label(path)} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(names)}"
         )
-    table = _load(path, columns, separator, encoding)
+    twice = [name for name in columns.all if names.count(name) > 1]
+    if twice:
+        raise ArgumentError(f"{label(path)} has several columns {', '.join(map(repr, twice))}: rename all but one")
+    table = load(path, columns.all, columns.id, separator, encoding)
     if not len(table):
-        raise ArgumentError(f"{_label(path)} has no rows: give a file with values")
+        raise ArgumentError(f"{label(path)} has no rows: give a file with values")
     numbers = np.stack([_numbers(table[name], name, path) for name in columns.numbers], axis=1)
     codes, ids = _ids(table, columns, path)
     times, zone = _times(table, columns, codes, time_format, path)
@@ -140,26 +105,10 @@ def read(
 
 def show_rows(lines: np.ndarray, texts: Any, path: Any) -> str:
     """The first few of some rows, as `row 12 (2020-01-03), row 14 (...) and 5 more`, as an editor counts a file's."""
-    first = 0 if _is_frame(path) else 1 if _is_parquet(path) else 2
+    first = 0 if is_frame(path) else 1 if is_parquet(path) else 2
     shown = [f"row {line + first} ({text})" for line, text in zip(lines[:_SHOWN], texts, strict=False)]
     more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     return ", ".join(shown) + more
-
-
-def _load(path: Any, columns: Columns, separator: str, encoding: str) -> "pd.DataFrame":
-    import pandas as pd
-
-    if _is_frame(path):
-        return path[columns.all]
-    if _is_parquet(path):
-        return pd.read_parquet(path, columns=columns.all)
-    options: dict[str, Any] = {} if columns.id is None else {"dtype": {columns.id: str}}
-    try:
-        return pd.read_csv(path, usecols=columns.all, sep=separator, encoding=encoding, **options)
-    except UnicodeError as error:
-        raise _wrong_encoding(path, encoding, error) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise ArgumentError(f"{path} is no readable CSV ({error}): mend the file, or give --data.separator") from error
 
 
 def _numbers(values: "pd.Series", name: str, path: Any) -> np.ndarray:
@@ -171,14 +120,17 @@ def _numbers(values: "pd.Series", name: str, path: Any) -> np.ndarray:
         found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         text = np.flatnonzero(np.isnan(found) & values.notna().to_numpy())
         if len(text):
+            shown = [str(value) for value in values.iloc[text[:_SHOWN]]]
+            commas = all(_DECIMAL_COMMA.fullmatch(value) for value in shown)
             raise ArgumentError(
-                f"{_label(path)}: column {name} must hold numbers, but has text in "
-                f"{show_rows(text, map(repr, values.iloc[text[:_SHOWN]]), path)}: mend these, or leave them empty"
+                f"{label(path)}: column {name} must hold numbers, but has text in "
+                f"{show_rows(text, map(repr, shown), path)}: "
+                + ("write decimals with a point" if commas else "mend these, or leave them empty")
             )
     infinite = np.flatnonzero(np.isinf(found))
     if len(infinite):
         where = show_rows(infinite, found[infinite], path)
-        raise ArgumentError(f"{_label(path)}: column {name} is infinite in {where}: mend these, or leave them empty")
+        raise ArgumentError(f"{label(path)}: column {name} is infinite in {where}: mend these, or leave them empty")
     return found
 
 
@@ -191,7 +143,7 @@ def _ids(table: "pd.DataFrame", columns: Columns, path: Any) -> tuple[np.ndarray
     empty = np.flatnonzero(codes < 0)
     if len(empty):
         where = show_rows(empty, ["empty"] * len(empty), path)
-        raise ArgumentError(f"{_label(path)}: column {columns.id} is empty in {where}: give every row its series' id")
+        raise ArgumentError(f"{label(path)}: column {columns.id} is empty in {where}: give every row its series' id")
     return codes.astype(np.int64), [str(name) for name in found]
 
 
@@ -216,7 +168,7 @@ def _times(
             (numbers > 10_000_000) & (numbers < 100_000_000) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
         ).all():
             raise ArgumentError(
-                f"{_label(path)}: column {columns.time} holds numbers such as {numbers[0]}, which look like dates: give "
+                f"{label(path)}: column {columns.time} holds numbers such as {numbers[0]}, which look like dates: give "
                 "--data.time_format %Y%m%d"
             )
         return numbers, None
@@ -225,7 +177,7 @@ def _times(
     empty = np.flatnonzero(values.isna().to_numpy())
     if len(empty):
         where = show_rows(empty, ["empty"] * len(empty), path)
-        raise ArgumentError(f"{_label(path)}: column {columns.time} is empty in {where}: give every row its time")
+        raise ArgumentError(f"{label(path)}: column {columns.time} is empty in {where}: give every row its time")
     zone = None if values.dt.tz is None else str(values.dt.tz)
     if zone is not None:
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
@@ -240,7 +192,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, path: Any) -
     if not pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
         if pd.api.types.is_float_dtype(values.dtype) and time_format is None:
             raise ArgumentError(
-                f"{_label(path)}: column {name} holds fractions or empty cells, no times: give whole numbers or dates"
+                f"{label(path)}: column {name} holds fractions or empty cells, no times: give whole numbers or dates"
             )
         if pd.api.types.is_float_dtype(values.dtype):
             values = values.astype("Int64")
@@ -258,7 +210,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, path: Any) -
     wrong = np.flatnonzero(found.isna().to_numpy() & values.notna().to_numpy())
     if len(wrong):
         raise ArgumentError(
-            f"{_label(path)}: column {name} has no time in {show_rows(wrong, map(repr, values.iloc[wrong[:3]]), path)}: "
+            f"{label(path)}: column {name} has no time in {show_rows(wrong, map(repr, values.iloc[wrong[:3]]), path)}: "
             f"mend these, or {'give --data.time_format' if time_format is None else f'change time_format={time_format}'}"
         )
     return found
@@ -292,35 +244,6 @@ def _check_order(rows: Rows, table: "pd.DataFrame", columns: Columns, path: Any)
             texts = table[columns.time].iloc[lines[:_SHOWN]]
             of = f"{columns.id} {rows.ids[rows.codes[at[0]]]} has " if columns.id is not None else ""
             raise ArgumentError(
-                f"{_label(path)}: {of}{what} in {show_rows(lines, texts, path)}: {remedy}"
+                f"{label(path)}: {of}{what} in {show_rows(lines, texts, path)}: {remedy}"
                 + (", or give data.id if the file holds several series" if columns.id is None else "")
             )
-
-
-def _check_file(path: Any) -> None:
-    if not isinstance(path, (str, Path)):
-        raise ArgumentError(f"path is a {type(path).__name__}: give a .csv or .parquet file, or a pandas DataFrame")
-    if "://" in str(path):
-        return
-    if not Path(path).is_file():
-        raise ArgumentError(f"there is no file {path}: change data.path")
-    if Path(path).stat().st_size == 0:
-        raise ArgumentError(f"{path} is empty: give a file with a header and rows")
-
-
-def _wrong_encoding(path: Any, encoding: str, error: Exception) -> ArgumentError:
-    return ArgumentError(
-        f"{path} is no text in {encoding} ({error}): save it in UTF-8, or give --data.encoding, such as latin-1"
-    )
-
-
-def _is_frame(path: Any) -> bool:
-    return hasattr(path, "columns") and hasattr(path, "iloc")
-
-
-def _is_parquet(path: Any) -> bool:
-    return not _is_frame(path) and Path(path).suffix.lower() in (".parquet", ".pq")
-
-
-def _label(path: Any) -> str:
-    return "the DataFrame" if _is_frame(path) else str(path)

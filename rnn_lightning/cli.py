@@ -46,8 +46,8 @@ from rnn_lightning.callbacks import (
     progress,
 )
 from rnn_lightning.checkpoint_io import AtomicCheckpointIO
-from rnn_lightning.continuation import Continuation
-from rnn_lightning.data import TimeSeries
+from rnn_lightning.continuation import Continuation, exported_network
+from rnn_lightning.data import SequenceDataModule, TimeSeries
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
 from rnn_lightning.files import remove_leftovers
@@ -167,7 +167,10 @@ class CLI(LightningCLI):
             args = arguments.parsed_after()
         super().parse_arguments(parser, args)
         config, network = self.config[self.config.subcommand], {}
-        if config.get("ckpt_path") is not None:
+        exported = exported_network(config.get("ckpt_path")) if config.get("prompt") is not None else None
+        if exported is not None:
+            self.checkpoint = exported
+        elif config.get("ckpt_path") is not None:
             model, source = (config[key].class_path if config.get(key) else None for key in ("model", "data"))
             self.checkpoint = runs.find_checkpoint(
                 str(config.ckpt_path), _root(config.trainer), _name(config), model=model, data=source
@@ -191,7 +194,7 @@ class CLI(LightningCLI):
         if subcommand == "export":
             return
         arguments = config.model.get("init_args", {})
-        if self.checkpoint is not None and takes_fitted(_class(config.data.class_path)):
+        if self.checkpoint is not None and config.prompt is None and takes_fitted(_class(config.data.class_path)):
             config.data.init_args[KEY] = read_checkpoint(self.checkpoint).get(KEY)  # nothing is fitted again
         if self.checkpoint is not None and arguments.get("weights") is not None:
             arguments.weights = None  # the checkpoint has all of them
@@ -278,6 +281,8 @@ class CLI(LightningCLI):
             typed, found = self.typed_size(size), getattr(self.datamodule, size, None)
             if typed not in (None, found, getattr(self.model, "hparams", {}).get(size)):
                 raise ArgumentError(f"model.{size}={typed}, but the data has {found}: leave it out")
+        if isinstance(self.datamodule, SequenceDataModule):
+            self.datamodule.check_model(self.model)
         self._forecasts().check(self.model, self.datamodule, self.subcommand)
 
     def after_fit(self) -> None:

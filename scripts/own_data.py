@@ -1,7 +1,7 @@
-"""Fits on your own kinds of files, whose results are kept in `docs/own_data.json`, and the tables that pages have of them.
+"""Fits on your own kinds of files, whose results are kept in `docs/own_data.json`.
 
-`measure_text.py`, `measure_arrays.py` and `measure_series.py` run the fits; each that is there already is not run again, so
-that a long measurement can be continued. `python scripts/tables.py` fills the tables.
+`measure_text.py`, `measure_arrays.py` and `measure_series.py` run the fits. One that has a result is not run again, so that
+a long measurement can be continued. `python scripts/tables.py` puts the figures into the pages.
 """
 
 import argparse
@@ -9,8 +9,9 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from plan import ROOT, Result
 
@@ -19,6 +20,7 @@ from rnn_lightning.files import write_atomically
 from rnn_lightning.runs import run_folder
 
 RESULTS = ROOT / "docs" / "own_data.json"
+SHORT = {"the network": "network", "the last value": "last", "the same season": "season"}
 
 
 def options_of(description: str | None) -> argparse.ArgumentParser:
@@ -36,56 +38,61 @@ def load() -> dict[str, Result]:
 
 
 def keep(name: str, result: Result) -> None:
-    """Adds a result to the file."""
-    write_atomically(RESULTS, json.dumps(dict(sorted({**load(), name: result}.items())), indent=1) + "\n")
+    """Adds a result to the file: a fit a line."""
+    results = {**load(), name: result}
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(results[key])}" for key in sorted(results))
+    write_atomically(RESULTS, f"{{\n{lines}\n}}\n")
 
 
 class Kept(CLI):
-    """Keeps the metrics of a fit and its test, and the table of its forecasts if there is one."""
+    """Keeps what a fit and its test reach, also beside the naive answers, where the data has these."""
 
     found: Result = {}
 
     def after_fit(self) -> None:
-        """Keeps them."""
-        Kept.found = {"epochs": self.trainer.current_epoch}
+        """Keeps them, under the names that `tables.value` reads."""
+        epochs = self.trainer.current_epoch
         super().after_fit()
-        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        Kept.found |= {"metrics": {name: round(value, 6) for name, value in sorted(metrics.items())}}
+        test = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name[:5] == "test/"}
+        data: Any = self.datamodule
+        test |= {f"test/naive/{name[5:]}": value for name, value in getattr(data, "baseline", {}).items()}
         forecasts = Path(run_folder(str(self.trainer.ckpt_path)), "forecasts.json")
-        if forecasts.is_file():
-            Kept.found["forecasts"] = json.loads(forecasts.read_text())
-        baseline = getattr(self.trainer.datamodule, "baseline", None)  # type: ignore[attr-defined]
-        if baseline:
-            Kept.found["baseline"] = baseline
-        if hasattr(self.datamodule, "sha256"):
-            Kept.found["sha256"] = self.datamodule.sha256
+        for score in json.loads(forecasts.read_text())["scores"] if forecasts.is_file() else ():
+            method = SHORT[score["method"]]
+            test |= {f"test/{method}/{name}": score[name] for name in ("one_step_mae", "mae", "mase")}
+        Kept.found = {"epochs": epochs, "test": {name: round(value, 6) for name, value in sorted(test.items())}}
+        if hasattr(data, "sha256"):
+            Kept.found["sha256"] = data.sha256
 
 
-def fit(typed: list[str]) -> Result:
-    """One fit in a temporary folder, unless the present one is one.
+def fit(typed: list[str], prepare: Callable[[], None]) -> Result:
+    """One fit in a folder of its own, with what is kept of it.
 
     Args:
         typed: What follows `fit` on the command line.
-
-    Returns:
-        `typed`, `seconds`, `epochs`, `metrics`, and `baseline`, `forecasts` and `sha256` where the data has them.
+        prepare: Writes the files of data into the folder that one is in.
     """
     before, begin = os.getcwd(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            main(["fit", *typed, f"--trainer.default_root_dir={folder}/runs"], cli=Kept)
+            prepare()
+            main(["fit", *typed], cli=Kept)
         finally:
             os.chdir(before)
-    return {"typed": typed, "seconds": round(time.perf_counter() - begin), **Kept.found}
+    return {"arguments": typed, "seconds": round(time.perf_counter() - begin), **Kept.found}
 
 
-def run(fits: dict[str, list[str]], options: argparse.Namespace) -> None:
+def run(
+    fits: dict[str, list[str]], options: argparse.Namespace, more: list[str], prepare: Callable[[], None] = lambda: None
+) -> None:
     """Runs the fits that have no result yet.
 
     Args:
         fits: By name, what is typed after `fit`.
         options: Those of `options_of`.
+        more: Typed, too, and not kept: what changes no figure.
+        prepare: As for `fit`.
     """
     left = options.fits
     for seed in range(options.seeds):
@@ -97,20 +104,7 @@ def run(fits: dict[str, list[str]], options: argparse.Namespace) -> None:
                 print("more fits are left: run this again")
                 return
             left -= 1
-            result = fit([*typed, f"--seed_everything={seed}"])
-            keep(key, result)
-            print(f"{key}: {json.dumps(result['metrics'])}", flush=True)
-
-
-def of(name: str) -> Iterator[Result]:
-    """The results of a fit, seed by seed."""
-    found = load()
-    yield from (found[key] for key in sorted(found) if key.rpartition("/")[0] == name)
-
-
-def value(name: str, read: Callable[[Result], float], form: str) -> str:
-    """A number of a fit: the mean over the seeds, and their range."""
-    from tables import spread
-
-    numbers = [read(result) for result in of(name)]
-    return spread(numbers, form) if numbers else "not run"
+            typed = [*typed, f"--seed_everything={seed}"]
+            result = fit([*typed, *more], prepare)
+            keep(key, {**result, "arguments": typed})
+            print(f"{key}: {json.dumps(result)}", flush=True)

@@ -127,11 +127,14 @@ class SequenceModule(TruncatedBPTTModule):
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
 
     def setup(self, stage: str) -> None:
-        """Takes the data module's task if none was given."""
-        task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
+        """Takes the data module's task if none was given; the data module may refuse the model."""
+        data = getattr(self.trainer, "datamodule", None)
+        task = getattr(data, "task", None)
         if task is not None and self.hparams.get("task") is None and self.objective.loss is None:
             self.hparams["task"] = task  # for checkpoints
             self.aim(None)
+        if hasattr(data, "check_model"):
+            data.check_model(self)
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """The network's own `forward`: x (B, T, I) -> the outputs and the final state."""

@@ -8,10 +8,12 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning.pytorch import Trainer
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.data import TextStream
 from rnn_lightning.data.text_files import PACKAGES
+from rnn_lightning.models import Seq2Seq, Seq2Vec
 from rnn_lightning.recipes import recipes
 
 WORDS = "the cat sat on a mat and the dog ran to it\n"
@@ -133,6 +135,18 @@ def test_a_fitted_vocabulary_is_not_fitted_again(book, tmp_path):
     assert second.unknown["train"] > 0
     with pytest.raises(ArgumentError, match="level=words, but the network was trained on characters"):
         TextStream(book, level="words", fitted=first.fitted_values, **SMALL)
+
+
+def test_networks_that_would_read_their_targets_are_refused(book):
+    """By the Trainer, before any work is done."""
+    data = TextStream(book, **SMALL)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    sizes = (data.input_size, data.output_size)
+    with pytest.raises(ArgumentError, match="the backward direction has read already"):
+        trainer.fit(Seq2Seq(*sizes, hidden_size=4, embedding_size=4, bidirectional=True), data)
+    with pytest.raises(ArgumentError, match="use --model Seq2Seq"):
+        trainer.fit(Seq2Vec(*sizes, hidden_size=4, embedding_size=4), data)
+    assert trainer.global_step == 0
 
 
 def test_there_is_no_set_to_predict(book):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.datamodule import SequenceDataModule, check_int, check_one_direction
 from rnn_lightning.data.series.fitting import (
     Difference,
     Scale,
@@ -31,6 +31,7 @@ from rnn_lightning.forecasts.backtest import Origins
 from rnn_lightning.forecasts.calendar import calendar_features, circles_of
 from rnn_lightning.forecasts.forecaster import Forecaster
 from rnn_lightning.forecasts.scaling import lagged
+from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 KIND = "series"
 """The kind of fitted values that `TimeSeries` reads."""
@@ -142,6 +143,11 @@ class TimeSeries(SequenceDataModule):
             self._check_same(fitted, target, season)
         self._take(fitted, val, test, horizon, n_steps)
         self.origins_of_predict()  # whether the file has them
+        steps = int((self.cuts[:, 0] - 1 - self.lead).clip(0).sum())
+        if stream and steps < self.batch_size:
+            raise ArgumentError(
+                f"the training part has {steps} steps, fewer than the {self.batch_size} rows of a batch: lower batch_size"
+            )
 
     @property
     def fitted_values(self) -> dict[str, Any]:
@@ -234,6 +240,10 @@ class TimeSeries(SequenceDataModule):
                     f"{name}={', '.join(value)}, but the network was trained with {', '.join(fitted[name]) or 'none'}: "
                     f"leave data.{name} as it was"
                 )
+        if season not in (None, fitted["season"]):
+            raise ArgumentError(
+                f"season={season}, but the network was trained with {fitted['season']}: leave data.season as it was"
+            )
 
     def _take(self, fitted: dict[str, Any], val: Any, test: Any, horizon: int | None, n_steps: int | None) -> None:
         """Sets what follows from the fitted values; series that were not in training are fitted by themselves."""
@@ -353,6 +363,17 @@ class TimeSeries(SequenceDataModule):
 
     # Forecasts.
 
+    def check_model(self, model: Any) -> None:
+        """Refuses networks of another kind, and those that would read what they are to predict."""
+        net = getattr(model, "net", None)
+        if not isinstance(net, RecurrentNet):
+            return
+        if not isinstance(net, Seq2SeqNet) or getattr(model.objective, "task", None) != "regression":
+            raise ArgumentError(
+                "a TimeSeries has a value to predict at each step: use --model Seq2Seq, task=regression"
+            )
+        check_one_direction(net)
+
     def forecaster(self, net: Any) -> Forecaster:
         """A trained network with the fitted values."""
         return Forecaster(net, self._fitted)
@@ -360,7 +381,8 @@ class TimeSeries(SequenceDataModule):
     def origins_of_predict(self) -> np.ndarray:
         """(S,) the last step of each series that `predict` reads."""
         if self.origin is None:
-            return self.panel.lengths - 1
+            last: np.ndarray = self.panel.lengths - 1
+            return last
         at: np.ndarray = number_of(self.panel, "origin", self.origin) - self.panel.first
         wrong = np.flatnonzero((at < 0) | (at >= self.panel.lengths))
         if len(wrong):
@@ -439,8 +461,14 @@ class TimeSeries(SequenceDataModule):
         return found
 
     def check_future(self, horizon: int) -> None:
-        """Raises `ArgumentError` if columns known ahead are missing in the steps that `predict` forecasts."""
+        """Raises `ArgumentError` if `predict` can't forecast: too short a history, or no columns known ahead."""
         panel, last = self.panel, self.origins_of_predict()
+        short = np.flatnonzero(last < self.lead)
+        if len(short):
+            raise ArgumentError(
+                f"{panel.name(int(short[0]))} has {last[short[0]] + 1} steps before the forecast, which needs "
+                f"{self.lead + 1}: give a longer history, or a later data.origin"
+            )
         if not self.known:
             return
         for s, at in enumerate(last):

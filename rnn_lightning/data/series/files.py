@@ -107,7 +107,7 @@ def _check_file(path: Any) -> None:
     if Path(path).is_dir():
         raise ArgumentError(f"{path} is a folder: give one .csv or .parquet file")
     if not Path(path).is_file():
-        raise ArgumentError(f"there is no file {path}: change data.path")
+        raise ArgumentError(f"there is no file {path}: give the path of a .csv or .parquet file")
     if Path(path).suffix.lower() in _SHEETS:
         raise ArgumentError(f"{path} is a spreadsheet: save it as CSV, and give that file")
     if Path(path).stat().st_size == 0:

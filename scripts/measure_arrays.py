@@ -4,20 +4,16 @@
     python scripts/measure_arrays.py --seeds 3
 
 JapaneseVowels (Kudo, Toyama & Shimbo 1999): 12 channels, 7 to 29 steps, 9 speakers, 270 sequences to train on and 370 to
-test. A tenth of the 270 validates here, to choose the epoch. Further arguments go to the fit.
+test. A tenth of the 270 validates here, to choose the epoch. Further arguments go to the
+fits; results are kept in `docs/own_data.json`.
 """
 
-import argparse
 import importlib.util
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure_text import Kept
-
-from rnn_lightning.cli import main
+from own_data import options_of, run
 
 
 def japanese_vowels(part: str) -> tuple[list[np.ndarray], list[str]]:
@@ -44,14 +40,9 @@ def write(path: Path) -> None:
     np.savez(path, x=x, y=np.array(first + second), lengths=lengths, split=split)
 
 
+FITS = {"arrays": ["--config=arrays", "--data.path=vowels.npz", "--data.val=0.1"]}
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=1)
-    options, others = parser.parse_known_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        write(Path("vowels.npz"))
-        for seed in range(options.seeds):
-            typed = ["--config=arrays", "--data.path=vowels.npz", "--data.val=0.1", f"--seed_everything={seed}"]
-            main(["fit", *typed, *others], cli=Kept)
-            print(f"seed {seed}: test accuracy {Kept.found['test/acc']:.4f}", flush=True)
+    options, others = options_of(__doc__).parse_known_args()
+    run(FITS, options, others, lambda: write(Path("vowels.npz")))

@@ -4,7 +4,7 @@
     python scripts/tables.py --check    # only says which are not up to date
 
 In Markdown a table is between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
-figures come from `docs/reproduction.json` and from the JSON files beside the weights.
+figures come from `docs/reproduction.json`, `docs/own_data.json`, and the JSON files beside the weights.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import own_data
 import yaml
 from plan import PLAN, RESULTS, ROOT, Result, combinations, load, plan, result_of
 from speed_table import speed_table
@@ -25,7 +26,10 @@ from rnn_lightning.files import write_atomically
 from rnn_lightning.recipes import recipes
 from rnn_lightning.saved import shipped
 
-PAGES = ("README.md", "docs/reproduction.md", "docs/how_to/trained_networks.md", "docs/reference/recipes.md")
+PAGES = (
+    *("README.md", "docs/reproduction.md", "docs/how_to/trained_networks.md", "docs/reference/recipes.md"),
+    *("docs/text.md", "docs/arrays.md", "docs/time_series.md"),
+)
 """Pages whose tables are filled in here."""
 SPEED = "docs/performance.md"
 METRICS = {"acc": "accuracy", "mse": "MSE"}
@@ -75,10 +79,12 @@ class Figures:
         for run in plan():
             result = result_of(state, run)
             self.results.setdefault(run.name, []).extend([] if result is None else [result])
+        for key, result in sorted(own_data.load().items()):
+            self.results.setdefault(key.rpartition("/")[0], []).append(result)
 
     def show(self, name: str, metric: str, form: str = "") -> str:
         """The mean over the seeds and their range; or why there is none."""
-        found = self.results[name]
+        found = self.results.get(name, [])
         done = [result for result in found if "error" not in result]
         if not done:
             return "diverged" if found else "not run"

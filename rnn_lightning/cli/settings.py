@@ -20,8 +20,8 @@ def run_name(config: Namespace) -> str | None:
         runs.check_name(config.name)
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None
-    if isinstance(path, (str, Path)):
-        return Path(path).stem  # a file of the user's
+    if isinstance(path, (str, Path)) and (name := runs.name_of_file(path)) is not None:
+        return name  # a file of the user's
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem

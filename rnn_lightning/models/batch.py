@@ -123,7 +123,7 @@ def valid_steps(batch: Batch) -> Tensor | None:
     return valid
 
 
-def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units")) -> Batch:
+def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units", "offset")) -> Batch:
     """A stretch of time of a batch.
 
     Args:

@@ -22,6 +22,7 @@ class Steps:
         y: (N, O) float32, 0 where none is known.
         counts: (N, O) bool, whether a step's target is known.
         units: (S, O) float32: what 1 in `y` is in the file's units.
+        offset: (N, O) float32: what 0 in `y` is in the file's units.
         series: (N,) int64, which series a step is of.
     """
 
@@ -29,6 +30,7 @@ class Steps:
     y: Tensor
     counts: Tensor
     units: Tensor
+    offset: Tensor
     series: Tensor
 
     def batch(self, at: Tensor, counts: Tensor | None = None) -> Batch:
@@ -80,7 +82,9 @@ class Stretches(BatchDataset):
     def __getitems__(self, indices: list[int]) -> Batch:
         begin, scored, end = self.stretches[torch.tensor(indices)].T[..., None]  # (B, 1) each
         at = begin + torch.arange(2 * self.n_steps)  # (B, 2 T)
-        batch = self.steps.batch(torch.minimum(at, end - 1), (at >= scored) & (at < end))
+        inside = torch.minimum(at, end - 1)
+        batch = self.steps.batch(inside, (at >= scored) & (at < end))
+        batch["offset"] = self.steps.offset[inside]
         batch["lengths"] = (end - begin)[:, 0]
         if self.contiguous:
             batch["reset"] = at == begin  # (B, 2 T)

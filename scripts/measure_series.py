@@ -33,11 +33,10 @@ def write() -> None:
     months.sort_values("month")[["month", "degrees"]].to_csv("elnino.csv", index=False)
     folder = folder_of("vega_datasets") / "_data"
     cities = [
-        pd.read_csv(folder / f"{file}-temps.csv").assign(city=city)
+        pd.read_csv(folder / f"{file}-temps.csv", parse_dates=["date"]).assign(city=city)
         for file, city in (("sf", "San Francisco"), ("seattle", "Seattle"))
     ]
     hours = pd.concat(cities)
-    hours["date"] = pd.to_datetime(hours["date"])
     hours.drop_duplicates(["city", "date"]).to_csv("temps.csv", index=False)
 
 

@@ -12,6 +12,7 @@ import yaml
 from lightning.pytorch import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rnn_lightning import hub
 from rnn_lightning.cli import main
 from rnn_lightning.data import TextStream
 from rnn_lightning.models import Seq2Seq
@@ -62,6 +63,7 @@ def test_an_export_continues_a_text_as_its_checkpoint_does(book, fail):
     main(["predict", f"--ckpt_path={book}/checkpoints/best.ckpt", "--prompt=line ", "--length=50"])
     shutil.move("runs", "elsewhere")
     description = json.loads(Path("exported/network.json").read_text())
+    assert hub.load_exported("exported").fitted == description["fitted"]
     assert description["fitted"]["vocabulary"] == "".join(sorted(set(TEXT)))
     text = (Path("elsewhere") / "book/version_0/predictions.txt").read_text()
     for path in ("exported", "exported/network.json", "elsewhere/book/version_0/checkpoints/best.ckpt"):

@@ -124,7 +124,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     def setup(self, stage: str) -> None:
         """Takes the data module's task if none was given; the data module may refuse the model."""
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         task = getattr(data, "task", None)
         if task is not None and self.hparams.get("task") is None and self.objective.loss is None:
             self.hparams["task"] = task  # for checkpoints

@@ -11,7 +11,7 @@ from rnn_lightning.files import write_atomically
 from rnn_lightning.fitted import KEY
 from rnn_lightning.nn import generate
 from rnn_lightning.nn.generate import check_generate
-from rnn_lightning.saved import load_network, read_checkpoint
+from rnn_lightning.saved import load_network, read_description
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Continuation:
         """Writes the prompt and its continuation to `predictions.txt`, and prints them.
 
         Args:
-            checkpoint: A checkpoint of a fit on a `TextStream`.
-            folder: The folder of the file; it is made if necessary.
+            checkpoint: Of a fit on a `TextStream`, or the `network.json` of an export.
+            folder: Where the file goes; made if it is not there.
 
         Raises:
             ArgumentError: The checkpoint is not of a text model, or its vocabulary lacks a token of the prompt.
         """
         net = load_network(checkpoint)
-        vocabulary = restore_vocabulary(read_checkpoint(checkpoint).get(KEY))
+        vocabulary = restore_vocabulary(read_description(checkpoint).get(KEY))
         check_generate(net)
         prompt = vocabulary.prompt(self.prompt)
         if isinstance(vocabulary, WordVocabulary) and (unknown := int((prompt == 0).sum())):
@@ -55,3 +55,11 @@ class Continuation:
             return write_atomically(Path(folder, "predictions.txt"), text)
         except OSError as error:
             raise ArgumentError(f"cannot write into {folder} ({error.strerror or error})") from error
+
+
+def exported_network(path: str | None) -> str | None:
+    """The `network.json` that a path means: that file itself, or the folder of an export; None for anything else."""
+    if path is None:
+        return None
+    file = Path(path, "network.json") if Path(path).is_dir() else Path(path)
+    return str(file) if file.suffix == ".json" and file.is_file() else None

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from rnn_lightning.fitted import KEY
 from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
-from rnn_lightning.saved import load_module, load_network, shipped
+from rnn_lightning.saved import load_module, load_network, read_description, shipped
 
 
 def seq2vec(input_size: int, output_size: int, **options: Any) -> Seq2VecNet:
@@ -145,13 +146,18 @@ def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
         folder: The `--output` of the export; `network.json` and the weights in it are read.
 
     Returns:
-        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; for a network trained on a `TimeSeries`, a
-        `Forecaster` around it, which reads and returns values in the file's units.
+        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; of a network that was trained on a `TimeSeries` a
+        `Forecaster` around it, which takes and gives values in the file's units. Its attribute `fitted` is what was fitted
+        on the training part: of a text `level` and `vocabulary` (characters in the order of their tokens from 1 on, or
+        words), of labelled sequences `classes`; {} if nothing was.
 
     Raises:
         ArgumentError: A file is missing, changed or truncated.
     """
-    return load_module(Path(folder, "network.json"))
+    path = Path(folder, "network.json")
+    module: Any = load_module(path)
+    module.fitted = read_description(path).get(KEY, {})
+    return module
 
 
 def _trained(name: str, pretrained: bool) -> Any:

@@ -241,6 +241,17 @@ def check_name(name: str) -> None:
         )
 
 
+def name_of_file(path: str | Path) -> str | None:
+    """The run's name for a file of data: the file's, without its suffix and that of a compression."""
+    place = Path(path).expanduser()
+    if place.name in ("", ".."):  # a folder such as `.`
+        place = place.resolve()
+    name = place.name
+    for suffix in (".gz", ".dz"):
+        name = name.removesuffix(suffix)
+    return Path(name).stem or None if name else None
+
+
 def check_root(root: str) -> None:
     """Raises `ArgumentError` if no run can be written in a folder. The folder need not exist yet."""
     if "://" in root:

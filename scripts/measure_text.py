@@ -1,26 +1,27 @@
 """Compares the recipe `chars` with n-gram models and a compressor, on the text that comes with Python.
 
-    python scripts/measure_text.py naive              # unigram, 5-gram and xz on the test part; seconds
-    python scripts/measure_text.py tokens             # megabytes per second of tokenisation, on 100 MB
-    python scripts/measure_text.py state --epochs 3   # carried beside reset state, equal steps; minutes
+    python scripts/measure_text.py naive    # unigram, 5-gram and xz on the test part; seconds
+    python scripts/measure_text.py tokens   # megabytes a second of tokenisation, on 100 MB
+    python scripts/measure_text.py chars    # the recipe; minutes
+    python scripts/measure_text.py state    # carried beside reset state, and k1 = k2 = 1, 8, 32, 128, at equal steps
+    python scripts/measure_text.py words    # dropout of three kinds with the recipe `words`; apt install dict-jargon
 
-Figures are bits per character of the test part, the last 5 % of the text, whose SHA-256 is printed: the text depends on
-Python's version.
+Figures of characters are bits per character of the test part, the last 5 % of the text, whose SHA-256 is printed: the text
+changes with Python's version. Results of fits are kept in `docs/own_data.json`, and `python scripts/tables.py` puts them
+into docs/text.md. Further arguments go to the fits: give only what changes no figure.
 """
 
-import argparse
 import lzma
 import math
-import os
+import platform
 import tempfile
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from own_data import keep, options_of, run
 
-from rnn_lightning.cli import CLI, main
 from rnn_lightning.data import TextStream
 from rnn_lightning.data.text_files import python_topics
 from rnn_lightning.data.tokens import CharacterVocabulary
@@ -61,12 +62,15 @@ def xz_bits(train: str, test: str) -> float:
 def naive() -> None:
     """Prints what methods without a network reach."""
     data = TextStream()
-    print(f"pydoc_data.topics, SHA-256 {data.sha256}")
+    bits = {}
     parts = {name: data.vocabulary.decode(tokens.tolist()) for name, tokens in data._parts.items()}
     train, test = (data.vocabulary.encode(parts[part]) for part in ("train", "test"))
     for order in (1, 5):
-        print(f"{order}-gram: {ngram_bits(train, test[1:], order, len(data.vocabulary)):.3f} bits per character")
-    print(f"xz: {xz_bits(parts['train'], parts['test'][1:]):.3f} bits per character")
+        bits[f"test/{order}-gram"] = round(ngram_bits(train, test[1:], order, len(data.vocabulary)), 4)
+    bits["test/xz"] = round(xz_bits(parts["train"], parts["test"][1:]), 4)
+    result = {"python": platform.python_version(), "sha256": data.sha256, "test": bits}
+    keep("chars/naive/0", result)
+    print(result)
 
 
 def tokens() -> None:
@@ -89,32 +93,38 @@ def tokens() -> None:
         print(f"TextStream and setup, with reading and SHA-256: {size / (time.perf_counter() - begin):.0f} MB/s")
 
 
-class Kept(CLI):
-    """Keeps the metrics of a fit and its test."""
-
-    found: dict[str, float] = {}
-
-    def after_fit(self) -> None:
-        """Keeps them."""
-        super().after_fit()
-        Kept.found = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+SHORT = ["--config=chars", "--trainer.max_epochs=3", "--model.lr_scheduler.T_max=3"]
 
 
-def state(epochs: int, more: list[str]) -> None:
-    """Prints what carrying the state gains, with the same number of steps."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        for carried in ("true", "false"):
-            length = [f"--trainer.max_epochs={epochs}", f"--model.lr_scheduler.T_max={epochs}"]
-            main(["fit", "--config=chars", f"--model.carry_state={carried}", *length, *more], cli=Kept)
-            found = Kept.found
-            print(f"carry_state={carried}: test {found['test/bits_per_character']:.3f} bits per character", flush=True)
+def of_chunks(k: int) -> list[str]:
+    """The same number of tokens and optimiser steps, gradients that flow back k steps."""
+    return [
+        *SHORT,
+        "--trainer.gradient_clip_val=null",
+        f"--model.tbptt={{k1: {k}, step_every: batch, gradient_clip_val: 1}}",
+    ]
+
+
+FITS = {
+    "chars": {"chars": ["--config=chars"]},
+    "state": {
+        "chars/carried": SHORT,
+        "chars/reset": [*SHORT, "--model.carry_state=false"],
+        **{f"chars/k{k}": of_chunks(k) for k in (32, 8, 1)},  # 128 is the whole batch, as in chars/carried
+    },
+    "words": {
+        "words/gal": ["--config=words"],
+        "words/zaremba": ["--config=words", "--model.variational=false", "--model.state_dropout=0"],
+        "words/none": ["--config=words", *(f"--model.{kind}_dropout=0" for kind in ("input", "output", "state"))],
+    },
+}
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("naive", "tokens", "state"))
-    parser.add_argument("--epochs", type=int, default=3)
+    parser = options_of(__doc__)
+    parser.add_argument("what", choices=("naive", "tokens", *FITS))
     options, others = parser.parse_known_args()
-    jobs: dict[str, Any] = {"naive": naive, "tokens": tokens, "state": lambda: state(options.epochs, others)}
-    jobs[options.what]()
+    if options.what in FITS:
+        run(FITS[options.what], options, others)
+    else:
+        {"naive": naive, "tokens": tokens}[options.what]()

@@ -18,8 +18,8 @@ from rnn_lightning.recipes import recipes
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "reproduction.json"
 PLAN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reproduction.yaml").read_text())
-OWN_DATA = tuple(name for name, (_, promise) in PLAN["recipes"].items() if "{" not in promise)
-"""Recipes for your own files; separate scripts measure them."""
+OWN_DATA = ("chars", "words", "arrays", "series")
+"""Recipes for your own files: what they reach is measured by scripts of their own, see `own_data.py`."""
 
 Result = dict[str, Any]
 

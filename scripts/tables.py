@@ -4,7 +4,7 @@
     python scripts/tables.py --check    # only lists those that are not up to date
 
 In Markdown a table is between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
-figures come from `docs/reproduction.json` and from the JSON files beside the weights.
+figures come from `docs/reproduction.json`, `docs/own_data.json`, and the JSON files beside the weights.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import own_data
 import yaml
 from plan import PLAN, RESULTS, ROOT, Result, Run, combinations, load, plan, result_of
 from speed_table import speed_table
@@ -26,8 +27,11 @@ from rnn_lightning.files import write_atomically
 from rnn_lightning.recipes import recipes
 from rnn_lightning.saved import shipped
 
-PAGES = ("README.md", "docs/reproduction.md", "docs/how_to/trained_networks.md", "docs/reference/recipes.md")
-"""Pages with tables."""
+PAGES = (
+    *("README.md", "docs/reproduction.md", "docs/how_to/trained_networks.md", "docs/reference/recipes.md"),
+    *("docs/text.md", "docs/arrays.md", "docs/time_series.md"),
+)
+"""Pages whose tables are filled in here."""
 SPEED = "docs/performance.md"
 FORMS = {"seconds": ".0f", "window": ".3f", "milliseconds": ".1f", "best": ".4f"}
 """How metrics are shown that need no digits of their own; losses and accuracies have four."""
@@ -48,9 +52,9 @@ def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The mean, and the range if there are several values."""
-    mean = f"{statistics.fmean(values):{form}}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+    """The mean, and for several values their range."""
+    mean, low, high = (f"{number:{form}}" for number in (statistics.fmean(values), min(values), max(values)))
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 # Results of fits.
@@ -87,12 +91,12 @@ class Figures:
         for run in plan():
             result = result_of(state, run)
             self.results.setdefault(run.name, []).extend([] if result is None else [result])
+        for key, result in sorted(own_data.load().items()):
+            self.results.setdefault(key.rpartition("/")[0], []).append(result)
 
     def show(self, name: str, metric: str, form: str = "") -> str:
-        """The mean over the seeds and their range, or the reason why there is none."""
-        found = self.results[name]
-        if metric == "seeds":
-            return str(len(found)) if found else "not run"
+        """The mean over the seeds and their range; or why there is none."""
+        found = self.results.get(name, [])
         done = [result for result in found if "error" not in result]
         if not done:
             return "diverged" if found else "not run"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from lightning.pytorch import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rnn_lightning import hub
 from rnn_lightning.cli import main
 from rnn_lightning.data import TextStream
 from rnn_lightning.models import Seq2Seq
@@ -53,6 +55,24 @@ def test_a_book_is_one_line_and_goes_on_without_its_file(book, fail):
     assert "top_k" in fail(*predict, "--prompt=a", "--top_k=0")
     main(["fit", "--config=sine_stream", "--data.steps_per_epoch=2", "--trainer.max_epochs=1", *QUIET])
     assert "has no vocabulary" in fail("predict", "--config=sine_stream", "--ckpt_path=best", "--prompt=a")
+
+
+def test_an_export_continues_a_text_as_its_checkpoint_does(book, fail):
+    """No data, no run and no configuration are needed; the vocabulary is in `network.json`."""
+    main(["export", f"--ckpt_path={book}/checkpoints/best.ckpt", "--output=exported", "--onnx=false"])
+    main(["predict", f"--ckpt_path={book}/checkpoints/best.ckpt", "--prompt=line ", "--length=50"])
+    shutil.move("runs", "elsewhere")
+    description = json.loads(Path("exported/network.json").read_text())
+    assert hub.load_exported("exported").fitted == description["fitted"]
+    assert description["fitted"]["vocabulary"] == "".join(sorted(set(TEXT)))
+    text = (Path("elsewhere") / "book/version_0/predictions.txt").read_text()
+    for path in ("exported", "exported/network.json", "elsewhere/book/version_0/checkpoints/best.ckpt"):
+        before = set(Path().rglob("predictions.txt"))
+        main(["predict", f"--ckpt_path={path}", "--prompt=line ", "--length=50"])
+        (found,) = set(Path().rglob("predictions.txt")) - before
+        assert found.read_text() == text
+    assert "'X', which the training text has not" in fail("predict", "--ckpt_path=exported", "--prompt=X")
+    assert "there is no such file" in fail("predict", "--ckpt_path=nowhere", "--prompt=a")
 
 
 def test_the_vocabulary_travels(book):
@@ -112,9 +132,12 @@ def test_words_fit_and_go_on(capsys):
 
 def test_sizes_that_cannot_be_tied_are_one_line(fail):
     Path("book.txt").write_text(TEXT)
+    assert "are classes" in fail(
+        "fit", "--config=chars", "--data.path=book.txt", "--model.task=regression", *SMALL, *QUIET
+    )
     assert "tie_weights needs" in fail("fit", "--config=chars", "--data.path=book.txt", "--model.tie_weights=true")
     line = fail("fit", "--config=chars", "--data.path=book.txt", "--model.embedding_size=null", *SMALL, *QUIET)
-    assert "for tokens set embedding_size" in line
+    assert "set model.embedding_size" in line
 
 
 @pytest.mark.parametrize("kind", ["classes", "values", "a step"])
@@ -149,7 +172,7 @@ def test_a_useless_network_is_told(capsys):
 
 def test_one_target_a_step_is_for_the_other_model(fail):
     np.savez("a.npz", x=np.zeros((30, 4, 2)), y=np.zeros((30, 4, 1)))
-    assert "use Seq2Seq" in fail("fit", "--config=arrays", "--data.path=a.npz", *QUIET)
+    assert "use --model Seq2Seq" in fail("fit", "--config=arrays", "--data.path=a.npz", *QUIET)
 
 
 def test_an_export_reads_tokens(book):

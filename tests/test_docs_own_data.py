@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from rnn_lightning.cli import main
 from rnn_lightning.data.text_files import python_topics
+from rnn_lightning.recipes import recipes
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHORT = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
@@ -43,7 +45,7 @@ def vowels():
 
 def test_text(capsys):
     Path("book.txt").write_text(python_topics()[:30_000])
-    fit, predict = blocks("text.md", "sh")
+    fit, predict, words, files = blocks("text.md", "sh")
     run(fit, "--model.hidden_size=16", "--trainer.max_epochs=1")
     capsys.readouterr()
     run(predict)
@@ -51,6 +53,14 @@ def test_text(capsys):
     (code,) = blocks("text.md", "python")
     exec(code, names := {})
     assert names["tokens"].shape == (1, 100)
+    small = ["--model.hidden_size=8", "--model.embedding_size=8", "--trainer.fast_dev_run=2"]
+    for part in ("train", "valid", "test"):
+        Path(f"ptb.{part}.txt").write_text("the <unk> of N said\n" * 300)
+    run(files, *small)
+    if Path(
+        yaml.safe_load(recipes()["words"].read_text())["data"]["init_args"]["path"]
+    ).is_file():  # of a Debian package
+        run(words, *small)
 
 
 def test_arrays(capsys):

@@ -37,7 +37,7 @@ BELOW = {
         "runs",
     },
     "saved.py": {"errors", "files", "fitted", "forecasts", "nn"},
-    "hub.py": {"errors", "forecasts", "nn", "saved"},
+    "hub.py": {"errors", "fitted", "forecasts", "nn", "saved"},
     "export.py": {"errors", "files", "fitted", "forecasts", "nn", "saved"},
     "recipes.py": {"errors"},
     "runs.py": {"claims", "errors", "files", "saved"},

@@ -23,6 +23,9 @@ def test_every_recipe_fits(recipe, fake_mnist_dir, own_folder):
     if recipe == "series":
         Path("mine.csv").write_text("\n".join(["units", *map(str, range(200))]))
         data = ["--data.path=mine.csv"]
+    if recipe == "words":
+        Path("mine.txt").write_text("a cat sat on a mat\n" * 400)
+        data.append("--data.path=mine.txt")
     if recipe == "arrays":
         np.savez("own.npz", x=np.zeros((40, 5, 2)), y=np.arange(40) % 2)
         data = ["--data.path=own.npz"]

@@ -27,6 +27,27 @@ OWN = ["--model=Seq2Seq", "--model.hidden_size=5", "--data=own_parts.Sales"]
 MODULE = ["--model=own_parts.Mine", "--data=own_parts.Sales"]
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a/co2.csv", "co2"),
+        ("a/jargon.dict.dz", "jargon"),
+        ("ptb.train.txt.gz", "ptb.train"),
+        ("books", "books"),
+        ("/", None),
+        (".hidden", ".hidden"),
+    ],
+)
+def test_a_run_is_named_after_its_file(path, name):
+    assert runs.name_of_file(path) == name
+
+
+def test_a_run_on_the_folder_one_is_in_has_a_name(tmp_path, monkeypatch):
+    (tmp_path / "books" / "one").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "books")
+    assert runs.name_of_file(".") == runs.name_of_file("one/..") == "books"
+
+
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
     """A remote file system, `bucket://`; returns the folder that it is in truth."""

@@ -78,6 +78,13 @@ def predicted(*arguments):
         return list(csv.DictReader(file))
 
 
+def test_what_does_not_go_with_the_fit_is_one_line(fitted, fail):
+    predict = ["predict", f"--ckpt_path={RUN}/checkpoints/best.ckpt", *QUIET]
+    assert "trained with 24" in fail(*predict, "--data.season=7")
+    assert "there is no file none.csv" in fail(*predict, "--data.future=none.csv")
+    assert "has 1 steps before the forecast" in fail(*predict, "--data.origin=2024-03-01")
+
+
 def test_predict_writes_dates_ids_units_and_intervals(fitted, fail):
     rows = predicted()
     assert list(rows[0]) == ["site", "when", "load", "load_forecast", "load_lower", "load_upper"]
@@ -172,6 +179,21 @@ def test_a_faulty_file_leaves_nothing_on_the_disk(fail):
     Path("sites.csv").write_text("site,when,load\na,2024-01-01,1\na,2024-01-02,oops\n")
     assert "row 3 ('oops')" in fail("fit", *FILE, *QUIET)
     assert "'price'" in fail("fit", *FILE, *QUIET, "--data.known=[price]")
+    hourly().to_csv("sites.csv", index=False)
+    typed = ["fit", *FILE, *SMALL, "--data.n_steps=24", "--model.loss=GaussianNLLLoss", "--model.output_size=2"]
+    assert "makes no forecast of load" in fail(*typed)
+    for argument, words in (
+        ("--model.bidirectional=true", "the backward direction has read already"),
+        ("--model=Seq2Vec", "use --model Seq2Seq"),
+        ("--model.task=classification", "task=regression"),
+        ("--forecasts.samples=10", "no dropout to sample"),
+        ("--data.origin=2031-01-01", "has no values then"),
+        ("--data.stream=true", "fewer than the 4000 rows"),
+        ("--data.future=none.csv", "no columns are known ahead"),
+    ):
+        model = [] if argument.startswith("--model=") else ["--model.hidden_size=8"]
+        rows = "--data.batch_size=4000"
+        assert words in fail("fit", argument, *FILE, *model, *QUIET, "--data.n_steps=24", rows), argument
     Path("sites.csv").write_text("")
     assert "is empty" in fail("fit", *FILE, *QUIET)
     assert [path.name for path in Path().iterdir()] == ["sites.csv"]

@@ -16,6 +16,8 @@ from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
 from rnn_lightning.data.series.origins import histories, origins_of_predict
 from rnn_lightning.files import write_atomically
+from rnn_lightning.forecasts.forecaster import check_sizes
+from rnn_lightning.forecasts.sampling import check_dropout
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.nn.dropout import without_dropout
 
@@ -56,6 +58,13 @@ class Forecasts(TensorBoardCallback):
         self.folder: str | None = None
         self.horizon: int | None = None
         self.paths: list[Path] = []
+
+    def check(self, module: LightningModule, data: Any, stage: str) -> None:
+        """Refuses a network that can't make the forecasts of a stage; to be called before a run begins."""
+        if isinstance(data, TimeSeries) and isinstance(module, Seq2Seq) and (self.enabled or stage == "predict"):
+            check_sizes(module.net, data.fitted_values)
+            if self.intervals.samples:
+                check_dropout(module.net, self.intervals.samples)
 
     @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -132,6 +132,8 @@ class Arguments:
     def with_config_of_run(self) -> "Arguments":
         """Adds the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
+        if config is None and not self.configs and any(argument.startswith("--prompt") for argument in self.others):
+            config = "chars"  # to continue a text takes the network alone, the recipe's model and data are not made
         return self if config is None else replace(self, configs=[config])
 
     def with_folders_of_loggers(self) -> "Arguments":

@@ -34,8 +34,8 @@ from rnn_lightning.cli.save_config import SaveConfig
 from rnn_lightning.cli.settings import is_of_another_cell, network_in, run_name
 from rnn_lightning.cli.sizes import check_sizes, link_sizes
 from rnn_lightning.cli.terminal import quiet
-from rnn_lightning.continuation import Continuation
-from rnn_lightning.data import TimeSeries
+from rnn_lightning.continuation import Continuation, exported_network
+from rnn_lightning.data import SequenceDataModule, TimeSeries
 from rnn_lightning.data.series.origins import check_future
 from rnn_lightning.errors import ArgumentError, reason
 from rnn_lightning.export import export
@@ -104,7 +104,10 @@ class CLI(LightningCLI):
             saved := slurm.requeued(root_of_runs(config.trainer), run_name(config))
         ):
             config.ckpt_path = saved
-        if config.get("ckpt_path") is not None:
+        exported = exported_network(config.get("ckpt_path")) if config.get("prompt") is not None else None
+        if exported is not None:
+            self.checkpoint = exported
+        elif config.get("ckpt_path") is not None:
             model, source = (config[key].class_path if config.get(key) else None for key in ("model", "data"))
             self.checkpoint = runs.find_checkpoint(
                 str(config.ckpt_path), root_of_runs(config.trainer), run_name(config), model=model, data=source
@@ -128,7 +131,7 @@ class CLI(LightningCLI):
         if subcommand == "export":
             return
         arguments = config.model.get("init_args", {})
-        if self.checkpoint is not None and takes_fitted(class_of(config.data.class_path)):
+        if self.checkpoint is not None and config.prompt is None and takes_fitted(class_of(config.data.class_path)):
             config.data.init_args[KEY] = read_checkpoint(self.checkpoint).get(KEY)  # nothing is fitted again
         if self.checkpoint is not None and arguments.get("weights") is not None:
             arguments.weights = None  # the checkpoint has all of them
@@ -180,7 +183,7 @@ class CLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs, **save_atomically(config.trainer))
 
     def after_instantiate_classes(self) -> None:
-        """Refuses an untrained head, and sizes that differ from the data's."""
+        """Refuses a model that is untrained or does not go with the data."""
         if self.subcommand is None:
             return
         if self.subcommand != "fit" and self.checkpoint is None and getattr(self.model, "fresh_head", False):
@@ -188,6 +191,9 @@ class CLI(LightningCLI):
                 f"{self.subcommand}: model.weights have no head of this size, so it is untrained: fit first"
             )
         check_sizes(self)
+        if isinstance(self.datamodule, SequenceDataModule):
+            self.datamodule.check_model(self.model)
+        self.config_init[self.subcommand].forecasts.check(self.model, self.datamodule, self.subcommand)
 
     def before_fit(self) -> None:
         """Numbers the run, before any process is spawned."""

@@ -20,8 +20,8 @@ def run_name(config: Namespace) -> str | None:
         runs.check_name(config.name)
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None
-    if isinstance(path, (str, Path)):
-        return Path(path).stem  # a file of yours
+    if isinstance(path, (str, Path)) and (name := runs.name_of_file(path)) is not None:
+        return name  # a file of the user's
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem
@@ -51,6 +51,8 @@ def network_in(checkpoint: str, model: Namespace) -> dict[str, Any]:
 
 def is_of_another_cell(model: Namespace | None) -> bool:
     """Whether a configured model is one of ours, with cells that have no nonlinearity to choose."""
-    arguments = model.get("init_args", {}) if model else {}
+    if not model:
+        return False
+    arguments = model.get("init_args", {})
     ours = arguments.get("cell", "rnn") != "rnn" and "nonlinearity" in arguments
     return ours and issubclass(class_of(model.class_path), SequenceModule)

@@ -130,6 +130,9 @@ class SequenceDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Fills `datasets`. A subclass must define this."""
 
+    def check_model(self, model: Any) -> None:
+        """Raises `ArgumentError` if a model does not go with the data; called before a run begins. Takes any by default."""
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training batches; the last one may be short. Without a Trainer, each pass over the loader is a new epoch."""
         dataset = self._dataset("train")
@@ -192,4 +195,13 @@ class SequenceDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             # a generator of its own: making an iterator draws a number, which must not change the numbers for dropout
             generator=torch.Generator(),
+        )
+
+
+def check_one_direction(net: Any) -> None:
+    """Raises `ArgumentError` if a network is bidirectional, where the targets are the next inputs."""
+    if net.layers.bidirectional:
+        raise ArgumentError(
+            "bidirectional=true: each target is the next input, which the backward direction has read already: set it to "
+            "false"
         )

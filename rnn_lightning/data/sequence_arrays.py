@@ -14,6 +14,7 @@ from rnn_lightning.data.counter_hash import derive_key, splitmix64
 from rnn_lightning.data.datamodule import SequenceDataModule
 from rnn_lightning.data.samples import PaddedBatches
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 PARTS = ("train", "val", "test")
 _SPLIT_KEY = derive_key(16)
@@ -104,6 +105,13 @@ class SequenceArrays(SequenceDataModule):
     def fitted_values(self) -> dict[str, Any]:
         """The classes, as plain values that are saved with the network."""
         return {"classes": self.classes, "features": self.input_size}
+
+    def check_model(self, model: Any) -> None:
+        """Refuses networks with another number of targets."""
+        net = getattr(model, "net", None)
+        if isinstance(net, RecurrentNet) and isinstance(net, Seq2SeqNet) != self.per_step:
+            wanted, of = ("Seq2Seq", "step") if self.per_step else ("Seq2Vec", "sequence")
+            raise ArgumentError(f"y of the file has one target a {of}: use --model {wanted}")
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the datasets of all stages."""

@@ -1,12 +1,21 @@
 """Texts, read from a file or a folder, and a text that comes with Python."""
 
+import gzip
+import zlib
 from pathlib import Path
 
 from rnn_lightning.errors import ArgumentError
 
+COMPRESSED = (".gz", ".dz")
+"""Suffixes of files that gzip or dictzip has written."""
+PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
+"""Texts of recipes, and the Debian package that has each."""
+
 
 def read_text(path: str | Path, argument: str = "path") -> str:
     """Reads a UTF-8 file, or all files of a folder in the order of their paths, except hidden ones.
+
+    Files that end in .gz or .dz are decompressed.
 
     Args:
         path: The file or folder.
@@ -21,7 +30,7 @@ def read_text(path: str | Path, argument: str = "path") -> str:
         found = (file for file in sorted(place.rglob("*")) if file.is_file())
         files = [file for file in found if not any(part.startswith(".") for part in file.relative_to(place).parts)]
     elif not place.is_file():
-        raise ArgumentError(f"{argument}={path}: there is no such file or folder")
+        raise ArgumentError(f"{argument}={path}: there is no such file or folder{_where_it_is(str(path), argument)}")
     text = "".join(_read(file) for file in files)
     if not text:
         raise ArgumentError(f"{argument}={path} contains no text: give a file that does")
@@ -30,13 +39,28 @@ def read_text(path: str | Path, argument: str = "path") -> str:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ArgumentError(f"{file} cannot be read ({error.strerror or error})") from error
+        data = file.read_bytes()
+        if file.suffix.lower() in COMPRESSED:
+            data = gzip.decompress(data)
+        return data.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a compressed file that is cut off or damaged
+        raise ArgumentError(f"{file} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     except UnicodeDecodeError as error:
         raise ArgumentError(
             f"{file} is not UTF-8, from byte {error.start} on: convert it first, with `iconv -f ENCODING -t UTF-8`"
         ) from error
+
+
+def _where_it_is(path: str, argument: str) -> str:
+    package = PACKAGES.get(path)
+    return (
+        ""
+        if package is None
+        else (
+            f"; it is part of the Debian package {package}: run `apt install {package}`, or give a text of your own as "
+            f"--data.{argument}"
+        )
+    )
 
 
 def python_topics() -> str:

@@ -9,11 +9,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.utils.data import DataLoader
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.datamodule import SequenceDataModule, check_int, check_one_direction
 from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.data.text_files import python_topics, read_text
 from rnn_lightning.data.tokens import Level, Vocabulary, fit_vocabulary, restore_vocabulary
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 PARTS = ("train", "val", "test")
 _PROMPT = 100  # characters of the validation text that samples continue
@@ -140,6 +141,18 @@ class TextStream(SequenceDataModule):
         counts = [f"{self.unknown[part]:,} in {part}" for part in PARTS if self.unknown[part]]
         if stage == "fit" and counts:
             rank_zero_info(f"Unknown {self.vocabulary.level}: {', '.join(counts)}")
+
+    def check_model(self, model: Any) -> None:
+        """Refuses networks of another kind, and those that would read what they are to predict."""
+        net = getattr(model, "net", None)
+        if isinstance(net, RecurrentNet):
+            if not isinstance(net, Seq2SeqNet) or net.embedding is None:
+                raise ArgumentError(
+                    "a TextStream has a token to predict at each step: use --model Seq2Seq and set model.embedding_size"
+                )
+            if getattr(model, "hparams", {}).get("task") not in (None, self.task):
+                raise ArgumentError("the tokens of a TextStream are classes: leave model.task out")
+            check_one_direction(net)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Raises `ArgumentError`, as a text model predicts text."""

@@ -65,7 +65,8 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
         season: Steps of a season; 1 if there is none.
 
     Returns:
-        The errors of the network and of the naive answers, including "the same season" if there is one.
+        Those of the network and of the naive answers; "the same season" is among them where there is one. Without any
+        origin, those of none.
     """
     device = forecaster.net.head.weight.device
     found: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
@@ -79,5 +80,7 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
         if season > 1:
             answers[SEASON] = same_season(batch.y, steps, season)
         found.append(({k: (batch.truth - v).cpu() for k, v in answers.items()}, given.scale, given.series))
-    by = {name: torch.cat([errors[name] for errors, *_ in found]) for name in (found[0][0] if found else ())}
+    if not found:
+        return Errors({}, torch.zeros(0, 0), torch.zeros(0))
+    by = {name: torch.cat([errors[name] for errors, *_ in found]) for name in found[0][0]}
     return Errors(by, *(torch.cat(parts) for parts in list(zip(*found, strict=True))[1:]))

@@ -59,13 +59,7 @@ class Forecaster(nn.Module):
         self.flags: bool = fitted["flags"]
         for name in ("shift", "scale", "known_shift", "known_scale"):
             self.register_buffer(name, torch.tensor(fitted[name], dtype=torch.float64), persistent=False)
-        inputs, outputs = net.layers.input_size, net.head.out_features
-        columns = len(self.columns)
-        if (inputs, outputs) != (columns * (1 + self.flags) + len(self.known_names), columns):
-            raise ArgumentError(
-                f"a network with {inputs} inputs and {outputs} outputs does not fit the {columns} columns "
-                f"{', '.join(self.columns)}: give the network that was trained with these fitted values"
-            )
+        check_sizes(net, fitted)
         self.eval()
 
     def calendar(self, times: Any) -> Tensor:
@@ -201,3 +195,16 @@ class Forecaster(nn.Module):
         if goes_on:
             raise ArgumentError("give shift and scale with a state: there is no history to compute them from")
         return scaling_of(y, self.lags, self.lead)
+
+
+def check_sizes(net: RecurrentNet, fitted: dict[str, Any]) -> None:
+    """Raises `ArgumentError` if a network's inputs and outputs are not those of the columns that were fitted."""
+    names = [*fitted["target"], *fitted["observed"]]
+    inputs = len(names) * (1 + fitted["flags"]) + len(fitted["known"]) + 2 * len(fitted["calendar"])
+    found = net.layers.input_size, net.head.out_features
+    if found != (inputs, len(names)):
+        raise ArgumentError(
+            f"a network of {found[0]} inputs and {found[1]} outputs makes no forecast of {', '.join(names)}, which needs "
+            f"{inputs} inputs and {len(names)} outputs, one value each: give a loss for values (no quantiles, no "
+            "variance), or the network that was trained with these fitted values"
+        )

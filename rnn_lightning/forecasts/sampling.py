@@ -9,6 +9,7 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.forecasts.backtest import NETWORK, Errors, Origins
 from rnn_lightning.forecasts.forecaster import Forecaster
+from rnn_lightning.nn.networks import RecurrentNet
 
 _DROPOUTS = ("input_dropout", "output_dropout", "state_dropout")
 
@@ -31,10 +32,7 @@ class Paths:
     """
 
     def __init__(self, forecaster: Forecaster, past: Errors, samples: int, seed: int = 0) -> None:
-        if not any(getattr(forecaster.net.layers, name, 0) for name in _DROPOUTS):
-            raise ArgumentError(
-                f"samples={samples}: this network has no dropout to sample: train with state_dropout, or leave samples out"
-            )
+        check_dropout(forecaster.net, samples)
         if not past.by:
             raise ArgumentError(
                 f"samples={samples}: the validation part is too short to take errors from: raise data.val"
@@ -65,3 +63,11 @@ class Paths:
         """(2, B, N, C), the quantiles between which this share of the paths lies."""
         tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=origins.y.device)
         return self.draw(origins, steps).quantile(tails, dim=1)
+
+
+def check_dropout(net: RecurrentNet, samples: int) -> None:
+    """Raises `ArgumentError` if a network has no dropout to sample."""
+    if not any(getattr(net.layers, name, 0) for name in _DROPOUTS):
+        raise ArgumentError(
+            f"samples={samples}: this network has no dropout to sample; train with state_dropout, or leave samples out"
+        )

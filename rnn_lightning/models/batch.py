@@ -124,8 +124,8 @@ def valid_steps(batch: Batch) -> Tensor | None:
     return valid
 
 
-def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units")) -> Batch:
-    """A span of time steps of a batch.
+def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units", "offset")) -> Batch:
+    """A stretch of time of a batch.
 
     Args:
         batch: The whole batch.

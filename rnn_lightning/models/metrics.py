@@ -63,16 +63,18 @@ class Metrics(nn.Module):
             del self._running[place]
 
     @torch.no_grad()
-    def update(self, stage: str, loader: int, loaders: int, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> None:
-        """Adds a chunk from one of a stage's `loaders`: outputs (..., O), targets from `Objective.prepare`."""
+    def update(
+        self, stage: str, loader: int, loaders: int, found: Mapping[str, Tensor], y: Tensor, valid: Tensor | None
+    ) -> None:
+        """Adds a chunk of one of a stage's `loaders`: what `Objective.predictions` gives, and targets as its `prepare`."""
+        given = found.get("probability", found["prediction"])  # (..., O or D)
         if valid is not None:
             rows = valid if self._objective.classifies or valid.dim() < y.dim() else valid.all(-1)
-            y_hat, y = y_hat[rows], y[rows]
+            given, y = given[rows], y[rows]
         if len(y) == 0:
             return
-        found = self._objective.predictions(y_hat)
-        given = found.get("probability", found["prediction"]).flatten(0, y_hat.dim() - 2)  # (N, O or D)
-        y = y.flatten(0, y_hat.dim() - 2)  # (N,) or (N, D)
+        places = given.dim() - 2
+        given, y = given.flatten(0, places), y.flatten(0, places)  # (N, O or D), and (N,) or (N, D)
         if y.dim() == 2 and y.shape == given.shape and y.shape[-1] == 1:
             given, y = given[:, 0], y[:, 0]
         for place in (loader,) if loaders == 1 else (loader, _ALL):

@@ -152,11 +152,14 @@ class Objective:
         return valid.sum() / y.shape[-1] if each_value else valid.sum()
 
     @torch.no_grad()
-    def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor | None:
-        """Sum of the metric (correct ones, or absolute errors) over the targets that count; None if there is none."""
-        if valid is None and self.task == REGRESSION and self.loss is None:
+    def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, units: Tensor | None = None) -> Tensor | None:
+        """Sum of the metric over the targets that count: how many were hit, or the absolute errors; None if it has none.
+
+        Errors are in `units`, (..., D): what 1 in `y` is.
+        """
+        if valid is None and units is None and self.task == REGRESSION and self.loss is None:
             return F.l1_loss(y_hat, y, reduction="sum") / self.output_size
-        scores = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).abs())
+        scores = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).abs() * (1 if units is None else units))
         if scores is None or valid is None:
             return None if scores is None else scores.mean(-1).sum()
         return torch.where(_like(valid, scores), scores, torch.zeros_like(scores)).mean(-1).sum()

@@ -25,6 +25,7 @@ from rnn_lightning.models.remembered import train_as, training_of
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
+from rnn_lightning.models.units import found_in_units, in_units
 from rnn_lightning.nn import DropoutMasks, RecurrentNet, Seq2SeqNet, State, free_run
 from rnn_lightning.nn.free_run import check_free_run
 from rnn_lightning.nn.init import Init
@@ -123,11 +124,14 @@ class SequenceModule(TruncatedBPTTModule):
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
 
     def setup(self, stage: str) -> None:
-        """Takes the data module's task if none was given."""
-        task = getattr(getattr(self.trainer, "datamodule", None), "task", None)
+        """Takes the data module's task if none was given; the data module may refuse the model."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        task = getattr(data, "task", None)
         if task is not None and self.hparams.get("task") is None and self.objective.loss is None:
             self.hparams["task"] = task  # for checkpoints
             self.aim(None)
+        if hasattr(data, "check_model"):
+            data.check_model(self)
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Calls the network: x (B, T, I) -> the outputs and the final state."""
@@ -190,9 +194,8 @@ class SequenceModule(TruncatedBPTTModule):
         y = objective.prepare(y_hat, chunk["y"], valid)
         loss, weight = objective.loss_and_weight(y_hat, y, valid)
         more: dict[str, Any] = {"prediction": y_hat}
-        a, b = (y_hat, y) if chunk.get("units") is None else (y_hat * chunk["units"], y * chunk["units"])
-        score = objective.score_sum(a, b, valid)
-        if score is not None:  # class weights affect the loss only
+        score = objective.score_sum(y_hat, y, valid, chunk.get("units"))
+        if score is not None:  # class weights weigh in the loss only
             more[objective.metric] = score if objective.loss is None else (score, objective.count(y, valid))
         return loss, weight, state, more
 
@@ -202,7 +205,9 @@ class SequenceModule(TruncatedBPTTModule):
             y_hat, valid = result.more["prediction"], self.valid(chunk)
             count = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
             y = self.objective.prepare(y_hat, chunk["y"], valid)
-            self.metrics.update(stage, loader, len(count), y_hat, y, valid)
+            found = found_in_units(self.objective.predictions(y_hat), chunk)
+            y = y if self.objective.classifies else in_units(y, chunk)
+            self.metrics.update(stage, loader, len(count), found, y, valid)
 
     @property
     def metric_names(self) -> list[str]:
@@ -248,15 +253,26 @@ class SequenceModule(TruncatedBPTTModule):
         """The outputs for a batch, chunk by chunk.
 
         Returns:
-            The batch's `x`, `y` and `lengths`, if it has them; the predictions from `Objective.predictions`; with a
-            `horizon` also `forecast` (B, horizon, O).
+            `x`, `y` and `lengths` as far as the batch has them; what `Objective.predictions` gives; with a `horizon` also
+            `forecast` (B, horizon, O). Of a batch with `units`, targets (NaN where they don't count) and predictions are
+            in these.
         """
         batch, outputs, state = self._predict(batch, batch_idx, dataloader_idx)
         y_hat = outputs["prediction"]
         result = {key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}
+        if batch.get("units") is not None and "y" in result:
+            y, mask = in_units(result["y"], batch), batch.get("mask")
+            result["y"] = (
+                y if mask is None else y.masked_fill(~(mask if mask.dim() == 3 else mask[..., None]), torch.nan)
+            )
         if self.horizon:
+            if batch.get("offset") is not None:
+                raise ArgumentError(
+                    f"horizon={self.horizon}: these data are scaled, so a forecast needs what was fitted, too: use "
+                    "rnn_lightning.data.series.forecast(model.net, data, horizon)"
+                )
             result["forecast"] = self.forecast(y_hat, state, batch.get("lengths"))
-        return {**result, **self.objective.predictions(y_hat)}
+        return {**result, **found_in_units(self.objective.predictions(y_hat), batch)}
 
     def _outputs(self, chunk: Batch, state: State | None) -> tuple[Tensor, State]:
         return self.net(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))

@@ -50,7 +50,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             Lightning's automatic optimisation has one interval, "step", for the latter two.
     """
 
-    time_keys: tuple[str, ...] = ("x", "y", "mask", "units")
+    time_keys: tuple[str, ...] = ("x", "y", "mask", "units", "offset")
     """The keys of a batch whose second dimension is time."""
     handles_reset = False
     """Whether `chunk_step` itself zeroes the state where its `reset` (B, t) is true. If not, chunks are cut there."""

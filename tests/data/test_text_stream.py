@@ -1,14 +1,20 @@
 """`TextStream`: parts, vocabulary, targets, and files that can't be read."""
 
+import gzip
 import hashlib
 
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning.pytorch import Trainer
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.data import TextStream
+from rnn_lightning.data.text_files import PACKAGES
+from rnn_lightning.models import Seq2Seq, Seq2Vec
+from rnn_lightning.recipes import recipes
 
 WORDS = "the cat sat on a mat and the dog ran to it\n"
 SMALL = {"n_steps": 5, "batch_size": 3}
@@ -89,6 +95,28 @@ def test_three_files_and_a_folder(tmp_path, book):
     assert data.sha256 == hashlib.sha256(texts.encode()).hexdigest()
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".dz"])
+def test_compressed_texts(suffix, book, tmp_path):
+    path = tmp_path / f"book.txt{suffix}"
+    path.write_bytes(gzip.compress(book.read_bytes()))
+    assert TextStream(path, **SMALL).sha256 == TextStream(book, **SMALL).sha256
+    for damaged in (path.read_bytes()[:-20], b"\x1f\x8b\x08" + b"\0" * 50, b"no gzip"):
+        path.write_bytes(damaged)
+        with pytest.raises(ArgumentError, match="cannot be read") as error:
+            TextStream(path, **SMALL)
+        assert "\n" not in str(error.value)
+
+
+def test_a_recipes_text_that_is_not_installed_names_its_package(monkeypatch, tmp_path):
+    path = str(tmp_path / "jargon.dict.dz")
+    monkeypatch.setitem(PACKAGES, path, "dict-jargon")
+    with pytest.raises(ArgumentError, match="apt install dict-jargon") as error:
+        TextStream(path)
+    assert "\n" not in str(error.value)
+    recipe = yaml.safe_load(recipes()["words"].read_text())
+    assert recipe["data"]["init_args"]["path"] in PACKAGES
+
+
 def test_the_default_is_the_text_that_comes_with_python():
     from pydoc_data.topics import topics
 
@@ -107,6 +135,18 @@ def test_a_fitted_vocabulary_is_not_fitted_again(book, tmp_path):
     assert second.unknown["train"] > 0
     with pytest.raises(ArgumentError, match="level=words, but the network was trained on characters"):
         TextStream(book, level="words", fitted=first.fitted_values, **SMALL)
+
+
+def test_networks_that_would_read_their_targets_are_refused(book):
+    """By the Trainer, before any work is done."""
+    data = TextStream(book, **SMALL)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    sizes = (data.input_size, data.output_size)
+    with pytest.raises(ArgumentError, match="the backward direction has read already"):
+        trainer.fit(Seq2Seq(*sizes, hidden_size=4, embedding_size=4, bidirectional=True), data)
+    with pytest.raises(ArgumentError, match="use --model Seq2Seq"):
+        trainer.fit(Seq2Vec(*sizes, hidden_size=4, embedding_size=4), data)
+    assert trainer.global_step == 0
 
 
 def test_there_is_no_set_to_predict(book):

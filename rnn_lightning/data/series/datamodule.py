@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.datamodule import SequenceDataModule, check_int, check_one_direction
 from rnn_lightning.data.series.features import Features
 from rnn_lightning.data.series.fitting import KIND, Difference, Scale, Wanted, fit, fit_series, parts, training_parts
 from rnn_lightning.data.series.grid import Grid
@@ -22,6 +22,7 @@ from rnn_lightning.data.series.windows import Steps, Stream, Stretches, Windows,
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import check_kind
 from rnn_lightning.forecasts.forecaster import Forecaster
+from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 
 class TimeSeries(SequenceDataModule):
@@ -109,12 +110,15 @@ class TimeSeries(SequenceDataModule):
                 check_int(name, value, at_least=1)
         self.stride, self.stream, self.origin = stride, stream, origin
         self.contiguous = self.new_each_epoch = stream
-        named = _as_before(fitted, target=target, observed=observed, known=known, time=time, id=id)
+        named = _as_before(fitted, season, target=target, observed=observed, known=known, time=time, id=id)
         source = Source(path, separator, encoding)
         self.columns = Columns.of(source, **named)
         self.panel = _panel(source, self.columns, future, time_format, fitted)
         wanted = Wanted(val, test, n_steps, season, difference, scale, calendar)
         self._take(fit(self.panel, self.columns, wanted) if fitted is None else fitted, wanted, horizon)
+        origins_of_predict(self)  # whether the file has them
+        if stream:
+            self._positions(self.batch_size)  # whether there are as many
 
     @property
     def fitted_values(self) -> dict[str, Any]:
@@ -124,6 +128,17 @@ class TimeSeries(SequenceDataModule):
     def forecaster(self, net: Any) -> Forecaster:
         """Combines a trained network with the fitted values."""
         return Forecaster(net, self._fitted)
+
+    def check_model(self, model: Any) -> None:
+        """Refuses networks of another kind, and those that would read what they are to predict."""
+        net = getattr(model, "net", None)
+        if not isinstance(net, RecurrentNet):
+            return
+        if not isinstance(net, Seq2SeqNet) or getattr(model.objective, "task", None) != "regression":
+            raise ArgumentError(
+                "a TimeSeries has a value to predict at each step: use --model Seq2Seq, task=regression"
+            )
+        check_one_direction(net)
 
     def _take(self, fitted: dict[str, Any], wanted: Wanted, horizon: int | None) -> None:
         """Sets what follows from the fitted values; series that were not in training are fitted on their own."""
@@ -154,12 +169,8 @@ class TimeSeries(SequenceDataModule):
         offsets, lead, n = self.panel.offsets[:-1], self.lead, self.n_steps
         val, test = self.cuts[:, 0], self.cuts[:, 1]
         if self.stream:
-            at, series = ranges(offsets + lead, offsets + val - 1)
             rows = self.batch_size * self.world_size
-            if len(at) < rows:
-                raise ArgumentError(
-                    f"the training part has {len(at)} steps, fewer than the {rows} rows of a batch: lower batch_size"
-                )
+            at, series = self._positions(rows)
             begins = torch.from_numpy(np.diff(series, prepend=-1) > 0)
             self.datasets["train"] = Stream(steps, torch.from_numpy(at), begins, rows, n)
         else:
@@ -174,6 +185,16 @@ class TimeSeries(SequenceDataModule):
         read = np.stack((offsets + begin, offsets + begin, offsets + np.maximum(last, begin + 1)), axis=1)
         self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(read))
 
+    def _positions(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """The steps that a stream of so many rows reads, in order, and which series each is of."""
+        offsets = self.panel.offsets[:-1]
+        at, series = ranges(offsets + self.lead, offsets + self.cuts[:, 0] - 1)
+        if len(at) < rows:
+            raise ArgumentError(
+                f"the training part has {len(at)} steps, fewer than the {rows} rows of a batch: lower batch_size"
+            )
+        return at, series
+
     def _evaluated(self, steps: Steps, found: Tensor) -> Stretches:
         if self.stream:  # a carried state needs batches of equal size, so the last one is padded
             rows = self.eval_batch_size * self.world_size
@@ -182,8 +203,8 @@ class TimeSeries(SequenceDataModule):
         return Stretches(steps, found, self.n_steps, self.stream)
 
 
-def _as_before(fitted: dict[str, Any] | None, **named: Any) -> dict[str, Any]:
-    """The columns' names; those that are not given are as they were in training."""
+def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) -> dict[str, Any]:
+    """The columns' names; those that are not given are as they were in training, and others must be, as the season."""
     if fitted is None:
         return named
     check_kind(fitted, KIND, "TimeSeries")
@@ -195,6 +216,10 @@ def _as_before(fitted: dict[str, Any] | None, **named: Any) -> dict[str, Any]:
                 f"{name}={', '.join(value)}, but the network was trained with {', '.join(fitted[name]) or 'none'}: "
                 f"leave data.{name} as it was"
             )
+    if season not in (None, fitted["season"]):
+        raise ArgumentError(
+            f"season={season}, but the network was trained with {fitted['season']}: leave data.season as it was"
+        )
     return named
 
 

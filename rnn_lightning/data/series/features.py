@@ -38,9 +38,9 @@ class Features:
         filled, missing = torch.from_numpy(panel.filled(panel.values)), torch.from_numpy(np.isnan(panel.values))
         lags: list[int] = self.fitted["lags"]
         lead = torch.full((max(1, *lags), columns), torch.nan, dtype=torch.float64)
-        # Differences across the border of two series are wrong, but no window reads a series' first `lead` steps.
-        z = filled - lagged(torch.cat((lead, filled))[None], lags, len(lead))[0]
-        z = ((z - self.shift[series]) / self.scale[series]).float()
+        # Across the border of two series differences are wrong; no window reads a series' first `lead` steps.
+        base = lagged(torch.cat((lead, filled))[None], lags, len(lead))[0] + self.shift[series]
+        z = ((filled - base) / self.scale[series]).float()
         x = torch.zeros(len(z), self.size)
         x[:, :columns] = z.nan_to_num(0.0)
         if self.fitted["flags"]:
@@ -54,7 +54,9 @@ class Features:
         counts = torch.zeros_like(missing)
         counts[:-1] = ~(missing[1:] | z[1:].isnan())
         y[:-1] = torch.where(counts[:-1], z[1:], 0.0)
-        return Steps(x, y, counts, self.scale.float(), series)
+        zero = torch.zeros_like(z)
+        zero[:-1] = base[1:]
+        return Steps(x, y, counts, self.scale.float(), zero, series)
 
     def known(self) -> Tensor:
         """(N, K) raw columns known ahead, the calendar's last."""

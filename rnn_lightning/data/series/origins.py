@@ -83,8 +83,14 @@ def histories(
 
 
 def check_future(data: "TimeSeries", horizon: int) -> None:
-    """Raises `ArgumentError` if columns known ahead have no values in the steps that `predict` forecasts."""
+    """Raises `ArgumentError` if `predict` can't forecast: too short a history, or no columns known ahead."""
     panel, last = data.panel, origins_of_predict(data)
+    short = np.flatnonzero(last < data.lead)
+    if len(short):
+        raise ArgumentError(
+            f"{panel.name(int(short[0]))} has {last[short[0]] + 1} steps before the forecast, which needs "
+            f"{data.lead + 1}: give a longer history, or a later data.origin"
+        )
     if not data.columns.known:
         return
     for s, at in enumerate(last):

@@ -106,6 +106,6 @@ def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, source: Source) -> str:
     shown = np.datetime_as_string(rows.times[off[:3]], "s") if grid.unit != "int" else rows.times[off[:3]]
     are = "are" if len(off) > 1 else "is"
     return (
-        f"{source.rows(rows.lines[off], shown)} {are} off the grid of one {grid.name}: give every row a regular time, "
-        "or leave these out; steps without a row count as missing"
+        f"{source}: {source.rows(rows.lines[off], shown)} {are} off the grid of one {grid.name}: give every row a regular "
+        "time, or leave these out; absent steps are taken as missing"
     )

@@ -1,5 +1,6 @@
 """From a table to clean columns: what is wrong is told by its row and column."""
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?[\d. ]*,\d+\s*")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
         raise ArgumentError(
             f"{source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(names)}"
         )
+    twice = [name for name in columns.all if names.count(name) > 1]
+    if twice:
+        raise ArgumentError(f"{source} has several columns {', '.join(map(repr, twice))}: rename all but one")
     table = source.load(columns.all, text=columns.id)
     if not len(table):
         raise ArgumentError(f"{source} has no rows: give a file with values")
@@ -161,10 +167,11 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
         found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         text = np.flatnonzero(np.isnan(found) & values.notna().to_numpy())
         if len(text):
-            where = source.rows(text, map(repr, values.iloc[text[:SHOWN]]))
-            raise ArgumentError(
-                f"{source}: column {name} must hold numbers, but has text in {where}: mend these, or leave them empty"
-            )
+            shown = [str(value) for value in values.iloc[text[:SHOWN]]]
+            commas = all(_DECIMAL_COMMA.fullmatch(value) for value in shown)
+            remedy = "write decimals with a point" if commas else "mend these, or leave them empty"
+            where = source.rows(text, map(repr, shown))
+            raise ArgumentError(f"{source}: column {name} must hold numbers, but has text in {where}: {remedy}")
     infinite = np.flatnonzero(np.isinf(found))
     if len(infinite):
         where = source.rows(infinite, found[infinite])

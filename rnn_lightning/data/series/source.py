@@ -1,6 +1,7 @@
 """`Source`: where a table is from, a CSV file, a Parquet file or a DataFrame, and how its faulty rows are told."""
 
 import csv
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """How many faulty rows a message shows."""
+_SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Source:
 
     Attributes:
         path: A CSV or Parquet file, or a pandas DataFrame.
-        separator: The separator of the columns in a CSV file.
-        encoding: The encoding of a CSV file.
+        separator: Between the columns of a CSV file, as it is typed: a tab may be `tab`, too.
+        encoding: Of a CSV file.
 
     Raises:
         ArgumentError: pandas is missing. From the methods: the file is not there, empty, or no table.
@@ -81,12 +83,16 @@ class Source:
             return pd.read_parquet(self.path, columns=columns)
         options: dict[str, Any] = {} if text is None else {"dtype": {text: str}}
         try:
-            return pd.read_csv(self.path, usecols=columns, sep=self.separator, encoding=self.encoding, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # of columns that are not used
+                # All columns are read: with `usecols`, pandas drops what is too much in a row, as after a decimal comma.
+                table = pd.read_csv(self.path, sep=self._delimiter, encoding=self.encoding, **options)
+            return table[columns]
         except UnicodeError as error:
             raise self._wrong_encoding(error) from error
         except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
             raise ArgumentError(
-                f"{self} is no readable CSV ({error}): mend the file, or give --data.separator"
+                f"{self} is no readable CSV ({' '.join(str(error).split())}): mend the file, or give --data.separator"
             ) from error
 
     def rows(self, lines: np.ndarray, texts: Any) -> str:
@@ -102,26 +108,37 @@ class Source:
             where = self.rows(empty, ["empty"] * SHOWN)
             raise ArgumentError(f"{self}: column {name} is empty in {where}: give every row its {remedy}")
 
+    @property
+    def _delimiter(self) -> str:
+        r"""The one character between columns; a shell hands over `\t` as two."""
+        separator = "\t" if self.separator in ("\\t", "tab") else self.separator
+        if len(separator) != 1 or separator in '"\r\n':
+            raise ArgumentError(f"separator={separator!r}: give the one character between columns, such as ';', or tab")
+        return separator
+
     def _names_of_csv(self) -> list[str]:
+        used = self._delimiter
         try:
             encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
             with open(self.path, newline="", encoding=encoding) as file:
-                lines = csv.reader(file, delimiter=self.separator)
+                lines = csv.reader(file, delimiter=used)
                 names, first = next(lines, []), next(lines, [])
         except (UnicodeError, LookupError) as error:
             raise self._wrong_encoding(error) from error
         except csv.Error as error:
             raise ArgumentError(f"{self} is no table of text ({error}): give a .csv or a .parquet file") from error
-        used = self.separator
+        if not any(name.strip() for name in names):
+            raise ArgumentError(f"{self} has no header in its first row: give a file with names of columns, and rows")
+        other = next((s for s in ";\t|," if len(names) == 1 and s != used and s in names[0]), None)
+        if other is not None:
+            typed = "tab" if other == "\t" else repr(other)
+            raise ArgumentError(
+                f"{self} has one column, {names[0]!r}: its separator is not {used!r}; give --data.separator {typed}"
+            )
         if len(first) > len(names):
             raise ArgumentError(
                 f"{self} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, texts "
                 f"that have a {used!r} in quotes, or give --data.separator"
-            )
-        other = next((s for s in (";", "\t", "|", ",") if len(names) == 1 and s != used and s in names[0]), None)
-        if other is not None:
-            raise ArgumentError(
-                f"{self} has one column, {names[0]!r}: its separator is not {used!r}; give --data.separator {other!r}"
             )
         return names
 
@@ -131,8 +148,12 @@ class Source:
             raise ArgumentError(f"path is a {kind}: give a .csv or .parquet file, or a pandas DataFrame")
         if "://" in str(self.path):
             return
+        if Path(self.path).is_dir():
+            raise ArgumentError(f"{self} is a folder: give one .csv or .parquet file")
         if not Path(self.path).is_file():
-            raise ArgumentError(f"there is no file {self}: change data.path")
+            raise ArgumentError(f"there is no file {self}: give the path of a .csv or .parquet file")
+        if Path(self.path).suffix.lower() in _SHEETS:
+            raise ArgumentError(f"{self} is a spreadsheet: save it as CSV, and give that file")
         if Path(self.path).stat().st_size == 0:
             raise ArgumentError(f"{self} is empty: give a file with a header and rows")
 

@@ -21,14 +21,16 @@ class Steps:
         x: (N, I) float32.
         y: (N, O) float32, 0 where no target is known.
         counts: (N, O) bool, whether a step's target is known.
-        units: (S, O) float32: the size of 1 in `y` in the file's units.
-        series: (N,) int64, the series that a step belongs to.
+        units: (S, O) float32: what 1 in `y` is in the file's units.
+        offset: (N, O) float32: what 0 in `y` is in the file's units.
+        series: (N,) int64, which series a step is of.
     """
 
     x: Tensor
     y: Tensor
     counts: Tensor
     units: Tensor
+    offset: Tensor
     series: Tensor
 
     def batch(self, at: Tensor, counts: Tensor | None = None) -> Batch:
@@ -80,7 +82,9 @@ class Stretches(BatchDataset):
     def __getitems__(self, indices: list[int]) -> Batch:
         begin, scored, end = self.stretches[torch.tensor(indices)].T[..., None]  # (B, 1) each
         at = begin + torch.arange(2 * self.n_steps)  # (B, 2 T)
-        batch = self.steps.batch(torch.minimum(at, end - 1), (at >= scored) & (at < end))
+        inside = torch.minimum(at, end - 1)
+        batch = self.steps.batch(inside, (at >= scored) & (at < end))
+        batch["offset"] = self.steps.offset[inside]
         batch["lengths"] = (end - begin)[:, 0]
         if self.contiguous:
             batch["reset"] = at == begin  # (B, 2 T)

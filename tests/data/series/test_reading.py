@@ -55,6 +55,8 @@ def faulty(name):
         frame = frame[:0]
     if name == "no future":
         return table(price=1.0), {"known": ["price"], "future": "none.csv"}
+    if name == "no origin":
+        return frame, {"origin": "1999-01-01"}
     if name == "calendar":
         return pd.DataFrame({"day": range(30), "y": 1.0}), {"calendar": True}
     return frame, {}
@@ -81,6 +83,7 @@ def faulty(name):
         ("share", ["val=1.5"]),
         ("no rows", ["no rows"]),
         ("no future", ["none.csv"]),
+        ("no origin", ["origin=1999-01-01"]),
         ("calendar", ["calendar=true needs dates"]),
     ],
 )
@@ -101,13 +104,21 @@ def test_a_faulty_file_gets_one_line(name, words, tmp_path):
         ("day,y\n2024-01-01,\xe9\n".encode("latin-1"), {}, "encoding"),
         (b"day;y\n2024-01-01;1\n", {}, "separator"),
         (b"day,y\n2024-01-01,1,5\n2024-01-02,2,5\n", {}, "2 columns and 3 values"),
+        (b"day,y\n2024-01-01,1\n2024-01-02,2,5\n2024-01-03,2\n", {}, "line 3"),
+        (b"day;y\n2024-01-01;1,5\n", {}, "give --data.separator ';'"),
+        (b"day\ty\n2024-01-01\t1\n", {}, "give --data.separator tab"),
+        (b'day;y\n2024-01-01;"1,5"\n', {"separator": ";"}, "write decimals with a point"),
+        (b"day,y\n2024-01-01,1\n", {"separator": "::"}, "the one character between columns"),
+        (b"\n\n", {}, "has no header"),
+        (b"day,y,y\n2024-01-01,1,2\n", {}, "several columns 'y'"),
         (b"day,y\n2024-01-01,1\n", {"encoding": "utf-9"}, "utf-9"),
     ],
 )
 def test_a_file_that_is_no_table_gets_one_line(content, arguments, words, tmp_path):
     (tmp_path / "file.csv").write_bytes(content)
-    with pytest.raises(ArgumentError, match=words):
+    with pytest.raises(ArgumentError, match=words) as error:
         TimeSeries(tmp_path / "file.csv", target="y", time="day", **arguments)
+    assert "\n" not in str(error.value)
 
 
 def test_what_is_no_file_and_no_parquet(tmp_path):
@@ -116,6 +127,10 @@ def test_what_is_no_file_and_no_parquet(tmp_path):
     (tmp_path / "file.parquet").write_bytes(b"no parquet")
     with pytest.raises(ArgumentError, match="Parquet"):
         TimeSeries(tmp_path / "file.parquet", target="y")
+    (tmp_path / "file.xlsx").write_bytes(b"PK")
+    for path, words in (("file.xlsx", "save it as CSV"), ("", "is a folder")):
+        with pytest.raises(ArgumentError, match=words):
+            TimeSeries(tmp_path / path, target="y")
     with pytest.raises(ArgumentError, match="DataFrame"):
         TimeSeries(3, target="y")
 

@@ -11,11 +11,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning.pytorch import Trainer
 from series_tables import hourly, weekly
 
 from rnn_lightning.data import TimeSeries
-from rnn_lightning.data.series.origins import check_future
+from rnn_lightning.data.series.origins import check_future, histories
+from rnn_lightning.data.series.windows import Stretches, stretches
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models import Seq2Seq
 
 PANEL = {"target": "load", "time": "when", "id": "site"}
 
@@ -103,6 +106,48 @@ def test_each_held_out_value_counts_once(stage, table):
         found += values[batch["mask"] & within].tolist()
     expected = [value for value in expected if not math.isnan(value)]
     assert sorted(found) == pytest.approx(sorted(expected), abs=1e-3)
+
+
+@pytest.mark.parametrize("difference", ["none", "first", "seasonal"])
+@pytest.mark.parametrize("loss", [None, "GaussianNLLLoss"])
+def test_metrics_and_predictions_are_in_the_files_units(difference, loss, tmp_path):
+    """Of two series of very different sizes: `Trainer.test` and `predict` against the file's own values."""
+    frame = hourly()
+    frame.loc[frame["site"] == "b", "load"] *= 1000
+    frame.loc[[100, 215, 225], "load"] = np.nan
+    data = TimeSeries(frame, **PANEL, n_steps=12, difference=difference, calendar=False)
+    metrics = ["MeanAbsolutePercentageError", "MeanAbsoluteError"]
+    model = Seq2Seq(data.input_size, 2 if loss else 1, hidden_size=4, loss=loss, metrics=metrics)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    (logged,) = trainer.test(model, data, verbose=False)
+    found, truth = [], []
+    for batch in data.test_dataloader():
+        result = model.predict_step(batch, 0)
+        counts = ~result["y"].isnan()
+        assert int(counts.sum()) == int((batch["mask"] & (torch.arange(24) < batch["lengths"][:, None])).sum())
+        found += result["prediction"][counts].tolist()
+        truth += result["y"][counts].tolist()
+    values = data.panel.values[:, 0]
+    starts = data.panel.offsets[:-1] + data.cuts[:, 1]
+    expected = np.concatenate([values[s:e] for s, e in zip(starts, data.panel.offsets[1:], strict=True)])
+    assert sorted(truth) == pytest.approx(sorted(expected[~np.isnan(expected)]), rel=1e-5)
+    errors = np.abs(np.array(found) - truth)
+    assert logged["test/mae"] == pytest.approx(errors.mean(), rel=1e-4)
+    assert logged["test/MeanAbsoluteError"] == pytest.approx(errors.mean(), rel=1e-4)
+    assert logged["test/MeanAbsolutePercentageError"] == pytest.approx((errors / np.abs(truth)).mean(), rel=1e-4)
+    if loss is None:
+        given = next(histories(data, np.array([1]), np.array([150]), 1))
+        model.requires_grad_(False)
+        ahead = data.forecaster(model.net)(given.y, None, None, given.shift, given.scale)[0]
+        window = stretches(data.panel.offsets[:-1], np.array([0, 151]), np.array([0, 152]), data.lead, data.n_steps)[
+            -1:
+        ]
+        one = Stretches(data.datasets["test"].steps, window, 12).__getitems__([0])
+        last = int(one["lengths"]) - 1
+        assert float(model.predict_step(one, 0)["prediction"][0, last]) == pytest.approx(float(ahead[0, -1]), rel=1e-4)
+    model.horizon = 3
+    with pytest.raises(ArgumentError, match="use rnn_lightning"):
+        model.predict_step(next(iter(data.test_dataloader())), 0)
 
 
 @settings(max_examples=25, deadline=None)

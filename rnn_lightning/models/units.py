@@ -1,0 +1,25 @@
+"""Predictions and targets in the data's own units, where its batches say what these are.
+
+Legend: B batch, T time steps, D values of a target.
+"""
+
+from torch import Tensor
+
+from rnn_lightning.batch import Batch
+
+
+def in_units(values: Tensor, batch: Batch) -> Tensor:
+    """Values (B, T, D) as the data has them: the batch's `offset`, plus `units` for each 1; as they are if it has none."""
+    units, offset = batch.get("units"), batch.get("offset")
+    values = values if units is None else values * units
+    return values if offset is None else values + offset
+
+
+def found_in_units(found: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """What `Objective.predictions` gives, in the data's own units."""
+    if batch.get("units") is None:
+        return found
+    raw = {**found, "prediction": in_units(found["prediction"], batch)}
+    if "variance" in found:
+        raw["variance"] = found["variance"] * batch["units"].square()
+    return raw

@@ -46,9 +46,9 @@ def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The mean, and for several values their range."""
-    mean = f"{statistics.fmean(values):{form}}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+    """The mean, and for values that differ their range."""
+    mean, low, high = (f"{number:{form}}" for number in (statistics.fmean(values), min(values), max(values)))
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 # Results of fits.

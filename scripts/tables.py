@@ -52,7 +52,7 @@ def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The mean, and for several values their range."""
+    """The mean, and for values that differ their range."""
     mean, low, high = (f"{number:{form}}" for number in (statistics.fmean(values), min(values), max(values)))
     return mean if low == high else f"{mean} ({low} to {high})"
 
@@ -97,6 +97,8 @@ class Figures:
     def show(self, name: str, metric: str, form: str = "") -> str:
         """The mean over the seeds and their range; or why there is none."""
         found = self.results.get(name, [])
+        if metric == "seeds":
+            return str(len(found)) if found else "not run"
         done = [result for result in found if "error" not in result]
         if not done:
             return "diverged" if found else "not run"

@@ -121,6 +121,7 @@ def test_the_report_says_what_was_not_run_and_of_how_many_seeds(report):
 def test_several_seeds_are_a_mean_and_a_range(report):
     assert "0.5000 (0.2500 to 0.7500)" in row(report(fake_state(full=True))["docs/reproduction.md"], "`sine_long`")
     assert "0.2500" in row(report(fake_state(only=first_seed))["docs/reproduction.md"], "`sine_long`")
+    assert (tables.spread([3.0, 3.0], ".1f"), tables.spread([2.96, 3.04], ".2f")) == ("3.0", "3.00 (2.96 to 3.04)")
 
 
 def test_the_tutorials_figures_stand_over_ours_of_the_same_steps(report):

@@ -179,6 +179,10 @@ def test_a_compiled_layer(cell):
 
 def test_nothing_is_forced_where_a_graph_is_captured():
     layer, x = make("gru", F, H, dtype=None).eval(), torch.randn(B, T, F)
+    try:
+        torch.export.export(torch.nn.GRU(F, H, batch_first=True).eval(), (x,))
+    except ValueError as error:
+        pytest.skip(f"this torch does not export its own layers: {error}")
     with force_path("auto"):
         program = torch.export.export(layer, (x,))
     torch.testing.assert_close(program.module()(x), layer(x))

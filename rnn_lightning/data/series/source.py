@@ -26,7 +26,7 @@ class Source:
         encoding: The encoding of a CSV file.
 
     Raises:
-        ArgumentError: pandas is missing. From the methods: the file is not there, empty, or no table.
+        ArgumentError: pandas is missing. From the methods: the file does not exist, is empty, or is not a table.
     """
 
     path: Any
@@ -68,7 +68,7 @@ class Source:
             return [name for name in parquet.read_schema(self.path).names if name != "__index_level_0__"]
         except (ArrowException, OSError) as error:
             raise ArgumentError(
-                f"{self} is no readable Parquet file ({error}): give a .parquet or .csv file"
+                f"{self} is not a readable Parquet file ({error}): give a .parquet or .csv file"
             ) from error
 
     def load(self, columns: list[str], text: str | None = None) -> "pd.DataFrame":
@@ -111,17 +111,17 @@ class Source:
         except (UnicodeError, LookupError) as error:
             raise self._wrong_encoding(error) from error
         except csv.Error as error:
-            raise ArgumentError(f"{self} is no table of text ({error}): give a .csv or a .parquet file") from error
+            raise ArgumentError(f"{self} is not a table of text ({error}): give a .csv or a .parquet file") from error
         used = self.separator
         if len(first) > len(names):
             raise ArgumentError(
-                f"{self} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, texts "
-                f"that have a {used!r} in quotes, or give --data.separator"
+                f"{self} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, "
+                f"put texts with a {used!r} in quotes, or give --data.separator"
             )
         other = next((s for s in (";", "\t", "|", ",") if len(names) == 1 and s != used and s in names[0]), None)
         if other is not None:
             raise ArgumentError(
-                f"{self} has one column, {names[0]!r}: its separator is not {used!r}; give --data.separator {other!r}"
+                f"{self} has one column, {names[0]!r}: its separator is not {used!r}: give --data.separator {other!r}"
             )
         return names
 
@@ -138,5 +138,5 @@ class Source:
 
     def _wrong_encoding(self, error: Exception) -> ArgumentError:
         return ArgumentError(
-            f"{self} is no text in {self.encoding} ({error}): save it in UTF-8, or give --data.encoding, such as latin-1"
+            f"{self} is not text in {self.encoding} ({error}): save it in UTF-8, or give --data.encoding, such as latin-1"
         )

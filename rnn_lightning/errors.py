@@ -40,12 +40,12 @@ def reason(error: BaseException) -> str | None:
     """The line to print in place of an error's traceback, or None if the traceback is needed.
 
     One line is enough for a file that can't be written, a lost process and a lack of memory; for the package's own
-    errors, also if jsonargparse has turned them into others; and for what Lightning says about its settings, which its own
-    code raises with nobody else's code in between.
+    errors, even if jsonargparse has wrapped them; and for Lightning's errors about its settings, if only its own code is
+    in the traceback.
     """
     if isinstance(error, NotWrittenError) or is_of_disk(error):
         where = f" {error.filename}" if error.filename else ""
-        kept = "; the last checkpoint that was saved is as it was" if str(error.filename).endswith(".ckpt") else ""
+        kept = "; the last saved checkpoint is unchanged" if str(error.filename).endswith(".ckpt") else ""
         return f"cannot write{where}: {error.strerror}{kept}"
     causes = list(_causes(error))
     own = [cause for cause in causes if isinstance(cause, (ArgumentError, NonFiniteLossError))]

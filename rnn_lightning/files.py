@@ -30,7 +30,7 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
         The path.
 
     Raises:
-        NotWrittenError: The file cannot be written; an earlier file there is unchanged.
+        NotWrittenError: The file cannot be written. An earlier file there is unchanged.
     """
     with written_beside(path) as part:
         if callable(content):
@@ -51,7 +51,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         A path in the same folder, with the same suffix, that no other process uses.
 
     Raises:
-        NotWrittenError: The file cannot be written; it names `path`, and an earlier file there is unchanged.
+        NotWrittenError: The file cannot be written. The error names `path`, and an earlier file there is unchanged.
     """
     with _part_of(path) as part:
         part.touch()
@@ -68,7 +68,7 @@ def put(part: Path, path: str | Path) -> None:
     _flush(part)
     os.replace(part, path)
     if os.name == "posix":
-        _flush(Path(path).parent)  # the new name, too
+        _flush(Path(path).parent)  # flush the new name, too
 
 
 @contextmanager
@@ -122,11 +122,11 @@ def _part_of(path: str | Path) -> Iterator[Path]:
         raise NotWrittenError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):
-            _remove(part)  # after the rename there is none
+            _remove(part)  # after renaming there is none
 
 
 def remove_leftovers(folder: str | Path, name: str = "*") -> None:
-    """Removes what killed processes have left unfinished, and nothing that a process is writing now.
+    """Removes unfinished files that killed processes have left, and none that a process is writing now.
 
     Args:
         folder: Where they are.

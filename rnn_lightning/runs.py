@@ -33,7 +33,7 @@ HPC = "hpc_ckpt_"
 FOLDERS = (TensorBoardLogger, CSVLogger)
 """The loggers that have a folder for each run; others have one for all runs, or none."""
 _DEPTH = 8
-"""How many folders may lie between the folder of all runs and a run's record, at most."""
+"""The most folders that there may be between the folder of all runs and a run's record."""
 _OF_LOGGERS = ("metrics.csv", "hparams.yaml")
 """What a logger may write anew where it lies already."""
 
@@ -265,7 +265,7 @@ def check_root(root: str) -> None:
 
 
 def folder_of_predictions(checkpoint: str | None, name: str) -> str:
-    """Where predictions go: into the checkpoint's run if it is on this machine, beside earlier ones.
+    """Where predictions are written: in the checkpoint's run if it is on this machine, beside earlier ones.
 
     What a killed process has left unfinished there is removed.
     """

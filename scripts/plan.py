@@ -1,4 +1,4 @@
-"""The plan of `reproduction.yaml`: which fits there are, and the results that are in `docs/reproduction.json`."""
+"""The plan of `reproduction.yaml`: which fits there are, and their results in `docs/reproduction.json`."""
 
 import hashlib
 import itertools
@@ -29,9 +29,9 @@ class Run:
     """One fit on the command line: a system, and its seed.
 
     Attributes:
-        name: Of the system.
+        name: The system's name.
         seed: The value of `seed_everything`.
-        arguments: What is typed after `fit`; `--config=RECIPE` comes first.
+        arguments: The arguments after `fit`; `--config=RECIPE` comes first.
         predicts: Whether its predictions are kept for a figure.
         full: Whether it only runs with `--full`.
         group: The name of its group of systems in `reproduction.yaml`.
@@ -86,7 +86,7 @@ def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterat
 
 
 def plan(full: bool = True) -> list[Run]:
-    """All runs, seed by seed; without `full` only those that are not left to it."""
+    """All runs, seed by seed; without `full` only those that do not need it."""
     return [run for run in _whole() if full or not run.full]
 
 
@@ -119,6 +119,6 @@ def dump(state: dict[str, Any]) -> str:
 
 
 def result_of(state: dict[str, Any], run: Run) -> Result | None:
-    """The result of a run, if there is one of the same settings."""
+    """The result of a run, if there is one with the same settings."""
     result: Result | None = state["runs"].get(run.key)
     return result if result is not None and result["settings"] == run.settings else None

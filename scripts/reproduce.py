@@ -1,12 +1,12 @@
-"""Runs every recipe, every system of the tutorial and the tests of long memory, and puts the results into the docs.
+"""Runs every recipe, every system of the tutorial and the long-memory tasks, and writes the results into the docs.
 
     python scripts/reproduce.py --data_dir data           # the recipes and the tutorial's systems, three seeds
     python scripts/reproduce.py --data_dir data --full    # long memory, MNIST pixel by pixel, the reach of gradients too
 
-`reproduction.yaml` says what is run. Fits go through the package's own command line, one thread each, `--jobs` at a
-time. Each result is written to `docs/reproduction.json` as it comes: kill the command at any time, and run it again to
-continue. A fit whose settings have changed, in the plan or in its recipe, is run again. Without MNIST's files its systems
-are left out.
+`reproduction.yaml` lists the runs. Fits use the package's own command line, with one thread each, `--jobs` at a time.
+Each result is saved in `docs/reproduction.json` at once, so you can kill the command at any time and rerun it to
+continue. A fit whose settings have changed, in the plan or in its recipe, is run again. Without MNIST's files, the MNIST
+systems are left out.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from rnn_lightning.files import write_atomically
 
 
 def prepare_process(parent: int | None = None) -> None:
-    """Makes a process compute on one thread, as small networks gain nothing from more, and lets it only warn.
+    """Makes a process compute on one thread, as small networks gain nothing from more, and print only warnings.
 
     Args:
         parent: The process without which this one ends: what it computes would be lost.
@@ -63,7 +63,7 @@ def _end_with(parent: int) -> None:
 
 
 class Timed(CLI):
-    """The command line, which also keeps how long a fit took and how far it came.
+    """The command line, which also records how long a fit took and how far it got.
 
     Processor time: other work on the machine hardly changes it, and on one thread it equals the time on an idle
     machine.
@@ -92,10 +92,10 @@ def fit(run: Run, data_dir: str) -> Result:
     """Fits one system in a temporary folder.
 
     Returns:
-        `arguments`, `settings` (their digest, with the recipe's), and `whole`, the seconds of processor time; and either
-        `error`, the line on a loss that became infinite, or `seconds` of processor time in the fit alone, `epochs`,
+        `arguments`, `settings` (their digest, with the recipe's), and `whole`, the seconds of processor time. Then either
+        `error`, the message about a loss that became infinite; or `seconds` of processor time in the fit alone, `epochs`,
         `steps` of the optimizer, `batches`, `parameters`, `validation` by epoch, `test` of the best checkpoint, what a
-        batch costs (`StepCost.result`), and `predictions` where they are drawn.
+        batch costs (`StepCost.result`), and `predictions` if they are drawn.
 
     Raises:
         RuntimeError: The command line refused the run for another reason.
@@ -166,7 +166,7 @@ def code() -> str:
 def chosen(
     full: bool, only: list[str] | None, data_dir: str, state: dict[str, Any], seeds: int | None = None, renew: str = ""
 ) -> list[Run]:
-    """The runs that are to be done now.
+    """The runs to do now.
 
     Args:
         full: Whether those that are left to `--full` are among them.
@@ -191,7 +191,7 @@ def chosen(
 
 
 def expected(run: Run, state: dict[str, Any]) -> float:
-    """About how many seconds a run takes: the mean of the same system's, else of its group's, else of all results."""
+    """The estimated seconds of a run: the mean of the same system's, else of its group's, else of all results."""
     times = {key: result["whole"] for key, result in state["runs"].items()}
     groups = {other.key: other.group for other in plan()}
     same = [seconds for key, seconds in times.items() if key.startswith(f"{run.name}/")]
@@ -200,7 +200,7 @@ def expected(run: Run, state: dict[str, Any]) -> float:
 
 
 class Progress:
-    """Says after each fit how many are left, and how long they will take.
+    """Prints after each fit how many are left, and how long they will take.
 
     Args:
         runs: All that are to be done.
@@ -216,7 +216,7 @@ class Progress:
         self.left.remove(run)
         result = self.state["runs"][run.key]
         self.done += result["whole"]
-        rate = (time.perf_counter() - self.start) / self.done  # seconds by the clock for one of a processor
+        rate = (time.perf_counter() - self.start) / self.done  # wall-clock seconds per second of processor time
         minutes = rate * sum(expected(other, self.state) for other in self.left) / 60
         found = result.get("error") or ", ".join(f"{name} {value:.4g}" for name, value in result["test"].items())
         place = f"{self.total - len(self.left)}/{self.total} {run.key}"
@@ -271,7 +271,7 @@ if __name__ == "__main__":
     parser.add_argument("--renew", action="store_true", help="run again what another commit has measured")
     parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files (default: data)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the results; the docs are filled from their own")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="fits at a time (default: one a core)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="fits at a time (default: one per core)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no fit later than that")
     options = parser.parse_args()
     if options.jobs < 1 or (options.seeds is not None and options.seeds < 1):

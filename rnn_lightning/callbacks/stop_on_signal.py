@@ -26,8 +26,8 @@ class StopOnSignal(Callback):
     A second signal, a second or more after the first, ends the process at once; an earlier one counts as a launcher's
     copy of the first. Test, validate and predict end at once.
 
-    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM: its requeueing needs it. Its handler of the
-    signal that requeues the job is called at the same places, as it saves a checkpoint.
+    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM, as it needs it to requeue the job. Its handler
+    of the signal that requeues the job is called at the same places, as it saves a checkpoint.
     """
 
     def __init__(self) -> None:

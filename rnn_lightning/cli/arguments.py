@@ -76,7 +76,7 @@ class HelpOf(argparse.Action):
     """A flag that prints the arguments of what is within a model, which jsonargparse knows at the top only.
 
     Args:
-        of: A dataclass; or the type of an argument that takes classes, of which the flag names one.
+        of: A dataclass, or the type of an argument that takes classes, one of which the flag names.
         key: The prefix of its arguments on the command line, such as `model.tbptt`.
     """
 

@@ -154,7 +154,7 @@ class CLI(LightningCLI):
             config.trainer.logger = False  # results of an evaluation are printed and do not begin a new run
 
     def instantiate_classes(self) -> None:
-        """Makes model, data and Trainer; an export, or a text to continue, needs none of them, and is done here."""
+        """Makes model, data and Trainer. An export, or a text to continue, needs none of them and is done here."""
         config = self.config[self.subcommand]
         if self.subcommand == "export":
             folder = export(config.ckpt_path, config.output, config.onnx)
@@ -215,7 +215,7 @@ class CLI(LightningCLI):
         elif config.horizon:
             if not isinstance(self.model, SequenceModule):
                 raise ArgumentError(
-                    f"--horizon={config.horizon}: {type(self.model).__name__} has no forecast, leave it out"
+                    f"--horizon={config.horizon}: {type(self.model).__name__} makes no forecasts: leave it out"
                 )
             self.model.check_forecast()
             self.model.horizon = config.horizon

@@ -33,7 +33,7 @@ def run_name(config: Namespace) -> str | None:
 
 
 def network_in(checkpoint: str, model: Namespace) -> dict[str, Any]:
-    """The arguments of a checkpoint's network that a configured model takes, but for those that the data gives."""
+    """The arguments of a checkpoint's network that a configured model takes, except those from the data."""
     saved = read_checkpoint(checkpoint)
     if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
         raise ArgumentError(

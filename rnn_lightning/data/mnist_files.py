@@ -42,8 +42,8 @@ _RAW = Path("MNIST", "raw")  # torchvision's folder below its root
 def find_file(data_dir: Path, name: str) -> Path | None:
     """One of the four files, unpacked or gzipped, also under some mirrors' names (`train-images.idx3-ubyte`).
 
-    It is looked for in `data_dir`, in `data_dir`/MNIST/raw, in `data_dir`/MNIST and, where `data_dir` is that MNIST, in
-    `data_dir`/raw; in each of them also within a folder of its own name, which some archives have.
+    The function looks in `data_dir`, in `data_dir`/MNIST/raw, in `data_dir`/MNIST and, if `data_dir` is that MNIST
+    folder, in `data_dir`/raw; in each of them also within a folder of the file's name, which some archives have.
     """
     folders = (data_dir, data_dir / _RAW, data_dir / _RAW.parent, data_dir / _RAW.name)
     names = (name, name.replace("-idx", ".idx"), f"{name}/{name}")
@@ -90,4 +90,4 @@ def _read(data_dir: Path, name: str, n_dims: int, verify: bool) -> np.ndarray:
             f"there is no {name} or {name}.gz in data_dir {data_dir} or in {data_dir / _RAW}: put the four files there "
             f"({', '.join(SHA256)}), or leave verify at true to have MNIST downloaded"
         )
-    return read_idx(path, n_dims, SHA256[name] if verify else None)
+    return read_idx(path, n_dims, SHA256[name] if verify else None)  # which compares the checksum

@@ -47,7 +47,7 @@ class Mask(NamedTuple):
 
     @staticmethod
     def cat(parts: Sequence["Mask"]) -> "Mask":
-        """One mask of consecutive stretches of time, which must have been drawn with the same p."""
+        """Joins the masks of consecutive stretches of time into one; they must have been drawn with the same p."""
         if len({part.scale for part in parts}) > 1:
             raise ArgumentError("masks drawn with different p cannot be joined: draw them anew")
         return Mask(torch.cat([part.keep for part in parts]), parts[0].scale)

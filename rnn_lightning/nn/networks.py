@@ -166,8 +166,8 @@ class Seq2VecNet(RecurrentNet):
     """Reads a sequence and returns one output, from a linear head on the top layer's final state.
 
     Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, O), or (O,) unbatched. With two directions the
-    head reads both final states. It reads them as the next step would have received them, so state dropout acts on them in
-    training while the top layer's output dropout does not.
+    head reads both final states. It reads them as the next step would have received them. So in training, state dropout
+    acts on the head's input, and the top layer's output dropout does not.
     """
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Tensor:

@@ -1,6 +1,6 @@
 """`TimeSeries`: a table of one or many series, to be predicted one step ahead and over a horizon.
 
-Legend: B batch, T time steps, S series, C columns that are predicted, N steps of all series.
+Legend: B batch, T time steps, S series, C predicted columns, N steps of all series.
 """
 
 from dataclasses import replace
@@ -233,7 +233,7 @@ def _panel(
     grid = before or Grid.infer(rows.times, rows.neighbours, zone=rows.zone, time_format=time_format)
     if (grid.unit == "int") != (rows.times.dtype.kind == "i"):
         raise ArgumentError(
-            f"column {columns.time} of {source} is of another kind than in training: give data.time_format"
+            f"column {columns.time} of {source} does not have the same type as in training: give data.time_format"
         )
     if future is not None:
         rows = with_future(rows, replace(source, path=future), columns, time_format)

@@ -64,7 +64,7 @@ class Features:
         return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
 
     def _own_known(self) -> np.ndarray:
-        """(N, columns) of the file's, raw, missing ones as the last before them, else the mean."""
+        """(N, columns) of the file, raw; a missing value is replaced by the last one before it, else by the mean."""
         known = self.panel.filled(self.panel.known)
         return np.where(np.isnan(known), self.fitted["known_shift"][: known.shape[1]], known)
 

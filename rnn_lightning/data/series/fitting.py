@@ -1,4 +1,4 @@
-"""What is fitted on the training part of a `TimeSeries`: differences, scales, naive errors; and where the parts begin.
+"""Fits differences, scales and naive errors on the training part of a `TimeSeries`, and finds where the parts begin.
 
 Legend: S series, T steps of a training part, C predicted columns, K columns known ahead.
 """

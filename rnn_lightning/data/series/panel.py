@@ -43,7 +43,7 @@ class Panel:
             rows: From `read`; the first `columns` columns of numbers are predicted, the others known ahead.
             grid: The grid.
             columns: C.
-            source: Where the rows are from, for messages.
+            source: Where the rows come from, for messages.
 
         Raises:
             ArgumentError: A time is off the grid, or a series has no value at all.

@@ -1,4 +1,4 @@
-"""From a table to clean columns: what is wrong is told by its row and column."""
+"""Reads a table into clean columns; errors name the row and the column."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -129,7 +129,7 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
 
 
 def with_future(rows: Rows, source: Source, columns: Columns, time_format: str | None) -> Rows:
-    """The rows of a second table, of columns known ahead alone, behind those of the first.
+    """Appends the rows of a second table, which has only columns known ahead, to those of the first.
 
     Raises:
         ArgumentError: No columns are known ahead, or the table has other series, or times of the first.
@@ -142,7 +142,7 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
     unknown = next((name for name in more.ids if name not in rows.ids), None)
     if unknown is not None:
         raise ArgumentError(
-            f"future={source.path} has the series {unknown!r}, which {columns.id} of the first file has not"
+            f"future={source.path} has the series {unknown!r}, which is not in column {columns.id} of the first file"
         )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
     times = more.times

@@ -28,7 +28,7 @@ class Source:
         encoding: Of a CSV file.
 
     Raises:
-        ArgumentError: pandas is missing. From the methods: the file is not there, empty, or no table.
+        ArgumentError: pandas is missing. From the methods: the file does not exist, is empty, or is not a table.
     """
 
     path: Any
@@ -70,7 +70,7 @@ class Source:
             return [name for name in parquet.read_schema(self.path).names if name != "__index_level_0__"]
         except (ArrowException, OSError) as error:
             raise ArgumentError(
-                f"{self} is no readable Parquet file ({error}): give a .parquet or .csv file"
+                f"{self} is not a readable Parquet file ({error}): give a .parquet or .csv file"
             ) from error
 
     def load(self, columns: list[str], text: str | None = None) -> "pd.DataFrame":
@@ -126,7 +126,7 @@ class Source:
         except (UnicodeError, LookupError) as error:
             raise self._wrong_encoding(error) from error
         except csv.Error as error:
-            raise ArgumentError(f"{self} is no table of text ({error}): give a .csv or a .parquet file") from error
+            raise ArgumentError(f"{self} is not a table of text ({error}): give a .csv or a .parquet file") from error
         if not any(name.strip() for name in names):
             raise ArgumentError(f"{self} has no header in its first row: give a file with names of columns, and rows")
         other = next((s for s in ";\t|," if len(names) == 1 and s != used and s in names[0]), None)
@@ -137,8 +137,8 @@ class Source:
             )
         if len(first) > len(names):
             raise ArgumentError(
-                f"{self} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, texts "
-                f"that have a {used!r} in quotes, or give --data.separator"
+                f"{self} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, "
+                f"put texts with a {used!r} in quotes, or give --data.separator"
             )
         return names
 
@@ -159,5 +159,5 @@ class Source:
 
     def _wrong_encoding(self, error: Exception) -> ArgumentError:
         return ArgumentError(
-            f"{self} is no text in {self.encoding} ({error}): save it in UTF-8, or give --data.encoding, such as latin-1"
+            f"{self} is not text in {self.encoding} ({error}): save it in UTF-8, or give --data.encoding, such as latin-1"
         )

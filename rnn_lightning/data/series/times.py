@@ -63,16 +63,13 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
 
     if not pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
         if pd.api.types.is_float_dtype(values.dtype) and time_format is None:
-            raise ArgumentError(
-                f"{source}: column {name} holds fractions or empty cells, no times: give whole numbers or dates"
-            )
+            raise ArgumentError(f"{source}: column {name} has fractions or empty cells: give whole numbers or dates")
         if pd.api.types.is_float_dtype(values.dtype):
             values = values.astype("Int64")
         values = values.astype("string")
     formats = [None, "ISO8601"] if time_format is None else [time_format]
-    codes, different = pd.factorize(
-        values, use_na_sentinel=False
-    )  # series often share their times, so each is read once
+    # Series often share their times, so each is read once.
+    codes, different = pd.factorize(values, use_na_sentinel=False)
     for utc in (False, True):  # UTC is needed only if offsets differ
         for form in formats:
             try:
@@ -84,7 +81,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
     wrong = np.flatnonzero(found.isna().to_numpy() & values.notna().to_numpy())
     if len(wrong):
         where = source.rows(wrong, map(repr, values.iloc[wrong[:SHOWN]]))
-        mend = "give --data.time_format" if time_format is None else f"change time_format={time_format}"
+        mend = "give --data.time_format, such as %d.%m.%Y" if time_format is None else f"change {time_format=}"
         raise ArgumentError(f"{source}: column {name} has no time in {where}: mend these, or {mend}")
     return found
 

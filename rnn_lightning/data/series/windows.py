@@ -130,7 +130,7 @@ class Stream(BatchDataset):
 
 
 def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Every `stride`-th number of all ranges [begin, end) in a row, and which range each is of."""
+    """Every `stride`-th number of all ranges [begin, end), concatenated, and which range each is from."""
     counts = np.maximum(-(-(ends - begins) // stride), 0)
     series = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(series)) - (np.cumsum(counts) - counts)[series]

@@ -71,7 +71,7 @@ def test_an_export_continues_a_text_as_its_checkpoint_does(book, fail):
         main(["predict", f"--ckpt_path={path}", "--prompt=line ", "--length=50"])
         (found,) = set(Path().rglob("predictions.txt")) - before
         assert found.read_text() == text
-    assert "'X', which the training text has not" in fail("predict", "--ckpt_path=exported", "--prompt=X")
+    assert "'X', which the training text does not have" in fail("predict", "--ckpt_path=exported", "--prompt=X")
     assert "there is no such file" in fail("predict", "--ckpt_path=nowhere", "--prompt=a")
 
 

@@ -80,7 +80,7 @@ def test_texts_are_classes_and_travel(file):
     other = SequenceArrays(file(**{k: v[few] for k, v in arrays(y=names).items()}), fitted=data.fitted_values)
     assert other.output_size == 3
     assert {int(y) for _, y in shown(other, "test")} == {2}
-    with pytest.raises(ArgumentError, match="2 features a step, the network was trained on 3"):
+    with pytest.raises(ArgumentError, match="2 features per step, the network was trained on 3"):
         SequenceArrays(file(**arrays(x=np.zeros((N, T, 2)), y=names)), fitted=data.fitted_values)
 
 
@@ -145,7 +145,7 @@ def test_the_test_part_changes_no_training_batch(what, file):
         ({"split": np.full(N, "dev")}, "split must say train, val or test"),
         ({"split": np.full(N, "train")}, "no sequence is left for test"),
         ({"split": np.where(np.arange(N) % 4 == 3, "test", "train")}, "the class 3 is not in the training part"),
-        ({"x": np.array([{}] * N)}, "no .npz file of plain arrays"),
+        ({"x": np.array([{}] * N)}, "not an .npz file of plain arrays"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

@@ -61,7 +61,7 @@ def test_a_head_of_another_size_starts_fresh_and_that_is_said(form, tmp_path, ca
     [
         (
             {"weights": "seq2seq_cosine"},
-            "no trained network of this name; these are seq2seq_sine, seq2seq_sine_deep, seq",
+            "no such trained network: choose one of seq2seq_sine, seq2seq_sine_deep, seq",
         ),
         ({"weights": "seq2seq_sine", "cell": "gru"}, "nonlinearity='relu'|cell='rnn' .the model has 'gru'."),
         (

@@ -3,7 +3,7 @@ import torch
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.models import Seq2Seq
-from rnn_lightning.models.batch import as_batch, cut, valid_steps
+from rnn_lightning.models.batches import as_batch, cut, valid_steps
 from rnn_lightning.models.plan import Span
 
 X, Y = torch.randn(3, 5, 2), torch.randn(3, 5)
@@ -26,8 +26,8 @@ def test_predicting_needs_no_targets():
     [
         ({"x": X}, "needs x and y"),
         ({"y": Y}, "needs x and y"),
-        ((X, Y, Y), "pair"),
-        ("no batch", "pair|needs x"),
+        ((X, Y, Y), r"a tuple \(x, y\)"),
+        ("no batch", "a dict with x and y"),
         ((X[0], X[0]), "shape"),
         ((X[:, :0], Y), "shape"),
         ({"x": X, "y": Y, "lengths": torch.tensor([5, 5])}, "lengths"),
@@ -77,7 +77,7 @@ def test_valid_steps_joins_lengths_and_mask():
         ({"x": [X[0], X[1], X[2]], "y": Y}, "x of the batch"),
         ({"x": X, "y": Y, "lengths": [5, 5, 5]}, "lengths of the batch"),
         ({"x": X, "y": Y, "lengths": torch.ones(3, dtype=torch.bool)}, "lengths"),
-        ({"x": X, "y": Y[:2]}, "2 rows, x has 3"),
+        ({"x": X, "y": Y[:2]}, "2 rows, but x has 3"),
         ({"x": X.long(), "y": Y}, "floats"),
         ({"x": X[..., 0].long(), "y": Y}, r"int64 of shape \(3, 5\), which looks like tokens: .*x.float.*embedding"),
     ],

@@ -101,7 +101,7 @@ def test_without_targets_the_next_input_is_the_target():
     [
         ({"x": np.zeros((5, 2, 2))}, "x has type"),
         ({"x": np.array(["a"])}, "x has type"),
-        ({"x": np.zeros(5), "y": np.zeros(4)}, "x has 5 steps, y has 4"),
+        ({"x": np.zeros(5), "y": np.zeros(4)}, "x has 5 steps, but y has 4"),
         ({"x": np.zeros(5), "val": 0.6, "test": 0.5}, "leave a part to train on"),
         ({"x": np.zeros(5), "n_steps": 0}, "n_steps"),
     ],

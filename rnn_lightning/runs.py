@@ -1,5 +1,9 @@
 """Where a run is saved: decided with the Trainer, recorded in the run's folder, and found again by later commands.
 
+Three places decide it, in this order: `cli.loggers.direct_loggers` tells the loggers where to write before they are made;
+`SaveConfig.setup` of the command line takes the folder of the run that a fit continues, or else asks `new_folder`, which
+takes the first logger's folder, or the next free one.
+
 A run's folder contains `run.json` (this record), the configuration and `checkpoints/`. By default it is
 `runs/NAME/version_N`, beside the events of TensorBoard. A folder may be a path, or a URL for any file system that
 fsspec knows, such as `s3://bucket/runs`.

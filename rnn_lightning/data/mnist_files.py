@@ -18,7 +18,7 @@ from rnn_lightning.errors import ArgumentError
 
 Part = Literal["train", "t10k"]
 
-# SHA-256 of the unpacked bytes, checked whenever a file is read, as gzipped bytes differ from tool to tool.
+# SHA-256 of the unpacked bytes, checked by `read_idx` whenever a file is read, as gzipped bytes differ from tool to tool.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -90,4 +90,4 @@ def _read(data_dir: Path, name: str, n_dims: int, verify: bool) -> np.ndarray:
             f"there is no {name} or {name}.gz in data_dir {data_dir} or in {data_dir / _RAW}: put the four files there "
             f"({', '.join(SHA256)}), or leave verify at true to have MNIST downloaded"
         )
-    return read_idx(path, n_dims, SHA256[name] if verify else None)  # which compares the checksum
+    return read_idx(path, n_dims, SHA256[name] if verify else None)  # it compares the hash

@@ -1,6 +1,6 @@
 """LightningModules: `Seq2Vec`, `Seq2Seq`, and `TruncatedBPTTModule` for your own."""
 
-from rnn_lightning.models.batch import Batch
+from rnn_lightning.models.batches import Batch
 from rnn_lightning.models.largest_error import LargestError
 from rnn_lightning.models.schedulers import WarmUp
 from rnn_lightning.models.seq2seq import Seq2Seq

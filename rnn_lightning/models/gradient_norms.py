@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.models.batch import cut
+from rnn_lightning.models.batches import cut
 from rnn_lightning.models.plan import Span
 from rnn_lightning.models.sequence_module import SequenceModule
 from rnn_lightning.nn.dropout import without_dropout
@@ -49,19 +49,19 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
         shape = (layers.num_layers, 2 if layers.bidirectional else 1, steps, rows, layers.hidden_size)
         last, every = x.new_zeros(shape), x.new_zeros(shape)  # gradients
         state, at = None, 0
-        for window in module.plan(batch, training=True):
-            restart = (Span(at, window.begin),) if window.begin > at else ()
+        for current in module.plan(batch, training=True):
+            restart = (Span(at, current.begin),) if current.begin > at else ()
             with torch.no_grad(), without_dropout(layers):
-                for span in (*restart, *window.dark):
+                for span in (*restart, *current.dark):
                     before = cut(batch, span, module.time_keys)
                     state = layers(before["x"], state, before.get("lengths"), reset=before.get("reset"))[1]
-            at = window.begin
-            graph = window.graph
+            at = current.begin
+            graph = current.graph
             chunk = cut(batch, graph, module.time_keys)
             run = unrolled(layers, chunk["x"], state, chunk.get("lengths"))
             times = _times(graph, rows, steps, x.device)
             for into, loss in zip(
-                (last, every), _losses(module, batch, window.chunk[0].start, graph, run), strict=True
+                (last, every), _losses(module, batch, current.chunk[0].start, graph, run), strict=True
             ):
                 _add(into, loss, run, times)
         alive = torch.ones(rows, steps, device=x.device)

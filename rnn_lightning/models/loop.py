@@ -1,15 +1,23 @@
 """The loop of truncated BPTT, pass by pass. It does not depend on Lightning: it takes a plan, a state, and functions.
 
-What happens to a batch, in this order:
+What happens to a batch in training, in this order:
 
-    training_step   prepare_batch    checks it
-                    plan, schedule   the passes over it, as many as the device with the most has
-    run             memory           the detached state from which a pass begins
-                    advance          the k2 - k1 steps before the chunk, with a graph, without losses
-                    chunk_step       the chunk, with its losses
-                    update.add       the mean over the valid targets of all devices, and backward
-                    update.step      unscale, clip, step, schedulers
-                    memory           the detached state, for the passes to come
+    training_step   prepare_batch     checks it
+                    plan, mark_steps  the passes over it, as many as the device with the most has
+    _through_batch  epochs.begin      at the first batch of an epoch
+                    carried.take      the state of the batch before; `state` and `reset` of the batch change it
+                    split             cuts the spans where sequences begin
+                    MaskTape          draws the dropout masks step by step
+    run             memory            the detached state from which a pass begins
+      for each      dark              the steps before, without a graph (one loss at the end only)
+      pass          before            `advance` over the k2 - k1 steps before the chunk, with a graph, without losses
+                    chunk_step        the chunk, with its losses
+                    memory            the detached state, for the passes to come; with the weights before this step
+                    update.add        the mean over the valid targets of all devices, and backward
+                    update.step       Lightning unscales, clips and steps; schedulers of `lr_interval` "step"
+    _through_batch  carried.put       the state, for the next batch
+    training_step   step_schedulers   those of "batch"; then `train/loss` is logged
+    epoch's end     epochs.end        logs the means; schedulers of "epoch" and plateaus
 
 Legend: B batch (rows), T time steps, t <= T steps of a chunk.
 """
@@ -20,11 +28,11 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from torch import Tensor, no_grad
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, describe
-from rnn_lightning.models.plan import Span, Window
+from rnn_lightning.models.batches import Batch, describe
+from rnn_lightning.models.plan import Pass, Span
 from rnn_lightning.nn import detach_state
 
-Take: TypeAlias = Callable[[Span, Any], tuple[Batch, Any]]
+CutSpan: TypeAlias = Callable[[Span, Any], tuple[Batch, Any]]
 """(span, state) -> (that span of the batch, the state it begins with)."""
 
 
@@ -33,7 +41,7 @@ class Result(NamedTuple):
 
     Attributes:
         loss: Sum of the losses over the valid targets; None where there is no loss (predict).
-        targets: Number of these targets.
+        targets: Number of these targets; with class weights, the sum of their weights.
         state: The state at the chunk's end.
         more: Further sums over the targets (numbers), and outputs (B, t, ...).
     """
@@ -58,24 +66,24 @@ class Result(NamedTuple):
         return cls(*given)
 
 
-class Takes(Protocol):
-    """What the loop needs from an update; see `Update`."""
+class GradientSteps(Protocol):
+    """What the loop needs of an `Update`."""
 
-    def add(self, loss: Tensor | None, targets: float, windows: float, last: bool) -> None:
-        """Runs backward from the losses of a window."""
+    def add(self, loss: Tensor | None, targets: float, passes_per_batch: float, last: bool) -> None:
+        """Runs backward from the losses of a pass."""
 
     def step(self) -> bool:
         """Steps the optimizer; returns false if there are no more steps to take."""
 
 
 def run(
-    plan: list[Window],
+    plan: list[Pass],
     state: Any,
-    take: Take,
-    step: Callable[[Batch, Any], Any],
+    take: CutSpan,
+    chunk_step: Callable[[Batch, Any], Any],
     advance: Callable[[Batch, Any], Any],
     see: Callable[[Batch, Result], None],
-    update: Takes | None = None,
+    update: GradientSteps | None = None,
 ) -> Result:
     """Goes through a batch from `state` (detached; None for zeros).
 
@@ -83,36 +91,36 @@ def run(
         plan: The passes.
         state: The state at the batch's beginning.
         take: Cuts a span out of the batch.
-        step: Runs the model over a chunk; returns the fields of `Result`.
+        chunk_step: Runs the model over a chunk; returns the fields of `Result`.
         advance: Runs the model over steps whose losses do not count.
         see: Called with each chunk and its result; it must not keep a graph.
         update: Backward passes and optimizer steps. Without it, the returned sum of the losses has a graph.
     """
     total, memory = Result(None, 0, None), {0: state}  # detached states, by the step that follows them
-    steps = sum(window.steps for window in plan)
-    for window in plan:
-        memory = {at: kept for at, kept in memory.items() if at >= window.begin}
+    steps = sum(current.steps for current in plan)
+    for current in plan:
+        memory = {at: kept for at, kept in memory.items() if at >= current.begin}
         with no_grad():
-            state = _through(window.dark, memory[window.begin], take, advance)
-        state = _through(window.before, state, take, advance)
+            state = _through(current.dark, memory[current.begin], take, advance)
+        state = _through(current.before, state, take, advance)
         loss: Tensor | None = None
         targets: Tensor | int = 0
-        for span in window.chunk:
+        for span in current.chunk:
             chunk, state = take(span, state)
-            result = Result.of(step(chunk, state))
+            result = Result.of(chunk_step(chunk, state))
             see(chunk, result)
             loss, targets, state = _plus(loss, result.loss), targets + result.targets, result.state
             memory[span.stop] = detach_state(state)
         seen = loss if update is None or loss is None else loss.detach()
         total = Result(_plus(total.loss, seen), total.targets + targets, None)
         if update is not None:
-            update.add(loss, float(targets), steps / (window.steps or steps), last=window.ends_step)
-            if window.ends_step and not update.step():
+            update.add(loss, float(targets), steps / (current.steps or steps), last=current.ends_step)
+            if current.ends_step and not update.step():
                 break
     return total._replace(state=memory[max(memory)])
 
 
-def _through(spans: Iterable[Span], state: Any, take: Take, advance: Callable[[Batch, Any], Any]) -> Any:
+def _through(spans: Iterable[Span], state: Any, take: CutSpan, advance: Callable[[Batch, Any], Any]) -> Any:
     for span in spans:
         state = advance(*take(span, state))
     return state

@@ -4,7 +4,6 @@ Legend: N targets that count, O outputs, D values of a target.
 """
 
 import copy
-import importlib
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Any, TypeAlias
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.named import named
 from rnn_lightning.models.plain import plain
 
 Loss: TypeAlias = nn.Module | Callable[..., Tensor] | str
@@ -36,6 +36,10 @@ _INSTEAD = {
     nn.NLLLoss: "it takes log-probabilities, the network's outputs are logits: use CrossEntropyLoss",
     nn.BCELoss: "it takes probabilities, the network's outputs are logits: use BCEWithLogitsLoss",
 }
+_NOT_FOUND = (
+    "loss={name} is not found: give the name of a loss of torch.nn such as HuberLoss, or the import path of a class or "
+    "function"
+)
 _SMALLEST_VARIANCE = 1e-6
 """For `GaussianNLLLoss`; torch's own `eps` clamps the variance, which has no gradient."""
 
@@ -185,11 +189,8 @@ def _is_torchs(name: str) -> bool:
 
 
 def _found(loss: Any) -> Any:
-    arguments: Mapping[str, Any] = {}
-    if isinstance(loss, Mapping):
-        loss, arguments = loss.get("class_path"), loss.get("init_args") or {}
-    if isinstance(loss, str):
-        loss = _by_name(loss)
+    torchs = {name: cls for name, cls in vars(nn).items() if _is_torchs(name)}
+    loss, arguments = named(loss, torchs, _NOT_FOUND)
     if isinstance(getattr(loss, "func", loss), type):  # a class, or a partial of one
         try:
             loss = loss(**{name: _as_tensor(name, value) for name, value in arguments.items()})
@@ -205,19 +206,6 @@ def _found(loss: Any) -> Any:
         if isinstance(loss, cls):
             raise ArgumentError(f"loss={type(loss).__name__}: {instead}")
     return loss
-
-
-def _by_name(name: str) -> Any:
-    if _is_torchs(name):
-        return getattr(nn, name)
-    module, _, attribute = name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ArgumentError(
-            f"loss={name!r} is not found: give the name of a loss of torch.nn such as HuberLoss, or the import path of a "
-            "class or function"
-        ) from error
 
 
 def _make_ready(loss: nn.Module, output_size: int) -> None:

@@ -1,4 +1,7 @@
-"""`Means`: the loss and the metrics of an epoch, as means over the valid targets of all batches, chunks and ranks."""
+"""`Means`: the values of an epoch as means over the valid targets of all batches, chunks and ranks.
+
+These are the loss in validation and test, and what `chunk_step` returns besides the loss in every stage.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,6 @@
 """`Metrics`: torchmetrics' metrics besides a model's own, over all targets that count in a validation or test."""
 
 import copy
-import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from inspect import signature
@@ -16,9 +15,12 @@ from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL
+from rnn_lightning.models.named import named
 from rnn_lightning.models.objective import Objective
 from rnn_lightning.models.ranks import gather
 
+_TORCHS = {**vars(torchmetrics.regression), **vars(torchmetrics.classification), **vars(torchmetrics)}
+_NOT_FOUND = "metrics has {name}: there is no such metric of torchmetrics, and no such import path"
 _ALL = -1
 """Stands for all loaders together."""
 
@@ -118,11 +120,7 @@ def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
 
 def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
     """A metric's name, and the metric."""
-    arguments: dict[str, Any] = {}
-    if isinstance(metric, Mapping):
-        arguments, metric = dict(metric.get("init_args") or {}), metric.get("class_path")
-    if isinstance(metric, str):
-        metric = _by_name(metric)
+    metric, arguments = named(metric, _TORCHS, _NOT_FOUND)
     if isinstance(metric, Metric) and not arguments:
         return type(metric).__name__, copy.deepcopy(metric)
     if not isinstance(metric, type):
@@ -143,16 +141,3 @@ def _following(cls: type, objective: Objective) -> dict[str, Any]:
     task = "multiclass" if objective.task == CLASSIFICATION else "multilabel"
     known = {"task": task, "num_classes": size, "num_labels": size}
     return {name: value for name, value in known.items() if name in signature(cls).parameters}
-
-
-def _by_name(name: str) -> Any:
-    homes = [torchmetrics, torchmetrics.classification, torchmetrics.regression]
-    module, _, attribute = name.rpartition(".")
-    try:
-        homes = [importlib.import_module(module)] if module else homes
-    except ImportError:
-        homes = []
-    found = next((getattr(home, attribute) for home in homes if hasattr(home, attribute)), None)
-    if found is None:
-        raise ArgumentError(f"metrics has {name!r}: there is no such metric of torchmetrics, and no such import path")
-    return found

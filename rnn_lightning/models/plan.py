@@ -1,6 +1,6 @@
 """A plan of where truncated BPTT cuts a sequence: plain values, made once per batch, for training and evaluation.
 
-`windows(10, k1=3, k2=5)`: four backward passes. The steps before a chunk are run again, with a graph but without
+`passes(10, k1=3, k2=5)`: four backward passes. The steps before a chunk are run again, with a graph but without
 losses, from a detached state that an earlier pass kept. A chunk is cut where a later pass restarts.
 
     begin at  before   chunk           states kept at
@@ -33,7 +33,7 @@ class Span(NamedTuple):
     ends: Tensor | None = None
 
 
-class Window(NamedTuple):
+class Pass(NamedTuple):
     """One backward pass. Without a chunk, it is the pass of a device that has no more data while others have.
 
     Attributes:
@@ -62,7 +62,7 @@ class Window(NamedTuple):
         return first._replace(stop=self.chunk[-1].stop)
 
 
-def windows(steps: int, k1: int, k2: int) -> list[Window]:
+def passes(steps: int, k1: int, k2: int) -> list[Pass]:
     """The passes over a sequence of T = `steps`: chunks of length k1 (the last may be shorter), gradients over k2 steps."""
     plan = []
     for start in range(0, steps, k1):
@@ -71,24 +71,24 @@ def windows(steps: int, k1: int, k2: int) -> list[Window]:
         restart = start + (k1 - k2) % k1
         inside = start < restart < stop and restart + k2 - k1 < steps
         borders = (start, restart, stop) if inside else (start, stop)
-        plan.append(Window(begin, _spans(borders), _spans((begin, start)) if begin < start else ()))
+        plan.append(Pass(begin, _spans(borders), _spans((begin, start)) if begin < start else ()))
     return plan
 
 
-def end_window(steps: int, k1: int, k2: int, lengths: Tensor | None = None) -> list[Window]:
+def end_pass(steps: int, k1: int, k2: int, lengths: Tensor | None = None) -> list[Pass]:
     """One pass, for one loss at the end: the last k2 steps of each row.
 
     The steps before run without a graph, k1 at a time.
     """
     if steps <= k2:
-        return [Window(0, _spans((0, steps)))]
+        return [Pass(0, _spans((0, steps)))]
     begins = None if lengths is None else (lengths.cpu() - k2).clamp(min=0)
     first = steps - k2 if begins is None else int(begins.max())
     dark = tuple(Span(at, min(at + k1, first), ends=begins) for at in range(0, first, k1))
-    return [Window(0, (Span(first, first + k2, begins),), dark=dark)]
+    return [Pass(0, (Span(first, first + k2, begins),), dark=dark)]
 
 
-def split(plan: Iterable[Window], borders: Iterable[int]) -> list[Window]:
+def split(plan: Iterable[Pass], borders: Iterable[int]) -> list[Pass]:
     """The same passes, with every span cut at these steps."""
     borders = sorted(borders)
 
@@ -96,13 +96,13 @@ def split(plan: Iterable[Window], borders: Iterable[int]) -> list[Window]:
         inner = ((start, *(at for at in borders if start < at < stop), stop) for start, stop, *_ in spans)
         return tuple(span for points in inner for span in _spans(points))
 
-    return [w._replace(chunk=cut(w.chunk), before=cut(w.before), dark=cut(w.dark)) for w in plan]
+    return [p._replace(chunk=cut(p.chunk), before=cut(p.before), dark=cut(p.dark)) for p in plan]
 
 
-def schedule(plan: list[Window], count: int, each: bool, last: bool) -> list[Window]:
+def mark_steps(plan: list[Pass], count: int, each: bool, last: bool) -> list[Pass]:
     """A batch's passes, padded to `count`; the optimizer steps after `each` pass or only after the last."""
-    plan = plan + [Window(plan[-1].chunk[-1].stop)] * (count - len(plan))
-    return [w._replace(ends_step=each or (last and n == count)) for n, w in enumerate(plan, 1)]
+    plan = plan + [Pass(plan[-1].chunk[-1].stop)] * (count - len(plan))
+    return [p._replace(ends_step=each or (last and n == count)) for n, p in enumerate(plan, 1)]
 
 
 def _spans(borders: Iterable[int]) -> tuple[Span, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, one_value, valid_steps
+from rnn_lightning.models.batches import Batch, one_value, valid_steps
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.objective import Task
 from rnn_lightning.models.sequence_module import SequenceModule

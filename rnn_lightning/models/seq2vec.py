@@ -5,10 +5,10 @@ from typing import Any
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch
+from rnn_lightning.models.batches import Batch
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.objective import Task
-from rnn_lightning.models.plan import Window, end_window
+from rnn_lightning.models.plan import Pass, end_pass
 from rnn_lightning.models.sequence_module import SequenceModule
 from rnn_lightning.nn import Seq2VecNet
 
@@ -41,12 +41,12 @@ class Seq2Vec(SequenceModule):
             batch["counts"] = self.counting(y, 1)
         return batch
 
-    def plan(self, batch: Batch, training: bool) -> list[Window]:
+    def plan(self, batch: Batch, training: bool) -> list[Pass]:
         """One pass: there is one loss, at the sequences' ends."""
         if self.tbptt is None:
             return super().plan(batch, training)
         back, lengths = (self.tbptt.back, batch.get("lengths")) if training else (self.tbptt.k1, None)
-        return end_window(batch["x"].shape[1], self.tbptt.k1, back, lengths)
+        return end_pass(batch["x"].shape[1], self.tbptt.k1, back, lengths)
 
     def valid(self, chunk: Batch) -> Tensor | None:
         """(B,) or (B, O) bool, true where the target, or one of its values, counts; None if all do."""

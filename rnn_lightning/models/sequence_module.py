@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batch import Batch, check_features, check_tokens, one_value
+from rnn_lightning.models.batches import Batch, check_features, check_tokens, one_value
 from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.losses import Loss

@@ -16,7 +16,7 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import add_fitted
 from rnn_lightning.models import epochs
-from rnn_lightning.models.batch import Batch, as_batch, cut
+from rnn_lightning.models.batches import Batch, as_batch, cut
 from rnn_lightning.models.carry import CarriedStates
 from rnn_lightning.models.loop import Result, run
 from rnn_lightning.models.loss_guard import LossGuard
@@ -24,7 +24,7 @@ from rnn_lightning.models.masks import MaskTape
 from rnn_lightning.models.means import Means
 from rnn_lightning.models.one_lightning import OneLightning
 from rnn_lightning.models.plain import make_plain
-from rnn_lightning.models.plan import Span, Window, schedule, split, windows
+from rnn_lightning.models.plan import Pass, Span, mark_steps, passes, split
 from rnn_lightning.models.ranks import reduce
 from rnn_lightning.models.resume import ExactResume
 from rnn_lightning.models.schedulers import LRInterval, check_total_steps, step_schedulers
@@ -84,8 +84,8 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
             chunk's end: tensors whose second-last dimension is B, or any nest of them. Optionally, as a fourth value, a
-            dict: numbers are sums over the targets, logged as means (`val/NAME`); a pair of numbers is a sum and its
-                own divisor; `"prediction"` (B, t, ...) is what predict returns.
+            dict: numbers are sums over the targets, logged as means (`val/NAME`); a pair of numbers is a sum and its own
+            divisor; `"prediction"` (B, t, ...) is what predict returns.
         """
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
@@ -119,14 +119,14 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         """Checks a batch from the data loader and returns it as a dict."""
         return as_batch(batch, needs_y)
 
-    def plan(self, batch: Batch, training: bool) -> list[Window]:
+    def plan(self, batch: Batch, training: bool) -> list[Pass]:
         """The passes over a batch; in evaluation none restarts before its chunk."""
         steps = batch["x"].shape[1]
         if self.tbptt is None:
-            return windows(steps, steps, steps)
+            return passes(steps, steps, steps)
         if training and batch.get("lengths") is not None:
             steps = int(batch["lengths"].max())  # nothing is left to do once all rows have ended
-        return windows(steps, self.tbptt.k1, self.tbptt.back if training else self.tbptt.k1)
+        return passes(steps, self.tbptt.k1, self.tbptt.back if training else self.tbptt.k1)
 
     # Training.
 
@@ -136,18 +136,18 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         batch, strategy = self.prepare_batch(batch), self.trainer.strategy
 
         def see(chunk: Batch, result: Result) -> None:
-            self.means.add("train", result.targets, result.more)
+            self.means.add("train", result.targets, result.more)  # without the loss, which is logged by the batch
 
-        plan, update = self.plan(batch, training=True), None
+        planned, update = self.plan(batch, training=True), None
         if self.tbptt is not None:
             n = self.tbptt.batches_per_step
             last = n > 0 and ((batch_idx + 1) % n == 0 or self.trainer.is_last_batch)
-            plan = schedule(plan, int(reduce(strategy, len(plan), "max")), each=n == 0, last=last)
+            planned = mark_steps(planned, int(reduce(strategy, len(planned), "max")), each=n == 0, last=last)
             update = Update.of(self, self.tbptt)
-        total = self._run(batch, batch_idx, plan, "train", self.chunk_step, see, update=update)
+        total = self._through_batch(batch, batch_idx, planned, "train", self.chunk_step, see, update=update)
         targets = float(total.targets)
         loss = mean = torch.zeros(()) if total.loss is None else total.loss.detach() / (targets or 1.0)
-        if update is not None:
+        if update is not None:  # its steps are taken: `loss` is only shown
             step_schedulers(self, "batch")
         else:
             assert total.loss is not None, "chunk_step returns a loss in training"
@@ -203,46 +203,45 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             shown.append(self.shown(chunk, result))
             self.evaluated(chunk, result, stage, loader)
 
-        self._run(batch, batch_idx, self.plan(batch, training=False), stage, self.chunk_step, see, loader)
+        self._through_batch(batch, batch_idx, self.plan(batch, training=False), stage, self.chunk_step, see, loader)
         return _joined(shown, -1)
 
     def _predict(self, batch: Any, batch_idx: int, loader: int) -> tuple[Batch, dict[str, Tensor], Any]:
         batch, outputs = self.prepare_batch(batch, needs_y=False), []
 
-        def step(chunk: Batch, state: Any) -> tuple[Any, ...]:
+        def chunk_step(chunk: Batch, state: Any) -> tuple[Any, ...]:
             more, state = self.predict_chunk(chunk, state)
             return None, 0, state, more
 
         def see(chunk: Batch, result: Result) -> None:
             outputs.append(result.more)
 
-        total = self._run(batch, batch_idx, self.plan(batch, training=False), "predict", step, see, loader)
+        plan = self.plan(batch, training=False)
+        total = self._through_batch(batch, batch_idx, plan, "predict", chunk_step, see, loader)
         return batch, _joined(outputs, 1), total.state
 
     # From the start of a batch to its end.
 
-    def _run(
+    def _through_batch(
         self,
         batch: Batch,
         batch_idx: int,
-        plan: list[Window],
+        plan: list[Pass],
         stage: str,
-        step: Callable[[Batch, Any], tuple[Any, ...]],
+        chunk_step: Callable[[Batch, Any], tuple[Any, ...]],
         see: Callable[[Batch, Result], None],
         loader: int = 0,
         update: Update | None = None,
     ) -> Result:
         """Runs `loop.run` over a batch, from its initial state to the state that is carried on."""
         if batch_idx == 0 and loader == 0:
-            epochs.begin(self, stage)
+            epochs.begin(self, stage)  # not by a hook: a run that is resumed within an epoch keeps its states
         rows, state = len(batch["x"]), batch.pop("state", None)
         if state is None and self.carry_state:
             state = self.carried.take(stage, rows, batch["x"].device, loader)
         if batch.get("reset") is not None and batch["reset"].dim() == 1:
             state = reset_rows(state, batch.pop("reset"))
-        cuts = (
-            batch.get("reset") is not None and not self.handles_reset
-        )  # the model itself does not reset within a chunk
+        cuts = batch.get("reset") is not None and not self.handles_reset  # the model does not reset within a chunk
         if cuts:
             plan = split(plan, batch["reset"].any(0).nonzero().flatten().tolist())
         keep = self.tbptt.back if self.tbptt is not None else batch["x"].shape[1]
@@ -253,7 +252,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             chunk["masks"] = masks.get(span.start, span.stop)
             return chunk, reset_rows(state, chunk["reset"][:, 0]) if cuts else state
 
-        total = run(plan, detach_state(state), take, step, self.advance, see, update)
+        total = run(plan, detach_state(state), take, chunk_step, self.advance, see, update)
         if self.carry_state:
             self.carried.put(stage, rows, total.state, loader)
         return total

@@ -76,7 +76,7 @@ class TruncatedBPTT:
 
     @property
     def back(self) -> int:
-        """How many steps the gradient flows back: k2 as an integer."""
+        """k2, which is never None here; its type allows None for those who leave it out."""
         return self.k1 if self.k2 is None else self.k2
 
     @property

@@ -107,7 +107,7 @@ class Update:
             max_steps=trainer.max_steps,
         )
 
-    def add(self, loss: Tensor | None, targets: float, windows: float, last: bool) -> None:
+    def add(self, loss: Tensor | None, targets: float, passes_per_batch: float, last: bool) -> None:
         """Runs backward from the losses of a pass, and adds the gradient to those of the unfinished step.
 
         If a step has several passes, its number of targets is known only at the end. Until then losses are divided by
@@ -116,7 +116,7 @@ class Update:
         Args:
             loss: Sum of this rank's losses; None on a rank that has no more data while others have.
             targets: Number of this rank's valid targets.
-            windows: How many passes of this length a batch has.
+            passes_per_batch: How many passes of this length a batch has.
             last: Whether this is the last pass of the step.
         """
         first, pending = self.pending.divisor is None, self.pending
@@ -131,7 +131,7 @@ class Update:
             pending.divisor = 1.0
         else:
             if first:
-                pending.divisor = reduce(self.strategy, max(targets, 1.0) * windows, "max")
+                pending.divisor = reduce(self.strategy, max(targets, 1.0) * passes_per_batch, "max")
                 pending.targets = 0.0
             loss = loss / (pending.divisor or 1.0)
             pending.targets += targets
@@ -152,7 +152,7 @@ class Update:
         pending.divisor = None
         if targets == 0:  # without targets, momentum alone must not move the weights
             return True
-        self.optimizer.step()
+        self.optimizer.step()  # Lightning unscales and calls on_before_optimizer_step, which clips
         torch.clear_autocast_cache()  # it may hold low-precision copies of the weights as they were before the step
         for scheduler in self.schedulers:
             scheduler.step()

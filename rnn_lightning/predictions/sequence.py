@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.models.batch import valid_steps
+from rnn_lightning.models.batches import valid_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -145,7 +145,7 @@ def test_the_test_part_changes_no_training_batch(what, file):
         ({"split": np.full(N, "dev")}, "split must say train, val or test"),
         ({"split": np.full(N, "train")}, "no sequence is left for test"),
         ({"split": np.where(np.arange(N) % 4 == 3, "test", "train")}, "the class 3 is not in the training part"),
-        ({"x": np.array([{}] * N)}, "no .npz file of plain arrays"),
+        ({"x": np.array([{}] * N)}, "not an .npz file of plain arrays"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

@@ -55,7 +55,7 @@ class Backward:
 
     passes = 0
 
-    def add(self, loss, targets, windows, last):
+    def add(self, loss, targets, passes_per_batch, last):
         loss.backward()
         self.passes += 1
 
@@ -81,7 +81,9 @@ def test_the_sum_is_what_the_passes_of_training_send_back(kind, options, ragged)
     model.train()
     backward = Backward()
     plan = model.plan(batch, training=True)
-    model._run({**batch, "x": x}, 0, plan, "train", model.chunk_step, lambda chunk, result: None, update=backward)
+    model._through_batch(
+        {**batch, "x": x}, 0, plan, "train", model.chunk_step, lambda chunk, result: None, update=backward
+    )
     assert backward.passes == len(plan)
     alive = torch.arange(T) < batch.get("lengths", torch.full((4,), T))[:, None]
     expected = (x.grad[..., 0].abs() / U).sum(dim=0) / alive.sum(dim=0)

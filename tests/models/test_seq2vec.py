@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.models import Seq2Vec, TruncatedBPTT
-from rnn_lightning.models.batch import as_batch
+from rnn_lightning.models.batches import as_batch
 from rnn_lightning.nn import DropoutMasks
 
 

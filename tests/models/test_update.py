@@ -34,7 +34,7 @@ def test_a_step_has_the_gradient_of_the_mean_over_its_targets(each):
     ours = update(net, each=each)
     for number, part in enumerate(parts, 1):
         last = each or number == 3
-        ours.add((net(x[part]) - y[part]).square().sum(), float(part.stop - part.start), windows=3, last=last)
+        ours.add((net(x[part]) - y[part]).square().sum(), float(part.stop - part.start), passes_per_batch=3, last=last)
         assert (ours.pending.divisor is None) is False
         if last:
             assert ours.step()
@@ -47,7 +47,7 @@ def test_without_targets_or_data_no_weight_moves():
     net = torch.nn.Linear(3, 1)
     before = net.weight.detach().clone()
     ours = update(net)
-    ours.add(None, 0.0, windows=1, last=True)  # a device that has no more data
+    ours.add(None, 0.0, passes_per_batch=1, last=True)  # a device that has no more data
     assert all(p.grad is not None and not p.grad.any() for p in net.parameters())
     assert ours.step()
     assert torch.equal(net.weight, before)
@@ -57,8 +57,8 @@ def test_it_says_when_the_steps_are_taken_and_when_a_loss_is_bad():
     net, taken = torch.nn.Linear(3, 1), []
     ours = update(net, max_steps=2, steps_taken=lambda: len(taken))
     for wanted in (True, False):
-        ours.add(net(torch.ones(1, 3)).sum(), 1.0, windows=1, last=True)
+        ours.add(net(torch.ones(1, 3)).sum(), 1.0, passes_per_batch=1, last=True)
         taken.append(1)
         assert ours.step() is wanted
     with pytest.raises(NonFiniteLossError, match="step 2:"):
-        ours.add(net(torch.full((1, 3), float("nan"))).sum(), 1.0, windows=1, last=True)
+        ours.add(net(torch.full((1, 3), float("nan"))).sum(), 1.0, passes_per_batch=1, last=True)

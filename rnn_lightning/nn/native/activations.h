@@ -31,8 +31,8 @@ static inline vec tanh_of(vec x)
     return p / q * x; /* not p * x, which is subnormal for the smallest x */
 }
 
-/* e^x = 2^n e^r with n an integer and |r| <= ln(2) / 2; e^r by its Taylor series to degree 7. Below -87.3, where the
- * result would be subnormal, it is 0; above 88.7 it is infinity. */
+/* e^x = 2^n e^r with n an integer and |r| <= ln(2) / 2; e^r by its Taylor series to degree 7. Below about -87.68,
+ * where the result is subnormal, it is 0; above about 88.38 it is infinity. */
 static inline vec exp_of(vec x)
 {
     x = choose(x > all(88.73f), all(88.73f), x);

@@ -60,17 +60,18 @@ static void add_to_weights(const layer *l, backward_space *w)
     w->gathered = 0;
 }
 
-/* The state that step s received in the forward pass. Returns a pointer to the LSTM's memory before that step. */
-static const real *state_before(const layer *l, size_t row, size_t s, real *h, size_t *parts)
+/* Writes the state that step s received in the forward pass to `h`. Returns the LSTM's memory before that step, of which
+ * `readable` numbers may be read, as c_0 has no padding; null if it is zero, or if the cell is not an LSTM. */
+static const real *state_before(const layer *l, size_t row, size_t s, real *h, size_t *readable)
 {
     const size_t width = width_of(l), hidden = l->hidden;
     memset(h, 0, width * sizeof(real));
-    *parts = 0;
+    *readable = 0;
     if (is_reset(l, row, s))
         return NULL;
     if (s == 0) {
         initial_state(l, l->h_0, row, h);
-        *parts = hidden;
+        *readable = hidden;
         return l->c_0 ? l->c_0 + row * hidden : NULL;
     }
     const size_t t = time_of(l, row, s - 1);
@@ -81,15 +82,15 @@ static const real *state_before(const layer *l, size_t row, size_t s, real *h, s
             before *= load_mask(mask_at(l, row, t) + at, hidden - at) * all((real)l->mask_scale);
         store(h + at, before);
     }
-    *parts = width;
-    return tape + width;
+    *readable = width;
+    return l->cell == LSTM ? tape + width : NULL;
 }
 
 /* Backward through the cell of one row. The gates' gradients are written to `da`; dh keeps the part of the gradient
  * that does not pass through the gates. */
 __attribute__((always_inline)) static inline void backward_columns(const enum cell cell, const layer *l, size_t row,
                                                                    size_t s, const real *h, const real *c,
-                                                                   size_t parts, real *dh, real *dc, real *da)
+                                                                   size_t readable, real *dh, real *dc, real *da)
 {
     const size_t width = width_of(l), hidden = l->hidden, t = time_of(l, row, s);
     const real *tape = tape_at(l, row, t);
@@ -104,7 +105,7 @@ __attribute__((always_inline)) static inline void backward_columns(const enum ce
             d += load_part(dy + at, hidden - at);
         vec direct = all(0);
         if (cell == LSTM)
-            lstm_backward(d, c ? load_part(c + at, parts - at) : all(0), tape + at, width, dc + at, da + at);
+            lstm_backward(d, c ? load_part(c + at, readable - at) : all(0), tape + at, width, dc + at, da + at);
         else if (cell == GRU)
             direct = gru_backward(d, load(h + at), tape + at, width, da + at);
         else
@@ -113,21 +114,21 @@ __attribute__((always_inline)) static inline void backward_columns(const enum ce
     }
 }
 
-static void backward_cell(const layer *l, size_t row, size_t s, const real *h, const real *c, size_t parts, real *dh,
-                          real *dc, real *da)
+static void backward_cell(const layer *l, size_t row, size_t s, const real *h, const real *c, size_t readable,
+                          real *dh, real *dc, real *da)
 {
     switch (l->cell) {
     case RNN_TANH:
-        backward_columns(RNN_TANH, l, row, s, h, c, parts, dh, dc, da);
+        backward_columns(RNN_TANH, l, row, s, h, c, readable, dh, dc, da);
         break;
     case RNN_RELU:
-        backward_columns(RNN_RELU, l, row, s, h, c, parts, dh, dc, da);
+        backward_columns(RNN_RELU, l, row, s, h, c, readable, dh, dc, da);
         break;
     case LSTM:
-        backward_columns(LSTM, l, row, s, h, c, parts, dh, dc, da);
+        backward_columns(LSTM, l, row, s, h, c, readable, dh, dc, da);
         break;
     case GRU:
-        backward_columns(GRU, l, row, s, h, c, parts, dh, dc, da);
+        backward_columns(GRU, l, row, s, h, c, readable, dh, dc, da);
     }
 }
 
@@ -155,7 +156,7 @@ static void backward_products(const layer *l, const group *g, size_t alive, size
     if (!l->grad_x)
         return;
     const size_t inputs = round_up(l->inputs, LANES);
-    const real *da = w->da + (l->cell == GRU ? width : 0); /* the gates that read the input */
+    const real *da = w->da + first_input_gate(l) * width;
     for (size_t begin = 0; begin < inputs; begin += PAIR)
         set_product(alive, vectors_in(inputs, begin), da, da_row, depth, w->input_panels + begin * depth,
                     w->dx + begin, inputs);
@@ -173,11 +174,11 @@ static void backward_step(const layer *l, const group *g, size_t alive, size_t s
     for (size_t i = 0; i < alive; i++) {
         const size_t row = (size_t)g->rows[i];
         real *z = w->z + (w->gathered + i) * z_row, *da = w->da + i * da_row;
-        size_t parts;
-        const real *c = state_before(l, row, s, z, &parts);
+        size_t readable;
+        const real *c = state_before(l, row, s, z, &readable);
         z[width] = 1;
         copy(z + width + 1, x_at(l, row, time_of(l, row, s)), l->inputs);
-        backward_cell(l, row, s, z, c, parts, w->dh + i * width, w->dc + i * width, da);
+        backward_cell(l, row, s, z, c, readable, w->dh + i * width, w->dc + i * width, da);
         for (int k = 0; k < gates_of(l); k++)
             clear_behind(da + k * width, l->hidden, width);
         gather(l, da, w, w->gathered + i);

@@ -3,6 +3,10 @@
  * T time steps, B rows of the batch, I inputs, H hidden units, G gates. Every field has eight bytes. A pointer may be
  * null where its comment says so. Arrays are contiguous in the order of their sizes. Some have strides, counted in
  * numbers; of these only the last dimension is contiguous.
+ *
+ * Names: l the layer, g a group of rows or a gate, w a thread's working space or weights; row a row's number in the
+ * batch, i its place in the group; s a step's number in the order of running, t its time in the sequence; at a position
+ * in a row, or an offset.
  */
 #ifndef LAYER_H
 #define LAYER_H
@@ -38,13 +42,16 @@ typedef struct {
     int64_t grad_y_step, grad_y_row;
     const real *grad_h_n, *grad_c_n; /* (B, H); may be null */
     real *grad_x;                    /* (T, B, I); null where it is not wanted */
-    real *grad_w_ih, *grad_w_hh;     /* as the weights; w_hh null where no weight's gradient is wanted */
+    real *grad_w_ih, *grad_w_hh;     /* as the weights */
     real *grad_b_ih, *grad_b_hh;     /* null without biases */
     real *grad_h_0, *grad_c_0;       /* (B, H) */
 } layer;
 
 /* The gates of a cell in this code. Each is a sum over part of the augmented state [h, 1, x]: a gate that reads the
- * state begins at h, one that reads the input ends after x. The GRU's candidate needs these two parts separately. */
+ * state begins at h, one that reads the input ends after x. The GRU's candidate needs these two parts separately.
+ *
+ * In each row of GATES the gates that read the state come first, `hidden_gates_of` of them; those that read the input
+ * come last, as many, from `first_input_gate` on. The backward products take each of the two as one piece. */
 typedef struct {
     int hidden; /* which gate of w_hh, or -1 */
     int input;  /* which gate of w_ih, or -1 */
@@ -62,6 +69,8 @@ static const gate GATES[][MOST_GATES] = {
 static inline int gates_of(const layer *l) { return l->cell <= RNN_RELU ? 1 : 4; }
 
 static inline int hidden_gates_of(const layer *l) { return l->cell <= RNN_RELU ? 1 : l->cell == LSTM ? 4 : 3; }
+
+static inline int first_input_gate(const layer *l) { return gates_of(l) - hidden_gates_of(l); }
 
 /* Size of a hidden vector, padded to whole vectors. The padding is always zero. */
 static inline size_t width_of(const layer *l) { return round_up((size_t)l->hidden, LANES); }

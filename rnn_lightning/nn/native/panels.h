@@ -2,6 +2,12 @@
  * reads them.
  *
  * A panel has PAIR columns; the last one has LANES if no more are left. Missing columns are zero.
+ *
+ *   panels           at[0]             at[1]             at[2]
+ *   gates            | gate 0          | gate 1          | ...
+ *   panels of one    | units 0..PAIR-1 | PAIR..2 PAIR-1  | ...   that of the units from `begin` on is at begin x depth
+ *   rows of one      | k = 0           | k = 1           | ...   `depth` rows, one for each number of [h, 1, x]
+ *   numbers of one   | PAIR weights of number k, one for each unit
  */
 #ifndef PANELS_H
 #define PANELS_H

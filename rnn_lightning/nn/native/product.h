@@ -103,7 +103,7 @@ static inline void add_product(size_t rows, int vectors, const real *a, size_t r
     in_blocks(vectors == 2 ? add_full : add_half, rows, a, row, 0, depth, panel, c, c_row);
 }
 
-/* C += A^T P. A has as many rows as P; they are `step` numbers apart. */
+/* C (rows, columns) += A^T P, with A (depth, rows) and P (depth, columns); A's rows are `step` numbers apart. */
 static inline void add_transposed(size_t rows, int vectors, const real *a, size_t step, size_t depth,
                                   const real *panel, real *c, size_t c_row)
 {

@@ -242,7 +242,7 @@ int NAMED(backward)(const layer *l)
         pack_backward(l, l->w_hh, l->hidden, 0, hidden_gates_of(l), 0, p.panels);
         if (l->grad_x) {
             prefer_large_pages(l->grad_x, l->steps * l->batch * l->inputs * sizeof(real));
-            pack_backward(l, l->w_ih, l->inputs, l->cell == GRU, hidden_gates_of(l), 1, p.input_panels);
+            pack_backward(l, l->w_ih, l->inputs, first_input_gate(l), hidden_gates_of(l), 1, p.input_panels);
         }
         in_parallel(p.threads, backward_rows, &p);
         if (p.threads > 1)

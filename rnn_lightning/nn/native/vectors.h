@@ -18,8 +18,6 @@ enum {
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
-
-
 /* As many integers as a vector has numbers, of the same size: the result of a comparison, or the bits of the
  * numbers. */
 typedef BITS bits __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));

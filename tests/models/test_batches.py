@@ -3,7 +3,7 @@ import torch
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.models import Seq2Seq
-from rnn_lightning.models.batch import as_batch, cut, valid_steps
+from rnn_lightning.models.batches import as_batch, cut, valid_steps
 from rnn_lightning.models.plan import Span
 
 X, Y = torch.randn(3, 5, 2), torch.randn(3, 5)
@@ -26,8 +26,8 @@ def test_predicting_needs_no_targets():
     [
         ({"x": X}, "needs x and y"),
         ({"y": Y}, "needs x and y"),
-        ((X, Y, Y), "a tuple"),
-        ("no batch", "a tuple|needs x"),
+        ((X, Y, Y), r"a tuple \(x, y\)"),
+        ("no batch", "a dict with x and y"),
         ((X[0], X[0]), "shape"),
         ((X[:, :0], Y), "shape"),
         ({"x": X, "y": Y, "lengths": torch.tensor([5, 5])}, "lengths"),

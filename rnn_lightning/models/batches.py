@@ -110,7 +110,7 @@ def check_features(x: Tensor, input_size: int) -> None:
 
 
 def one_value(valid: Tensor, places: int) -> Tensor:
-    """Reshapes (..., 1) to (...), where ... stands for `dimensions` dimensions; other shapes stay as they are."""
+    """Reshapes (..., 1) to (...), where ... stands for `places` dimensions; other shapes stay as they are."""
     return valid.squeeze(-1) if valid.dim() > places and valid.shape[-1] == 1 else valid
 
 

@@ -1,0 +1,30 @@
+"""`named`: what a setting gives by name, for losses and metrics."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from rnn_lightning.errors import ArgumentError
+
+
+def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict[str, Any]]:
+    """What is given, and its arguments.
+
+    Args:
+        given: An object; its name in `known`, or its import path; or a dict with `class_path` and `init_args`.
+        known: What has a name without a path.
+        refusal: The error's message, with `{name}`.
+
+    Raises:
+        ArgumentError: There is nothing of that name.
+    """
+    arguments: dict[str, Any] = {}
+    if isinstance(given, Mapping):
+        given, arguments = given.get("class_path"), dict(given.get("init_args") or {})
+    if not isinstance(given, str) or given in known:
+        return known[given] if isinstance(given, str) else given, arguments
+    module, _, attribute = given.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute), arguments
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArgumentError(refusal.format(name=repr(given))) from error

@@ -301,7 +301,7 @@ def test_a_file_that_is_no_runs_checkpoint(fitted, fail):
     torch.save({"a": torch.zeros(1)}, "a.pt")
     assert "is not a checkpoint of a run" in fail("test", "--config=sine_seq2seq", "--ckpt_path=a.pt")
     torch.save({"a": 1}, "b.pt")
-    assert "not a state dict" in fail("fit", "--config=sine_seq2seq", "--model.weights=b.pt")
+    assert "contains no state dict" in fail("fit", "--config=sine_seq2seq", "--model.weights=b.pt")
 
 
 def test_a_configuration_as_a_dict(fitted, capsys):

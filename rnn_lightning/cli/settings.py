@@ -51,6 +51,8 @@ def network_in(checkpoint: str, model: Namespace) -> dict[str, Any]:
 
 def is_of_another_cell(model: Namespace | None) -> bool:
     """Whether a configured model is one of ours, with cells that have no nonlinearity to choose."""
-    arguments = model.get("init_args", {}) if model else {}
+    if model is None:
+        return False
+    arguments = model.get("init_args", {})
     ours = arguments.get("cell", "rnn") != "rnn" and "nonlinearity" in arguments
     return ours and issubclass(class_of(model.class_path), SequenceModule)

@@ -51,7 +51,7 @@ def network_in(checkpoint: str, model: Namespace) -> dict[str, Any]:
 
 def is_of_another_cell(model: Namespace | None) -> bool:
     """Whether a configured model is one of ours, with cells that have no nonlinearity to choose."""
-    if not model:
+    if model is None:
         return False
     arguments = model.get("init_args", {})
     ours = arguments.get("cell", "rnn") != "rnn" and "nonlinearity" in arguments

@@ -41,4 +41,4 @@ def test_what_is_no_version_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["release.py", "next"])
     with pytest.raises(SystemExit):
         release.main()
-    assert "next is no version" in capsys.readouterr().err
+    assert "next is not a version" in capsys.readouterr().err

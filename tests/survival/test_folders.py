@@ -151,7 +151,7 @@ def test_what_a_killed_predict_and_a_killed_export_have_left_is_removed(run):
     assert Path(RUN, "predictions.csv").is_file()
 
 
-def press_ctrl_c(*_):
+def press_ctrl_c(*_, **__):
     signal.raise_signal(signal.SIGINT)
 
 

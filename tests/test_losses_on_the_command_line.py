@@ -113,3 +113,31 @@ def test_weights_as_a_list(data, loss, metric, capsys):
     (weights,) = [value for value in arguments if isinstance(value, torch.Tensor)]
     assert weights.tolist() == [1, 2, 3]
     assert f"test/{metric}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [["HuberLoss", "--model.loss.delta=0.01"], ["SmoothL1Loss", "--model.loss.beta=0.5"]],
+    ids=["Huber", "smooth L1"],
+)
+def test_a_checkpoint_is_tested_and_resumed_with_its_own_loss(loss, capsys):
+    name, *arguments = loss
+    shown = r"test/loss\s+(\S+)"
+    main(["fit", "--model=Seq2Seq", f"--model.loss={name}", *arguments, *SINE, *SHORT, "--name=h"])
+    (fitted,) = re.findall(shown, capsys.readouterr().out)
+    main(["test", "--model=Seq2Seq", *SINE, *SHORT, "--name=h", "--ckpt_path=best"])
+    assert re.findall(shown, capsys.readouterr().out) == [fitted]
+    main(["test", "--model=Seq2Seq", "--model.loss=L1Loss", *SINE, *SHORT, "--name=h", "--ckpt_path=best"])
+    assert re.findall(shown, capsys.readouterr().out) != [fitted]  # what you type counts
+    main(["fit", "--model=Seq2Seq", *SINE, *SHORT, "--trainer.max_epochs=3", "--name=h", "--ckpt_path=last"])
+    saved = torch.load("runs/h/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert saved["training"]["loss"]["class_path"] == f"torch.nn.{name}"
+
+
+def test_a_loss_that_a_checkpoint_cannot_restore_is_asked_for(fail):
+    Path("losses_of_a_file.py").write_text("def absolute(y_hat, y):\n    return (y_hat - y).abs()\n")
+    run = ["--model=Seq2Seq", *SINE, *SHORT, "--name=own"]
+    main(["fit", *run, "--model.loss=losses_of_a_file.absolute"])
+    assert "absolute: give --model.loss" in fail("test", *run, "--ckpt_path=best")
+    main(["test", *run, "--ckpt_path=best", "--model.loss=losses_of_a_file.absolute"])
+    main(["test", "--config=runs/own/version_0/config.yaml", "--ckpt_path=best"])

@@ -149,7 +149,7 @@ def test_an_own_model_takes_a_step_for_each_chunk(folder, silent_trainer):
 
 def test_readme_is_short_and_names_every_recipe():
     text = PAGES["README.md"]
-    assert len(text.splitlines()) <= 95
+    assert len(text.splitlines()) <= 102
     named = set(re.findall(r"--config (\w+)", text.replace("--config NAME", "")))
     table = text.partition("table recipes")[2].partition("<!-- end -->")[0]
     assert named <= set(recipes()) == set(re.findall(r"^\| `(\w+)` \|", table, re.M))

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from torch import Tensor
 
 from rnn_lightning import runs
 from rnn_lightning.cli.arguments import class_of
 from rnn_lightning.cli.sizes import SIZES
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models import SequenceModule
+from rnn_lightning.models.losses import restored
 from rnn_lightning.saved import check_parts, read_checkpoint
 
 
@@ -46,7 +48,24 @@ def network_in(checkpoint: str, model: Namespace) -> dict[str, Any]:
             f"{checkpoint} holds a {found}, but the configuration asks for a {wanted}: give the same recipe's checkpoint"
         )
     accepted = set(model.get("init_args", {}).keys()) - set(SIZES)  # with those of a class above that takes **kwargs
-    return {name: value for name, value in saved.get("hyper_parameters", {}).items() if name in accepted}
+    known = saved.get("hyper_parameters", {})
+    arguments = {name: value for name, value in known.items() if name in accepted}
+    return arguments | (_loss_in(saved, checkpoint, model) if "loss" in accepted else {})
+
+
+def _loss_in(saved: dict[str, Any], checkpoint: str, model: Namespace) -> dict[str, Any]:
+    """The loss that a checkpoint was trained with, and its number of outputs; {} for that of the task."""
+    loss = saved.get("training", {}).get("loss")
+    if isinstance(loss, dict) and restored(loss):
+        made = {name: x.tolist() if isinstance(x, Tensor) else x for name, x in loss["init_args"].items()}
+        size = saved.get("hyper_parameters", {}).get("output_size")
+        return {"loss": {**loss, "init_args": made}} | ({} if size is None else {"output_size": size})
+    if loss is not None and model.init_args.get("loss") is None:
+        raise ArgumentError(
+            f"{checkpoint} was trained with a loss that it can't restore, {loss}: give --model.loss, or the run's own "
+            "config.yaml as --config"
+        )
+    return {}
 
 
 def is_of_another_cell(model: Namespace | None) -> bool:

@@ -19,6 +19,7 @@ def link_sizes(parser: LightningArgumentParser, cli: "CLI") -> None:
     """Lets the model have its sizes from the data."""
     for size in SIZES:
         compute = partial(_size_of, cli, size)
+        compute.__name__ = size  # type: ignore[attr-defined] # as the help shows it
         parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
 
 

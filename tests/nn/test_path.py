@@ -13,7 +13,7 @@ from rnn_lightning.nn.path import choose_path
 needs_native = pytest.mark.skipif(reason() is not None, reason="no native recurrence")
 FAST = "native" if reason() is None else "torch"
 T, B, F, H = 4, 2, 4, 4
-X, MASK, LENGTHS = torch.zeros(T, B, F), Mask(torch.ones(1, B, H), 2.0), torch.tensor([3, 1])
+X, MASK, LENGTHS = torch.zeros(T, B, F), Mask(torch.ones(1, B, H, dtype=torch.bfloat16), 2.0), torch.tensor([3, 1])
 RESET = torch.zeros(T, B, dtype=torch.bool)
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 PROJECTED = [[torch.zeros(16, F), torch.zeros(16, 2), torch.zeros(2, H)]]

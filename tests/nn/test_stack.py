@@ -159,6 +159,38 @@ def test_a_step_takes_the_weights_of_a_functional_call(cell):
     torch.testing.assert_close(torch.func.functional_call(Step(), weights, (x, state)), other.step(x, state))
 
 
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_steps_output_may_be_changed_in_place(cell, num_layers):
+    layers = make(cell, F, H, num_layers)
+    x, state = torch.randn(B, F, dtype=torch.float64), random_state(layers, B)
+    expected = map_state(torch.Tensor.clone, layers.step(x, state)[1])
+    y, final = layers.step(x, state)
+    y.relu_()
+    torch.testing.assert_close(final, expected)
+    y.sum().backward()  # torch notices if something that it needs was changed
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_refuses_the_state_of_another_cell(cell):
+    layers = make(cell, F, H)
+    h = torch.zeros(1, B, H, dtype=torch.float64)
+    for wrong in ((h,), (h, h, h)) if cell == "lstm" else ((h, h),):
+        with pytest.raises(Exception) as theirs:
+            layers(torch.randn(B, 1, F, dtype=torch.float64), wrong)
+        with pytest.raises(type(theirs.value)):
+            layers.step(torch.randn(B, F, dtype=torch.float64), wrong)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bool, torch.int64], ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_masks_of_any_type_count_by_their_values(cell, dtype):
+    layers, x = make(cell, F, H, state_dropout=0.5), torch.randn(B, T, F, dtype=torch.float64)
+    masks = layers.sample_masks(B, T)
+    expected = layers(x, masks=masks)
+    torch.testing.assert_close(layers(x, masks=masks.map(lambda keep: keep.to(dtype))), expected)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_with_masks_equals_forward(cell):
     layers = make(cell, F, H, 2, variational=True, **DROPOUTS)

@@ -208,12 +208,17 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
         raise ArgumentError(f"--ckpt_path {ckpt_path}: there is no such file; give a checkpoint's path, best or last")
     if name is None:
         raise ArgumentError(f"--ckpt_path {ckpt_path} needs a recipe: give --config RECIPE too, or a file's path")
-    found = []
-    for folder, run in _runs(root):
-        checkpoint = _join(folder, "checkpoints", f"{ckpt_path}.ckpt")
-        fits = all(value in (None, getattr(run, key)) for key, value in wanted.items())
-        if run.name == name and fits and _is_file(checkpoint):
-            found.append((run.started, checkpoint))
+    fitting = [
+        (run.started, _join(folder, "checkpoints"))
+        for folder, run in _runs(root)
+        if run.name == name and all(value in (None, getattr(run, key)) for key, value in wanted.items())
+    ]
+    found = [(started, path) for started, folder in fitting if _is_file(path := _join(folder, f"{ckpt_path}.ckpt"))]
+    if not found and ckpt_path == BEST and any(_is_file(_join(folder, f"{LAST}.ckpt")) for _, folder in fitting):
+        raise ArgumentError(
+            f"--ckpt_path best: the runs in {_join(root, name)} have none, as they logged no val/loss: give --ckpt_path "
+            "last"
+        )
     if not found:
         of = " and ".join(value.rpartition(".")[2] for value in wanted.values() if value)
         raise ArgumentError(

@@ -311,10 +311,12 @@ def test_a_subclass_is_exported(printed):
 
 
 @pytest.mark.parametrize("model", ["Seq2Seq", "own_parts.Mine"])
-def test_data_without_a_test_or_validation_end_a_fit_in_success(model, printed):
-    out = printed("fit", f"--model={model}", "--data=own_parts.TrainingOnly", *SHORT)
+def test_data_without_a_test_or_validation_end_a_fit_in_success(model, printed, fail):
+    mine = [f"--model={model}", "--data=own_parts.TrainingOnly", *SHORT]
+    out = printed("fit", *mine)
     assert "Last checkpoint: " in out
     assert list(Path("runs").rglob("last.ckpt"))
+    assert "logged no val/loss: give --ckpt_path last" in fail("test", *mine, "--ckpt_path=best")
 
 
 @pytest.mark.parametrize("parts", [("own_parts.Unranked", "Sales"), ("Seq2Seq", "Untold")])

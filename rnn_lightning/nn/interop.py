@@ -44,7 +44,8 @@ class ForTools(nn.RNNBase):
 
     def as_leaf(self, *args: Any) -> Any:
         """Makes a call of this layer one node in a graph traced by `torch.fx`, as with torch.nn's own layers."""
-        tracer: Any = next(arg for arg in args if isinstance(arg, Proxy)).tracer
+        parts = (part for arg in args for part in (arg if isinstance(arg, tuple) else (arg,)))
+        tracer: Any = next(part for part in parts if isinstance(part, Proxy)).tracer
         given = [*args]
         while given[-1] is None:
             given.pop()

@@ -62,7 +62,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
                 `reset` of another shape or type.
             RuntimeError, ValueError: torch.nn refuses the input, with its own message.
         """
-        if isinstance(input, Proxy):
+        if any(isinstance(part, Proxy) for part in (input, *(hx if isinstance(hx, tuple) else (hx,)), lengths, reset)):
             return self.as_leaf(input, hx, lengths, masks, reset)
         size = size_of(self, input, hx)
         if size is None:

@@ -186,3 +186,19 @@ def test_nothing_is_forced_where_a_graph_is_captured():
     with force_path("auto"):
         program = torch.export.export(layer, (x,))
     torch.testing.assert_close(program.module()(x), layer(x))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_symbolic_tracing_by_the_state_alone(cell):
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = make(cell, F, H, dtype=None)
+            self.register_buffer("x", torch.randn(B, T, F))
+
+        def forward(self, h, c):
+            return self.layer(self.x, (h, c) if cell == "lstm" else h)[0]
+
+    module = Fixed()
+    state = torch.randn(1, B, H), torch.randn(1, B, H)
+    torch.testing.assert_close(torch.fx.symbolic_trace(module)(*state), module(*state))

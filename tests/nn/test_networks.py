@@ -121,7 +121,7 @@ def test_state_dropout_reaches_the_head_of_a_vector_only(net):
     net = make_net(net, "rnn", 1, state_dropout=0.5)
     x = torch.randn(B, 1, F, dtype=torch.float64)
     y, whole = net(x)[0], net.eval()(x)[0]
-    assert torch.equal(y, whole) == isinstance(net, Seq2SeqNet)
+    assert torch.allclose(y, whole) == isinstance(net, Seq2SeqNet)  # training and evaluation may run on two paths
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])

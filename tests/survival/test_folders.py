@@ -155,16 +155,23 @@ def press_ctrl_c(*_, **__):
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def listens():
+    """Ctrl-C at Python's default: a shell makes what it starts behind `&` ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("command", ["fit", "test", "predict"])
-def test_ctrl_c_before_the_first_batch_ends_with_130(command, run, capsys, monkeypatch):
+def test_ctrl_c_before_the_first_batch_ends_with_130(command, run, capsys, monkeypatch, listens):
     monkeypatch.setattr(SyntheticSine, "setup", press_ctrl_c)
-    before = signal.getsignal(signal.SIGINT)
     last = torch.load(f"{CHECKPOINTS}/last.ckpt", weights_only=True)["global_step"]
     with pytest.raises(SystemExit) as end:
         main(FIT if command == "fit" else [command, *EVALUATE, "--ckpt_path=best"])
     assert end.value.code == 130
     assert "Traceback" not in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is listens
     assert read_checkpoint(f"{CHECKPOINTS}/last.ckpt")["global_step"] == last
 
 

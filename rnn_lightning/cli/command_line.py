@@ -149,7 +149,7 @@ class CLI(LightningCLI):
             for setting in AT_LEAST_ONE:
                 if (value := config.trainer.get(setting)) is not None and value < 1:
                     raise ArgumentError(f"trainer.{setting}={value}: give at least 1")
-            direct_loggers(config, self.checkpoint)
+            direct_loggers(config, self.root, self.checkpoint)
         else:
             config.trainer.logger = False  # results of an evaluation are printed and do not begin a new run
 

@@ -27,17 +27,18 @@ def root_of_runs(trainer: Any) -> str:
     return str(folder)
 
 
-def direct_loggers(config: Any, checkpoint: str | None) -> None:
+def direct_loggers(config: Any, root: str, checkpoint: str | None) -> None:
     """Lets each write where no other run has written; where a run continues, the first one in that run's folder.
 
     Args:
         config: The configuration of a fit.
+        root: The folder of all runs.
         checkpoint: The checkpoint from which it continues, if there is one.
 
     Raises:
         ArgumentError: Nothing can be written there, or another fit does so right now.
     """
-    root, resumed = root_of_runs(config.trainer), runs.resumed_folder(checkpoint)
+    resumed = runs.resumed_folder(checkpoint)
     runs.check_root(root)
     if resumed is not None and not config.trainer.fast_dev_run:
         runs.check_root(resumed)

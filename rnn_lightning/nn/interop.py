@@ -12,6 +12,12 @@ from torch.fx import Proxy
 from rnn_lightning.errors import ArgumentError
 
 
+def proxies(*args: Any) -> list[Proxy]:
+    """Those of a call's arguments that `torch.fx` traces, also within a state given as a tuple."""
+    parts = [part for arg in args for part in (arg if isinstance(arg, tuple) else (arg,))]
+    return [part for part in parts if isinstance(part, Proxy)]
+
+
 class ForTools(nn.RNNBase):
     """Makes recurrent layers work with such tools, or refuse them."""
 
@@ -44,8 +50,7 @@ class ForTools(nn.RNNBase):
 
     def as_leaf(self, *args: Any) -> Any:
         """Makes a call of this layer one node in a graph traced by `torch.fx`, as with torch.nn's own layers."""
-        parts = (part for arg in args for part in (arg if isinstance(arg, tuple) else (arg,)))
-        tracer: Any = next(part for part in parts if isinstance(part, Proxy)).tracer
+        tracer: Any = proxies(*args)[0].tracer
         given = [*args]
         while given[-1] is None:
             given.pop()

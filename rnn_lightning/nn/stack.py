@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from rnn_lightning.errors import ArgumentError
@@ -17,7 +16,7 @@ from rnn_lightning.nn.cells import can_run_cells, run_cells
 from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask, drop
 from rnn_lightning.nn.dropout_layers import DropoutLayers
 from rnn_lightning.nn.forms import Sequences, check_masks, sequences, size_of, state_parts, state_shapes
-from rnn_lightning.nn.interop import ForTools
+from rnn_lightning.nn.interop import ForTools, proxies
 from rnn_lightning.nn.kernels import run_kernel
 from rnn_lightning.nn.native import native_recurrence
 from rnn_lightning.nn.path import Path, choose_path
@@ -62,7 +61,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
                 `reset` of another shape or type.
             RuntimeError, ValueError: torch.nn refuses the input, with its own message.
         """
-        if any(isinstance(part, Proxy) for part in (input, *(hx if isinstance(hx, tuple) else (hx,)), lengths, reset)):
+        if proxies(input, hx, lengths, reset):
             return self.as_leaf(input, hx, lengths, masks, reset)
         size = size_of(self, input, hx)
         if size is None:

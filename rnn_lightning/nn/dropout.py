@@ -7,7 +7,6 @@ time step; a *variational* mask is drawn once per sequence (Gal & Ghahramani 201
 Legend: B batch, T time steps, F features of the layer's input, H hidden units, D directions.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +17,6 @@ from torch import Tensor, nn
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.state import map_state
-
-_RARE = 2.0**-8
-"""If the probability of dropping, or of keeping, is below this, rounding it to 16 bits would matter."""
-_ONE = 0x3F80
-"""The 16 bits of 1.0 in bfloat16."""
-_BLOCK = 2**19
-"""Entries drawn at a time: 1 MB."""
 
 
 class Mask(NamedTuple):
@@ -112,28 +104,6 @@ def check_probability(name: str, p: float) -> float:
     if not isinstance(p, (int, float)) or isinstance(p, bool) or not 0.0 <= p < 1.0:
         raise ArgumentError(f"{name}={p!r} is not in [0, 1): give the probability of dropping, 0 for none")
     return float(p)
-
-
-def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | None:
-    """A mask of independent entries, dropped with probability `p`; None for p = 0.
-
-    On a CPU, 16 random bits are used for each entry, which takes a tenth of `bernoulli_`'s time. The probability is
-    exact to within 2^-17. Probabilities too small for that are left to `bernoulli_`, as are other devices. Random
-    numbers come from torch's global generator.
-    """
-    if p == 0.0:
-        return None
-    scale = 1.0 / (1.0 - p)
-    if device.type != "cpu" or min(p, 1.0 - p) < _RARE:
-        return Mask(torch.empty(*shape, device=device, dtype=torch.bfloat16).bernoulli_(1.0 - p), scale)
-    count = math.prod(shape)
-    lanes = torch.empty((count + 3) // 4 * 4, dtype=torch.int16, device=device)
-    limit = round((1.0 - p) * 2**16) - 2**15
-    for block in lanes.split(_BLOCK):  # so that each block is still in the cache when it is compared
-        # `random_` without a range leaves the sign bit zero; from the least integer on, all 64 bits are random.
-        block.view(torch.int64).random_(-(2**63), None)  # four lanes at once, each uniform in [-2^15, 2^15)
-        torch.lt(block, limit, out=block).mul_(_ONE)
-    return Mask(lanes.view(torch.bfloat16)[:count].view(*shape), scale)
 
 
 def drop(x: Tensor, mask: Mask) -> Tensor:

@@ -6,8 +6,9 @@ Legend: B batch, T time steps, H hidden units, D directions.
 from torch import Tensor, nn
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, check_probability, draw_mask
+from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, check_probability
 from rnn_lightning.nn.init import Init, check_init, initialize_layers
+from rnn_lightning.nn.mask_drawing import draw_mask
 
 
 class DropoutLayers(nn.RNNBase):

@@ -20,7 +20,7 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn import native
 from rnn_lightning.nn.dropout import Mask
 from rnn_lightning.nn.precision import REDUCED, result_type, under_autocast
-from rnn_lightning.nn.transforms import transforms
+from rnn_lightning.nn.transforms import traces, transforms
 
 Path = Literal["torch", "native", "reference"]
 Choice = Literal["auto", "torch", "native", "reference"]
@@ -122,7 +122,7 @@ def native_lacks(
     - float32 or float64 (lower precisions arrive as float32, see `in_working_precision`);
     - the library, which needs a C compiler when the package is installed.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+    if traces():
         return "tracing"
     for tensor in chain((x, *state), *weights):
         if type(tensor) not in _PLAIN or not tensor.is_cpu:

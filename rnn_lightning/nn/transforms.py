@@ -1,10 +1,15 @@
-"""Which transforms of torch.func are active, and whether forward-mode AD is.
+"""Whether torch traces, which transforms of torch.func are active, and whether forward-mode AD is.
 
-torch.func has no public way to ask. If a version of torch lacks the private one, no transform is found, and torch
-raises its own error.
+torch.func has no public way to ask for its transforms. If a version of torch lacks the private one, no transform is
+found, and torch raises its own error.
 """
 
 import torch
+
+
+def traces() -> bool:
+    """Whether torch compiles, traces or exports, where only its own operations should be seen."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
 
 
 def transforms() -> set[str]:

@@ -9,7 +9,8 @@ import torch
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.nn import DropoutMasks, Mask
-from rnn_lightning.nn.dropout import check_probability, draw_mask, drop
+from rnn_lightning.nn.dropout import check_probability, drop
+from rnn_lightning.nn.mask_drawing import draw_mask
 
 from .helpers import DEVICES, make
 
@@ -121,13 +122,6 @@ def test_one_piece_joins_to_itself():
     assert DropoutMasks.cat([masks]) is masks
 
 
-def test_drawing_a_mask():
-    assert draw_mask((2, 3), 0.0, torch.device("cpu")) is None
-    mask = draw_mask((2, 3), 0.5, torch.device("cpu"))
-    assert (mask.keep.shape, mask.keep.dtype, mask.scale) == ((2, 3), torch.bfloat16, 2.0)
-    assert not mask.keep.requires_grad
-
-
 def test_probabilities():
     assert check_probability("p", 0) == 0.0
     assert isinstance(check_probability("p", 0), float)
@@ -136,31 +130,6 @@ def test_probabilities():
         with pytest.raises(ArgumentError, match=r"^input_dropout=.* is not in \[0, 1\)") as caught:
             check_probability("input_dropout", wrong)
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("p", [0.004, 0.1, 0.3, 0.5, 0.77, 0.995])
-def test_every_lane_of_a_random_word_keeps_with_the_same_probability(p):
-    """Four entries share 64 random bits: each within 5 sigma, and no two of them correlated."""
-    mask = draw_mask((4 * 250_000,), p, torch.device("cpu")).keep
-    kept = (mask > 0).double().view(-1, 4)
-    rows, sigma = len(kept), math.sqrt(p * (1 - p))
-    assert float((kept.mean(0) - (1 - p)).abs().max()) < 5 * sigma / math.sqrt(rows)
-    correlations = ((kept - (1 - p)).T @ (kept - (1 - p)) / rows / sigma**2).triu(1)
-    assert float(correlations.abs().max()) < 5 / math.sqrt(rows)
-
-
-def test_every_value_of_a_lane_occurs():
-    """No bit is constant: with all 65,536 values equally likely, rounding p to 2^-16 is the only error."""
-    lanes = torch.empty(1_000_000, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    counts = torch.bincount(lanes.to(torch.int64) + 2**15, minlength=2**16).double()
-    chi_squared = float(((counts - counts.mean()) ** 2 / counts.mean()).sum())
-    assert abs(chi_squared - 2**16) < 6 * math.sqrt(2 * 2**16)
-
-
-@pytest.mark.parametrize("p", [1e-12, 1e-3, 0.999])
-def test_rare_outcomes_keep_their_probability(p):
-    mask = draw_mask((1000, 1000), p, torch.device("cpu")).keep
-    assert abs(float((mask == 0).double().mean()) - p) < 5e-3 * math.sqrt(p * (1 - p))
 
 
 @pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
@@ -175,13 +144,6 @@ def test_masks_keep_their_own_p_in_a_layer_with_another(variational):
     expected = drawn(x, masks=masks)
     for layers in (other, none):
         torch.testing.assert_close(layers(x, masks=masks), expected, rtol=0, atol=0)
-
-
-def test_a_seed_draws_the_bits_it_always_drew():
-    torch.manual_seed(7)
-    masks = make("gru", 3, 4, 2, **dict.fromkeys(P, 0.5)).sample_masks(2, 2)
-    bits = torch.cat([mask.keep.flatten() for layer in masks.layers for mask in layer])
-    assert "".join(str(int(bit)) for bit in bits[:48]) == "111101111101100011010100000110011000101111010110"
 
 
 def test_masks_of_different_p_are_not_joined():

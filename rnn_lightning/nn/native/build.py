@@ -1,8 +1,8 @@
 """Compiles the native recurrence: `python rnn_lightning/nn/native/build.py` compiles it in place.
 
 It needs only a C compiler with GCC's vector extensions (gcc or clang; `CC` names another), neither torch nor Python's
-headers, so one library works with every version of both. The library contains one object for each kind of processor and
-each number type, compiled for that kind. The best one is chosen when the library is loaded.
+headers, so one library works with every version of both. For each kind of processor, the library contains one object for
+each number type and one that draws masks, compiled for that kind. The best kind is chosen when the library is loaded.
 """
 
 import hashlib
@@ -75,18 +75,12 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> Path:
         common = [f'-DSOURCES="{fingerprint()}"', *extra]
         objects = [_compile(command, folder, f"{name}.c", name, common) for name in ("variants", "threads")]
         for variant, (width, rows, flags) in VARIANTS.get(machine(), {"baseline": (16, 6, "")}).items():
+            words = [f"-DVECTOR_BYTES={width}", *flags.split(), *extra]
+            objects.append(_compile(command, folder, "masks.c", f"masks_{variant}", [f"-DVARIANT={variant}", *words]))
             for number, (real, bits, is_float) in NUMBERS.items():
                 name = f"{variant}_{number}"
-                defines = {
-                    "REAL": real,
-                    "BITS": bits,
-                    "IS_FLOAT": is_float,
-                    "VECTOR_BYTES": width,
-                    "BLOCK_ROWS": rows,
-                    "VARIANT": name,
-                }
-                words = [f"-D{key}={value}" for key, value in defines.items()] + flags.split() + list(extra)
-                objects.append(_compile(command, folder, "recurrence.c", name, words))
+                numbers = [f"-DREAL={real}", f"-DBITS={bits}", f"-DIS_FLOAT={is_float}", f"-DBLOCK_ROWS={rows}"]
+                objects.append(_compile(command, folder, "recurrence.c", name, [f"-DVARIANT={name}", *numbers, *words]))
         part = target.with_name(f".{target.name}.{os.getpid()}")
         run([*command, "-shared", "-pthread", *extra, *objects, "-lm", "-o", str(part)])
         part.replace(target)

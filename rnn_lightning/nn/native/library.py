@@ -37,10 +37,11 @@ class Entries(NamedTuple):
 
 
 class Library(NamedTuple):
-    """A loaded library: the variant that runs, and its functions by type."""
+    """A loaded library: the variant that runs, its functions by type, and the one that draws masks."""
 
     variant: str
     entries: dict[torch.dtype, Entries]
+    draw_mask: Callable[[int, int, int, int, int], None]
 
 
 @cache
@@ -65,7 +66,10 @@ def _load(switch: str) -> Library | str:
     variant = switch or usable[0]  # the widest is first
     _share_threads(loaded)
     types = {torch.float32: "float", torch.float64: "double"}
-    return Library(variant, {dtype: _entries(loaded, f"{variant}_{name}") for dtype, name in types.items()})
+    entries = {dtype: _entries(loaded, f"{variant}_{name}") for dtype, name in types.items()}
+    draw_mask = getattr(loaded, f"draw_mask_{variant}")
+    draw_mask.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_int]
+    return Library(variant, entries, draw_mask)
 
 
 def _share_threads(loaded: ctypes.CDLL) -> None:

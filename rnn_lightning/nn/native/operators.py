@@ -1,4 +1,6 @@
-"""The native recurrence as two torch operators, so that torch's modes see it: fake tensors, FLOP counting.
+"""The native recurrence and the drawing of masks as torch operators.
+
+So torch's modes see them: fake tensors, FLOP counting.
 
 Legend: T time steps, B batch, I inputs, H hidden units, G gates.
 """
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from rnn_lightning.nn.native.library import CELLS, PACKED, TAPE_VECTORS, entries, pointer, width
+from rnn_lightning.nn.native.library import CELLS, PACKED, TAPE_VECTORS, entries, library, pointer, reason, width
 
 _LAYER = (
     "str mode, Tensor x, Tensor h_0, Tensor? c_0, Tensor w_ih, Tensor w_hh, Tensor? b_ih, Tensor? b_hh, "
@@ -21,6 +23,7 @@ _library.define(
     f"backward({_LAYER}, Tensor tape, Tensor? grad_y, Tensor? grad_h_n, Tensor? grad_c_n, bool wants_x) -> "
     "(Tensor x, Tensor h_0, Tensor c_0, Tensor w_ih, Tensor w_hh, Tensor b_ih, Tensor b_hh)"
 )
+_library.define("draw_mask(Tensor seed, SymInt count, int limit) -> Tensor")
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -94,13 +97,30 @@ def _empty_gradients(mode: str, x: Tensor, h_0: Tensor, c_0: Tensor | None, *res
     return (like(x if wants_x else None), like(h_0), like(c_0), like(w_ih), like(w_hh), like(b_ih), like(b_hh))
 
 
+def _draw_mask(seed: Tensor, count: int, limit: int) -> Tensor:
+    """A mask's entries in bfloat16, 1 with probability limit / 2^16, which follow from the seed alone, an int64."""
+    keep = _empty_mask(seed, count, limit)
+    found = library()
+    if found is None:
+        raise RuntimeError(f"masks cannot be drawn natively: {reason()}")
+    found.draw_mask(pointer(keep), count, limit, int(seed), torch.get_num_threads())
+    return keep
+
+
+def _empty_mask(seed: Tensor, count: int, limit: int) -> Tensor:
+    return seed.new_empty(count, dtype=torch.bfloat16)
+
+
 _library.impl("forward", _forward, "CPU")
 _library.impl("backward", _backward, "CPU")
+_library.impl("draw_mask", _draw_mask, "CPU")
 torch.library.register_fake("rnn_lightning::forward", _empty_outputs, lib=_library)
 torch.library.register_fake("rnn_lightning::backward", _empty_gradients, lib=_library)
+torch.library.register_fake("rnn_lightning::draw_mask", _empty_mask, lib=_library)
 
 forward = torch.ops.rnn_lightning.forward.default
 backward = torch.ops.rnn_lightning.backward.default
+draw_mask = torch.ops.rnn_lightning.draw_mask.default
 
 
 @register_flop_formula(torch.ops.rnn_lightning.forward)

@@ -12,6 +12,7 @@
 
 int JOIN(forward, VARIANT)(const layer *l);
 int JOIN(backward, VARIANT)(const layer *l);
+void JOIN(draw_mask, VARIANT)(uint16_t *keep, int64_t count, int64_t limit, uint64_t seed, int threads);
 
 static real *numbers(size_t count, unsigned *seed)
 {
@@ -44,8 +45,7 @@ static double run(int cell, int kind, unsigned seed)
         lengths[b] = rand_r(&seed) % (T + 1);
     for (int i = 0; i < T * B; i++)
         reset[i] = rand_r(&seed) % 4 == 0;
-    for (int i = 0; i < T * B * H; i++)
-        mask[i] = rand_r(&seed) % 2 ? 0x3F80 : 0;
+    JOIN(draw_mask, VARIANT)(mask, T * B * H, 1 << 15, seed, 3);
     layer l = {.cell = cell, .steps = T, .batch = B, .inputs = I, .hidden = H, .reverse = kind & 1, .threads = 3};
     l.x = NEW(T * B * I), l.x_step = B * I, l.x_row = I;
     l.w_ih = NEW(gates * H * I), l.w_hh = NEW(gates * H * H), l.b_ih = NEW(gates * H), l.b_hh = NEW(gates * H);
@@ -70,8 +70,23 @@ static double run(int cell, int kind, unsigned seed)
     return total;
 }
 
+/* A mask so large that several threads draw it, and one of each small size. */
+static double draw_masks(void)
+{
+    double total = 0;
+    for (int64_t count = 1; count < 1 << 19; count = count < 300 ? count + 1 : 3 * count) {
+        uint16_t *mask = malloc((size_t)count * sizeof *mask);
+        JOIN(draw_mask, VARIANT)(mask, count, 1 << 15, (uint64_t)count << 32, 3);
+        for (int64_t i = 0; i < count; i++)
+            total += mask[i] != 0;
+        free(mask);
+    }
+    return total;
+}
+
 static void *run_all(void *total)
 {
+    *(double *)total += draw_masks();
     for (int cell = RNN_TANH; cell <= GRU; cell++)
         for (int kind = 0; kind < 8; kind++)
             *(double *)total += run(cell, kind, 7);

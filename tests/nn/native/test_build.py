@@ -61,7 +61,7 @@ def compile_driver(target, name, *extra):
     width, rows, flags = build.VARIANTS[build.machine()][name]
     flags = "-mavx2 -mfma" if name == "avx512" else flags
     defines = ["-DREAL=float", "-DBITS=int32_t", "-DIS_FLOAT=1", f"-DVECTOR_BYTES={width}", f"-DBLOCK_ROWS={rows}"]
-    sources = [str(DRIVER), *(str(build.HERE / source) for source in ("recurrence.c", "threads.c"))]
+    sources = [str(DRIVER), *(str(build.HERE / source) for source in ("masks.c", "recurrence.c", "threads.c"))]
     words = [*build.FLAGS, *flags.split(), *defines, "-DVARIANT=tested", f"-I{build.HERE}", "-g", *extra]
     build.run([*build.compiler(), *words, "-D_GNU_SOURCE", *sources, "-pthread", "-lm", "-o", str(target)])
 

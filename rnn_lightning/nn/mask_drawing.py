@@ -1,0 +1,50 @@
+"""`draw_mask`: one dropout mask from torch's global generator, on a CPU in a tenth of `bernoulli_`'s time."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rnn_lightning.nn.dropout import Mask
+from rnn_lightning.nn.native.library import library
+from rnn_lightning.nn.native.operators import draw_mask as draw_natively
+from rnn_lightning.nn.transforms import traces, transforms
+
+_RARE = 2.0**-8
+"""If the probability of dropping, or of keeping, is below this, rounding it to 16 bits would matter."""
+_ONE = 0x3F80
+"""The 16 bits of 1.0 in bfloat16."""
+_BLOCK = 2**19
+"""Entries drawn at a time: 1 MB."""
+_LEAST, _ALL_BITS = -(2**63), None
+"""`random_` without a range leaves the sign bit zero; from the least integer on, all 64 bits are random."""
+
+
+def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | None:
+    """A mask of independent entries, dropped with probability `p`; None for p = 0.
+
+    On a CPU, 16 random bits are used for each entry, so the probability is exact to within 2^-17. With the native
+    library, torch's generator gives one seed, and the library draws all entries from it, on all threads; any number of
+    threads draws the same mask. Without the library the bits are torch's, so a seed then draws another mask.
+    Probabilities too small for 16 bits are left to `bernoulli_`, as are other devices.
+    """
+    if p == 0.0:
+        return None
+    scale = 1.0 / (1.0 - p)
+    if device.type != "cpu" or min(p, 1.0 - p) < _RARE:
+        return Mask(torch.empty(*shape, device=device, dtype=torch.bfloat16).bernoulli_(1.0 - p), scale)
+    limit = round((1.0 - p) * 2**16)  # of 2^16 equally likely numbers, those below it keep
+    if traces() or "Vmap" in transforms() or library() is None:
+        return Mask(_draw(math.prod(shape), limit).view(*shape), scale)
+    seed = torch.empty((), dtype=torch.int64, device=device).random_(_LEAST, _ALL_BITS)
+    return Mask(draw_natively(seed, math.prod(shape), limit).view(*shape), scale)
+
+
+def _draw(count: int, limit: int) -> Tensor:
+    """`count` entries from torch's own operations."""
+    lanes = torch.empty((count + 3) // 4 * 4, dtype=torch.int16, device="cpu")
+    for block in lanes.split(_BLOCK):  # so that each block is still in the cache when it is compared
+        block.view(torch.int64).random_(_LEAST, _ALL_BITS)  # four lanes at once, each uniform in [-2^15, 2^15)
+        torch.lt(block, limit - 2**15, out=block).mul_(_ONE)
+    return lanes.view(torch.bfloat16)[:count]

@@ -8,10 +8,13 @@ Lightning, TensorBoard, the progress bar, checkpoints, metrics. It is compared w
 linear layer and Adam, with the same batches and validations; and with a plain LightningModule with the same layers, fed
 by a DataLoader over a TensorDataset, with Lightning's defaults.
 
+If Keras 3 is installed (extra `bench`) and KERAS_BACKEND names a backend, such as jax, both also compare with Keras. It
+compiles its steps before the clock starts.
+
 `deep`: 3 tanh layers of 100, 20 steps, batches of 50, dropout 0.3 on every layer's input and state, a linear unit, MSE
 and Adam: whole training steps. It is compared with a loop over torch.nn.RNNCell, as you would write it for state
-dropout, with one mask per sequence or with `dropout` at every step; and, if Keras 3 is installed (extra `bench`), with
-its SimpleRNN layers, which use one mask per sequence, on the backend that KERAS_BACKEND names.
+dropout, with one mask per sequence or with `dropout` at every step; and with Keras' SimpleRNN layers, which use one mask
+per sequence.
 """
 
 import argparse
@@ -137,6 +140,27 @@ def plain_lightning(data_dir: str, epochs: int) -> float:
         return time.perf_counter() - start
 
 
+def keras_if_there() -> tuple[Any, str] | None:
+    """Keras on the backend that KERAS_BACKEND names, and its name; None if one of the two is missing."""
+    if "KERAS_BACKEND" not in os.environ or importlib.util.find_spec("keras") is None:
+        return None
+    keras: Any = importlib.import_module("keras")
+    return keras, f"Keras {keras.__version__} on {keras.backend.backend()}"
+
+
+def keras_fit(keras: Any, data_dir: str, epochs: int) -> float:
+    """Seconds of Keras' `fit` of the recipe's network, with its validations."""
+    train, val = (tuple(tensor.numpy() for tensor in tensors) for tensors in samples(data_dir))
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.SimpleRNN(150), keras.layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.Adam(0.001), loss=loss, metrics=["accuracy"])
+    few = [tensor[: 2 * BATCH] for tensor in train]
+    model.fit(*few, batch_size=BATCH, validation_data=few, verbose=0)  # compiles
+    start = time.perf_counter()
+    model.fit(*train, batch_size=BATCH, epochs=epochs, validation_data=val, validation_batch_size=BATCH, verbose=0)
+    return time.perf_counter() - start
+
+
 class Network(nn.Module):
     """Recurrent layers (T, B, I) -> (T, B, H), and a linear unit."""
 
@@ -181,19 +205,21 @@ def deep_contestants() -> dict[str, Callable[[], float]]:
         optimizers[name].step()
 
     contestants = {name: second(partial(step, name)) for name in nets}
-    if "KERAS_BACKEND" in os.environ and importlib.util.find_spec("keras") is not None:
-        keras: Any = importlib.import_module("keras")
+    if found := keras_if_there():
+        keras, name = found
         layer = {"return_sequences": True, "dropout": P, "recurrent_dropout": P}
         layers = [keras.layers.SimpleRNN(HIDDEN, **layer) for _ in range(LAYERS)]
         model = keras.Sequential([keras.Input((STEPS, 1)), *layers, keras.layers.Dense(1)])
         model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="mse")
-        name = f"Keras {keras.__version__} on {keras.backend.backend()}, variational"
-        contestants[name] = second(partial(model.train_on_batch, x.numpy(), y.numpy()))
+        contestants[f"{name}, variational"] = second(partial(model.train_on_batch, x.numpy(), y.numpy()))
     return contestants
 
 
 def run_mnist(options: argparse.Namespace) -> None:
     fits = {"bare nn.RNN loop": bare, "rnn_lightning fit": ours, "plain Lightning module": plain_lightning}
+    if found := keras_if_there():
+        keras, name = found
+        fits[name] = partial(keras_fit, keras)
     data_dir = os.path.abspath(options.data_dir)
     contestants = {name: partial(fit, data_dir, options.epochs) for name, fit in fits.items()}
     times = alternate(contestants, options.rounds)

@@ -246,7 +246,8 @@ def run_module(*arguments, **environment):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("recipe", ["mnist_rnn", pytest.param("sine_tbptt", marks=pytest.mark.slow)])
+@pytest.mark.slow  # by default, the two processes of tests/test_runs.py are forked
+@pytest.mark.parametrize("recipe", ["mnist_rnn", "sine_tbptt"])
 def test_two_processes_fit_and_evaluate(recipe, make_mnist, tmp_path):
     """Over gloo; 201 test images are an odd number, which no rank may fill up with a duplicate."""
     data = ["--data.eval_windows=61", "--data.steps_per_epoch=3"]

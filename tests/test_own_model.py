@@ -47,7 +47,11 @@ def own(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "model",
-    [["--model=own.Own", "--model.hidden=5"], ["--model=own.Own", "--model.tbptt=null"], ["--model=own.Bare"]],
+    [
+        ["--model=own.Own", "--model.hidden=5"],
+        pytest.param(["--model=own.Own", "--model.tbptt=null"], marks=pytest.mark.slow),
+        pytest.param(["--model=own.Bare"], marks=pytest.mark.slow),
+    ],
     ids=["arguments", "whole", "bare"],
 )
 def test_every_subcommand_on_a_model_of_ones_own(model, own, capsys):

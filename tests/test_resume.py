@@ -10,6 +10,8 @@ import pytest
 import torch
 from series_tables import hourly
 
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
+
 KILLER = '''
 import os, signal
 from lightning.pytorch import Callback
@@ -32,6 +34,7 @@ SETTINGS = [
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 ]
+SETTINGS += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 SINE = ["--data.steps_per_epoch=6"]
 TEXT = ["--model.hidden_size=8", "--data.val=0.49", "--data.test=0.49", "--data.batch_size=64", "--data.n_steps=24"]
 SITES = ["--data.path=sites.csv", "--data.target=load", "--data.time=when", "--data.id=site", "--data.n_steps=8"]

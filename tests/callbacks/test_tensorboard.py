@@ -136,7 +136,10 @@ def test_silent_with_another_logger(tmp_path):
     assert not list(tmp_path.rglob("events.*"))
 
 
-@pytest.mark.parametrize("recipe", ["sine_deep_dropout", "sine_tbptt", "sine_stream"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["sine_tbptt", *(pytest.param(recipe, marks=pytest.mark.slow) for recipe in ("sine_deep_dropout", "sine_stream"))],
+)
 def test_a_run_is_the_same_to_the_bit_with_and_without(recipe):
     """Weights, optimizer, and the random numbers that come next, with dropout drawn at every step."""
     stream = [SINE[1], "--data.eval_batch_size=5", "--data.t_max=30", *SHORT, *QUIET]

@@ -87,11 +87,11 @@ WEIGHTED = torch.nn.CrossEntropyLoss(weight=torch.tensor([0.1, 3.0], dtype=torch
     [
         (RankedSeq2Seq, "chunk", None),
         pytest.param(RankedSeq2Seq, 2, None, marks=pytest.mark.slow),
-        (RankedSeq2Vec, "batch", None),
+        pytest.param(RankedSeq2Vec, "batch", None, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, "batch", None, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, None, None, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Vec, "chunk", None, marks=pytest.mark.slow),
-        (RankedSeq2Vec, None, WEIGHTED),
+        pytest.param(RankedSeq2Vec, None, WEIGHTED, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Vec, "batch", WEIGHTED, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, 2, errors, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, "chunk", "HuberLoss", marks=pytest.mark.slow),

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import resource
+import shutil
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,10 +52,20 @@ def file_size(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.fixture
-def run(own_folder):
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
     """A folder with a fit of one epoch."""
-    main([*FIT, "--trainer.max_epochs=1"])
+    folder = tmp_path_factory.mktemp("fitted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main([*FIT, "--trainer.max_epochs=1"])
+    return folder
+
+
+@pytest.fixture
+def run(fitted, own_folder):
+    """A copy of it, which is the current folder."""
+    shutil.copytree(fitted, own_folder, dirs_exist_ok=True)
     return own_folder
 
 

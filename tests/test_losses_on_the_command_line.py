@@ -20,7 +20,9 @@ SHORT = [
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 ]
-SHORT += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]  # they take most of such a run
+SHORT += [
+    f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS if name != "vital_signs"
+]  # they take most of such a run
 SINE = ["--data=SyntheticSine", "--data.steps_per_epoch=4", "--data.eval_windows=20"]
 
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import main
 
 OWN = """
@@ -34,6 +35,9 @@ class Bare(Own):
         super().__init__()
 """
 DATA = ["--data=SyntheticSine", "--data.steps_per_epoch=3", "--data.eval_windows=20", "--trainer.accelerator=cpu"]
+
+
+DATA += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 
 
 @pytest.fixture

@@ -29,7 +29,11 @@ ELSEWHERE = {
     "docs/losses.md": "test_losses_on_the_command_line.py",
 }
 """Pages that need more than they show, such as data; and who runs them."""
-LONG = {"docs/how_to/search.md", "docs/reference/command_line.md", "docs/survival.md"}
+LONG = {
+    *(f"docs/how_to/{name}.md" for name in ("export", "resume", "search", "tensorboard", "trained_networks")),
+    "docs/reference/command_line.md",
+    "docs/survival.md",
+}
 """Pages of many fits, left to `-m slow`."""
 NOT_RUN = ("python3 -m venv", "tensorboard ", "pip install")
 """Commands that install something, or never end. nox runs README's."""

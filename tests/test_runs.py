@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import own_parts
 import pytest
+import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -357,8 +358,17 @@ def test_the_console_script_finds_modules_in_the_current_folder(monkeypatch):
     del sys.modules["mydata"]
 
 
-@pytest.mark.parametrize("strategy", ["ddp_fork", pytest.param("ddp_spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param(
+            "ddp_fork", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="no fork with CUDA's threads")
+        ),
+        pytest.param("ddp_spawn", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*use of fork")  # later Pythons, of threads that the tests have
+@pytest.mark.filterwarnings("ignore:Using `DistributedSampler` with the dataloaders")
 def test_forked_or_spawned_processes(strategy, printed):
     """All that the Trainer holds can be pickled, which only spawned processes need."""
     settings = ["--trainer.devices=2", f"--trainer.strategy={strategy}"]

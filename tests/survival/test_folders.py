@@ -16,6 +16,7 @@ from fits import PERIODIC, kill
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from rnn_lightning import claims, locks, runs
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import main
 from rnn_lightning.data import SyntheticSine
 from rnn_lightning.files import PREFIX
@@ -23,6 +24,7 @@ from rnn_lightning.saved import read_checkpoint
 
 EVALUATE = ["--config=sine_seq2seq", "--data.eval_windows=10", "--trainer.accelerator=cpu"]
 FIT = ["fit", *EVALUATE, "--data.steps_per_epoch=2", "--model.hidden_size=4", "--trainer.enable_progress_bar=false"]
+FIT += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 RUN = "runs/sine_seq2seq/version_0"
 CHECKPOINTS = f"{RUN}/checkpoints"
 

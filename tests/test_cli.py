@@ -432,6 +432,12 @@ def test_a_configuration_by_a_url(capsys):
     assert "error: --config memory://nowhere.yaml cannot be read" in capsys.readouterr().err
 
 
+def test_a_misspelt_subcommand_is_told_all(fail):
+    """Though only the parser of the one that is typed is made, otherwise."""
+    line = fail("fitt")
+    assert all(f"'{name}'" in line for name in ("fit", "validate", "test", "predict", "export")), line
+
+
 def test_export_is_a_subcommand_like_the_others(capsys):
     for arguments, words in (
         (["--help"], "export Writes a checkpoint's network"),

@@ -16,12 +16,11 @@ import pytest
 import torch
 from series_tables import hourly
 
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import main
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
-QUIET += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
+QUIET += [f"--{name}.enabled=false" for name in ("series_figures", "gradient_reach", "network_graph")]
 FILE = ["--config=series", "--data.path=sites.csv", "--data.target=load", "--data.time=when", "--data.id=site"]
 MORE = ["--data.known=[price]", "--data.observed=[wind]", "--data.n_steps=24", "--data.horizon=6"]
 SMALL = ["--model.hidden_size=8", "--trainer.max_epochs=2", *QUIET]

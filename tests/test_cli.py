@@ -246,7 +246,8 @@ def run_module(*arguments, **environment):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("recipe", ["mnist_rnn", pytest.param("sine_tbptt", marks=pytest.mark.slow)])
+@pytest.mark.slow  # by default, the two processes of tests/test_runs.py are forked
+@pytest.mark.parametrize("recipe", ["mnist_rnn", "sine_tbptt"])
 def test_two_processes_fit_and_evaluate(recipe, make_mnist, tmp_path):
     """Over gloo; 201 test images are an odd number, which no rank may fill up with a duplicate."""
     data = ["--data.eval_windows=61", "--data.steps_per_epoch=3"]
@@ -429,6 +430,12 @@ def test_a_configuration_by_a_url(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--config=memory://nowhere.yaml"])
     assert "error: --config memory://nowhere.yaml cannot be read" in capsys.readouterr().err
+
+
+def test_a_misspelt_subcommand_is_told_all(fail):
+    """Though only the parser of the one that is typed is made, otherwise."""
+    line = fail("fitt")
+    assert all(f"'{name}'" in line for name in ("fit", "validate", "test", "predict", "export")), line
 
 
 def test_export_is_a_subcommand_like_the_others(capsys):

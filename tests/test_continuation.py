@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +20,34 @@ from rnn_lightning.models import Seq2Seq
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
+QUIET += [f"--{name}.enabled=false" for name in ("series_figures", "gradient_reach", "network_graph")]
 SMALL = ["--model.hidden_size=12", "--data.n_steps=20", "--data.batch_size=8", "--trainer.max_epochs=1"]
 TEXT = "".join(f"line {i} of the book, and then another one;\n" for i in range(80))
 
 
+@pytest.fixture(scope="module")
+def fitted_book(tmp_path_factory):
+    """The folder of a run of `chars` on a book, whose file is gone then; what was printed is kept in `out.txt`."""
+    folder = tmp_path_factory.mktemp("book")
+    with pytest.MonkeyPatch.context() as patch, open(folder / "out.txt", "w", encoding="utf-8") as file:
+        patch.chdir(folder)
+        Path("book.txt").write_text(TEXT)
+        with redirect_stdout(file):
+            main(["fit", "--config", "chars", "--data.path", "book.txt", *SMALL, *QUIET])
+        Path("book.txt").unlink()
+    return folder
+
+
 @pytest.fixture
-def book(capsys):
-    """A run of `chars` on a book, whose file is gone then; what was printed is kept in `out.txt`."""
-    Path("book.txt").write_text(TEXT)
-    main(["fit", "--config", "chars", "--data.path", "book.txt", *SMALL, *QUIET])
-    Path("out.txt").write_text(capsys.readouterr().out)
-    Path("book.txt").unlink()
+def book(fitted_book, own_folder):
+    """A copy of it in the current folder."""
+    shutil.copytree(fitted_book, own_folder, dirs_exist_ok=True)
     return Path("runs/book/version_0")
 
 
 def test_a_book_is_one_line_and_goes_on_without_its_file(book, fail):
     out = Path("out.txt").read_text()
-    found = {name: float(value) for name, value in re.findall(r"(test/\w+)\s+([\d.]+)", out)}
+    found = {name: float(value) for name, value in re.findall(r"(test/\w+)[\s│]+([\d.]+)", out)}
     assert found["test/perplexity"] == pytest.approx(np.exp(found["test/loss"]), rel=1e-5)
     assert found["test/bits_per_character"] == pytest.approx(found["test/loss"] / np.log(2), rel=1e-5)
     predict = ["predict", f"--ckpt_path={book}/checkpoints/best.ckpt", *QUIET]
@@ -140,7 +152,9 @@ def test_sizes_that_cannot_be_tied_are_one_line(fail):
     assert "set model.embedding_size" in line
 
 
-@pytest.mark.parametrize("kind", ["classes", "values", "a step"])
+@pytest.mark.parametrize(
+    "kind", ["classes", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("values", "a step"))]
+)
 def test_an_array_file_is_one_line(kind, capsys):
     rng = np.random.default_rng(0)
     x, lengths = rng.normal(size=(60, 7, 2)), rng.integers(3, 8, 60)

@@ -43,6 +43,7 @@ def vowels():
     ]
 
 
+@pytest.mark.slow
 def test_text(capsys):
     Path("book.txt").write_text(python_topics()[:30_000])
     fit, predict, words, files = blocks("text.md", "sh")

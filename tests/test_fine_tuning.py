@@ -46,6 +46,7 @@ def test_a_head_of_another_size(make_mnist, fail, capsys, caplog):
     assert "untrained: fit first" in fail("test", *recipe)
 
 
+@pytest.mark.slow
 def test_a_run_needs_its_first_weights_no_more(fail, capsys):
     """Its checkpoints have all weights, so the file may be gone when they are tested or the run is resumed."""
     torch.save(hub.seq2seq_sine().state_dict(), "start.pt")

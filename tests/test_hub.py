@@ -216,6 +216,7 @@ print("loaded")
     assert done.stdout.strip().splitlines()[-1:] == ["loaded"], done.stderr
 
 
+@pytest.mark.slow
 def test_from_a_folder_that_cannot_be_written_to(checkout):
     files = sorted(checkout.rglob("*"))
     for path in [checkout, *files]:
@@ -229,7 +230,9 @@ def test_from_a_folder_that_cannot_be_written_to(checkout):
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
+@pytest.mark.parametrize(
+    "damage", ["changed", *(pytest.param(damage, marks=pytest.mark.slow) for damage in ("cut off", "gone"))]
+)
 def test_damaged_weights_are_one_line(checkout, damage):
     (file,) = (checkout / "rnn_lightning" / "weights").glob("seq2seq_sine-*.pt")
     data = file.read_bytes()

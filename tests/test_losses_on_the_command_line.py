@@ -9,6 +9,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning import hub
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import main
 from rnn_lightning.models import Seq2Seq
 
@@ -19,6 +20,9 @@ SHORT = [
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 ]
+SHORT += [
+    f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS if name != "vital_signs"
+]  # they take most of such a run
 SINE = ["--data=SyntheticSine", "--data.steps_per_epoch=4", "--data.eval_windows=20"]
 
 
@@ -100,7 +104,12 @@ class Classes(Labels):
     ("data", "loss", "metric"),
     [
         ("Labels", ["--model.loss=BCEWithLogitsLoss", "--model.loss.pos_weight=[1, 2, 3]"], "MultilabelF1Score"),
-        ("Classes", ["--model.loss=CrossEntropyLoss", "--model.loss.weight=[1, 2, 3]"], "MulticlassF1Score"),
+        pytest.param(
+            "Classes",
+            ["--model.loss=CrossEntropyLoss", "--model.loss.weight=[1, 2, 3]"],
+            "MulticlassF1Score",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_weights_as_a_list(data, loss, metric, capsys):
@@ -117,7 +126,10 @@ def test_weights_as_a_list(data, loss, metric, capsys):
 
 @pytest.mark.parametrize(
     "loss",
-    [["HuberLoss", "--model.loss.delta=0.01"], ["SmoothL1Loss", "--model.loss.beta=0.5"]],
+    [
+        ["HuberLoss", "--model.loss.delta=0.01"],
+        pytest.param(["SmoothL1Loss", "--model.loss.beta=0.5"], marks=pytest.mark.slow),
+    ],
     ids=["Huber", "smooth L1"],
 )
 def test_a_checkpoint_is_tested_and_resumed_with_its_own_loss(loss, capsys):
@@ -134,6 +146,7 @@ def test_a_checkpoint_is_tested_and_resumed_with_its_own_loss(loss, capsys):
     assert saved["training"]["loss"]["class_path"] == f"torch.nn.{name}"
 
 
+@pytest.mark.slow
 def test_a_loss_that_a_checkpoint_cannot_restore_is_asked_for(fail):
     Path("losses_of_a_file.py").write_text("def absolute(y_hat, y):\n    return (y_hat - y).abs()\n")
     run = ["--model=Seq2Seq", *SINE, *SHORT, "--name=own"]

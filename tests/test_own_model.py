@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import main
 
 OWN = """
@@ -36,6 +37,9 @@ class Bare(Own):
 DATA = ["--data=SyntheticSine", "--data.steps_per_epoch=3", "--data.eval_windows=20", "--trainer.accelerator=cpu"]
 
 
+DATA += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
+
+
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     (tmp_path / "own.py").write_text(OWN)
@@ -47,7 +51,11 @@ def own(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "model",
-    [["--model=own.Own", "--model.hidden=5"], ["--model=own.Own", "--model.tbptt=null"], ["--model=own.Bare"]],
+    [
+        ["--model=own.Own", "--model.hidden=5"],
+        pytest.param(["--model=own.Own", "--model.tbptt=null"], marks=pytest.mark.slow),
+        pytest.param(["--model=own.Bare"], marks=pytest.mark.slow),
+    ],
     ids=["arguments", "whole", "bare"],
 )
 def test_every_subcommand_on_a_model_of_ones_own(model, own, capsys):

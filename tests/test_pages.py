@@ -29,6 +29,12 @@ ELSEWHERE = {
     "docs/losses.md": "test_losses_on_the_command_line.py",
 }
 """Pages that need more than they show, such as data; and who runs them."""
+LONG = {
+    *(f"docs/how_to/{name}.md" for name in ("export", "resume", "search", "tensorboard", "trained_networks")),
+    "docs/reference/command_line.md",
+    "docs/survival.md",
+}
+"""Pages of many fits, left to `-m slow`."""
 NOT_RUN = ("python3 -m venv", "tensorboard ", "pip install")
 """Commands that install something, or never end. nox runs README's."""
 SHORT = {"max_epochs": 1, "limit_train_batches": 3, "limit_val_batches": 2, "limit_test_batches": 2}
@@ -108,7 +114,14 @@ def folder(own_folder, monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(PAGES[page]) and page not in ELSEWHERE])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in LONG else [])
+        for page in PAGES
+        if BLOCK.search(PAGES[page]) and page not in ELSEWHERE
+    ],
+)
 def test_a_page_runs(page, folder):
     names = run_page(page)
     if page == "README.md":

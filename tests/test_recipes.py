@@ -11,10 +11,14 @@ from rnn_lightning.cli import main
 from rnn_lightning.recipes import recipes
 
 pytestmark = pytest.mark.usefixtures("own_folder")
+ELSEWHERE = {"arrays", "chars", "mnist_rnn", "series", "sine_deep", "sine_seq2seq", "sine_stream", "sine_tbptt"}
+"""Recipes that fit in other tests of the default set."""
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
-@pytest.mark.parametrize("recipe", list(recipes()))
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(name, marks=pytest.mark.slow if name in ELSEWHERE else []) for name in recipes()]
+)
 def test_every_recipe_fits(recipe, fake_mnist_dir, own_folder):
     windows = recipe.startswith("sine") and recipe != "sine_stream"
     data = ["--data.eval_windows=60"] if windows else ["--data.eval_batch_size=2"]
@@ -42,12 +46,10 @@ def test_every_recipe_opens_with_its_command_and_what_it_reaches(recipe):
 PROMISED = [
     run for run in plan() if run.seed == 0 and any(f"{{={run.name} " in words for _, words in PLAN["recipes"].values())
 ]
-FAST = ("sine_stream",)
 
 
-@pytest.mark.parametrize(
-    "run", [pytest.param(run, id=run.name, marks=[] if run.name in FAST else pytest.mark.slow) for run in PROMISED]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [pytest.param(run, id=run.name) for run in PROMISED])
 def test_a_recipe_keeps_its_promise(run, request):
     """Trained again by the first seed, as in docs/reproduction.md; README and the recipe's comment have these figures."""
     data_dir = request.getfixturevalue("mnist_dir") if run.mnist else "data"

@@ -1,5 +1,6 @@
 """Kill -9 in mid-epoch, resume, and end with the weights of an undisturbed run, to the bit."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from series_tables import hourly
+
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
+from rnn_lightning.cli import main
 
 KILLER = '''
 import os, signal
@@ -32,6 +36,7 @@ SETTINGS = [
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 ]
+SETTINGS += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 SINE = ["--data.steps_per_epoch=6"]
 TEXT = ["--model.hidden_size=8", "--data.val=0.49", "--data.test=0.49", "--data.batch_size=64", "--data.n_steps=24"]
 SITES = ["--data.path=sites.csv", "--data.target=load", "--data.time=when", "--data.id=site", "--data.n_steps=8"]
@@ -62,9 +67,26 @@ RECIPES = {
 
 def fit(folder, name, *arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "rnn_lightning", "fit", "--config", name.partition(" ")[0]]
-    command += [*SETTINGS, *RECIPES[name], *arguments]
+    command = [sys.executable, "-m", "rnn_lightning", *words(name), *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def fit_forked(folder, name, *arguments):
+    """The same in a process that need not import everything again."""
+
+    def run():
+        os.chdir(folder)
+        sys.path.insert(0, str(folder))
+        main([*words(name), *arguments])
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(300)
+    return subprocess.CompletedProcess(name, process.exitcode, stderr="as shown above")
+
+
+def words(name):
+    return ["fit", "--config", name.partition(" ")[0], *SETTINGS, *RECIPES[name]]
 
 
 def weights(folder, version):
@@ -72,7 +94,7 @@ def weights(folder, version):
     return torch.load(path, weights_only=True)
 
 
-def check(folder, name, *devices):
+def check(folder, name, *devices, fit=fit):
     (folder / "killer.py").write_text(KILLER)
     hourly().to_csv(folder / "sites.csv", index=False)
     whole = fit(folder, name, *devices)
@@ -97,10 +119,14 @@ def check(folder, name, *devices):
         assert first["ranks"][0]["carried"].keys() == second["ranks"][0]["carried"].keys()
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["sine_tbptt", *(pytest.param(name, marks=pytest.mark.slow) for name in RECIPES if name != "sine_tbptt")],
-)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="no fork with CUDA's threads")
+@pytest.mark.filterwarnings("ignore:.*use of fork")  # later Pythons, of threads that the tests have
+def test_a_killed_fork_resumes_to_the_bit(tmp_path):
+    check(tmp_path, "sine_tbptt", fit=fit_forked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_killed_run_resumes_to_the_bit(name, tmp_path):
     check(tmp_path, name)
 

@@ -1,19 +1,21 @@
 """Where runs lie, and how they are found again: with the loggers, folders, models and data that people bring along."""
 
-import os
-import subprocess
+import multiprocessing
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import own_parts
 import pytest
+import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning import hub, runs
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import main
 
 pytestmark = pytest.mark.usefixtures("own_parts_folder")
@@ -23,6 +25,7 @@ SHORT = [
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 ]
+SHORT += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]  # they take most of such a run
 OWN = ["--model=Seq2Seq", "--model.hidden_size=5", "--data=own_parts.Sales"]
 MODULE = ["--model=own_parts.Mine", "--data=own_parts.Sales"]
 
@@ -84,7 +87,7 @@ LOGGERS = {
     "a logger with one folder for all": ["--trainer.logger=own_parts.Shared", "--trainer.logger.save_dir=."],
     "wandb": ["--trainer.logger=WandbLogger", "--trainer.logger.save_dir=.", "--trainer.logger.offline=true"],
 }
-QUICK = {"both", "none", "a logger with a place of its own"}
+QUICK = {"both"}
 """The others differ in the logger alone; the default set has TensorBoard's in a remote folder, too."""
 OTHERS = {"runs", "logs", "elsewhere", "out", "again", "config.yaml", "wandb"}
 
@@ -128,9 +131,12 @@ def test_what_follows_a_fit_finds_it(logger, printed, monkeypatch):
     assert {p.name for p in Path.cwd().iterdir()} <= {root, *OTHERS}
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork")  # later Pythons, of threads that the tests have
 def test_a_remote_folder_holds_all_of_a_run(printed, bucket):
     all_of_a_run(
-        printed, ["--trainer.logger.save_dir=bucket://team/runs"], "bucket://team/runs/Seq2Seq-Sales/version_0"
+        printed,
+        ["--trainer.logger.save_dir=bucket://team/runs", "--series_figures.enabled=true"],
+        "bucket://team/runs/Seq2Seq-Sales/version_0",
     )
     first = bucket / "team/runs/Seq2Seq-Sales/version_0"
     assert {"run.json", "config.yaml", "checkpoints"} <= {p.name for p in first.iterdir()}
@@ -139,17 +145,20 @@ def test_a_remote_folder_holds_all_of_a_run(printed, bucket):
     assert "val/loss" in events.Tags()["scalars"]
     assert not any(":" in p.name for p in Path.cwd().iterdir()), "no local folder is named after the URL"
     # Another process sees the same.
-    code = (
-        "import fsspec, own_parts; fsspec.register_implementation('bucket', own_parts.Bucket)\n"
-        "from rnn_lightning.cli import main\n"
-        f"main({['test', *OWN, *SHORT, '--trainer.logger.save_dir=bucket://team/runs', '--ckpt_path=last']})"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "test/loss" in done.stdout
+
+    def test():
+        own_parts.Bucket.clear_instance_cache()
+        with open("shown.txt", "w") as file, redirect_stdout(file):
+            main(["test", *OWN, *SHORT, "--trainer.logger.save_dir=bucket://team/runs", "--ckpt_path=last"])
+
+    process = multiprocessing.get_context("fork").Process(target=test)
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
+    assert "test/loss" in Path("shown.txt").read_text()
 
 
+@pytest.mark.slow
 def test_the_root_of_the_trainer_may_be_remote(printed, bucket):
     settings = [*OWN, *SHORT, "--trainer.logger=false", "--trainer.default_root_dir=bucket://team"]
     printed("fit", *settings)
@@ -176,7 +185,9 @@ def test_no_file_of_another_run_or_of_the_user_is_written_over(printed):
     assert "test/loss" in printed("test", f"--ckpt_path={folder}/checkpoints/best.ckpt", *SHORT)
 
 
-@pytest.mark.parametrize("added", [False, True], ids=["alone", "beside TensorBoard's"])
+@pytest.mark.parametrize(
+    "added", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "beside TensorBoard's"]
+)
 def test_loggers_of_one_version_write_over_nothing(added, printed):
     """Lightning's CSVLogger deletes the `metrics.csv` that it finds."""
     logger = f"--trainer.logger{'+' * added}=CSVLogger"
@@ -237,6 +248,7 @@ def test_a_run_that_lasts_longer_is_not_newer(printed):
     assert "/a/" in runs.find_checkpoint("best", "runs", "Seq2Seq-Sales")
 
 
+@pytest.mark.slow
 def test_own_models_and_data_in_any_order(printed):
     printed("fit", *MODULE, *SHORT, "--model.width=7")
     for arguments in (
@@ -284,6 +296,7 @@ def test_what_is_no_prediction_gets_a_line(printed, fail):
     assert not list(Path("runs").rglob("predictions*"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_sets_the_network_of_a_subclass_too(printed):
     mine = ["--model=own_parts.MySeq2Seq", "--data=own_parts.Sales"]
     printed("fit", *mine, *SHORT, "--model.cell=gru", "--model.hidden_size=5", "--model.power=1.5")
@@ -337,26 +350,50 @@ def test_a_test_that_fails_does_not_fail_the_fit(capsys):
     assert "Best checkpoint: " in shown.out
 
 
-def test_the_console_script_finds_modules_in_the_current_folder():
+def test_the_console_script_finds_modules_in_the_current_folder(monkeypatch):
     Path("mydata.py").write_text("from own_parts import Sales as Csv\n")
-    script = "import sys; sys.path.remove(''); from rnn_lightning.cli import main; main()"
+    here = {"", str(Path.cwd())}
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in here])
     arguments = ["fit", "--model=Seq2Seq", "--data=mydata.Csv", "--trainer.fast_dev_run=1", *SHORT[1:]]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", ["rnn-lightning", *arguments])
+    main()
+    assert Path(sys.modules["mydata"].__file__).parent == Path.cwd()
+    del sys.modules["mydata"]
 
 
-def test_spawned_processes(printed):
-    """All that the Trainer holds can be pickled."""
-    settings = ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param(
+            "ddp_fork", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="no fork with CUDA's threads")
+        ),
+        pytest.param("ddp_spawn", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*use of fork")  # later Pythons, of threads that the tests have
+@pytest.mark.filterwarnings("ignore:Using `DistributedSampler` with the dataloaders")
+def test_forked_or_spawned_processes(strategy, printed):
+    """All that the Trainer holds can be pickled, which only spawned processes need."""
+    settings = ["--trainer.devices=2", f"--trainer.strategy={strategy}"]
     assert "Best checkpoint: runs/Seq2Seq-Sales/version_0" in printed("fit", *OWN, *SHORT, *settings)
     assert [folder.name for folder in Path("runs/Seq2Seq-Sales").iterdir()] == ["version_0"]
     assert "test/loss" in printed("test", *OWN, *SHORT, "--ckpt_path=best")
 
 
-@pytest.mark.parametrize("name", ["..", "../x", "a/../../x", "/tmp/x", "", "a//b", "C:/x", "memory://x", "..\\x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        pytest.param("../x", marks=pytest.mark.slow),
+        pytest.param("a/../../x", marks=pytest.mark.slow),
+        pytest.param("/tmp/x", marks=pytest.mark.slow),
+        pytest.param("", marks=pytest.mark.slow),
+        pytest.param("a//b", marks=pytest.mark.slow),
+        pytest.param("C:/x", marks=pytest.mark.slow),
+        "memory://x",
+        pytest.param("..\\x", marks=pytest.mark.slow),
+    ],
+)
 def test_a_name_that_leads_out_of_the_runs_is_refused(name, fail):
     before = sorted(Path.cwd().parent.rglob("*"))
     for subcommand in ("fit", "test"):
@@ -365,6 +402,7 @@ def test_a_name_that_leads_out_of_the_runs_is_refused(name, fail):
     assert sorted(Path.cwd().parent.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_predictions_of_a_remote_run_say_where_they_are(printed, bucket):
     settings = [*OWN, *SHORT, "--trainer.logger.save_dir=bucket://team"]
     printed("fit", *settings)

@@ -1,9 +1,12 @@
 """From a file to a table, a forecast and an export, as a user types it."""
 
 import csv
+import io
 import json
+import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +20,33 @@ from rnn_lightning.cli import main
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
+QUIET += [f"--{name}.enabled=false" for name in ("series_figures", "gradient_reach", "network_graph")]
 FILE = ["--config=series", "--data.path=sites.csv", "--data.target=load", "--data.time=when", "--data.id=site"]
 MORE = ["--data.known=[price]", "--data.observed=[wind]", "--data.n_steps=24", "--data.horizon=6"]
 SMALL = ["--model.hidden_size=8", "--trainer.max_epochs=2", *QUIET]
 RUN = Path("runs/sites/version_0")
 
 
-@pytest.fixture
-def fitted(capsys):
-    """A short run on a panel, and what it printed."""
+@pytest.fixture(scope="module")
+def fitted_sites(tmp_path_factory):
+    """The folder of a short run on a panel, and what it printed."""
+    folder = tmp_path_factory.mktemp("sites")
     frame = hourly()
     future = frame.groupby("site").tail(10).assign(when=lambda d: d["when"] + pd.Timedelta(hours=10))
     frame = pd.concat([frame, future.assign(load=np.nan, wind=np.nan)]).sort_values(["site", "when"])
-    frame.to_csv("sites.csv", index=False)
-    main(["fit", *FILE, *MORE, *SMALL, "--model.state_dropout=0.1", "--model.variational=true"])
-    return capsys.readouterr().out
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        frame.to_csv("sites.csv", index=False)
+        main(["fit", *FILE, *MORE, *SMALL, "--model.state_dropout=0.1", "--model.variational=true"])
+    return folder, out.getvalue()
+
+
+@pytest.fixture
+def fitted(fitted_sites, own_folder):
+    """A copy of it in the current folder; what it printed."""
+    folder, printed = fitted_sites
+    shutil.copytree(folder, own_folder, dirs_exist_ok=True)
+    return printed
 
 
 def test_a_fit_ends_with_a_table_beside_the_naive_answers(fitted, capsys):
@@ -149,7 +164,7 @@ def test_an_export_gives_the_files_forecast_from_raw_values(fitted):
     assert of_onnx == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_resumed_run_ends_with_the_same_weights(stream):
     hourly().to_csv("sites.csv", index=False)
     arguments = [*FILE, *MORE, *QUIET, "--model.hidden_size=8", "--model.output_dropout=0.2", "--data.stride=4"]

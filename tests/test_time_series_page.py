@@ -32,6 +32,7 @@ def run(own_folder):
     return command
 
 
+@pytest.mark.slow
 def test_from_a_file_to_forecasts_and_an_export(run, capsys):
     run("%Y%m%d")
     assert "MAE over 52 steps" in capsys.readouterr().out

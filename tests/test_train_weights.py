@@ -30,6 +30,7 @@ def copy(trained, tmp_path):
     return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
+@pytest.mark.slow
 def test_weights_and_figures_of_the_seed_that_validates_best(tmp_path, capsys):
     folder = make([0, 1, 2], tmp_path)
     out = capsys.readouterr().out

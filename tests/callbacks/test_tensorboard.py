@@ -136,7 +136,10 @@ def test_silent_with_another_logger(tmp_path):
     assert not list(tmp_path.rglob("events.*"))
 
 
-@pytest.mark.parametrize("recipe", ["sine_deep_dropout", "sine_tbptt", "sine_stream"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["sine_tbptt", *(pytest.param(recipe, marks=pytest.mark.slow) for recipe in ("sine_deep_dropout", "sine_stream"))],
+)
 def test_a_run_is_the_same_to_the_bit_with_and_without(recipe):
     """Weights, optimizer, and the random numbers that come next, with dropout drawn at every step."""
     stream = [SINE[1], "--data.eval_batch_size=5", "--data.t_max=30", *SHORT, *QUIET]
@@ -153,11 +156,12 @@ def test_a_run_is_the_same_to_the_bit_with_and_without(recipe):
 
 
 def test_a_resumed_runs_figure_goes_on():
-    main(["fit", "--config=sine_seq2seq", *SINE])
+    others = [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS if name != "gradient_reach"]
+    main(["fit", "--config=sine_seq2seq", *SINE, *others])
     saved = torch.load("runs/sine_seq2seq/version_0/checkpoints/last.ckpt", weights_only=True)
     assert saved["callbacks"]["GradientReach"]["steps"] == [3, 7]
     before = list(pictures(read("sine_seq2seq", 0), "train/gradient_reach"))
-    main(["fit", "--config=sine_seq2seq", *SINE, "--ckpt_path=last", "--trainer.max_epochs=3"])
+    main(["fit", "--config=sine_seq2seq", *SINE, *others, "--ckpt_path=last", "--trainer.max_epochs=3"])
     saved = torch.load("runs/sine_seq2seq/version_0/checkpoints/last.ckpt", weights_only=True)
     assert saved["callbacks"]["GradientReach"]["steps"] == [3, 7, 11]
     assert list(pictures(read("sine_seq2seq", 0), "train/gradient_reach")) == [*before, 11]

@@ -49,6 +49,7 @@ def test_a_bar_only_on_a_terminal(monkeypatch):
     assert not isinstance(progress(), PlainProgress)
 
 
+@pytest.mark.slow
 def test_a_whole_run_into_a_file_has_no_control_characters(tmp_path):
     """As a user types it, with everything on; metrics, best checkpoint and TensorBoard's line stand at the end."""
     arguments = ["fit", "--config=sine_seq2seq", "--data.eval_windows=60", "--data.steps_per_epoch=3"]

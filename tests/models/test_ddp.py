@@ -79,6 +79,7 @@ def errors(y_hat, y):
     return (y_hat - y).abs().mean()
 
 
+TWO = "ddp_spawn" if torch.cuda.is_available() else "ddp_fork"  # CUDA's threads allow no fork
 WEIGHTED = torch.nn.CrossEntropyLoss(weight=torch.tensor([0.1, 3.0], dtype=torch.float64))
 
 
@@ -87,16 +88,17 @@ WEIGHTED = torch.nn.CrossEntropyLoss(weight=torch.tensor([0.1, 3.0], dtype=torch
     [
         (RankedSeq2Seq, "chunk", None),
         pytest.param(RankedSeq2Seq, 2, None, marks=pytest.mark.slow),
-        (RankedSeq2Vec, "batch", None),
+        pytest.param(RankedSeq2Vec, "batch", None, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, "batch", None, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, None, None, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Vec, "chunk", None, marks=pytest.mark.slow),
-        (RankedSeq2Vec, None, WEIGHTED),
+        pytest.param(RankedSeq2Vec, None, WEIGHTED, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Vec, "batch", WEIGHTED, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, 2, errors, marks=pytest.mark.slow),
         pytest.param(RankedSeq2Seq, "chunk", "HuberLoss", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*use of fork")  # later Pythons, of threads that the tests have
 def test_two_processes_take_the_steps_of_one_on_the_joined_batch(model, step_every, loss, tmp_path):
     for devices in (2, 1):
         torch.manual_seed(0)
@@ -108,7 +110,7 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(model, step_eve
         Trainer(
             accelerator="cpu",
             devices=devices,
-            strategy="ddp_spawn" if devices == 2 else "auto",
+            strategy=TWO if devices == 2 else "auto",
             use_distributed_sampler=False,
             precision="64-true",
             max_epochs=1,

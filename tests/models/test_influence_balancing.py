@@ -71,7 +71,10 @@ def test_the_gradients_sign_is_wrong_below_the_predicted_k(n, p, end_only, k, gr
         assert (found > 0) == (chunk == k)
 
 
-@pytest.mark.parametrize(("n", "p", "end_only", "k"), CASES)
+@pytest.mark.parametrize(
+    ("n", "p", "end_only", "k"),
+    [pytest.param(*case, marks=pytest.mark.slow if case[3] > 20 else []) for case in CASES],
+)
 def test_training_diverges_below_the_predicted_k_and_converges_above(n, p, end_only, k, fit):
     for chunk in (k - 1, k + 1):
         # Small steps: theta must change slowly against the chain's memory.

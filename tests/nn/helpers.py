@@ -1,10 +1,11 @@
 """Shared by the tests of the plain layers: making them, running them with all gradients, comparing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
 import hypothesis
+import pytest
 import torch
 from torch import Tensor
 
@@ -13,7 +14,8 @@ from rnn_lightning.nn import DropoutMasks, LayerMasks
 from rnn_lightning.nn.native import reason
 from rnn_lightning.nn.state import map_state
 
-CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
+CELLS = ("rnn_tanh", pytest.param("rnn_relu", marks=pytest.mark.slow), "lstm", "gru")
+"""ReLU differs from tanh in one function; by default, test_layers.py and the tests of `native` have it."""
 NATIVE = ("native",) if reason() is None else ()
 DROPPING = ("auto", *NATIVE, "reference")
 """The paths that have state dropout; the native one only where there is a library."""
@@ -21,6 +23,11 @@ PATHS = ("torch", *DROPPING)
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 STACKS = ((1, False), (2, True), (3, False))
 """Numbers of layers, and whether in both directions."""
+
+
+def slow_cases(values: Iterable[Any]) -> list[Any]:
+    """Parameters whose cases run with `-m slow` only: others like them are in the default set."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def few(examples: int) -> hypothesis.settings:

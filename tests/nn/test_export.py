@@ -6,6 +6,8 @@ import torch
 
 from rnn_lightning.nn import Seq2SeqNet, Seq2VecNet
 
+from .helpers import slow_cases
+
 T, B, I = 7, 3, 2  # noqa: E741
 pytestmark = pytest.mark.filterwarnings("ignore")  # the tracers' own
 NETS = (Seq2VecNet, Seq2SeqNet)
@@ -20,7 +22,10 @@ def assert_close(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("cell", "bidirectional"), [("rnn", False), ("lstm", True), ("gru", True)])
+@pytest.mark.parametrize(
+    ("cell", "bidirectional"),
+    [("lstm", True), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("rnn", False), ("gru", True)))],
+)
 @pytest.mark.parametrize("kind", NETS)
 def test_torch_export_with_dynamic_batch(kind, cell, bidirectional):
     net = make(kind, cell, bidirectional=bidirectional)
@@ -66,7 +71,7 @@ def test_a_traced_network(cell):
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "training"])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ["gru", *slow_cases(["rnn", "lstm"])])
 def test_a_compiled_network(cell, training):
     """With the eager backend: what is tested is whether the layers can be traced or are left alone, not the compiler."""
     torch._dynamo.reset()

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import resource
+import shutil
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from fits import PERIODIC, kill
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from rnn_lightning import claims, locks, runs
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import main
 from rnn_lightning.data import SyntheticSine
 from rnn_lightning.files import PREFIX
@@ -22,6 +24,7 @@ from rnn_lightning.saved import read_checkpoint
 
 EVALUATE = ["--config=sine_seq2seq", "--data.eval_windows=10", "--trainer.accelerator=cpu"]
 FIT = ["fit", *EVALUATE, "--data.steps_per_epoch=2", "--model.hidden_size=4", "--trainer.enable_progress_bar=false"]
+FIT += [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 RUN = "runs/sine_seq2seq/version_0"
 CHECKPOINTS = f"{RUN}/checkpoints"
 
@@ -51,10 +54,20 @@ def file_size(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.fixture
-def run(own_folder):
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
     """A folder with a fit of one epoch."""
-    main([*FIT, "--trainer.max_epochs=1"])
+    folder = tmp_path_factory.mktemp("fitted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main([*FIT, "--trainer.max_epochs=1"])
+    return folder
+
+
+@pytest.fixture
+def run(fitted, own_folder):
+    """A copy of it, which is the current folder."""
+    shutil.copytree(fitted, own_folder, dirs_exist_ok=True)
     return own_folder
 
 

@@ -173,7 +173,7 @@ def _encodes(edits, encoding):
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@fuzz(20)
+@fuzz(6)
 @given(*ARGUMENTS)
 def test_edited_recipes(own_folder, capsys, name, edits, encoding):
     check_recipe(capsys, own_folder, name, edits, encoding if _encodes(edits, encoding) else "utf-8")

@@ -163,10 +163,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.s
     [
         ("truncated", [[9, 3], [10, 4], [11, 5], [12, 7]]),
         ("accumulated", [[10], [5, 9]]),
-        ("a scheduler that follows a metric", [[6], [10, 6], [17]]),
+        pytest.param("a scheduler that follows a metric", [[6], [10, 6], [17]], marks=pytest.mark.slow),
         ("limited by steps", [[12, 3], [13, 13], [34], [36]]),
-        ("limited by steps within an epoch", [[27], [29]]),
-        ("validated twice an epoch", [[6], [7, 6], [13]]),
+        pytest.param("limited by steps within an epoch", [[27], [29]], marks=pytest.mark.slow),
+        pytest.param("validated twice an epoch", [[6], [7, 6], [13]], marks=pytest.mark.slow),
         ("validated every second epoch", [[9, 2], [10, 12]]),
     ],
 )

@@ -15,12 +15,14 @@ from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.checkpoint_io import AtomicCheckpointIO
 from rnn_lightning.cli import main
 from rnn_lightning.cli.every_run import has_checkpoint_io
 from rnn_lightning.files import PREFIX, remove_leftovers, write_atomically
 from rnn_lightning.saved import read_checkpoint
 
+OFF = [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 OTHER_DISK = Path("/dev/shm")
 
 
@@ -75,10 +77,10 @@ def test_leftovers_of_a_killed_process_are_removed_at_the_next_start(own_folder)
     folder = own_folder / "runs/sine_seq2seq/version_0"
     fit = ["fit", "--config=sine_seq2seq", "--data.steps_per_epoch=2", "--data.eval_windows=10", "--model.hidden_size=4",
            "--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]  # fmt: skip
-    main(fit)
+    main([*fit, *OFF])
     leftover = folder / f"checkpoints/{PREFIX}12345678-last.ckpt"
     leftover.write_bytes(b"half a check")
-    main([*fit, "--ckpt_path=last", "--trainer.max_epochs=2"])
+    main([*fit, *OFF, "--ckpt_path=last", "--trainer.max_epochs=2"])
     assert not leftover.exists()
     assert (folder / "checkpoints/last.ckpt").is_file()
     remove_leftovers("memory://nowhere")
@@ -199,7 +201,7 @@ def test_the_true_best_stays_the_best(own_folder, capsys):
     """A later epoch that is worse than the best before the resume does not take its place, wherever the run lies now."""
     fit = ["fit", "--config=sine_seq2seq", "--data.steps_per_epoch=2", "--data.eval_windows=10", "--model.hidden_size=4",
            "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]  # fmt: skip
-    main([*fit, "--trainer.max_epochs=1"])
+    main([*fit, *OFF, "--trainer.max_epochs=1"])
     Path("runs/sine_seq2seq").rename("runs/moved")
     folder = own_folder / "runs/moved/version_0/checkpoints"
     last = torch.load(folder / "last.ckpt", weights_only=True)
@@ -210,7 +212,7 @@ def test_the_true_best_stays_the_best(own_folder, capsys):
     torch.save(last, folder / "last.ckpt")
     best = (folder / "best.ckpt").read_bytes()
     capsys.readouterr()
-    main([*fit, "--trainer.max_epochs=3", f"--ckpt_path={folder}/last.ckpt"])
+    main([*fit, *OFF, "--trainer.max_epochs=3", f"--ckpt_path={folder}/last.ckpt"])
     assert (folder / "best.ckpt").read_bytes() == best
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] > last["epoch"]
     assert "moved/version_0/checkpoints/best.ckpt" in capsys.readouterr().out

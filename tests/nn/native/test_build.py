@@ -47,7 +47,13 @@ def test_no_warning_with_any_number_or_width(tmp_path):
     build.build(tmp_path / build.LIBRARY, ("-Werror",))
 
 
-@pytest.mark.parametrize("name", list(build.VARIANTS.get(build.machine(), {"baseline": None})))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "baseline" else pytest.mark.slow)  # all tests run on the widest
+        for name in build.VARIANTS.get(build.machine(), {"baseline": None})
+    ],
+)
 def test_every_variant_that_this_processor_has(name):
     done = python(SAME, RNN_LIGHTNING_NATIVE=name)
     if "one that this processor has" in done.stderr:
@@ -80,6 +86,7 @@ def test_sanitizers_find_nothing(tmp_path, name, sanitizer):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_widths_agree(tmp_path):
     """The layout of the widest variant, run by narrower instructions, gives what the narrowest gives."""
     if "avx512" not in build.VARIANTS.get(build.machine(), {}) or python(SAME, RNN_LIGHTNING_NATIVE="avx2").returncode:
@@ -114,21 +121,41 @@ GRU(3, 5, state_dropout=0.5)(x, reset=torch.rand(4, 2) < 0.5)[0].sum().backward(
 def test_a_library_of_other_sources_is_not_loaded(tmp_path):
     package = tmp_path / "rnn_lightning"
     shutil.copytree(ROOT / "rnn_lightning", package, ignore=shutil.ignore_patterns("__pycache__", "weights", "configs"))
-    code = "from rnn_lightning.nn.native import reason; print(reason())"
-    show = [sys.executable, "-c", code]
+    code = """
+import os, sys, torch  # which takes most of a start: the processes that load the library are forked from here
+from pathlib import Path
+
+def show():
+    sys.stdout.flush()
+    if (child := os.fork()) == 0:
+        from rnn_lightning.nn.native import reason
+        print(reason(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+native = Path("rnn_lightning/nn/native")
+header, library = native / "layer.h", native / sys.argv[1]
+show()
+header.write_text(header.read_text() + "\\n")
+show()
+library.write_bytes(b"no library")
+show()
+library.unlink()
+show()
+"""
+    run = [sys.executable, "-c", code, build.LIBRARY]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    run = {"capture_output": True, "text": True, "cwd": tmp_path, "env": environment}
-    assert subprocess.run(show, **run).stdout.strip() == "None"
-    header = package / "nn" / "native" / "layer.h"
-    header.write_text(header.read_text() + "\n")
-    assert "compiled from other sources: install the package again" in subprocess.run(show, **run).stdout
-    (package / "nn" / "native" / build.LIBRARY).write_bytes(b"no library")
-    assert "can't be loaded" in subprocess.run(show, **run).stdout
-    (package / "nn" / "native" / build.LIBRARY).unlink()
-    assert "with a C compiler, install the package again" in subprocess.run(show, **run).stdout
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    fresh, other, broken, gone = done.stdout.splitlines()
+    assert fresh == "None"
+    assert "compiled from other sources: install the package again" in other
+    assert "can't be loaded" in broken
+    assert "with a C compiler, install the package again" in gone
 
 
-def test_workers_that_were_forked_or_spawned_compute_the_same(tmp_path):
+@pytest.mark.parametrize("way", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_workers_that_were_forked_or_spawned_compute_the_same(way, tmp_path):
     code = """
 import sys, torch
 from torch.utils.data import DataLoader, Dataset
@@ -147,13 +174,12 @@ class Computed(Dataset):
 if __name__ == "__main__":
     torch.set_num_threads(2)
     here = [Computed()[i] for i in range(4)]  # torch's threads are at work before the fork
-    for way in ("fork", "spawn"):
-        loader = DataLoader(Computed(), batch_size=None, num_workers=2, multiprocessing_context=way)
-        assert list(loader) == here, way
+    loader = DataLoader(Computed(), batch_size=None, num_workers=2, multiprocessing_context=sys.argv[1])
+    assert list(loader) == here
     print("same")
 """
     script = tmp_path / "workers.py"
     script.write_text(code)
-    run = [sys.executable, str(script)]
+    run = [sys.executable, str(script), way]
     done = subprocess.run(run, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.stdout.strip() == "same", done.stderr

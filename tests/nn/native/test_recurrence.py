@@ -11,6 +11,8 @@ from rnn_lightning.nn.dropout import Mask
 from rnn_lightning.nn.native import native_recurrence, reason
 from rnn_lightning.nn.recurrence import recurrence
 
+from ..helpers import slow_cases
+
 pytestmark = pytest.mark.skipif(reason() is not None, reason=f"no native recurrence: {reason()}")
 
 CELLS = ("RNN_TANH", "RNN_RELU", "LSTM", "GRU")
@@ -69,7 +71,7 @@ def test_every_shape_mask_length_reset_and_number_of_threads(data):
 
 
 @pytest.mark.parametrize("mode", CELLS)
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", [*slow_cases([1, 2]), 5])
 def test_enough_work_for_several_threads_and_large_weights(mode, threads):
     """More rows than a group has, weights beyond the cache, and several panels of everything."""
     before = torch.get_num_threads()
@@ -98,7 +100,7 @@ def test_any_strides(mode):
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("mode", CELLS)
+@pytest.mark.parametrize("mode", [*slow_cases(CELLS[:3]), "GRU"])
 @pytest.mark.parametrize("options", ["plain", "mask", "lengths", "reset"])
 def test_gradcheck_and_gradgradcheck(mode, options):
     x, state, weights = make(mode, 4, 2, 3, 3)

@@ -330,6 +330,43 @@ def test_what_lightning_and_torch_refuse_is_one_line_too(arguments, words, fail)
     assert list(Path.cwd().iterdir()) == []
 
 
+NULLS = [  # of the Trainer, the model, the data, and of what they and the callbacks are made of
+    ("trainer.max_steps", "-1"),
+    ("trainer.use_distributed_sampler", "True"),
+    ("model.init_args.bias", "True"),
+    ("model.init_args.hidden_size", "128"),
+    ("model.init_args.optimizer.init_args.differentiable", "False"),
+    ("model.init_args.tbptt.step_every", "'chunk'"),
+    ("data.init_args.batch_size", "50"),
+    ("forecasts.level", "0.9"),
+    ("series_figures", None),
+]
+
+
+@pytest.mark.parametrize(("key", "default"), NULLS)
+def test_null_where_a_value_is_needed_is_one_line(key, default, fail, tmp_path):
+    """From a file, as jsonargparse refuses some of them where they are typed."""
+    config = yaml.safe_load(recipes()["sine_tbptt"].read_text())
+    *inner, last = key.split(".")
+    place = config
+    for name in inner:
+        place = place.setdefault(name, {})
+    place[last] = None
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(config))
+    shown = key.replace("init_args.", "")
+    ending = "give its arguments, or leave it out" if default is None else f"leave it out for the default, {default}"
+    message = fail("fit", f"--config={path}", *QUIET)
+    assert f"{shown}=null: " in message
+    assert ending in message
+
+
+def test_null_is_a_value_where_the_type_says_so(tmp_path):
+    """Each of these is null by default, or may be."""
+    nulls = ["trainer.gradient_clip_val", "trainer.limit_val_batches", "model.lr_scheduler", "model.loss"]
+    main(["fit", "--config=sine_seq2seq", *(f"--{name}=null" for name in nulls), "--trainer.fast_dev_run=true", *QUIET])
+
+
 def test_a_folder_that_cannot_be_written_to_is_one_line(fail):
     Path("runs").write_text("a file")
     assert "runs" in fail("fit", "--config=sine_seq2seq", *SINE, *QUIET)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -24,11 +25,12 @@ from rnn_lightning import (
     runs,
     slurm,
 )
-from rnn_lightning.callbacks import Forecasts, PredictionWriter
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, Forecasts, PredictionWriter
 from rnn_lightning.cli.after_fit import after_fit
 from rnn_lightning.cli.arguments import Arguments, Parser, RecipeOrFile, class_of, fail
 from rnn_lightning.cli.every_run import callbacks_of, save_atomically
 from rnn_lightning.cli.loggers import direct_loggers, root_of_runs
+from rnn_lightning.cli.nulls import check_nulls
 from rnn_lightning.cli.options import add_options
 from rnn_lightning.cli.save_config import SaveConfig
 from rnn_lightning.cli.settings import is_of_another_cell, network_in, run_name
@@ -158,6 +160,7 @@ class CLI(LightningCLI):
             raise ArgumentError(
                 "--prompt is for predict only, and needs a checkpoint: give --ckpt_path best, last, or a file"
             )
+        self._check_nulls(config)
         config.name = run_name(config)
         if subcommand == "fit":
             self.root = root_of_runs(config.trainer)
@@ -167,6 +170,13 @@ class CLI(LightningCLI):
             direct_loggers(config, self.root, self.checkpoint)
         else:
             config.trainer.logger = False  # results of an evaluation are printed and do not begin a new run
+
+    def _check_nulls(self, config: Namespace) -> None:
+        for key in ("model", "data"):
+            check_nulls(key, class_of(config[key].class_path), config[key].get("init_args", Namespace()))
+        check_nulls("trainer", Trainer, config.trainer)
+        for name, callback in TENSORBOARD_CALLBACKS.items():
+            check_nulls(name, callback, config.get(name))
 
     def instantiate_classes(self) -> None:
         """Makes model, data and Trainer. An export, or a text to continue, needs none of them and is done here."""

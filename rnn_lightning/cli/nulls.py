@@ -44,8 +44,9 @@ def _check_inner(name: str, hint: Any, value: Namespace) -> None:
     if isinstance(value.get("class_path"), str) and isinstance(value.get("init_args"), Namespace):
         check_nulls(name, class_of(value.class_path), value.init_args)
     else:
-        for kind in filter(dataclasses.is_dataclass, (hint, *get_args(hint))):
-            check_nulls(name, kind, value)
+        for kind in (hint, *get_args(hint)):
+            if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+                check_nulls(name, kind, value)
 
 
 def _parameters(kind: type) -> list[Parameter]:

@@ -143,7 +143,12 @@ class SequenceModule(TruncatedBPTTModule):
         self.objective = Objective(hparams["task"], hparams["output_size"], loss, self.default_task)
         if self.objective.loss is not None and isinstance(self.objective.loss.call, torch.nn.Module):
             self.criterion = self.objective.loss.call  # so that it moves with the model, and its parameters are trained
-        self.metrics = Metrics(self._wanted, self.objective) if self._wanted else None
+        self.measure(self._wanted)
+
+    def measure(self, metrics: Any) -> None:
+        """Sets the metrics besides the objective's own."""
+        self._wanted = metrics
+        self.metrics = Metrics(metrics, self.objective) if metrics else None
 
     @torch.no_grad()
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:

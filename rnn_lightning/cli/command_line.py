@@ -31,7 +31,7 @@ from rnn_lightning.cli.every_run import callbacks_of, save_atomically
 from rnn_lightning.cli.loggers import direct_loggers, root_of_runs
 from rnn_lightning.cli.options import add_options
 from rnn_lightning.cli.save_config import SaveConfig
-from rnn_lightning.cli.settings import is_of_another_cell, network_in, run_name
+from rnn_lightning.cli.settings import arguments_in, is_of_another_cell, run_name
 from rnn_lightning.cli.sizes import check_sizes, link_sizes
 from rnn_lightning.cli.terminal import quiet
 from rnn_lightning.continuation import Continuation, exported_network
@@ -113,7 +113,8 @@ class CLI(LightningCLI):
                 str(config.ckpt_path), root_of_runs(config.trainer), run_name(config), model=model, data=source
             )
             if self.config.subcommand != "export":
-                network = network_in(self.checkpoint, config.model)
+                typed = set() if arguments is None else arguments.typed_of_model
+                network = arguments_in(self.checkpoint, config.model, typed, self.config.subcommand)
         elif is_of_another_cell(config.get("model")):
             network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
         if arguments is not None and network:  # with a configuration as a dict, everything counts as typed

@@ -66,6 +66,26 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
             )
 
 
+def tell_what_continues(module: "SequenceModule", saved: dict[str, Any]) -> None:
+    """Warns of arguments of the optimizer and the scheduler that differ from a resumed run's, which then continue."""
+    own = training_of(module)
+    for name in ("optimizer", "lr_scheduler"):
+        ours, theirs = own[name], saved.get(name)
+        if not (isinstance(ours, dict) and isinstance(theirs, dict) and ours["name"] == theirs["name"]):
+            continue
+        here, there = ours["arguments"], theirs["arguments"]
+        for key in sorted(here.keys() & there.keys()):
+            if _comparable(here[key]) != _comparable(there[key]):
+                rank_zero_warn(
+                    f"{name}.{key}={here[key]} is not used: the run continues with {there[key]} from the checkpoint; for "
+                    "another value begin a new run from its weights (model.weights)"
+                )
+
+
+def _comparable(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple) else value)
+
+
 def restore_metrics(saved: dict[str, Any], instead: str) -> dict[str, Any] | None:
     """The metrics that `training_of` returned; warns about those that can't be restored, and says how to give them."""
     found, lost = saved_metrics.restored(saved)

@@ -21,7 +21,7 @@ from rnn_lightning.models.losses import Loss
 from rnn_lightning.models.metrics import Metrics
 from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.plain import plain
-from rnn_lightning.models.remembered import train_as, training_of
+from rnn_lightning.models.remembered import tell_what_continues, train_as, training_of
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
@@ -313,6 +313,7 @@ class SequenceModule(TruncatedBPTTModule):
                     f"the checkpoint is of a run with {saved}, this one has {self.optimizer_name}: resume with the same "
                     "optimizer, or begin a new run from its weights (model.weights)"
                 )
+            tell_what_continues(self, checkpoint.get("training", {}))
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer of all parameters, at the rate `lr` if it is set."""

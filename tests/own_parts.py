@@ -185,3 +185,38 @@ class Bucket(DirFileSystem):
 
     def __init__(self, **options):
         super().__init__(path=os.environ["BUCKET"], fs=LocalFileSystem(auto_mkdir=True), **options)
+
+
+class Needs(Mine):
+    """Has an argument without a default."""
+
+    def __init__(self, width: int, note: str = ""):
+        super().__init__(width)
+
+
+class NeedsToo(Needs):
+    """Hands its arguments on."""
+
+    def __init__(self, scale: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.save_hyperparameters()
+
+
+class Forgetful(LightningModule):
+    """Does not keep its argument in checkpoints."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.inner = Mine(width)
+
+    def training_step(self, batch, batch_idx):
+        return self.inner.loss(batch)
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val/loss", self.inner.loss(batch))
+
+    def test_step(self, batch, batch_idx):
+        self.log("test/loss", self.inner.loss(batch))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)

@@ -382,3 +382,35 @@ def test_earlier_predictions_stay(printed):
     assert "predictions_1/predictions.csv" in printed(*predict)
     assert "predictions_2/predictions.csv" in printed(*predict)
     assert first.read_bytes() == before
+
+
+@pytest.mark.parametrize("model", [["Needs"], ["NeedsToo", "--model.scale=2.5"]], ids=["its own", "passed on"])
+def test_a_required_argument_comes_from_the_checkpoint(model, printed, fail):
+    needs, typed = [f"--model=own_parts.{model[0]}", "--data=own_parts.Sales", *SHORT], model[1:]
+    fit = ["fit", *needs, *typed]
+    assert "required" in fail("fit", *needs)
+    printed(*fit, "--model.width=4")
+    printed(*fit, "--model.width=5", "--name=other")  # newer
+    best = f"runs/{model[0]}-Sales/version_0/checkpoints/best.ckpt"
+    for path in ("best", best):
+        for subcommand in ("test", "validate"):
+            assert "loss" in printed(subcommand, *needs, f"--ckpt_path={path}")
+    Path("mine.yaml").write_text(f"model: own_parts.{model[0]}\n")
+    assert "test/loss" in printed("test", "--config=mine.yaml", *needs[1:], f"--ckpt_path={best}")
+    printed("fit", *needs, "--trainer.max_epochs=2", "--ckpt_path=last", f"--name={model[0]}-Sales")
+    config = yaml.safe_load(Path(f"runs/{model[0]}-Sales/version_0/config_1.yaml").read_text())
+    assert config["model"]["init_args"]["width"] == 4
+    with pytest.raises(RuntimeError, match="size mismatch"):  # what you type counts
+        printed("test", *needs, "--model.width=7", "--ckpt_path=best")
+    assert "own_parts.Needs" not in fail("test", *needs, "--ckpt_path=best", "--name=nothing")
+
+
+def test_a_required_argument_that_no_checkpoint_has_is_asked_for(printed, fail):
+    forgetful = ["--model=own_parts.Forgetful", "--data=own_parts.Sales", *SHORT]
+    printed("fit", *forgetful, "--model.width=4")
+    line = fail("test", *forgetful, "--ckpt_path=best")
+    assert (
+        "Forgetful requires arguments that runs/Forgetful-Sales/version_0/checkpoints/best.ckpt does not have" in line
+    )
+    assert "give --model.width" in line
+    assert "test/loss" in printed("test", *forgetful, "--ckpt_path=best", "--model.width=4")

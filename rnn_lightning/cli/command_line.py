@@ -30,6 +30,7 @@ from rnn_lightning.cli.arguments import Arguments, Parser, RecipeOrFile, class_o
 from rnn_lightning.cli.every_run import callbacks_of, save_atomically
 from rnn_lightning.cli.loggers import direct_loggers, root_of_runs
 from rnn_lightning.cli.options import add_options
+from rnn_lightning.cli.required import required_from_checkpoint
 from rnn_lightning.cli.save_config import SaveConfig
 from rnn_lightning.cli.settings import arguments_in, is_of_another_cell, run_name
 from rnn_lightning.cli.sizes import check_sizes, link_sizes
@@ -92,12 +93,13 @@ class CLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments; those of a checkpoint's network override the recipe's, and typed ones override both."""
-        arguments = None
+        arguments, first = None, None
         if args is None or isinstance(args, list):
             arguments = Arguments.of(sys.argv[1:] if args is None else args)
             arguments = arguments.with_config_of_run().with_folders_of_loggers()
             check_data(arguments.others)
-            args = arguments.parsed_after()
+            first = required_from_checkpoint(arguments)
+            args = arguments.parsed_after(*([] if first is None else [json.dumps(first, default=str)]))
         super().parse_arguments(parser, args)
         config, network = self.config[self.config.subcommand], {}
         if self.config.subcommand == "fit" and (
@@ -117,7 +119,8 @@ class CLI(LightningCLI):
                 network = arguments_in(self.checkpoint, config.model, typed, self.config.subcommand)
         elif is_of_another_cell(config.get("model")):
             network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
-        if arguments is not None and network:  # with a configuration as a dict, everything counts as typed
+        # With a configuration as a dict, everything counts as typed. What served for the first parse is left out now.
+        if arguments is not None and (network or first is not None):
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
             super().parse_arguments(parser, arguments.parsed_after(json.dumps(between, default=str)))
         # Lightning would let the checkpoint override what was typed; it gets the path again below.

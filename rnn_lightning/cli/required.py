@@ -96,8 +96,8 @@ def _required(cls: type) -> list[str]:
 
 def _checkpoint(arguments: Arguments, given: dict[str, Any], class_path: str) -> str | None:
     path = str(arguments.ckpt_path)
-    trainer = given.get("trainer") if isinstance(given.get("trainer"), dict) else {}
-    logger = trainer.get("logger") if isinstance(trainer.get("logger"), dict) else {}
+    trainer: Any = given.get("trainer") if isinstance(given.get("trainer"), dict) else {}
+    logger: Any = trainer.get("logger") if isinstance(trainer.get("logger"), dict) else {}
     roots = [
         arguments.last_of("--trainer.logger.save_dir"),
         (logger.get("init_args") or {}).get("save_dir"),

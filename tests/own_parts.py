@@ -16,13 +16,13 @@ from rnn_lightning.models import Seq2Seq
 class TrainingOnly(LightningDataModule):
     """Has neither validation nor test."""
 
-    def __init__(self, size: int = 2):
+    def __init__(self, size: int = 2, num_workers: int = 0):
         super().__init__()
-        self.input_size, self.output_size = size, 1
+        self.input_size, self.output_size, self.num_workers = size, 1, num_workers
 
     def train_dataloader(self):
         x = torch.randn(12, 5, self.input_size, generator=torch.Generator().manual_seed(0))
-        return DataLoader(TensorDataset(x, x.sum(-1, keepdim=True)), batch_size=4)
+        return DataLoader(TensorDataset(x, x.sum(-1, keepdim=True)), batch_size=4, num_workers=self.num_workers)
 
 
 class Sales(TrainingOnly):

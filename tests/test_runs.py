@@ -1,5 +1,6 @@
 """Where runs lie, and how they are found again: with the loggers, folders, models and data that people bring along."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import fsspec
 import numpy as np
 import own_parts
 import pytest
+import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -298,16 +300,18 @@ def test_a_long_text_among_the_datas_arguments_is_no_file(printed):
 
 
 def test_a_subclass_is_exported(printed):
-    printed(
-        "fit",
-        "--model=own_parts.MySeq2Seq",
-        "--model.hidden_size=5",
-        "--model.power=1.5",
-        "--data=own_parts.Sales",
-        *SHORT,
-    )
-    printed("export", "--model=own_parts.MySeq2Seq", "--data=own_parts.Sales", "--ckpt_path=best", "--output=out")
-    assert hub.load_exported("out").layers.hidden_size == 5
+    runtime = pytest.importorskip("onnxruntime")
+    mine = ["--model=own_parts.MySeq2Seq", "--data=own_parts.Sales"]
+    printed("fit", *mine, "--model.hidden_size=5", "--model.power=1.5", *SHORT)
+    printed("export", *mine, "--ckpt_path=best", "--output=out")
+    net, x = hub.load_exported("out"), torch.randn(3, 7, 2)
+    assert net.layers.hidden_size == 5
+    module = own_parts.MySeq2Seq.load_from_checkpoint("runs/MySeq2Seq-Sales/version_0/checkpoints/best.ckpt").eval()
+    with torch.no_grad():
+        expected = module(x)[0]
+        torch.testing.assert_close(net(x)[0], expected)
+    session = runtime.InferenceSession("out/network.onnx", providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["Seq2Seq", "own_parts.Mine"])
@@ -348,12 +352,37 @@ def test_the_console_script_finds_modules_in_the_current_folder():
     assert done.returncode == 0, done.stderr
 
 
-def test_spawned_processes(printed):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model", [OWN[:2], [*OWN[:2], "--model.loss=HuberLoss", "--model.metrics=[R2Score]"], ["--model=own_parts.Mine"]]
+)
+def test_spawned_processes(model, printed):
     """All that the Trainer holds can be pickled."""
-    settings = ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]
-    assert "Best checkpoint: runs/Seq2Seq-Sales/version_0" in printed("fit", *OWN, *SHORT, *settings)
-    assert [folder.name for folder in Path("runs/Seq2Seq-Sales").iterdir()] == ["version_0"]
-    assert "test/loss" in printed("test", *OWN, *SHORT, "--ckpt_path=best")
+    mine, settings = [*model, "--data=own_parts.Sales"], ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]
+    name = f"{model[0].rpartition('.')[2].removeprefix('--model=')}-Sales"
+    shown = printed("fit", *mine, *SHORT, *settings, "--data.num_workers=1")
+    assert f"Best checkpoint: runs/{name}/version_0" in shown
+    assert [folder.name for folder in Path(f"runs/{name}").iterdir()] == ["version_0"]
+    assert "test/loss" in printed("test", *mine, *SHORT, "--ckpt_path=best")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("model", ["Seq2Seq", "own_parts.Mine"])
+def test_workers_of_ones_own_data(method, model, printed, monkeypatch):
+    """As macOS and Windows start them, and Linux from Python 3.14 on."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    mine = [f"--model={model}", "--data=own_parts.Sales", *SHORT]
+    losses = []
+    for workers in (0, 1):
+        multiprocessing.set_start_method(method, force=True)
+        try:
+            printed("fit", *mine, f"--data.num_workers={workers}", f"--name=with{workers}")
+        finally:
+            multiprocessing.set_start_method(before, force=True)
+        checkpoint = torch.load(f"runs/with{workers}/version_0/checkpoints/last.ckpt", weights_only=True)
+        losses.append(checkpoint["state_dict"])
+    assert all(torch.equal(value, losses[1][name]) for name, value in losses[0].items())
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "a/../../x", "/tmp/x", "", "a//b", "C:/x", "memory://x", "..\\x"])

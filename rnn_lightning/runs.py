@@ -312,7 +312,7 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
     for folder in _folders_with_record(files, place):
         if not _is_local(files):
             folder = files.unstrip_protocol(folder)
-        elif not os.path.isabs(root):
+        elif not os.path.isabs(os.path.expanduser(root)):
             folder = Path(os.path.relpath(folder)).as_posix()  # kept as given, as other machines have other folders
         if run := Run.read(folder):
             yield folder, run

@@ -429,9 +429,20 @@ def test_a_required_argument_comes_from_the_checkpoint(model, printed, fail):
     printed("fit", *needs, "--trainer.max_epochs=2", "--ckpt_path=last", f"--name={model[0]}-Sales")
     config = yaml.safe_load(Path(f"runs/{model[0]}-Sales/version_0/config_1.yaml").read_text())
     assert config["model"]["init_args"]["width"] == 4
-    with pytest.raises(RuntimeError, match="size mismatch"):  # what you type counts
-        printed("test", *needs, "--model.width=7", "--ckpt_path=best")
+    line = fail("test", *needs, "--model.width=7", "--ckpt_path=best")  # what you type counts
+    assert "the checkpoint's weights do not fit the model (size mismatch for layers.0.weight" in line
     assert "own_parts.Needs" not in fail("test", *needs, "--ckpt_path=best", "--name=nothing")
+
+
+def test_weights_of_other_arguments_are_one_line(printed, fail):
+    """A module that keeps no arguments in its checkpoints is made with those that are typed."""
+    forgetful = ["--model=own_parts.Forgetful", "--data=own_parts.Sales", *SHORT]
+    printed("fit", *forgetful, "--model.width=4")
+    line = fail("test", *forgetful, "--model.width=3", "--ckpt_path=best")
+    assert "give the arguments that its run had, or the run's config.yaml as --config" in line
+    assert "test/loss" in printed(
+        "test", "--config=runs/Forgetful-Sales/version_0/config.yaml", "--ckpt_path=best", *SHORT
+    )
 
 
 def test_a_required_argument_that_no_checkpoint_has_is_asked_for(printed, fail):
@@ -443,3 +454,13 @@ def test_a_required_argument_that_no_checkpoint_has_is_asked_for(printed, fail):
     )
     assert "give --model.width" in line
     assert "test/loss" in printed("test", *forgetful, "--ckpt_path=best", "--model.width=4")
+
+
+def test_runs_in_the_home_folder_have_a_path_that_holds_anywhere(own_folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(own_folder))
+    folder = own_folder / "kept" / "mine" / "version_0"
+    runs.Run.begin(str(folder), name="mine", model="A", data="B", config="")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "best.ckpt").write_bytes(b"")
+    assert runs.find_checkpoint("best", "~/kept", "mine") == str(folder / "checkpoints/best.ckpt")
+    assert runs.find_checkpoint("best", "kept", "mine") == "kept/mine/version_0/checkpoints/best.ckpt"

@@ -55,7 +55,7 @@ AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
 class CLI(LightningCLI):
     """LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
 
-    Precedence: command line, then checkpoint (which sets the architecture), then recipe (which says how to train).
+    Precedence: command line, then checkpoint (which sets the model, see `cli.training`), then recipe.
     """
 
     checkpoint: str | None = None

@@ -167,6 +167,8 @@ def test_the_largest_error_of_nothing_is_zero():
 class Largest(torchmetrics.Metric):
     """A metric of one's own; `bug` says where it has one."""
 
+    value: torch.Tensor
+
     def __init__(self, bug=None):
         super().__init__()
         self.bug = bug
@@ -184,7 +186,7 @@ class Largest(torchmetrics.Metric):
 
 
 class OfOne(Largest):
-    def update(self, value):
+    def update(self, value):  # type: ignore[override]
         self.value = value.max()
 
 
@@ -211,8 +213,9 @@ def test_a_metric_that_cannot_take_predictions_and_targets_is_one_line(metric, w
 
 
 def test_a_bug_in_a_metric_of_ones_own_is_shown_as_it_is(fit):
+    named: Any = {"class_path": f"{__name__}.Largest", "init_args": {"bug": "init"}}
     with pytest.raises(TypeError, match="NoneType"):
-        Seq2Vec(2, 1, metrics=[{"class_path": f"{__name__}.Largest", "init_args": {"bug": "init"}}])
+        Seq2Vec(2, 1, metrics=[named])
     with pytest.raises(ValueError, match="the bug") as error:
         fit(Seq2Vec(2, 1, task="regression", metrics=[Largest("update")]), [BATCH], [BATCH])
     assert not isinstance(error.value, ArgumentError)

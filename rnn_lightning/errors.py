@@ -40,8 +40,8 @@ def reason(error: BaseException) -> str | None:
     """The line to print in place of an error's traceback, or None if the traceback is needed.
 
     One line is enough for a file that can't be written, a lost process and a lack of memory; for the package's own
-    errors, even if jsonargparse has wrapped them; and for Lightning's errors about its settings, if only its own code is
-    in the traceback.
+    errors, even if jsonargparse has wrapped them; and for Lightning's errors about its settings, and torch's about a
+    checkpoint's weights, if only their own code is in the traceback.
     """
     if isinstance(error, NotWrittenError) or is_of_disk(error):
         where = f" {error.filename}" if error.filename else ""
@@ -58,6 +58,12 @@ def reason(error: BaseException) -> str | None:
     if any(isinstance(cause, MemoryError) or "can't allocate memory" in str(cause) for cause in causes):
         return (
             f"not enough memory: make the data, the batch or the network smaller ({' '.join(str(error).split())[:200]})"
+        )
+    if _is_of_weights(causes[-1]):
+        first = " ".join(str(causes[-1]).splitlines()[1:2]).strip()
+        return (
+            f"the checkpoint's weights do not fit the model ({first}): give the arguments that its run had, or the run's "
+            "config.yaml as --config"
         )
     return str(causes[-1]) if all(map(_is_of_settings, causes)) else None
 
@@ -76,13 +82,27 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _is_of_settings(error: BaseException) -> bool:
     """Whether Lightning or jsonargparse raised the error, with no other code in the traceback."""
-    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = _modules(error)
     raised = "".join(frame.line or "" for frame in traceback.extract_tb(error.__traceback__)[-1:])
     return (
-        bool(modules)
-        and all(any(f"{module}.".startswith(f"{name}.") for name in _WAY) for module in modules)
+        _are_within(modules, _WAY)
         and modules[-1].startswith(_WAY[:2])
         # If a call itself fails, for instance because of its arguments, the last line is that call, and the function
         # may be yours.
         and raised.startswith("raise")
     )
+
+
+def _is_of_weights(error: BaseException) -> bool:
+    """Whether torch refused a checkpoint's weights, with no code in the traceback but its own and Lightning's."""
+    said = isinstance(error, RuntimeError) and str(error).startswith("Error(s) in loading state_dict")
+    return said and _are_within(_modules(error), (*_WAY, "torch.nn.modules.module"))
+
+
+def _modules(error: BaseException) -> list[str]:
+    """The modules of an error's traceback."""
+    return [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
+def _are_within(modules: list[str], packages: tuple[str, ...]) -> bool:
+    return bool(modules) and all(any(f"{module}.".startswith(f"{name}.") for name in packages) for module in modules)

@@ -228,6 +228,27 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
     return max(found)[1]
 
 
+def newest_of_model(ckpt_path: str, root: str, model: str, name: str | None = None) -> str | None:
+    """The checkpoint of a model that a path is, or that the newest of its runs has, whatever their data.
+
+    Args:
+        ckpt_path: As for `find_checkpoint`.
+        root: The folder in which to look for runs.
+        model: The class path.
+        name: The runs' name, if it is known.
+    """
+    if _is_file(ckpt_path):
+        return ckpt_path
+    found = [
+        (run.started, path)
+        for folder, run in (_runs(root) if ckpt_path in (BEST, LAST) else ())
+        if run.model == model
+        and name in (None, run.name)
+        and _is_file(path := _join(folder, "checkpoints", f"{ckpt_path}.ckpt"))
+    ]
+    return max(found)[1] if found else None
+
+
 def run_folder(checkpoint: str) -> str:
     """The run that a checkpoint belongs to: the folder above its `checkpoints/`, else the one it is in."""
     folder = checkpoint.replace("\\", "/").rpartition("/")[0] or "."
@@ -291,7 +312,7 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
     for folder in _folders_with_record(files, place):
         if not _is_local(files):
             folder = files.unstrip_protocol(folder)
-        elif not os.path.isabs(root):
+        elif not os.path.isabs(os.path.expanduser(root)):
             folder = Path(os.path.relpath(folder)).as_posix()  # kept as given, as other machines have other folders
         if run := Run.read(folder):
             yield folder, run

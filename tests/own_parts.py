@@ -16,13 +16,13 @@ from rnn_lightning.models import Seq2Seq
 class TrainingOnly(LightningDataModule):
     """Has neither validation nor test."""
 
-    def __init__(self, size: int = 2):
+    def __init__(self, size: int = 2, num_workers: int = 0):
         super().__init__()
-        self.input_size, self.output_size = size, 1
+        self.input_size, self.output_size, self.num_workers = size, 1, num_workers
 
     def train_dataloader(self):
         x = torch.randn(12, 5, self.input_size, generator=torch.Generator().manual_seed(0))
-        return DataLoader(TensorDataset(x, x.sum(-1, keepdim=True)), batch_size=4)
+        return DataLoader(TensorDataset(x, x.sum(-1, keepdim=True)), batch_size=4, num_workers=self.num_workers)
 
 
 class Sales(TrainingOnly):
@@ -185,3 +185,38 @@ class Bucket(DirFileSystem):
 
     def __init__(self, **options):
         super().__init__(path=os.environ["BUCKET"], fs=LocalFileSystem(auto_mkdir=True), **options)
+
+
+class Needs(Mine):
+    """Has an argument without a default."""
+
+    def __init__(self, width: int, note: str = ""):
+        super().__init__(width)
+
+
+class NeedsToo(Needs):
+    """Hands its arguments on."""
+
+    def __init__(self, scale: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.save_hyperparameters()
+
+
+class Forgetful(LightningModule):
+    """Does not keep its argument in checkpoints."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.inner = Mine(width)
+
+    def training_step(self, batch, batch_idx):
+        return self.inner.loss(batch)
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val/loss", self.inner.loss(batch))
+
+    def test_step(self, batch, batch_idx):
+        self.log("test/loss", self.inner.loss(batch))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)

@@ -31,6 +31,12 @@ def _folder(own_folder, monkeypatch):
     monkeypatch.syspath_prepend(str(own_folder))
 
 
+def shown(capsys, *names):
+    """The values of these names in the tables that were printed, with lines between their columns or without."""
+    out = capsys.readouterr().out
+    return [re.findall(rf"{name}[\s│]+([-+.\de]+)", out) for name in names]
+
+
 def test_the_yaml_of_the_docs(capsys):
     """Warm-up, loss and metric are what the run used."""
     (text,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.S)
@@ -134,13 +140,12 @@ def test_weights_as_a_list(data, loss, metric, capsys):
 )
 def test_a_checkpoint_is_tested_and_resumed_with_its_own_loss(loss, capsys):
     name, *arguments = loss
-    shown = r"test/loss\s+(\S+)"
     main(["fit", "--model=Seq2Seq", f"--model.loss={name}", *arguments, *SINE, *SHORT, "--name=h"])
-    (fitted,) = re.findall(shown, capsys.readouterr().out)
+    fitted = shown(capsys, "test/loss")
     main(["test", "--model=Seq2Seq", *SINE, *SHORT, "--name=h", "--ckpt_path=best"])
-    assert re.findall(shown, capsys.readouterr().out) == [fitted]
+    assert shown(capsys, "test/loss") == fitted
     main(["test", "--model=Seq2Seq", "--model.loss=L1Loss", *SINE, *SHORT, "--name=h", "--ckpt_path=best"])
-    assert re.findall(shown, capsys.readouterr().out) != [fitted]  # what you type counts
+    assert shown(capsys, "test/loss") != fitted  # what you type counts
     main(["fit", "--model=Seq2Seq", *SINE, *SHORT, "--trainer.max_epochs=3", "--name=h", "--ckpt_path=last"])
     saved = torch.load("runs/h/version_0/checkpoints/last.ckpt", weights_only=True)
     assert saved["training"]["loss"]["class_path"] == f"torch.nn.{name}"
@@ -154,3 +159,103 @@ def test_a_loss_that_a_checkpoint_cannot_restore_is_asked_for(fail):
     assert "absolute: give --model.loss" in fail("test", *run, "--ckpt_path=best")
     main(["test", *run, "--ckpt_path=best", "--model.loss=losses_of_a_file.absolute"])
     main(["test", "--config=runs/own/version_0/config.yaml", "--ckpt_path=best"])
+
+
+METRICS = "--model.metrics={rmse: {class_path: MeanSquaredError, init_args: {squared: false}}, r2: R2Score}"
+
+
+def test_a_checkpoint_is_tested_validated_and_resumed_with_its_own_metrics(capsys):
+    run = ["--model=Seq2Seq", *SINE, *SHORT, "--name=m"]
+    main(["fit", *run, METRICS])
+    fitted = shown(capsys, "test/rmse", "test/r2")
+    assert all(len(found) == 1 for found in fitted)
+    main(["test", *run, "--ckpt_path=best"])
+    assert shown(capsys, "test/rmse", "test/r2") == fitted
+    main(["validate", *run, "--ckpt_path=best"])
+    assert all(shown(capsys, "val/rmse", "val/r2"))
+    main(["test", *run, "--ckpt_path=best", "--model.metrics=[ExplainedVariance]"])  # what you type counts
+    assert [len(found) for found in shown(capsys, "test/rmse", "test/ExplainedVariance")] == [0, 1]
+    main(["fit", *run, "--trainer.max_epochs=3", "--ckpt_path=last"])
+    saved = torch.load("runs/m/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert saved["training"]["metrics"]["rmse"]["init_args"] == {"squared": False, "num_outputs": 1}
+    main(["predict", *run, "--ckpt_path=best"])
+
+
+def test_metrics_that_a_checkpoint_cannot_restore_are_named(capsys):
+    Path("metrics_of_a_file.py").write_text(
+        "from torchmetrics import MeanSquaredError\n\n\nclass Mine(MeanSquaredError): ...\n"
+    )
+    run = ["--model=Seq2Seq", *SINE, *SHORT, "--name=own"]
+    own = "--model.metrics=[metrics_of_a_file.Mine, R2Score]"
+    main(["fit", *run, own])
+    capsys.readouterr()
+    with pytest.warns(
+        UserWarning, match="had the metrics Mine, which it can't restore: give all metrics as --model.met"
+    ):
+        main(["test", *run, "--ckpt_path=best"])
+    assert [len(found) for found in shown(capsys, "test/Mine", "test/R2Score")] == [0, 1]
+    main(["test", *run, own, "--ckpt_path=best"])
+    assert [len(found) for found in shown(capsys, "test/Mine", "test/R2Score")] == [1, 1]
+
+
+TRAINED = [
+    "--model.tbptt.k1=5",
+    "--model.lr_scheduler=StepLR",
+    "--model.lr_scheduler.step_size=2",
+    "--model.optimizer=SGD",
+]
+TRAINED += ["--model.optimizer.lr=0.01", "--model.optimizer.momentum=0.5", "--model.lr_interval=batch"]
+
+
+def training(name):
+    return torch.load(f"runs/{name}/version_0/checkpoints/last.ckpt", weights_only=True)["training"]
+
+
+def test_a_run_is_resumed_with_its_own_training(capsys, fail):
+    """What was typed for the fit need not be typed again; the weights are those of an undisturbed run."""
+    run = ["--model=Seq2Seq", "--model.hidden_size=4", *SINE, *SHORT]
+    main(["fit", *run, *TRAINED, "--name=whole", "--trainer.max_epochs=3"])
+    main(["fit", *run, *TRAINED, "--name=parts"])
+    main(["fit", *run, "--name=parts", "--trainer.max_epochs=3", "--ckpt_path=last"])
+    assert training("parts") == training("whole")
+    one, other = (
+        torch.load(f"runs/{name}/version_0/checkpoints/last.ckpt", weights_only=True) for name in ("parts", "whole")
+    )
+    assert one["lr_schedulers"] == other["lr_schedulers"]
+    assert all(torch.equal(value, other["state_dict"][key]) for key, value in one["state_dict"].items())
+    typed = ["--model.optimizer.lr=0.5", "--model.tbptt.k1=7", "--model.tbptt.k2=9"]
+    with pytest.warns(UserWarning, match=r"optimizer.lr=0.5 is not used: the run continues with 0.01"):
+        main(["fit", *run, "--name=parts", "--trainer.max_epochs=4", "--ckpt_path=last", *typed])
+    assert training("parts")["tbptt"]["k1"] == 7  # what you type counts
+
+
+def test_a_scheduler_that_a_checkpoint_cannot_restore_is_asked_for(fail):
+    run = ["--model=Seq2Seq", "--model.hidden_size=4", *SINE, *SHORT, "--name=w"]
+    warm_up = ["--model.lr_scheduler=WarmUp", "--model.lr_scheduler.steps=3", "--model.lr_interval=step"]
+    main(["fit", *run, *warm_up])
+    again = ["fit", *run, "--trainer.max_epochs=3", "--ckpt_path=last"]
+    assert "a lr_scheduler that it can't restore, WarmUp: give --model.lr_scheduler" in fail(*again)
+    main(["test", *run, "--ckpt_path=last"])
+    main([*again, *warm_up])
+    assert training("w")["lr_scheduler"] == "WarmUp"
+    main([*again, "--trainer.max_epochs=4", "--config=runs/w/version_0/config.yaml"])
+
+
+def test_a_checkpoint_is_evaluated_with_the_state_carried_as_in_its_fit(capsys):
+    run = ["--model=Seq2Seq", "--model.hidden_size=4", "--data=SineStream", "--data.batch_size=4", *SHORT, "--name=c"]
+    main(["fit", *run, "--model.carry_state=true"])
+    fitted = shown(capsys, "test/loss")
+    assert len(fitted[0]) == 1
+    main(["test", *run, "--ckpt_path=best"])
+    assert shown(capsys, "test/loss") == fitted
+    main(["test", *run, "--ckpt_path=best", "--model.carry_state=false"])
+    assert shown(capsys, "test/loss") != fitted
+
+
+def test_a_loss_of_the_recipe_is_not_that_of_a_checkpoint_without_one(capsys):
+    Path("huber.yaml").write_text("model:\n  class_path: Seq2Seq\n  init_args:\n    loss: HuberLoss\n")
+    main(["fit", "--config=huber.yaml", "--model.loss=null", *SINE, *SHORT])
+    fitted = shown(capsys, "test/loss")
+    assert len(fitted[0]) == 1
+    main(["test", "--config=huber.yaml", *SINE, *SHORT, "--ckpt_path=best"])
+    assert shown(capsys, "test/loss") == fitted

@@ -311,16 +311,18 @@ def test_a_long_text_among_the_datas_arguments_is_no_file(printed):
 
 
 def test_a_subclass_is_exported(printed):
-    printed(
-        "fit",
-        "--model=own_parts.MySeq2Seq",
-        "--model.hidden_size=5",
-        "--model.power=1.5",
-        "--data=own_parts.Sales",
-        *SHORT,
-    )
-    printed("export", "--model=own_parts.MySeq2Seq", "--data=own_parts.Sales", "--ckpt_path=best", "--output=out")
-    assert hub.load_exported("out").layers.hidden_size == 5
+    runtime = pytest.importorskip("onnxruntime")
+    mine = ["--model=own_parts.MySeq2Seq", "--data=own_parts.Sales"]
+    printed("fit", *mine, "--model.hidden_size=5", "--model.power=1.5", *SHORT)
+    printed("export", *mine, "--ckpt_path=best", "--output=out")
+    net, x = hub.load_exported("out"), torch.randn(3, 7, 2)
+    assert net.layers.hidden_size == 5
+    module = own_parts.MySeq2Seq.load_from_checkpoint("runs/MySeq2Seq-Sales/version_0/checkpoints/best.ckpt").eval()
+    with torch.no_grad():
+        expected = module(x)[0]
+        torch.testing.assert_close(net(x)[0], expected)
+    session = runtime.InferenceSession("out/network.onnx", providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["Seq2Seq", "own_parts.Mine"])
@@ -361,23 +363,47 @@ def test_the_console_script_finds_modules_in_the_current_folder(monkeypatch):
     del sys.modules["mydata"]
 
 
-@pytest.mark.parametrize(
-    "strategy",
-    [
-        pytest.param(
-            "ddp_fork", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="no fork with CUDA's threads")
-        ),
-        pytest.param("ddp_spawn", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="no fork with CUDA's threads")
 @pytest.mark.filterwarnings("ignore:.*use of fork")  # later Pythons, of threads that the tests have
 @pytest.mark.filterwarnings("ignore:Using `DistributedSampler` with the dataloaders")
-def test_forked_or_spawned_processes(strategy, printed):
-    """All that the Trainer holds can be pickled, which only spawned processes need."""
-    settings = ["--trainer.devices=2", f"--trainer.strategy={strategy}"]
+def test_forked_processes(printed):
+    settings = ["--trainer.devices=2", "--trainer.strategy=ddp_fork"]
     assert "Best checkpoint: runs/Seq2Seq-Sales/version_0" in printed("fit", *OWN, *SHORT, *settings)
     assert [folder.name for folder in Path("runs/Seq2Seq-Sales").iterdir()] == ["version_0"]
     assert "test/loss" in printed("test", *OWN, *SHORT, "--ckpt_path=best")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model", [OWN[:2], [*OWN[:2], "--model.loss=HuberLoss", "--model.metrics=[R2Score]"], ["--model=own_parts.Mine"]]
+)
+def test_spawned_processes(model, printed):
+    """All that the Trainer holds can be pickled."""
+    mine, settings = [*model, "--data=own_parts.Sales"], ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"]
+    name = f"{model[0].rpartition('.')[2].removeprefix('--model=')}-Sales"
+    shown = printed("fit", *mine, *SHORT, *settings, "--data.num_workers=1")
+    assert f"Best checkpoint: runs/{name}/version_0" in shown
+    assert [folder.name for folder in Path(f"runs/{name}").iterdir()] == ["version_0"]
+    assert "test/loss" in printed("test", *mine, *SHORT, "--ckpt_path=best")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("model", ["Seq2Seq", "own_parts.Mine"])
+def test_workers_of_ones_own_data(method, model, printed, monkeypatch):
+    """As macOS and Windows start them, and Linux from Python 3.14 on."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    mine = [f"--model={model}", "--data=own_parts.Sales", *SHORT]
+    losses = []
+    for workers in (0, 1):
+        multiprocessing.set_start_method(method, force=True)
+        try:
+            printed("fit", *mine, f"--data.num_workers={workers}", f"--name=with{workers}")
+        finally:
+            multiprocessing.set_start_method(before, force=True)
+        checkpoint = torch.load(f"runs/with{workers}/version_0/checkpoints/last.ckpt", weights_only=True)
+        losses.append(checkpoint["state_dict"])
+    assert all(torch.equal(value, losses[1][name]) for name, value in losses[0].items())
 
 
 @pytest.mark.parametrize(
@@ -420,3 +446,56 @@ def test_earlier_predictions_stay(printed):
     assert "predictions_1/predictions.csv" in printed(*predict)
     assert "predictions_2/predictions.csv" in printed(*predict)
     assert first.read_bytes() == before
+
+
+@pytest.mark.parametrize("model", [["Needs"], ["NeedsToo", "--model.scale=2.5"]], ids=["its own", "passed on"])
+def test_a_required_argument_comes_from_the_checkpoint(model, printed, fail):
+    needs, typed = [f"--model=own_parts.{model[0]}", "--data=own_parts.Sales", *SHORT], model[1:]
+    fit = ["fit", *needs, *typed]
+    assert "required" in fail("fit", *needs)
+    printed(*fit, "--model.width=4")
+    printed(*fit, "--model.width=5", "--name=other")  # newer
+    best = f"runs/{model[0]}-Sales/version_0/checkpoints/best.ckpt"
+    for path in ("best", best):
+        for subcommand in ("test", "validate"):
+            assert "loss" in printed(subcommand, *needs, f"--ckpt_path={path}")
+    Path("mine.yaml").write_text(f"model: own_parts.{model[0]}\n")
+    assert "test/loss" in printed("test", "--config=mine.yaml", *needs[1:], f"--ckpt_path={best}")
+    printed("fit", *needs, "--trainer.max_epochs=2", "--ckpt_path=last", f"--name={model[0]}-Sales")
+    config = yaml.safe_load(Path(f"runs/{model[0]}-Sales/version_0/config_1.yaml").read_text())
+    assert config["model"]["init_args"]["width"] == 4
+    line = fail("test", *needs, "--model.width=7", "--ckpt_path=best")  # what you type counts
+    assert "the checkpoint's weights do not fit the model (size mismatch for layers.0.weight" in line
+    assert "own_parts.Needs" not in fail("test", *needs, "--ckpt_path=best", "--name=nothing")
+
+
+def test_weights_of_other_arguments_are_one_line(printed, fail):
+    """A module that keeps no arguments in its checkpoints is made with those that are typed."""
+    forgetful = ["--model=own_parts.Forgetful", "--data=own_parts.Sales", *SHORT]
+    printed("fit", *forgetful, "--model.width=4")
+    line = fail("test", *forgetful, "--model.width=3", "--ckpt_path=best")
+    assert "give the arguments that its run had, or the run's config.yaml as --config" in line
+    assert "test/loss" in printed(
+        "test", "--config=runs/Forgetful-Sales/version_0/config.yaml", "--ckpt_path=best", *SHORT
+    )
+
+
+def test_a_required_argument_that_no_checkpoint_has_is_asked_for(printed, fail):
+    forgetful = ["--model=own_parts.Forgetful", "--data=own_parts.Sales", *SHORT]
+    printed("fit", *forgetful, "--model.width=4")
+    line = fail("test", *forgetful, "--ckpt_path=best")
+    assert (
+        "Forgetful requires arguments that runs/Forgetful-Sales/version_0/checkpoints/best.ckpt does not have" in line
+    )
+    assert "give --model.width" in line
+    assert "test/loss" in printed("test", *forgetful, "--ckpt_path=best", "--model.width=4")
+
+
+def test_runs_in_the_home_folder_have_a_path_that_holds_anywhere(own_folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(own_folder))
+    folder = own_folder / "kept" / "mine" / "version_0"
+    runs.Run.begin(str(folder), name="mine", model="A", data="B", config="")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "best.ckpt").write_bytes(b"")
+    assert runs.find_checkpoint("best", "~/kept", "mine") == str(folder / "checkpoints/best.ckpt")
+    assert runs.find_checkpoint("best", "kept", "mine") == "kept/mine/version_0/checkpoints/best.ckpt"

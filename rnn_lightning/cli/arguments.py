@@ -129,6 +129,22 @@ class Arguments:
         found, others = parser.parse_known_args(arguments[len(subcommand) :])
         return cls(subcommand, found.config, found.ckpt_path, others)
 
+    @property
+    def typed_of_model(self) -> set[str]:
+        """The names of the model's arguments that were typed."""
+        return {
+            found[1] for argument in self.others if (found := re.match(r"--model\.(?:init_args\.)?(\w+)", argument))
+        }
+
+    def last_of(self, option: str) -> str | None:
+        """The last value that was typed for an option, as `--option=value` or `--option value`; None if there is none."""
+        found = None
+        for argument, after in zip(self.others, [*self.others[1:], None], strict=True):
+            name, equals, value = argument.partition("=")
+            if name == option:
+                found = value if equals else after
+        return found
+
     def with_config_of_run(self) -> "Arguments":
         """Adds the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None

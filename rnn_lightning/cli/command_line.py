@@ -32,8 +32,9 @@ from rnn_lightning.cli.every_run import callbacks_of, save_atomically
 from rnn_lightning.cli.loggers import direct_loggers, root_of_runs
 from rnn_lightning.cli.nulls import check_nulls
 from rnn_lightning.cli.options import add_options
+from rnn_lightning.cli.required import required_from_checkpoint
 from rnn_lightning.cli.save_config import SaveConfig
-from rnn_lightning.cli.settings import is_of_another_cell, network_in, run_name
+from rnn_lightning.cli.settings import arguments_in, is_of_another_cell, run_name
 from rnn_lightning.cli.sizes import check_sizes, link_sizes
 from rnn_lightning.cli.terminal import quiet
 from rnn_lightning.continuation import Continuation, exported_network
@@ -56,7 +57,7 @@ AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
 class CLI(LightningCLI):
     """LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
 
-    Precedence: command line, then checkpoint (which sets the architecture), then recipe (which says how to train).
+    Precedence: command line, then checkpoint (which sets the model, see `cli.training`), then recipe.
     """
 
     checkpoint: str | None = None
@@ -109,12 +110,13 @@ class CLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments; those of a checkpoint's network override the recipe's, and typed ones override both."""
-        arguments = None
+        arguments, first = None, None
         if args is None or isinstance(args, list):
             arguments = Arguments.of(sys.argv[1:] if args is None else args)
             arguments = arguments.with_config_of_run().with_folders_of_loggers()
             check_data(arguments.others)
-            args = arguments.parsed_after()
+            first = required_from_checkpoint(arguments)
+            args = arguments.parsed_after(*([] if first is None else [json.dumps(first, default=str)]))
         super().parse_arguments(parser, args)
         config, network = self.config[self.config.subcommand], {}
         if self.config.subcommand == "fit" and (
@@ -130,10 +132,12 @@ class CLI(LightningCLI):
                 str(config.ckpt_path), root_of_runs(config.trainer), run_name(config), model=model, data=source
             )
             if self.config.subcommand != "export":
-                network = network_in(self.checkpoint, config.model)
+                typed = set() if arguments is None else arguments.typed_of_model
+                network = arguments_in(self.checkpoint, config.model, typed, self.config.subcommand)
         elif is_of_another_cell(config.get("model")):
             network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
-        if arguments is not None and network:  # with a configuration as a dict, everything counts as typed
+        # With a configuration as a dict, everything counts as typed. What served for the first parse is left out now.
+        if arguments is not None and (network or first is not None):
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
             super().parse_arguments(parser, arguments.parsed_after(json.dumps(between, default=str)))
         # Lightning would let the checkpoint override what was typed; it gets the path again below.

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from torch import Tensor
 
 from rnn_lightning import runs
 from rnn_lightning.cli.arguments import class_of
 from rnn_lightning.cli.sizes import SIZES
+from rnn_lightning.cli.training import training_in
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models import SequenceModule
-from rnn_lightning.models.losses import restored
 from rnn_lightning.saved import check_parts, read_checkpoint
 
 
@@ -34,8 +33,15 @@ def run_name(config: Namespace) -> str | None:
     return f"{config.model.class_path.rpartition('.')[2]}-{file or config.data.class_path.rpartition('.')[2]}"
 
 
-def network_in(checkpoint: str, model: Namespace) -> dict[str, Any]:
-    """The arguments of a checkpoint's network that a configured model takes, except those from the data."""
+def arguments_in(checkpoint: str, model: Namespace, typed: set[str], subcommand: str) -> dict[str, Any]:
+    """The arguments that a checkpoint gives a configured model: its network's, except those from the data, and training's.
+
+    Args:
+        checkpoint: Its path.
+        model: The configured model.
+        typed: The arguments of the model that were typed.
+        subcommand: That of the command line.
+    """
     saved = read_checkpoint(checkpoint)
     if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
         raise ArgumentError(
@@ -50,22 +56,7 @@ def network_in(checkpoint: str, model: Namespace) -> dict[str, Any]:
     accepted = set(model.get("init_args", {}).keys()) - set(SIZES)  # with those of a class above that takes **kwargs
     known = saved.get("hyper_parameters", {})
     arguments = {name: value for name, value in known.items() if name in accepted}
-    return arguments | (_loss_in(saved, checkpoint, model) if "loss" in accepted else {})
-
-
-def _loss_in(saved: dict[str, Any], checkpoint: str, model: Namespace) -> dict[str, Any]:
-    """The loss that a checkpoint was trained with, and its number of outputs; {} for that of the task."""
-    loss = saved.get("training", {}).get("loss")
-    if isinstance(loss, dict) and restored(loss):
-        made = {name: x.tolist() if isinstance(x, Tensor) else x for name, x in loss["init_args"].items()}
-        size = saved.get("hyper_parameters", {}).get("output_size")
-        return {"loss": {**loss, "init_args": made}} | ({} if size is None else {"output_size": size})
-    if loss is not None and model.init_args.get("loss") is None:
-        raise ArgumentError(
-            f"{checkpoint} was trained with a loss that it can't restore, {loss}: give --model.loss, or the run's own "
-            "config.yaml as --config"
-        )
-    return {}
+    return arguments | training_in(saved, checkpoint, model, typed, subcommand)
 
 
 def is_of_another_cell(model: Namespace | None) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.named import named
+from rnn_lightning.models.named import is_of_the_call, named, refuses_two
 from rnn_lightning.models.plain import plain
 
 Loss: TypeAlias = nn.Module | Callable[..., Tensor] | str
@@ -76,6 +76,9 @@ class TargetLoss:
             _make_ready(self.call, output_size)
         elif "reduction" in _parameters(self.call):
             self.options = {"reduction": "none"}
+        takes = self.call.forward if isinstance(self.call, nn.Module) else self.call
+        if not isinstance(self.call, nn.GaussianNLLLoss) and (refusal := refuses_two(takes, **self.options)):
+            raise ArgumentError(f"loss={self.name} {refusal}: a loss takes outputs and targets, and no other argument")
         self.task = next((task for cls, task in _TASKS.items() if isinstance(self.call, cls)), None)
         self.gaussian = isinstance(self.call, nn.GaussianNLLLoss)
         if self.task is not None:
@@ -123,18 +126,32 @@ class TargetLoss:
         if len(y) == 0:
             return y_hat.flatten()[:0].sum(), 0.0
         losses = self._losses(y_hat, y)
+        self._check(losses, y_hat, y)
         if valid is not None and losses.shape != y.shape:  # it needs whole targets
             return self.sums(y_hat, y, valid.all(-1))
         if losses.dim() == 0:  # the mean of all
             return losses * len(y), float(len(y))
-        if losses.shape[0] != len(y):
-            raise ArgumentError(
-                f"loss={self.name} gave shape {tuple(losses.shape)} for {len(y)} targets: return their mean, or one value "
-                "for each"
-            )
         if valid is not None:
             return losses[valid].sum() / y.shape[-1], valid.sum() / y.shape[-1]
         return losses.sum() / losses[0].numel(), self._weight(y)
+
+    def _check(self, losses: Any, y_hat: Tensor, y: Tensor) -> None:
+        """Raises `ArgumentError` if a loss returned anything but a tensor: the mean, or a value for each target."""
+        shape = tuple(losses.shape) if isinstance(losses, Tensor) else None
+        if shape is None:
+            what = f"a {type(losses).__name__}"
+        elif shape not in ((), (len(y),), (len(y), 1), tuple(y.shape), tuple(y_hat.shape)):
+            what = f"shape {shape}"
+        elif not losses.is_floating_point():
+            what = f"{losses.dtype}"
+        elif y_hat.requires_grad and not losses.requires_grad:
+            what = "a tensor without a gradient"
+        else:
+            return
+        raise ArgumentError(
+            f"loss={self.name} gave {what} for {len(y)} targets: return a tensor computed from the outputs, the mean over "
+            "the targets or one value for each"
+        )
 
     def _try(self) -> None:
         """Calls a torch loss once, so that wrong arguments are found before any work is done."""
@@ -195,6 +212,8 @@ def _found(loss: Any) -> Any:
         try:
             loss = loss(**{name: _as_tensor(name, value) for name, value in arguments.items()})
         except (TypeError, ValueError, RuntimeError) as error:
+            if not (loss in torchs.values() or is_of_the_call(error)):
+                raise  # a bug in a loss of your own
             raise ArgumentError(
                 f"loss cannot be made ({error}): give a class of torch.nn with its arguments"
             ) from error
@@ -212,11 +231,6 @@ def _make_ready(loss: nn.Module, output_size: int) -> None:
     """Makes a module return one value per target. Its buffers are settings, so they are not saved in checkpoints."""
     if hasattr(loss, "reduction"):
         setattr(loss, "reduction", "none")  # noqa: B010  # mypy knows modules' attributes as tensors only
-    wanted = [p for p in _parameters(loss.forward).values() if p.default is Parameter.empty and p.kind in _POSITIONAL]
-    if len(wanted) > 2 and not isinstance(loss, nn.GaussianNLLLoss):
-        raise ArgumentError(
-            f"loss={type(loss).__name__} takes {', '.join(p.name for p in wanted)}: a loss takes outputs and targets"
-        )
     for module in loss.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
             whole = buffer.float() if not buffer.is_floating_point() and name in _WEIGHTS else buffer
@@ -237,7 +251,6 @@ def _make_ready(loss: nn.Module, output_size: int) -> None:
 
 
 _WEIGHTS = ("weight", "pos_weight")
-_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _as_tensor(name: str, value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL
-from rnn_lightning.models.named import named
+from rnn_lightning.models.named import is_of_the_call, named, refuses_two
 from rnn_lightning.models.objective import Objective
 from rnn_lightning.models.ranks import gather
 
@@ -59,6 +60,11 @@ class Metrics(nn.Module):
         self._fresh = nn.ModuleDict({f"metric {i}": metric for i, metric in enumerate(made.values())})
         self._running = nn.ModuleDict()  # by stage and loader
 
+    @property
+    def fresh(self) -> dict[str, Metric]:
+        """The metrics by name, without a value."""
+        return dict(zip(self.names, self._fresh.values(), strict=True))  # type: ignore[arg-type]
+
     def clear(self, stage: str) -> None:
         """Resets a stage."""
         for place in [place for place in self._running if place.startswith(f"{stage} ")]:
@@ -79,9 +85,11 @@ class Metrics(nn.Module):
         given, y = given.flatten(0, places), y.flatten(0, places)  # (N, O or D), and (N,) or (N, D)
         if y.dim() == 2 and y.shape == given.shape and y.shape[-1] == 1:
             given, y = given[:, 0], y[:, 0]
+        y = y.long() if self._objective.task == MULTILABEL else y
         for place in (loader,) if loaders == 1 else (loader, _ALL):
-            for metric in self._at(stage, place):
-                metric.update(given, y.long() if self._objective.task == MULTILABEL else y)
+            for name, metric in zip(self.names, self._at(stage, place), strict=True):
+                with _refusing(name, metric, f"predictions {_shown(given)} and targets {_shown(y)}"):
+                    metric.update(given, y)
 
     def log(self, stage: str, module: LightningModule) -> None:
         """Logs a stage's metrics, over all ranks, and begins it anew."""
@@ -92,7 +100,8 @@ class Metrics(nn.Module):
             for name, metric in zip(self.names, self._at(stage, place), strict=True):
                 with warnings.catch_warnings():  # this rank may have had no target while others had some
                     warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
-                    value = metric.compute()
+                    with _refusing(name, metric, "what it got"):
+                        value = metric.compute()
                 for label, number in _numbers(name, value):
                     module.log(f"{stage}/{label}{of}", number, sync_dist=True)
         self.clear(stage)
@@ -122,17 +131,46 @@ def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
     """A metric's name, and the metric."""
     metric, arguments = named(metric, _TORCHS, _NOT_FOUND)
     if isinstance(metric, Metric) and not arguments:
-        return type(metric).__name__, copy.deepcopy(metric)
-    if not isinstance(metric, type):
+        name, found = type(metric).__name__, copy.deepcopy(metric)
+    elif isinstance(metric, type) and issubclass(metric, Metric):
+        name, found = metric.__name__, _made(metric, {**_following(metric, objective), **arguments})
+    else:
         raise ArgumentError(f"metrics has {metric!r}: give a metric of torchmetrics, or its name")
-    name = metric.__name__
-    try:
-        found = metric(**{**_following(metric, objective), **arguments})
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"metrics.{name} cannot be made ({error}): give it as class_path and init_args") from error
-    if not isinstance(found, Metric):
-        raise ArgumentError(f"metrics has {name}: that is not a metric of torchmetrics")
+    if refusal := refuses_two(found.update):
+        raise ArgumentError(f"metrics.{name} can't be used: its update {refusal}; it gets predictions and targets")
     return name, found
+
+
+def _made(cls: type[Metric], arguments: dict[str, Any]) -> Metric:
+    try:
+        return cls(**arguments)
+    except (TypeError, ValueError) as error:
+        if not (_is_torchs(cls) or is_of_the_call(error)):
+            raise  # a bug in a metric of your own
+        raise ArgumentError(
+            f"metrics.{cls.__name__} cannot be made ({error}): give it as class_path and init_args"
+        ) from error
+
+
+@contextmanager
+def _refusing(name: str, metric: Metric, given: str) -> Iterator[None]:
+    """Says in a line what a metric of torchmetrics can't take; a bug in a metric of your own shows its traceback."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        if not _is_torchs(type(metric)):
+            raise
+        raise ArgumentError(
+            f"metrics.{name} can't take {given} ({error}): leave it out, or give its arguments"
+        ) from error
+
+
+def _is_torchs(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "torchmetrics"
+
+
+def _shown(values: Tensor) -> str:
+    return f"{values.dtype} of shape {tuple(values.shape)}"
 
 
 def _following(cls: type, objective: Objective) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""`named`: what a setting gives by name, for losses and metrics."""
+"""What a setting gives by name, for losses and metrics, and whether it can be called as they are."""
 
 import importlib
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from rnn_lightning.errors import ArgumentError
@@ -28,3 +30,21 @@ def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict
         return getattr(importlib.import_module(module), attribute), arguments
     except (ImportError, AttributeError, ValueError) as error:
         raise ArgumentError(refusal.format(name=repr(given))) from error
+
+
+def refuses_two(call: Callable[..., Any], **options: Any) -> str | None:
+    """Why a function can't be called with two values and these options, such as "takes (value)"; None if it can."""
+    try:
+        wanted = signature(call)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return None
+    try:
+        wanted.bind(None, None, **options)
+    except TypeError:
+        return f"takes ({', '.join(wanted.parameters)})"
+    return None
+
+
+def is_of_the_call(error: BaseException) -> bool:
+    """Whether an error was raised by a call itself, for instance because of its arguments, and not in what it called."""
+    return len(list(traceback.walk_tb(error.__traceback__))) == 1

@@ -11,12 +11,14 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 
+from rnn_lightning.models import saved_metrics
 from rnn_lightning.models.losses import described, restored
 from rnn_lightning.models.plain import plain
 
 if TYPE_CHECKING:
     from rnn_lightning.models.sequence_module import SequenceModule
 
+_KEPT = {"tbptt", "carry_state", "lr_interval", "optimizer", "lr_scheduler", "loss", "metrics"}
 _HOMES = {
     "torch.optim": torch.optim,
     "torch.optim.lr_scheduler": torch.optim.lr_scheduler,
@@ -34,14 +36,15 @@ def training_of(module: "SequenceModule") -> dict[str, Any]:
         "optimizer": remember(module.optimizer, module.parameters),
         "lr_scheduler": None if scheduler is None else remember(scheduler, module.make_optimizer),
         "loss": described(module.objective.loss),
+        "metrics": saved_metrics.described(module.metrics),
     }
 
 
 def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, Any]) -> None:
     """Restores what `training_of` returned, unless given to `load_from_checkpoint`; warns about what was not kept."""
-    for name in ("tbptt", "carry_state", "lr_interval", "optimizer", "lr_scheduler", "loss"):
-        value = saved.get(name)
-        if name not in saved or name in given:
+    for name in saved.keys() & _KEPT:
+        value = saved[name]
+        if name in given:
             continue
         if name == "tbptt":
             module.truncate(value)
@@ -50,6 +53,8 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
         elif name == "loss" and isinstance(value, dict):
             if restored(value):
                 module.aim(value)
+        elif name == "metrics" and isinstance(value, dict):
+            module.measure(restore_metrics(value, "load_from_checkpoint(metrics=...)"))
         elif isinstance(value, dict) and (make := maker(value)) is not None:
             setattr(module, name, make)
         elif value is not None:
@@ -59,6 +64,36 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
                 f"the checkpoint is of a run whose {name} was a {wanted} with arguments that can't be saved: a further "
                 f"fit will use {instead}; give {name}=... to load_from_checkpoint"
             )
+
+
+def tell_what_continues(module: "SequenceModule", saved: dict[str, Any]) -> None:
+    """Warns of arguments of the optimizer and the scheduler that differ from a resumed run's, which then continue."""
+    own = training_of(module)
+    for name in ("optimizer", "lr_scheduler"):
+        ours, theirs = own[name], saved.get(name)
+        if not (isinstance(ours, dict) and isinstance(theirs, dict) and ours["name"] == theirs["name"]):
+            continue
+        here, there = ours["arguments"], theirs["arguments"]
+        for key in sorted(here.keys() & there.keys()):
+            if _comparable(here[key]) != _comparable(there[key]):
+                rank_zero_warn(
+                    f"{name}.{key}={here[key]} is not used: the run continues with {there[key]} from the checkpoint; for "
+                    "another value begin a new run from its weights (model.weights)"
+                )
+
+
+def _comparable(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple) else value)
+
+
+def restore_metrics(saved: dict[str, Any], instead: str) -> dict[str, Any] | None:
+    """The metrics that `training_of` returned; warns about those that can't be restored, and says how to give them."""
+    found, lost = saved_metrics.restored(saved)
+    if lost:
+        rank_zero_warn(
+            f"the checkpoint's run had the metrics {', '.join(lost)}, which it can't restore: give all metrics as {instead}"
+        )
+    return found or None
 
 
 def remember(make: Callable[..., Any], *given: Callable[[], Any]) -> dict[str, Any] | str:

@@ -21,7 +21,7 @@ from rnn_lightning.models.losses import Loss
 from rnn_lightning.models.metrics import Metrics
 from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.plain import plain
-from rnn_lightning.models.remembered import train_as, training_of
+from rnn_lightning.models.remembered import tell_what_continues, train_as, training_of
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
@@ -143,7 +143,12 @@ class SequenceModule(TruncatedBPTTModule):
         self.objective = Objective(hparams["task"], hparams["output_size"], loss, self.default_task)
         if self.objective.loss is not None and isinstance(self.objective.loss.call, torch.nn.Module):
             self.criterion = self.objective.loss.call  # so that it moves with the model, and its parameters are trained
-        self.metrics = Metrics(self._wanted, self.objective) if self._wanted else None
+        self.measure(self._wanted)
+
+    def measure(self, metrics: Any) -> None:
+        """Sets the metrics besides the objective's own."""
+        self._wanted = metrics
+        self.metrics = Metrics(metrics, self.objective) if metrics else None
 
     @torch.no_grad()
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -308,6 +313,7 @@ class SequenceModule(TruncatedBPTTModule):
                     f"the checkpoint is of a run with {saved}, this one has {self.optimizer_name}: resume with the same "
                     "optimizer, or begin a new run from its weights (model.weights)"
                 )
+            tell_what_continues(self, checkpoint.get("training", {}))
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer of all parameters, at the rate `lr` if it is set."""

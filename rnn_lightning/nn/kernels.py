@@ -58,4 +58,5 @@ def run_kernel(
     data, *final = kernel(packed.data, packed.batch_sizes, ordered if paired else ordered[0], *settings)
     output, _ = pad_packed_sequence(packed._replace(data=data), total_length=x.shape[0])
     found = tuple(f.index_select(1, back) for f in final)
-    return output.masked_fill(empty[:, None], 0.0), where_rows(empty, state, found)
+    kept = tuple(s.to(f.dtype) for s, f in zip(state, found, strict=True))  # autocast may have changed the type
+    return output.masked_fill(empty[:, None], 0.0), where_rows(empty, kept, found)

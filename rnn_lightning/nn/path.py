@@ -19,7 +19,7 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn import native
 from rnn_lightning.nn.dropout import Mask
-from rnn_lightning.nn.precision import REDUCED, result_type, under_autocast
+from rnn_lightning.nn.precision import REDUCED, multiplied_type, under_autocast
 from rnn_lightning.nn.transforms import traces, transforms
 
 Path = Literal["torch", "native", "reference"]
@@ -135,7 +135,7 @@ def native_lacks(
         return "masks other than bfloat16, as they are drawn"
     if len(weights[0]) in (3, 5):
         return "proj_size"
-    if result_type(x) not in (torch.float32, torch.float64, *REDUCED):
+    if multiplied_type(x) not in (torch.float32, torch.float64, *REDUCED):
         return f"{x.dtype}"
     if not under_autocast(x) and any(t.dtype != x.dtype for t in state):
         return "tensors of different types"
@@ -144,7 +144,7 @@ def native_lacks(
 
 def _torch_is_faster(mode: str, x: Tensor, steps: int, weights: Sequence[Sequence[Tensor]]) -> bool:
     """Where torch's kernels beat the native recurrence, as measured by `scripts/benchmark_recurrence.py`."""
-    if result_type(x) in REDUCED:
+    if multiplied_type(x) in REDUCED:
         return False
     if 64 * steps < max(weights[0][1].shape[1], _SMALL):
         return True  # too few steps to pay for packing the weights

@@ -26,24 +26,43 @@ def under_autocast(x: Tensor) -> bool:
     return known and torch.is_autocast_enabled(kind)
 
 
-def result_type(x: Tensor) -> torch.dtype:
-    """The type of a layer's output: autocast's, or its input's. Autocast leaves float64 as it is."""
+def multiplied_type(x: Tensor) -> torch.dtype:
+    """The type in which torch.nn's layer multiplies: autocast's, or its input's. Autocast leaves float64 as it is."""
     if under_autocast(x) and x.dtype != torch.float64:
         return torch.get_autocast_dtype(x.device.type)
     return x.dtype
 
 
+def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = False) -> torch.dtype:
+    """The type of what torch.nn's layer returns, with autocast or without.
+
+    Under autocast on a CPU a GRU mixes its products with the state that it keeps, so the results have the wider of both
+    types; so do those of an LSTM whose input is packed, for which torch has no fused kernel.
+
+    Args:
+        mode: torch.nn's name of the cell.
+        x: The input.
+        state: The initial state, also if it is zeros.
+        packed: Whether the input was packed.
+    """
+    kind = multiplied_type(x)
+    if under_autocast(x):
+        mixes = x.device.type == "cpu" and (mode == "GRU" or (mode == "LSTM" and packed))
+        return torch.promote_types(kind, state[-1].dtype) if mixes else kind
+    return kind
+
+
 def in_working_precision(
-    run: Run, x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor]
+    run: Run, x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor], result: torch.dtype
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`run(x, state, weights)` outside autocast, in float32 for lower precisions on a CPU; results have `result_type`.
+    """`run(x, state, weights)` outside autocast, in float32 for lower precisions on a CPU; `result` is its results' type.
 
     Autocast would cast the weights again at every step; here they are cast once.
     """
-    kind, result = x.device.type, result_type(x)
-    working = torch.float32 if result in REDUCED and kind == "cpu" else result
+    kind, working = x.device.type, multiplied_type(x)
+    working = torch.float32 if working in REDUCED and kind == "cpu" else working
     autocast = under_autocast(x)
-    if working == x.dtype and not autocast:
+    if working == x.dtype == result and not autocast:
         return run(x, state, weights)
     x, state, weights = x.to(working), tuple(s.to(working) for s in state), [w.to(working) for w in weights]
     with torch.autocast(kind, enabled=False) if autocast else nullcontext():
@@ -56,7 +75,7 @@ def torch_refuses(mode: str, x: Tensor) -> bool:
 
     The LSTM's fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs.
     """
-    dtype = result_type(x)
+    dtype = multiplied_type(x)
     if dtype not in REDUCED or type(x) is not Tensor or x.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     return _refuses(mode, dtype, torch.is_autocast_enabled("cpu"))

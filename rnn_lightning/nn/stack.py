@@ -20,7 +20,7 @@ from rnn_lightning.nn.interop import ForTools, proxies
 from rnn_lightning.nn.kernels import run_kernel
 from rnn_lightning.nn.native import native_recurrence
 from rnn_lightning.nn.path import Path, choose_path
-from rnn_lightning.nn.precision import in_working_precision, torch_refuses
+from rnn_lightning.nn.precision import in_working_precision, result_type, torch_refuses
 from rnn_lightning.nn.recurrence import recurrence
 from rnn_lightning.nn.state import State
 
@@ -80,7 +80,8 @@ class RecurrentLayers(ForTools, DropoutLayers):
             return super().forward(input, hx)
         batch = sequences(self, input, hx, size, lengths, reset)
         state = batch.state or tuple(batch.x.new_zeros(shape) for shape in state_shapes(self, size[1]))
-        output, state = batch.restore(*self._run(path, batch, state, weights, masks))
+        result = result_type(self.mode, batch.x, state, isinstance(input, PackedSequence))
+        output, state = batch.restore(*self._run(path, batch, state, weights, masks, result))
         return output, (state[0], state[1]) if self.mode == "LSTM" else state[0]
 
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
@@ -96,11 +97,15 @@ class RecurrentLayers(ForTools, DropoutLayers):
 
         Raises:
             ArgumentError: The layers are bidirectional, so they need the whole sequence.
+            RuntimeError, ValueError: As `forward` raises them, for an input or a state that does not fit.
         """
         if self.bidirectional:
             raise ArgumentError("step needs bidirectional=False: a backward direction starts at the sequence's end")
         if masks is None and state is not None and can_run_cells(self, x, state):
-            return run_cells(self, x, state_parts(self.mode, state))
+            try:
+                return run_cells(self, x, state_parts(self.mode, state))
+            except RuntimeError:  # the cells refuse in words of their own; `forward` has the layer's
+                pass
         time_dim = 1 if self.batch_first and x.dim() == 2 else 0
         output, state = self(x.unsqueeze(time_dim), state, masks=masks)
         return output.squeeze(time_dim), state
@@ -112,11 +117,12 @@ class RecurrentLayers(ForTools, DropoutLayers):
         state: tuple[Tensor, ...],
         weights: Sequence[Sequence[Tensor]],
         masks: DropoutMasks | None,
+        result: torch.dtype,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs layer by layer, or all at once where torch can; returns the output (T, B, D * H) and the state."""
         x, lengths, reset = batch.x, batch.lengths, batch.reset
         if path == "torch" and masks is None:
-            return self._on_torch(self.num_layers, x, state, weights, lengths)
+            return self._on_torch(self.num_layers, x, state, weights, lengths, result)
         directions, finals = 2 if self.bidirectional else 1, []
         for layer in range(self.num_layers):
             mask = LayerMasks() if masks is None else masks.layers[layer]
@@ -125,10 +131,10 @@ class RecurrentLayers(ForTools, DropoutLayers):
                 x = drop(x, mask.input)
             here = tuple(s[rows] for s in state)
             if path == "torch":
-                x, final = self._on_torch(1, x, here, weights[rows], lengths)
+                x, final = self._on_torch(1, x, here, weights[rows], lengths, result)
             else:
                 run = native_recurrence if path == "native" else recurrence
-                x, final = self._on_ours(run, x, here, weights[rows], mask.state, lengths, reset)
+                x, final = self._on_ours(run, x, here, weights[rows], mask.state, lengths, reset, result)
             finals.append(final)
             if mask.output is not None:
                 x = drop(x, mask.output)
@@ -145,13 +151,15 @@ class RecurrentLayers(ForTools, DropoutLayers):
         state: tuple[Tensor, ...],
         weights: Sequence[Sequence[Tensor]],
         lengths: Tensor | None,
+        result: torch.dtype,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs `count` layers on torch's kernels. x (T, B, F), state (count * D, B, H) each."""
         run = partial(run_kernel, self, count, lengths=lengths)
         flat = [weight for direction in weights for weight in direction]
         if torch_refuses(self.mode, x):
-            return in_working_precision(run, x, state, flat)
-        return run(x, state, flat)
+            return in_working_precision(run, x, state, flat, result)
+        output, final = run(x, state, flat)
+        return output.to(result), tuple(part.to(result) for part in final)
 
     def _on_ours(
         self,
@@ -162,6 +170,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         mask: Mask | None,
         lengths: Tensor | None,
         reset: Tensor | None,
+        result: torch.dtype,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs one layer on a path other than torch's. x (T, B, F), state (D, B, H) each, mask (T or 1, D, B, H)."""
         outputs, finals = [], []
@@ -174,7 +183,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
             ) -> Any:
                 return run(self.mode, x, state, weights, mask, lengths, reverse, reset)
 
-            output, final = in_working_precision(one, x, tuple(s[direction] for s in state), own)
+            output, final = in_working_precision(one, x, tuple(s[direction] for s in state), own, result)
             outputs.append(output)
             finals.append(final)
         if len(outputs) == 1:  # a single direction needs no joining, which would copy its output

@@ -292,3 +292,84 @@ def test_a_loss_that_gives_something_else_is_one_line():
         Objective("classification", 3).prepare(torch.randn(4, 3), torch.rand(4, 3), None)
     with pytest.raises(ArgumentError, match="mask has shape"):
         Objective("regression", 2).prepare(torch.randn(4, 2), torch.rand(4, 2), torch.ones(4, 3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda y_hat, y: None, "gave a NoneType for 4 targets"),
+        (lambda y_hat, y: (y_hat - y).square().mean().item(), "gave a float for 4 targets"),
+        (lambda y_hat, y: {"loss": (y_hat - y).square().mean()}, "gave a dict for 4 targets"),
+        (lambda y_hat, y: y_hat.squeeze(-1) - y, r"gave shape \(4, 4\) for 4 targets"),  # broadcast by mistake
+        (lambda y_hat, y: (y_hat - y).square().sum(0), r"gave shape \(1,\) for 4 targets"),
+        (lambda y_hat, y: (y_hat > y).sum(), "gave torch.int64 for 4 targets"),
+        (lambda y_hat, y: (y_hat - y).detach().square().mean(), "gave a tensor without a gradient"),
+    ],
+)
+def test_a_loss_of_ones_own_that_gives_no_loss_is_one_line(loss, words, fit):
+    batch = (torch.randn(4, 5, 2), torch.randn(4, 1))
+    with pytest.raises(ArgumentError, match=words) as error:
+        fit(Seq2Vec(2, 1, task="regression", loss=loss), [batch])
+    assert "return a tensor computed from the outputs" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_loss_of_ones_own_gives_a_mean_or_a_value_for_each_target(whole, fit):
+    """In all the shapes that a loss of torch.nn with reduction="none" may have, too."""
+    batch = (torch.randn(4, 5, 2), torch.randn(4, 3))
+    found = []
+    for loss in (nn.MSELoss(), lambda a, b: (a - b).square(), squares_kept, lambda a, b: squares(a, b) / 3):
+        torch.manual_seed(0)
+        module = Seq2Vec(2, 3, task="regression", loss=loss)
+        found.append(float(fit(module, [batch], [batch]).callback_metrics["val/loss"]))
+    assert found == pytest.approx([found[0]] * 4, rel=1e-5)
+
+
+def squares_kept(y_hat, y):
+    return (y_hat - y).square().mean(-1, keepdim=True)
+
+
+class OneArgument(nn.Module):
+    def forward(self, y_hat):
+        return y_hat.mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda y_hat: y_hat.mean(), r"loss=<lambda> takes \(y_hat\): a loss takes outputs and targets"),
+        (lambda y_hat, y, weight: y_hat.mean(), r"takes \(y_hat, y, weight\)"),
+        (lambda y_hat, y, *, weight: y_hat.mean(), r"takes \(y_hat, y, weight\)"),
+        (OneArgument(), r"loss=OneArgument takes \(y_hat\)"),
+        (OneArgument, r"loss=OneArgument takes \(y_hat\)"),
+    ],
+)
+def test_a_loss_of_another_signature_is_one_line(loss, words):
+    with pytest.raises(ArgumentError, match=words):
+        Seq2Vec(2, 1, loss=loss)
+
+
+class BrokenInside(nn.Module):
+    def __init__(self, broken=True):
+        super().__init__()
+        if broken:
+            len(None)
+
+    def forward(self, y_hat, y):
+        return y_hat.no_such_thing()
+
+
+def broken(y_hat, y):
+    return torch.zeros(3) + torch.zeros(2)
+
+
+def test_a_bug_in_a_loss_of_ones_own_is_shown_as_it_is(fit):
+    batch = (torch.randn(4, 5, 2), torch.randn(4, 1))
+    with pytest.raises(TypeError, match="NoneType"):
+        Seq2Vec(2, 1, loss=BrokenInside)
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        fit(Seq2Vec(2, 1, task="regression", loss=BrokenInside(False)), [batch])
+    with pytest.raises(RuntimeError, match="must match the size") as error:
+        fit(Seq2Vec(2, 1, task="regression", loss=broken), [batch])
+    assert error.traceback[-1].name == "broken"

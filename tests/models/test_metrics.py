@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.models import LargestError, Seq2Seq, Seq2Vec, TruncatedBPTT
+from rnn_lightning.models.saved_metrics import restored
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "logger": False}
 
@@ -161,3 +162,108 @@ def test_the_largest_error_of_nothing_is_zero():
     metric.reset()
     metric.update(torch.tensor([1.0]), torch.tensor([0.5]))
     assert metric.compute() == 0.5
+
+
+class Largest(torchmetrics.Metric):
+    """A metric of one's own; `bug` says where it has one."""
+
+    value: torch.Tensor
+
+    def __init__(self, bug=None):
+        super().__init__()
+        self.bug = bug
+        if bug == "init":
+            len(None)
+        self.add_state("value", torch.zeros(()), dist_reduce_fx="max")
+
+    def update(self, preds, target):
+        if self.bug == "update":
+            raise ValueError("the bug")
+        self.value = torch.maximum(self.value, (preds - target).abs().max())
+
+    def compute(self):
+        return self.value
+
+
+class OfOne(Largest):
+    def update(self, value):  # type: ignore[override]
+        self.value = value.max()
+
+
+BATCH = (torch.randn(4, 5, 2), torch.randn(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (OfOne(), r"metrics.OfOne can't be used: its update takes \(value\); it gets predictions and targets"),
+        ("CatMetric", r"metrics.CatMetric can't be used: its update takes \(value\)"),
+        (
+            "torchmetrics.text.WordErrorRate",
+            r"metrics.WordErrorRate can't take predictions torch.float32 of shape \(4,\)",
+        ),
+        ({"class_path": "BinaryF1Score"}, "metrics.BinaryF1Score can't take predictions"),
+        ({"class_path": f"{__name__}.Largest", "init_args": {"bog": 1}}, "metrics.Largest cannot be made"),
+    ],
+)
+def test_a_metric_that_cannot_take_predictions_and_targets_is_one_line(metric, words, fit):
+    with pytest.raises(ArgumentError, match=words) as error:
+        fit(Seq2Vec(2, 1, task="regression", metrics=[metric]), [BATCH], [BATCH])
+    assert "\n" not in str(error.value)
+
+
+def test_a_bug_in_a_metric_of_ones_own_is_shown_as_it_is(fit):
+    named: Any = {"class_path": f"{__name__}.Largest", "init_args": {"bug": "init"}}
+    with pytest.raises(TypeError, match="NoneType"):
+        Seq2Vec(2, 1, metrics=[named])
+    with pytest.raises(ValueError, match="the bug") as error:
+        fit(Seq2Vec(2, 1, task="regression", metrics=[Largest("update")]), [BATCH], [BATCH])
+    assert not isinstance(error.value, ArgumentError)
+    assert float(
+        fit(Seq2Vec(2, 1, task="regression", metrics=[Largest()]), [BATCH], [BATCH]).callback_metrics["val/Largest"]
+    )
+
+
+KEPT: Any = {
+    "rmse": torchmetrics.MeanSquaredError(squared=False),
+    "share": {"class_path": "torchmetrics.R2Score", "init_args": {"adjusted": 1}},
+    "largest": LargestError(),
+    "smape": "SymmetricMeanAbsolutePercentageError",
+}
+
+
+def test_a_checkpoint_brings_its_metrics_back(fit, tmp_path):
+    """Those of torchmetrics and of this package, with their arguments; others are named."""
+    trainer = fit(Seq2Vec(2, 1, task="regression", metrics=KEPT, optimizer=still), [BATCH], [BATCH])
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    torch.load(tmp_path / "a.ckpt", weights_only=True)
+    again = Seq2Vec.load_from_checkpoint(tmp_path / "a.ckpt")
+    assert again.metric_names == ["loss", "mae", *KEPT]
+    assert again.metrics.fresh["share"].adjusted == 1
+    found = Trainer(**QUIET).validate(again, DataLoader([BATCH], batch_size=None), verbose=False)[0]
+    for name in again.metric_names:
+        assert found[f"val/{name}"] == pytest.approx(trainer.callback_metrics[f"val/{name}"].item())
+    assert Seq2Vec.load_from_checkpoint(tmp_path / "a.ckpt", metrics=None).metrics is None
+    given = Seq2Vec.load_from_checkpoint(tmp_path / "a.ckpt", metrics=["R2Score"])
+    assert given.metric_names == ["loss", "mae", "R2Score"]
+
+
+def test_metrics_that_a_checkpoint_cannot_bring_back_are_named(fit, tmp_path):
+    metrics = [Largest(), torchmetrics.MinMaxMetric(torchmetrics.MeanSquaredError()), "R2Score"]
+    fit(Seq2Vec(2, 1, task="regression", metrics=metrics), [BATCH]).save_checkpoint(tmp_path / "a.ckpt")
+    with pytest.warns(UserWarning, match=r"had the metrics Largest, MinMaxMetric, which it can't restore"):
+        again = Seq2Vec.load_from_checkpoint(tmp_path / "a.ckpt")
+    assert again.metric_names == ["loss", "mae", "R2Score"]
+
+
+def test_a_checkpoint_runs_no_code_for_a_metric():
+    """Only classes of metrics, whatever it says."""
+    evil = {
+        "a": {"class_path": "os.system", "init_args": {"command": "false"}},
+        "b": {"class_path": "torchmetrics.utilities.prints.rank_zero_warn", "init_args": {}},
+        "c": {"class_path": f"{__name__}.Largest", "init_args": {}},
+        "d": {"class_path": "rnn_lightning.models.largest_error.torch", "init_args": {}},
+        "e": {"class_path": "torchmetrics.no_such.Thing", "init_args": {}},
+        "f": {"class_path": None},
+    }
+    assert restored(evil) == ({}, [*evil])

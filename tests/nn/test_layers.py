@@ -222,3 +222,28 @@ def test_initial_weights_of_projections(init):
         assert layers.weight_hh_l0.abs().max() <= (6 / (2 + F + 4 * H)) ** 0.5
     else:
         torch.testing.assert_close(projection @ projection.T, torch.eye(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_refuses_what_does_not_fit_as_forward_does(cell, layers):
+    """In the layer's words, not in those of torch's cells, which it is run by."""
+    module = make(cell, 3, 4, layers)
+    x, state = torch.randn(2, 3, dtype=torch.float64), random_state(module, 2)
+    module.step(x, state)
+    wrong = {
+        "features": (torch.randn(2, 5, dtype=torch.float64), state),
+        "rows of the state": (x, random_state(module, 3)),
+        "one row in the state": (x, random_state(module, 1)),
+        "hidden units": (x, random_state(make(cell, 3, 5, layers), 2)),
+        "layers": (x, random_state(make(cell, 3, 4, 3), 2)),
+        "type": (x.float(), state),
+    }
+    for name, (given, hx) in wrong.items():
+        messages = []
+        for run in (module.step, lambda x, hx: module(x[:, None], hx)):
+            with pytest.raises((RuntimeError, ValueError)) as error:
+                run(given, hx)
+            messages.append((error.type, str(error.value)))
+        assert messages[0] == messages[1], name
+        assert error.value.__context__ is None, name

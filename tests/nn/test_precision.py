@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import rnn_lightning.nn.precision as precision
 from rnn_lightning.nn import force_path
 from rnn_lightning.nn.precision import torch_refuses
 
-from .helpers import CELLS, DROPPING, PATHS, make
+from .helpers import CELLS, DROPPING, PATHS, make, random_state, twins
 
 T, B, F, H = 5, 3, 2, 8
 REDUCED = (torch.bfloat16, torch.float16)
@@ -83,9 +84,9 @@ def test_where_torchs_kernel_refuses_a_type_it_runs_in_float32(cell, lengths, mo
     monkeypatch.setattr(precision, "_refuses", lambda *args: True)
     with force_path("torch"):
         values, gradients = run(layers, x, lengths=lengths, dtype=torch.bfloat16)
-    assert {value.dtype for value in values} == {torch.bfloat16}
+    assert {value.dtype for value in values} == {torch.float32 if cell == "gru" else torch.bfloat16}
     for one, other in zip(values, exact[0], strict=True):
-        torch.testing.assert_close(one, other.bfloat16(), rtol=0.02, atol=0.01)
+        torch.testing.assert_close(one.bfloat16(), other.bfloat16(), rtol=0.02, atol=0.01)
     assert_close(gradients, exact[1], 0.1)
 
 
@@ -109,3 +110,29 @@ def test_what_torch_refuses_is_found_by_trying(dtype):
         assert not found
     assert not torch_refuses("LSTM", x)
     assert not torch_refuses("LSTM", x.double())
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("form", ["time first", "batch first", "packed", "with a state", "lengths"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_under_autocast_the_results_have_the_types_of_torchs(cell, form, path):
+    """Torch's GRU returns float32, and so does its LSTM where the input is packed."""
+    if torch_refuses_on_this_processor(cell):
+        pytest.skip("torch's own layer fails on this processor")
+    ours, theirs = twins(cell, F, H, 2, dtype=torch.float32, batch_first=form != "time first")
+    x, lengths = torch.randn(B, T, F), torch.tensor([5, 2, 1])
+    given = pack_padded_sequence(x, lengths, batch_first=True) if form == "packed" else x
+    state = random_state(ours, B) if form == "with a state" else None
+    with torch.autocast("cpu", torch.bfloat16), force_path(path):
+        found, expected = ours(given, state, lengths if form == "lengths" else None), theirs(given, state)
+    assert types_of(*found) == types_of(*expected)
+
+
+def torch_refuses_on_this_processor(cell):
+    with torch.autocast("cpu", torch.bfloat16):
+        return torch_refuses(make(cell, 1, 1).mode, torch.zeros(1))
+
+
+def types_of(output, state):
+    output = output.data if isinstance(output, PackedSequence) else output
+    return [output.dtype, *(part.dtype for part in (state if isinstance(state, tuple) else (state,)))]

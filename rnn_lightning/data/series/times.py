@@ -1,5 +1,6 @@
 """A table's column of times: dates in any form, whole numbers, or consecutive steps."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,8 +74,10 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
     for utc in (False, True):  # UTC is needed only if offsets differ
         for form in formats:
             try:
-                return pd.Series(pd.to_datetime(different, format=form, utc=utc)).take(codes)
-            except ValueError:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", "In a future version of pandas, parsing datetimes with mixed")
+                    return pd.Series(pd.to_datetime(different, format=form, utc=utc)).take(codes)
+            except (ValueError, FutureWarning):  # pandas before 3 only warns of different offsets
                 continue
     tried = [pd.to_datetime(values, format=form, utc=True, errors="coerce") for form in formats]
     found = min(tried, key=lambda times: int(times.isna().sum()))

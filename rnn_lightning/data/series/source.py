@@ -1,6 +1,7 @@
 """`Source`: where a table is from, a CSV file, a Parquet file or a DataFrame, and how its faulty rows are told."""
 
 import csv
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnn_lightning.data.kinds import COMPRESSED, PARQUET, UTF_16
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """How many faulty rows a message shows."""
-_COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-"""How files of gzip, zip, bzip2, xz and zstd begin."""
 _MISSING = [
     *("", "NA", "N/A", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "NaN", "None", "n/a", "nan", "null", "-NaN", "-nan"),
     *("-1.#IND", "1.#IND", "-1.#QNAN", "1.#QNAN"),
@@ -169,9 +169,9 @@ class Source:
             raise ArgumentError(f"path is a {kind}: give a .csv or .parquet file, or a pandas DataFrame")
         if "://" in str(self.path):
             return
-        if Path(self.path).is_dir():
+        if os.path.isdir(self.path):
             raise ArgumentError(f"{self} is a folder: give one .csv or .parquet file")
-        if not Path(self.path).is_file():
+        if not os.path.isfile(self.path):  # which is false for a name that no disk allows, too
             raise ArgumentError(f"there is no file {self}: give the path of a .csv or .parquet file")
         if Path(self.path).suffix.lower() in _SHEETS:
             raise ArgumentError(f"{self} is a spreadsheet: save it as CSV, and give that file")
@@ -186,11 +186,11 @@ class Source:
                 begin = file.read(6)
         except OSError as error:
             raise ArgumentError(f"{self} cannot be read ({error.strerror})") from error
-        if begin.startswith(_COMPRESSED):
+        if begin.startswith(COMPRESSED):
             raise ArgumentError(f"{self} is compressed: unpack it, and give the .csv file that was in it")
-        if begin.startswith(b"PAR1") and not self.is_parquet:
+        if begin.startswith(PARQUET) and not self.is_parquet:
             raise ArgumentError(f"{self} is a Parquet file: rename it to end in .parquet")
-        if begin.startswith((b"\xff\xfe", b"\xfe\xff")) and self.encoding == "utf-8":
+        if begin.startswith(UTF_16) and self.encoding == "utf-8":
             raise ArgumentError(f"{self} is not text in utf-8: save it in UTF-8, or give --data.encoding utf-16")
 
     def _wrong_encoding(self, error: Exception) -> ArgumentError:

@@ -84,7 +84,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
         if pd.api.types.is_float_dtype(values.dtype):
             values = values.astype("Int64")
         values = values.astype("string")
-    formats = [None, "ISO8601"] if time_format is None else [time_format]
+    formats: list[str | None] = [None, "ISO8601"] if time_format is None else [time_format]
     # Series often share their times, so each is read once.
     codes, different = pd.factorize(values, use_na_sentinel=False)
     dayfirst = time_format is None and _is_day_first(pd.Series(different).dropna(), name, source)

@@ -57,10 +57,13 @@ class Kept(CLI):
         data: Any = self.datamodule
         test |= {f"test/naive/{name[5:]}": value for name, value in getattr(data, "baseline", {}).items()}
         forecasts = Path(run_folder(str(self.trainer.ckpt_path)), "forecasts.json")
-        for score in json.loads(forecasts.read_text())["scores"] if forecasts.is_file() else ():
+        scored = forecasts.is_file()
+        for score in json.loads(forecasts.read_text())["scores"] if scored else ():
             method = SHORT[score["method"]]
             test |= {f"test/{method}/{name}": score[name] for name in ("one_step_mae", "mae", "mase")}
         Kept.found = {"epochs": epochs, "test": {name: round(value, 6) for name, value in sorted(test.items())}}
+        if scored:
+            Kept.found["printed"] = forecasts.with_suffix(".txt").read_text().rstrip()
         if hasattr(data, "sha256"):
             Kept.found["sha256"] = data.sha256
 

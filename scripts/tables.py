@@ -130,6 +130,10 @@ class Figures:
         kept = [line for line in lines if "not run" not in line]
         return markdown(spec["head"], kept) if len(kept) > spec.get("constant", 0) else "Not run yet."
 
+    def printed(self, name: str) -> str:
+        """What a fit on your own file printed in the end, with the first seed."""
+        return f"```\n{self.results[name][0]['printed']}\n```"
+
     def run(self) -> str:
         """How many fits of each kind there are, of how many seeds, how long they took, and what was not run."""
         planned: dict[str, list[Run]] = {}
@@ -266,6 +270,7 @@ def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, s
         "speed": lambda: markdown(*speed_table((root / SPEED).read_text())),
         "run": figures.run,
         **{name: partial(figures.table, name) for name in PLAN["tables"]},
+        **{f"printed_{name}": partial(figures.printed, f"series/{name}") for name in ("co2", "temps")},
     }
     for name in PAGES:
         yield root / name, fill((root / name).read_text(), tables)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from series_tables import hourly
@@ -41,6 +42,10 @@ SINE = ["--data.steps_per_epoch=6"]
 TEXT = ["--model.hidden_size=8", "--data.val=0.49", "--data.test=0.49", "--data.batch_size=64", "--data.n_steps=24"]
 SITES = ["--data.path=sites.csv", "--data.target=load", "--data.time=when", "--data.id=site", "--data.n_steps=8"]
 RECIPES = {
+    "arrays": [
+        *("--data.path=own.npz", "--data.batch_size=8", "--data.num_workers=1"),
+        *("--model.hidden_size=8", "--model.input_dropout=0.2"),
+    ],
     "chars": [*TEXT, "--model.state_dropout=0.2", "--model.variational=true"],
     "series": [*SITES, "--model.hidden_size=8", "--data.batch_size=32", "--model.output_dropout=0.2"],
     "series in order": [
@@ -97,6 +102,8 @@ def weights(folder, version):
 def check(folder, name, *devices, fit=fit):
     (folder / "killer.py").write_text(KILLER)
     hourly().to_csv(folder / "sites.csv", index=False)
+    x = np.random.default_rng(0).normal(size=(80, 6, 2))
+    np.savez(folder / "own.npz", x=x, y=np.arange(80) % 4, lengths=np.arange(80) % 6 + 1)
     whole = fit(folder, name, *devices)
     assert whole.returncode == 0, whole.stderr
     periodic = ["--trainer.callbacks+=PeriodicCheckpoint", "--trainer.callbacks.every_n_steps=1"]

@@ -86,6 +86,6 @@ class GradientReach(TensorBoardCallback):
     def _cut(self, module: SequenceModule) -> tuple[int, str]:
         """The first step that the last loss reaches; 0 if nothing is cut."""
         assert self._probe is not None
-        k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.back}"
+        k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.k2}"
         graph = module.plan(self._probe, training=True)[-1].graph
         return graph.start if graph.begins is None else int(graph.begins.min()), k2

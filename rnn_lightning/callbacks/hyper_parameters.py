@@ -54,7 +54,7 @@ def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float
         found["lr_scheduler"] = type(config.scheduler).__name__
     tbptt = getattr(module, "tbptt", None)
     if tbptt is not None:
-        found["tbptt"] = {"k1": tbptt.k1, "k2": tbptt.back, "step_every": tbptt.step_every}
+        found["tbptt"] = {"k1": tbptt.k1, "k2": tbptt.k2, "step_every": tbptt.step_every}
     found["gradient_clip_val"] = trainer.gradient_clip_val or getattr(tbptt, "gradient_clip_val", None)
     found["carry_state"] = getattr(module, "carry_state", None)
     found["max_epochs"] = trainer.max_epochs

@@ -3,6 +3,7 @@
 Legend: N sequences, T time steps, I input features, O outputs.
 """
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ from rnn_lightning.data.counter_hash import derive_key, splitmix64
 from rnn_lightning.data.datamodule import SequenceDataModule
 from rnn_lightning.data.samples import PaddedBatches
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.fitted import check_kind
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 PARTS = ("train", "val", "test")
+KIND = "arrays"
+"""The kind of fitted values that `SequenceArrays` reads."""
+_LARGEST = np.finfo(np.float32).max
 _SPLIT_KEY = derive_key(16)
 
 
@@ -63,12 +68,17 @@ class SequenceArrays(SequenceDataModule):
         path = str(path)  # a Path in the hyperparameters would be pickled in checkpoints
         self.save_hyperparameters(ignore=["fitted"])
         for name, share in (("val", val), ("test", test)):
-            if not 0 < share < 1:
+            if not isinstance(share, (int, float)) or not 0 < share < 1:
                 raise ArgumentError(f"{name}={share}: give a share of the sequences between 0 and 1")
+        if fitted is not None:
+            check_kind(fitted, KIND, "SequenceArrays")
         arrays = _read(path)
         x, y, lengths = arrays["x"], arrays["y"], arrays.get("lengths")
         is_value = y.dtype.kind == "f"
         self.task = "regression" if is_value else "classification"
+        if fitted is not None and (fitted["classes"] is None) != is_value:
+            wanted, given = ("classes", "values") if is_value else ("values", "classes")
+            raise ArgumentError(f"{path}: y has {given}, but the network was trained on {wanted}: give such a file")
         self.per_step = y.ndim == 3 if is_value else y.ndim == 2
         counts = _within(x, lengths) if self.per_step else np.ones(len(y), dtype=bool)
         _check_values(path, x, y, lengths, counts)
@@ -97,6 +107,8 @@ class SequenceArrays(SequenceDataModule):
             self.output_size = y.shape[-1] if y.ndim > 1 else 1
             return np.where(_like(y, counts), y, 0).astype(np.float32)
         found = np.unique(y[train][counts[train]]).tolist()
+        if fitted is None and len(found) < 2:
+            raise ArgumentError(f"{path}: the training part has one class only, {found[0]!r}: give sequences of others")
         self.classes = found if fitted is None else list(fitted["classes"])
         self.output_size = len(self.classes)
         return _indices(path, y, counts, self.classes)
@@ -104,7 +116,7 @@ class SequenceArrays(SequenceDataModule):
     @property
     def fitted_values(self) -> dict[str, Any]:
         """The classes, as plain values that are saved with the network."""
-        return {"classes": self.classes, "features": self.input_size}
+        return {"kind": KIND, "classes": self.classes, "features": self.input_size}
 
     def check_model(self, model: Any) -> None:
         """Refuses networks with another number of targets."""
@@ -121,7 +133,7 @@ class SequenceArrays(SequenceDataModule):
 def _read(path: str) -> dict[str, np.ndarray]:
     """Reads the arrays of a file and checks their types and sizes."""
     file = Path(path).expanduser()
-    if not file.is_file():
+    if not os.path.isfile(file):  # which is false for a name that no disk allows, too
         raise ArgumentError(f"path={path}: there is no such file")
     try:
         found = np.load(file, allow_pickle=False)
@@ -129,9 +141,10 @@ def _read(path: str) -> dict[str, np.ndarray]:
         if not isinstance(found, np.ndarray):
             with found:
                 arrays = {name: found[name] for name in found.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError) as error:
+        why = "Python objects are not read" if "pickle" in str(error) else error  # numpy advises to read them
         raise ArgumentError(
-            f"{path} is not an .npz file of plain arrays ({error}): write one with numpy.savez"
+            f"{path} is not an .npz file of plain arrays ({why}): write one with numpy.savez"
         ) from error
     missing = {"x", "y"} - arrays.keys()
     if missing:
@@ -152,7 +165,8 @@ def _read(path: str) -> dict[str, np.ndarray]:
     lengths = arrays.get("lengths")
     if lengths is not None:
         if lengths.shape != (len(x),) or lengths.dtype.kind not in "iu":
-            raise ArgumentError(f"{path}: lengths has shape {lengths.shape}: give one whole number for each sequence")
+            found = f"lengths has type {lengths.dtype} and shape {lengths.shape}"
+            raise ArgumentError(f"{path}: {found}: give one whole number for each sequence")
         if lengths.min() < 1 or lengths.max() > x.shape[1]:
             wrong = int(np.flatnonzero((lengths < 1) | (lengths > x.shape[1]))[0])
             raise ArgumentError(
@@ -173,17 +187,22 @@ def _like(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _check_values(path: str, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None, counts: np.ndarray) -> None:
-    """Raises `ArgumentError` for a value that is not a number."""
-    bad = ~np.isfinite(x).all(axis=2) & _within(x, lengths)
+    """Raises `ArgumentError` for a value that is not a number in float32."""
+    bad = ~_fits(x).all(axis=2) & _within(x, lengths)
     if bad.any():
         sequence, step = np.argwhere(bad)[0]
-        raise ArgumentError(
-            f"{path}: x has NaN or infinity in sequence {sequence}, step {step}: fill it in, or leave it out"
-        )
+        what = "a value beyond float32" if np.isfinite(x[sequence, step]).all() else "NaN or infinity"
+        raise ArgumentError(f"{path}: x has {what} in sequence {sequence}, step {step}: fill it in, or leave it out")
     if y.dtype.kind == "f":
-        wrong = ~np.isfinite(y) & _like(y, counts)
+        wrong = ~_fits(y) & _like(y, counts)
         if wrong.any():
-            raise ArgumentError(f"{path}: y has NaN or infinity in sequence {np.argwhere(wrong)[0][0]}: leave it out")
+            what = "a value beyond float32" if np.isfinite(y[wrong][0]) else "NaN or infinity"
+            raise ArgumentError(f"{path}: y has {what} in sequence {np.argwhere(wrong)[0][0]}: leave it out")
+
+
+def _fits(values: np.ndarray) -> np.ndarray:
+    """Which values are numbers in float32; no integer is too large."""
+    return np.abs(values) <= _LARGEST if values.dtype.kind == "f" else np.ones(values.shape, dtype=bool)
 
 
 def _split(
@@ -192,7 +211,9 @@ def _split(
     """The sequences of each part."""
     names = np.full(count, "train", dtype="U5") if given is None else given.astype("U16")
     if names.shape != (count,) or not set(names.tolist()) <= set(PARTS):
-        raise ArgumentError(f"{path}: split must say train, val or test for each of the {count} sequences")
+        other = next(iter(set(names.ravel().tolist()) - set(PARTS)), None)
+        found = f"has shape {names.shape}" if other is None else f"has {other!r}"
+        raise ArgumentError(f"{path}: split {found}: it must say train, val or test for each of the {count} sequences")
     order = splitmix64(torch.arange(count), _SPLIT_KEY).numpy()
     for part, share in (("test", test), ("val", val)):
         if (names == part).any() or (part == "test" and given is not None):

@@ -1,12 +1,14 @@
 """Texts, read from a file or a folder, and a text that comes with Python."""
 
 import gzip
+import os
 import zlib
 from pathlib import Path
 
+from rnn_lightning.data.kinds import COMPRESSED, GZIP
 from rnn_lightning.errors import ArgumentError
 
-COMPRESSED = (".gz", ".dz")
+SUFFIXES = (".gz", ".dz")
 """Suffixes of files that gzip or dictzip has written."""
 PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
 """Texts of recipes, and the Debian package that has each."""
@@ -15,21 +17,23 @@ PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
 def read_text(path: str | Path, argument: str = "path") -> str:
     """Reads a UTF-8 file, or all files of a folder in the order of their paths, except hidden ones.
 
-    Files that end in .gz or .dz are decompressed.
+    Files of gzip and dictzip (.gz, .dz) are decompressed.
 
     Args:
         path: The file or folder.
         argument: The argument's name, for a message.
 
     Raises:
-        ArgumentError: There is no such file, or it can't be read, is not UTF-8, or is empty.
+        ArgumentError: There is no such file, or it can't be read, is not UTF-8 or no text, or is empty.
     """
+    if not str(path):
+        raise ArgumentError(f"{argument} is empty: give a file or a folder")
     place = Path(path).expanduser()
     files = [place]
-    if place.is_dir():
+    if os.path.isdir(place):
         found = (file for file in sorted(place.rglob("*")) if file.is_file())
         files = [file for file in found if not any(part.startswith(".") for part in file.relative_to(place).parts)]
-    elif not place.is_file():
+    elif not os.path.isfile(place):  # which is false for a name that no disk allows, too
         raise ArgumentError(f"{argument}={path}: there is no such file or folder{_where_it_is(str(path), argument)}")
     text = "".join(_read(file) for file in files)
     if not text:
@@ -40,8 +44,12 @@ def read_text(path: str | Path, argument: str = "path") -> str:
 def _read(file: Path) -> str:
     try:
         data = file.read_bytes()
-        if file.suffix.lower() in COMPRESSED:
+        if file.suffix.lower() in SUFFIXES or data.startswith(GZIP):
             data = gzip.decompress(data)
+        if data.startswith(COMPRESSED):
+            raise ArgumentError(f"{file} is compressed: unpack it first")
+        if b"\0" in data:
+            raise ArgumentError(f"{file} is no text, or not in UTF-8: it has a zero byte at {data.index(0)}")
         return data.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:  # the last two: a compressed file that is cut off or damaged
         raise ArgumentError(f"{file} cannot be read ({getattr(error, 'strerror', None) or error})") from error

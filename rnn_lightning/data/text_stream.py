@@ -63,8 +63,8 @@ class TextStream(SequenceDataModule):
         path: str | Path | None = None,
         level: Level = "characters",
         n_steps: int = 128,
-        val: float | str = 0.05,
-        test: float | str = 0.05,
+        val: float | str | Path = 0.05,
+        test: float | str | Path = 0.05,
         min_count: int | None = None,
         fitted: dict[str, Any] | None = None,
         batch_size: int = 32,
@@ -76,8 +76,10 @@ class TextStream(SequenceDataModule):
         check_int("n_steps", n_steps, at_least=1)
         min_count = (2 if level == "words" else 1) if min_count is None else min_count
         check_int("min_count", min_count, at_least=1)
+        # A Path in the hyperparameters would be pickled.
+        path = None if path is None else str(path)
+        val, test = (str(value) if isinstance(value, Path) else value for value in (val, test))
         _check_shares(val, test)
-        path = None if path is None else str(path)  # a Path in the hyperparameters would be pickled
         self.save_hyperparameters(ignore=["fitted"])
         self.n_steps = n_steps
         self.vocabulary, self._parts = self._read(path, level, {"val": val, "test": test}, min_count, fitted)
@@ -109,6 +111,11 @@ class TextStream(SequenceDataModule):
         texts = {part: text[begin:end] for part, (begin, end) in bounds.items()} | others
         if fitted is None:
             vocabulary = fit_vocabulary(level, texts["train"], min_count)
+            if len(vocabulary) < 2:
+                raise ArgumentError(
+                    f"min_count={min_count}: none of the training part's {level} occurs so often, so all are unknown: "
+                    "lower it, or give more text"
+                )
         else:
             vocabulary = restore_vocabulary(fitted)
             if vocabulary.level != level:
@@ -163,7 +170,7 @@ class TextStream(SequenceDataModule):
 
 def _check_shares(val: float | str, test: float | str) -> None:
     for name, share in (("val", val), ("test", test)):
-        if not isinstance(share, str) and not 0 < share < 1:
+        if not isinstance(share, (str, float, int)) or (not isinstance(share, str) and not 0 < share < 1):
             raise ArgumentError(f"{name}={share}: give a share of the text between 0 and 1, or a file")
     if not isinstance(val, str) and not isinstance(test, str) and val + test >= 1:
         raise ArgumentError(f"val={val} and test={test} leave nothing to train on: lower them")

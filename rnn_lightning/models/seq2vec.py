@@ -45,8 +45,8 @@ class Seq2Vec(SequenceModule):
         """One pass: there is one loss, at the sequences' ends."""
         if self.tbptt is None:
             return super().plan(batch, training)
-        back, lengths = (self.tbptt.back, batch.get("lengths")) if training else (self.tbptt.k1, None)
-        return end_pass(batch["x"].shape[1], self.tbptt.k1, back, lengths)
+        k2, lengths = (self.tbptt.k2, batch.get("lengths")) if training else (self.tbptt.k1, None)
+        return end_pass(batch["x"].shape[1], self.tbptt.k1, k2, lengths)
 
     def valid(self, chunk: Batch) -> Tensor | None:
         """(B,) or (B, O) bool, true where the target, or one of its values, counts; None if all do."""

@@ -126,7 +126,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             return passes(steps, steps, steps)
         if training and batch.get("lengths") is not None:
             steps = int(batch["lengths"].max())  # nothing is left to do once all rows have ended
-        return passes(steps, self.tbptt.k1, self.tbptt.back if training else self.tbptt.k1)
+        return passes(steps, self.tbptt.k1, self.tbptt.k2 if training else self.tbptt.k1)
 
     # Training.
 
@@ -244,7 +244,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         cuts = batch.get("reset") is not None and not self.handles_reset  # the model does not reset within a chunk
         if cuts:
             plan = split(plan, batch["reset"].any(0).nonzero().flatten().tolist())
-        keep = self.tbptt.back if self.tbptt is not None else batch["x"].shape[1]
+        keep = self.tbptt.k2 if self.tbptt is not None else batch["x"].shape[1]
         masks = MaskTape(lambda steps: self.sample_masks(rows, steps) if stage == "train" else None, keep)
 
         def take(span: Span, state: Any) -> tuple[Batch, Any]:

@@ -28,7 +28,7 @@ class TruncatedBPTT:
     """
 
     k1: int
-    k2: int | None = None
+    k2: int = None  # type: ignore[assignment]  # `__post_init__` makes it k1
     step_every: Literal["chunk", "batch"] | int = "chunk"
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: ClipAlgorithm = "norm"
@@ -45,7 +45,7 @@ class TruncatedBPTT:
             )
         if self.k2 is None:
             object.__setattr__(self, "k2", self.k1)
-        if not _is_int(self.k2) or self.back < self.k1:
+        if not _is_int(self.k2) or self.k2 < self.k1:
             raise ArgumentError(
                 f"tbptt.k2={self.k2!r} is less than tbptt.k1={self.k1}: the gradient must flow back over the whole chunk, "
                 f"give k2 >= {self.k1} or leave it out"
@@ -73,11 +73,6 @@ class TruncatedBPTT:
         if value is not None and not isinstance(value, cls):
             raise ArgumentError(f"tbptt={value!r}: give TruncatedBPTT(k1=...), in YAML `tbptt: {{k1: ...}}`, or None")
         return value
-
-    @property
-    def back(self) -> int:
-        """k2, which is never None here; its type allows None for those who leave it out."""
-        return self.k1 if self.k2 is None else self.k2
 
     @property
     def batches_per_step(self) -> int:

@@ -1,5 +1,8 @@
 """`SequenceArrays`: what an array file may hold, how it is split, and what is refused."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -142,10 +145,15 @@ def test_the_test_part_changes_no_training_batch(what, file):
         ({"lengths": np.ones(3, dtype=int)}, "one whole number for each sequence"),
         ({"lengths": np.full(N, T + 1)}, f"sequence 0 has length {T + 1}"),
         ({"lengths": None}, "x has NaN or infinity in sequence"),
-        ({"split": np.full(N, "dev")}, "split must say train, val or test"),
+        ({"split": np.full(N, "dev")}, "split has 'dev': it must say train, val or test"),
+        ({"split": np.full((N, 1), "test")}, r"split has shape \(60, 1\)"),
+        ({"x": np.full((N, T, 3), 1e39)}, "x has a value beyond float32 in sequence 0, step 0"),
+        ({"y": np.where(np.arange(N) == 5, 1e39, 1.0)}, "y has a value beyond float32 in sequence 5"),
+        ({"y": np.zeros(N, dtype=int)}, "one class only, 0"),
+        ({"lengths": np.full(N, 3.0)}, "lengths has type float64"),
         ({"split": np.full(N, "train")}, "no sequence is left for test"),
         ({"split": np.where(np.arange(N) % 4 == 3, "test", "train")}, "the class 3 is not in the training part"),
-        ({"x": np.array([{}] * N)}, "not an .npz file of plain arrays"),
+        ({"x": np.array([{}] * N)}, r"not an .npz file of plain arrays \(Python objects are not read\): write"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -155,7 +163,29 @@ def test_bad_files_are_one_line(change, words, file):
     assert "\n" not in str(error.value)
 
 
+def test_values_of_another_fit_are_one_line(file):
+    data = SequenceArrays(file(**arrays()))
+    for content, fitted, words in (
+        (arrays(), {"kind": "series"}, "the kind 'series', SequenceArrays needs 'arrays'"),
+        (arrays(y=np.zeros((N, 2))), data.fitted_values, "y has values, but the network was trained on classes"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            SequenceArrays(file(**content), fitted=fitted)
+
+
 def test_files_that_are_none_are_one_line(tmp_path):
+    for path in (tmp_path, "a" * 5000):
+        with pytest.raises(ArgumentError, match="there is no such file"):
+            SequenceArrays(path)
+    with pytest.raises(ArgumentError, match="val=high: give a share"):
+        SequenceArrays(tmp_path, val="high")
+    with zipfile.ZipFile(tmp_path / "large.npz", "w") as archive:  # a header that promises 24 petabytes
+        header = io.BytesIO()
+        shape = {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**6, 3)}
+        np.lib.format.write_array_header_1_0(header, shape)
+        archive.writestr("x.npy", header.getvalue())
+    with pytest.raises(ArgumentError, match="Unable to allocate"):
+        SequenceArrays(tmp_path / "large.npz")
     with pytest.raises(ArgumentError, match="there is no such file"):
         SequenceArrays(tmp_path / "nowhere.npz")
     (tmp_path / "a.npz").write_text("x,y\n1,2\n")

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import lzma
 
 import pytest
 import torch
@@ -107,6 +108,16 @@ def test_compressed_texts(suffix, book, tmp_path):
         assert "\n" not in str(error.value)
 
 
+def test_paths_of_any_kind(book, tmp_path):
+    (tmp_path / "zipped").write_bytes(gzip.compress(book.read_bytes()))
+    data = TextStream(tmp_path / "zipped", val=book, test=book, **SMALL)  # by its content, not by its name
+    assert data._parts["val"].tolist() == data.vocabulary.encode(book.read_text()).tolist()
+    assert data.hparams["val"] == str(book)
+    for path, words in (("", "path is empty"), ("a" * 5000, "there is no such file"), (["a"], "there is no such file")):
+        with pytest.raises(ArgumentError, match=words):
+            TextStream(path)
+
+
 def test_a_recipes_text_that_is_not_installed_names_its_package(monkeypatch, tmp_path):
     path = str(tmp_path / "jargon.dict.dz")
     monkeypatch.setitem(PACKAGES, path, "dict-jargon")
@@ -169,6 +180,13 @@ def test_there_is_no_set_to_predict(book):
         (b"text " * 50, {"level": "syllables"}, "level must be one of"),
         (b"text " * 50, {"n_steps": 0}, "n_steps"),
         (b"text " * 50, {"min_count": 0}, "min_count"),
+        (b"text " * 50, {"min_count": 999}, "none of the training part's characters occurs so often"),
+        (b"one two three " * 50, {"level": "words", "min_count": 99}, "training part's words"),
+        (b"te\0xt " * 50, {}, "it has a zero byte at 2"),
+        ("text ".encode("utf-16-le") * 50, {}, "it has a zero byte at 1"),
+        (b"PK\x03\x04" + b"text " * 50, {}, "is compressed: unpack it"),
+        (lzma.compress(b"text " * 50), {}, "is compressed: unpack it"),
+        (b"text " * 50, {"val": None}, "val=None: give a share"),
         (b"text " * 50, {"eval_batch_size": 40}, "lower eval_batch_size"),
     ],
     ids=lambda value: str(value)[:20],

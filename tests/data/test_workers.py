@@ -4,6 +4,7 @@ import multiprocessing
 import pickle
 import pickletools
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -12,6 +13,7 @@ from series_tables import hourly
 from rnn_lightning.data import (
     AddingProblem,
     CopyMemory,
+    SequenceArrays,
     SequenceDataModule,
     SequenceMNIST,
     SineStream,
@@ -34,6 +36,7 @@ MODULES = {
     "series in order": lambda folder, **settings: TimeSeries(
         hourly(), target="load", time="when", id="site", n_steps=8, batch_size=4, stream=True, **settings
     ),
+    "arrays": lambda folder, **settings: arrays(folder, **settings),
     "mnist": lambda folder, **settings: SequenceMNIST(
         folder, verify=False, val_size=8, batch_size=296, eval_batch_size=100, **settings
     ),
@@ -49,6 +52,12 @@ class Text(TextStream):
     def setup(self, stage=None):
         super().setup(stage)
         self.datasets["predict"] = self.datasets["test"]
+
+
+def arrays(folder, **settings):
+    x = np.arange(160.0)[:, None, None] + np.zeros((1, 5, 2))
+    np.savez(folder / "own.npz", x=x, y=np.arange(160) % 4, lengths=np.arange(160) % 5 + 1)
+    return SequenceArrays(folder / "own.npz", batch_size=4, **settings)
 
 
 def own_sequences(**settings):

@@ -5,8 +5,8 @@ from rnn_lightning.models import TruncatedBPTT
 
 
 def test_k2_is_k1_if_not_given():
-    assert TruncatedBPTT(5).k2 == 5
-    assert TruncatedBPTT(5, 8).back == 8
+    assert TruncatedBPTT(5).k2 == TruncatedBPTT(5, None).k2 == 5
+    assert TruncatedBPTT(5, 8).k2 == 8
 
 
 @pytest.mark.parametrize(("step_every", "batches"), [("chunk", 0), ("batch", 1), (3, 3)])

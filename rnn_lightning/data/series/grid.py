@@ -10,9 +10,9 @@ from rnn_lightning.errors import ArgumentError
 Unit = Literal["us", "month", "int"]
 
 _MONTH_LENGTHS = (28, 92)  # possible days between neighbours in months or quarters; years have 365 and 366
-_DAY = 86_400_000_000  # microseconds
-_NAMED = {1_000_000: "second", 60_000_000: "minute", 3_600_000_000: "hour", _DAY: "day", 7 * _DAY: "week"}
-_SEASONS = {("us", 3_600_000_000): 24, ("us", _DAY): 7, ("us", 7 * _DAY): 52, ("month", 1): 12}
+DAY = 86_400_000_000  # microseconds
+_NAMED = {1_000_000: "second", 60_000_000: "minute", 3_600_000_000: "hour", DAY: "day", 7 * DAY: "week"}
+_SEASONS = {("us", 3_600_000_000): 24, ("us", DAY): 7, ("us", 7 * DAY): 52, ("month", 1): 12}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Grid:
         step = _commonest(distances)
         if times.dtype.kind == "i":
             return cls("int", step, _commonest(numbers % step), **written)
-        if _MONTH_LENGTHS[0] * _DAY <= step <= 366 * _DAY:
+        if _MONTH_LENGTHS[0] * DAY <= step <= 366 * DAY:
             found = cls._of_months(times, neighbours, **written)
             if found is not None:
                 return found
@@ -97,10 +97,19 @@ class Grid:
 
     def local(self, numbers: Any) -> Any:
         """The times for a DataFrame: in their zone, or whole numbers."""
+        return self._in_zone(self.times(numbers))
+
+    def written(self, times: np.ndarray) -> list[str]:
+        """Any times, also off the grid, as text for a message."""
+        return [str(time) if self.unit == "int" else time.isoformat() for time in self._in_zone(times)]
+
+    def _in_zone(self, times: np.ndarray) -> Any:
         import pandas as pd
 
-        times = self.times(numbers)
-        return times if self.unit == "int" else _in_zone(pd.DatetimeIndex(times), self.zone)
+        if self.unit == "int":
+            return times
+        local = pd.DatetimeIndex(times)
+        return local if self.zone is None else local.tz_localize("UTC").tz_convert(self.zone)
 
     def labels(self, numbers: Any) -> list[str]:
         """The times as text, in the file's own format if it has one."""
@@ -110,7 +119,7 @@ class Grid:
         if self.time_format is not None:
             return list(local.strftime(self.time_format))
         midnight = all(time.hour == time.minute == time.second == time.microsecond == 0 for time in local)
-        if midnight and self.zone is None and (self.unit == "month" or self.step % _DAY == 0):
+        if midnight and self.zone is None and (self.unit == "month" or self.step % DAY == 0):
             return list(local.strftime("%Y-%m-%d"))
         return [time.isoformat(sep=" ") for time in local]
 
@@ -135,7 +144,7 @@ class Grid:
         """Microseconds from one time to the next, for months approximately; None if times are whole numbers."""
         if self.unit == "int":
             return None
-        return self.step if self.unit == "us" else self.step * 31 * _DAY
+        return self.step if self.unit == "us" else self.step * 31 * DAY
 
 
 def _commonest(values: np.ndarray) -> int:
@@ -143,7 +152,3 @@ def _commonest(values: np.ndarray) -> int:
         return int(values[0])
     found, counts = np.unique(values, return_counts=True)
     return int(found[counts.argmax()])
-
-
-def _in_zone(times: Any, zone: str | None) -> Any:
-    return times if zone is None else times.tz_localize("UTC").tz_convert(zone)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_lightning.data.series.grid import Grid
+from rnn_lightning.data.series.grid import DAY, Grid
 from rnn_lightning.data.series.reading import Rows
-from rnn_lightning.data.series.source import Source
+from rnn_lightning.data.series.source import SHOWN, Source
 from rnn_lightning.errors import ArgumentError
+
+_MOST_STEPS, _STEPS_PER_ROW = 1_000_000, 100
+"""How many steps a panel may have: so many, and so many more for each row of the file."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Panel:
             of = f"the series {rows.ids[empty[0]]!r}" if rows.ids[empty[0]] else "the file"
             raise ArgumentError(f"{of} has no value at all: leave it out, or change data.target")
         sizes = end - first + 1
+        _check_gaps(rows, grid, sizes, source)
         offsets = np.r_[0, np.cumsum(sizes)]
         keep = k >= first[rows.codes]
         table = rows.numbers
@@ -102,10 +106,23 @@ class Panel:
         return f"the series {self.ids[series]!r}" if self.ids[series] else "the series"
 
 
+def _check_gaps(rows: Rows, grid: Grid, sizes: np.ndarray, source: Source) -> None:
+    """Raises `ArgumentError` if nearly all steps would be missing: their number knows no bound, and memory has one."""
+    steps = sum(map(int, sizes))  # Python's integers do not overflow
+    if steps > _MOST_STEPS + _STEPS_PER_ROW * len(rows.times):
+        of = f" of {rows.ids[int(sizes.argmax())]}" if rows.ids[0] else ""
+        raise ArgumentError(
+            f"{source}: the times{of} are one {grid.name} apart, but the {len(rows.times)} rows span {steps} such steps, "
+            "nearly all of them without a row: correct or leave out the times that are far from the others"
+        )
+
+
 def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, source: Source) -> str:
-    shown = np.datetime_as_string(rows.times[off[:3]], "s") if grid.unit != "int" else rows.times[off[:3]]
     are = "are" if len(off) > 1 else "is"
+    remedy = "give every row a regular time, or leave these out; absent steps are taken as missing"
+    if grid.zone is not None and (grid.unit == "month" or grid.step % DAY == 0):
+        remedy = "days do not have 24 hours where clocks change: give dates without a time zone"
     return (
-        f"{source}: {source.rows(rows.lines[off], shown)} {are} off the grid of one {grid.name}: give every row a regular "
-        "time, or leave these out; absent steps are taken as missing"
+        f"{source}: {source.rows(rows.lines[off], grid.written(rows.times[off[:SHOWN]]))} {are} off the grid of one "
+        f"{grid.name}: {remedy}"
     )

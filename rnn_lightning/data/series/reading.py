@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_lightning.data.series.source import SHOWN, Source
+from rnn_lightning.data.series.source import SHOWN, UNNAMED, Source
 from rnn_lightning.data.series.times import read_times
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST = 1e38
+"""No value may be larger: networks compute in float32."""
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?[\d. ]*,\d+\s*")
 
 
@@ -43,10 +45,12 @@ class Columns:
         """
         columns = cls(**{name: value for name, value in others.items() if value is not None})
         if target is None:
-            target = [name for name in source.names() if name not in columns.all]
+            target = [name for name in source.names() if name not in columns.all and not name.startswith(UNNAMED)]
             if len(target) != 1:
                 raise ArgumentError(f"target is not given: give --data.target, one or several of {', '.join(target)}")
         columns = replace(columns, target=[target] if isinstance(target, str) else list(target))
+        if not columns.target:
+            raise ArgumentError("target names no column: give --data.target, one or several")
         twice = next((name for name in columns.all if columns.all.count(name) > 1), None)
         if twice is not None:
             raise ArgumentError(
@@ -106,8 +110,9 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
     names = source.names()
     missing = [name for name in columns.all if name not in names]
     if missing:
+        hint = ": call reset_index() first" if set(missing) & set(source.index) else ""
         raise ArgumentError(
-            f"{source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(names)}"
+            f"{source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(names)}{hint}"
         )
     twice = [name for name in columns.all if names.count(name) > 1]
     if twice:
@@ -161,7 +166,12 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
 def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
     import pandas as pd
 
-    if pd.api.types.is_numeric_dtype(values.dtype):  # bool, too
+    types = pd.api.types
+    if types.is_datetime64_any_dtype(values.dtype) or values.dtype.kind in "mc":
+        raise ArgumentError(
+            f"{source}: column {name} has type {values.dtype}: give numbers, such as seconds, or change data.target"
+        )
+    if types.is_numeric_dtype(values.dtype):  # bool, too
         found = values.to_numpy(np.float64, na_value=np.nan)
     else:
         found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
@@ -172,10 +182,13 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
             remedy = "write decimals with a point" if commas else "mend these, or leave them empty"
             where = source.rows(text, map(repr, shown))
             raise ArgumentError(f"{source}: column {name} must hold numbers, but has text in {where}: {remedy}")
-    infinite = np.flatnonzero(np.isinf(found))
-    if len(infinite):
-        where = source.rows(infinite, found[infinite])
-        raise ArgumentError(f"{source}: column {name} is infinite in {where}: mend these, or leave them empty")
+    if np.isnan(found).all():
+        raise ArgumentError(f"{source}: column {name} has no value at all: give one with values, or leave it out")
+    large = np.flatnonzero(np.abs(found) > LARGEST)  # NaN is not
+    if len(large):
+        where = source.rows(large, found[large])
+        what = "is infinite" if np.isinf(found[large[:SHOWN]]).all() else f"has values beyond {LARGEST:g}"
+        raise ArgumentError(f"{source}: column {name} {what} in {where}: mend these, or leave them empty")
     return found
 
 
@@ -186,7 +199,11 @@ def _ids(table: "pd.DataFrame", name: str | None, source: Source) -> tuple[np.nd
         return np.zeros(len(table), np.int64), [""]
     codes, found = pd.factorize(table[name])
     source.check_no_gap(name, np.flatnonzero(codes < 0), "series' id")
-    return codes.astype(np.int64), [str(value) for value in found]
+    ids = [str(value) for value in found]
+    twice = next((value for value in ids if ids.count(value) > 1), None) if len(set(ids)) < len(ids) else None
+    if twice is not None:
+        raise ArgumentError(f"{source}: column {name} has {twice!r} as a text and as a number: use one of them")
+    return codes.astype(np.int64), ids
 
 
 def _check_order(rows: Rows, times: "pd.Series", columns: Columns, source: Source) -> None:

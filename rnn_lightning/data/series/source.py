@@ -1,6 +1,7 @@
 """`Source`: where a table is from, a CSV file, a Parquet file or a DataFrame, and how its faulty rows are told."""
 
 import csv
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnn_lightning.data.kinds import COMPRESSED, PARQUET, UTF_16
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """How many faulty rows a message shows."""
+_MISSING = [
+    *("", "NA", "N/A", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "NaN", "None", "n/a", "nan", "null", "-NaN", "-nan"),
+    *("-1.#IND", "1.#IND", "-1.#QNAN", "1.#QNAN"),
+]
+"""Texts that pandas takes as missing values; in the column of the ids they are names."""
+UNNAMED = "Unnamed: "
+"""How pandas calls a column without a name, with its position; often it is an index that was written, too."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
@@ -57,6 +66,11 @@ class Source:
         """Whether it is a Parquet file."""
         return not self.is_frame and Path(self.path).suffix.lower() in (".parquet", ".pq")
 
+    @property
+    def index(self) -> list[str]:
+        """The names of a DataFrame's index."""
+        return [str(name) for name in self.path.index.names if name is not None] if self.is_frame else []
+
     def names(self) -> list[str]:
         """The names of the columns."""
         if self.is_frame:
@@ -78,15 +92,21 @@ class Source:
         import pandas as pd
 
         if self.is_frame:
-            return self.path[columns]
+            return self.path.set_axis(self.names(), axis=1)[columns]
         if self.is_parquet:
-            return pd.read_parquet(self.path, columns=columns)
-        options: dict[str, Any] = {} if text is None else {"dtype": {text: str}}
+            table = pd.read_parquet(self.path, columns=columns)
+            return table if set(columns) <= set(table) else table.reset_index()[columns]  # one may be the index
+        options: dict[str, Any] = {}
+        if text is not None:  # an id may be "NA"
+            missing = {name: [""] if name == text else _MISSING for name in self._names_of_csv()}
+            options = {"dtype": {text: str}, "keep_default_na": False, "na_values": missing}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # of columns that are not used
                 # All columns are read: with `usecols`, pandas drops what is too much in a row, as after a decimal comma.
-                table = pd.read_csv(self.path, sep=self._delimiter, encoding=self.encoding, **options)
+                table = pd.read_csv(
+                    self.path, sep=self._delimiter, encoding=self.encoding, skipinitialspace=True, **options
+                )
             return table[columns]
         except UnicodeError as error:
             raise self._wrong_encoding(error) from error
@@ -121,7 +141,7 @@ class Source:
         try:
             encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
             with open(self.path, newline="", encoding=encoding) as file:
-                lines = csv.reader(file, delimiter=used)
+                lines = csv.reader(file, delimiter=used, skipinitialspace=True)
                 names, first = next(lines, []), next(lines, [])
         except (UnicodeError, LookupError) as error:
             raise self._wrong_encoding(error) from error
@@ -136,11 +156,12 @@ class Source:
                 f"{self} has one column, {names[0]!r}: its separator is not {used!r}; give --data.separator {typed}"
             )
         if len(first) > len(names):
+            columns = "one column" if len(names) == 1 else f"{len(names)} columns"
             raise ArgumentError(
-                f"{self} has {len(names)} columns and {len(first)} values in row 2: write decimals with a point, "
+                f"{self} has {columns} and {len(first)} values in row 2: write decimals with a point, "
                 f"put texts with a {used!r} in quotes, or give --data.separator"
             )
-        return names
+        return [name or f"{UNNAMED}{at}" for at, name in enumerate(names)]
 
     def _check_file(self) -> None:
         if not isinstance(self.path, (str, Path)):
@@ -148,14 +169,29 @@ class Source:
             raise ArgumentError(f"path is a {kind}: give a .csv or .parquet file, or a pandas DataFrame")
         if "://" in str(self.path):
             return
-        if Path(self.path).is_dir():
+        if os.path.isdir(self.path):
             raise ArgumentError(f"{self} is a folder: give one .csv or .parquet file")
-        if not Path(self.path).is_file():
+        if not os.path.isfile(self.path):  # which is false for a name that no disk allows, too
             raise ArgumentError(f"there is no file {self}: give the path of a .csv or .parquet file")
         if Path(self.path).suffix.lower() in _SHEETS:
             raise ArgumentError(f"{self} is a spreadsheet: save it as CSV, and give that file")
         if Path(self.path).stat().st_size == 0:
             raise ArgumentError(f"{self} is empty: give a file with a header and rows")
+        self._check_kind()
+
+    def _check_kind(self) -> None:
+        """Refuses files of other kinds than their names say, by their first bytes."""
+        try:
+            with open(self.path, "rb") as file:
+                begin = file.read(6)
+        except OSError as error:
+            raise ArgumentError(f"{self} cannot be read ({error.strerror})") from error
+        if begin.startswith(COMPRESSED):
+            raise ArgumentError(f"{self} is compressed: unpack it, and give the .csv file that was in it")
+        if begin.startswith(PARQUET) and not self.is_parquet:
+            raise ArgumentError(f"{self} is a Parquet file: rename it to end in .parquet")
+        if begin.startswith(UTF_16) and self.encoding == "utf-8":
+            raise ArgumentError(f"{self} is not text in utf-8: save it in UTF-8, or give --data.encoding utf-16")
 
     def _wrong_encoding(self, error: Exception) -> ArgumentError:
         return ArgumentError(

@@ -1,5 +1,6 @@
 """A table's column of times: dates in any form, whole numbers, or consecutive steps."""
 
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_TWO_NUMBERS = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})\b")
+"""The beginning of a date in which the day or the month may come first."""
 
 
 def read_times(
@@ -26,11 +30,16 @@ def read_times(
         return _steps(codes), None
     values = table[name]
     if pd.api.types.is_integer_dtype(values.dtype) and time_format is None and not values.isna().any():
+        if values.max() > np.iinfo(np.int64).max:
+            raise ArgumentError(
+                f"{source}: column {name} has whole numbers beyond 64 bits: give smaller ones, or dates"
+            )
         numbers = values.to_numpy(np.int64)
-        if _look_like_dates(numbers):
+        form = _format_of(numbers)
+        if form is not None:
             raise ArgumentError(
                 f"{source}: column {name} holds numbers such as {numbers[0]}, which look like dates: give "
-                "--data.time_format %Y%m%d"
+                f"--data.time_format {form}"
             )
         return numbers, None
     if not pd.api.types.is_datetime64_any_dtype(values.dtype):
@@ -51,11 +60,18 @@ def _steps(codes: np.ndarray) -> np.ndarray:
     return steps
 
 
-def _look_like_dates(numbers: np.ndarray) -> bool:
-    """Whether whole numbers are all as 19580329."""
+def _format_of(numbers: np.ndarray) -> str | None:
+    """The format of whole numbers that are all as 19580329, or over more than a year as 195803; None for others."""
     month, day = numbers // 100 % 100, numbers % 100
-    in_range = (numbers > 10_000_000) & (numbers < 100_000_000)
-    return bool((in_range & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
+    if _within(numbers, 10_000_000, 99_999_999) and _within(month, 1, 12) and _within(day, 1, 31):
+        return "%Y%m%d"
+    if _within(numbers, 100_000, 299_999) and _within(day, 1, 12) and numbers.max() - numbers.min() > 12:
+        return "%Y%m"
+    return None
+
+
+def _within(numbers: np.ndarray, low: int, high: int) -> bool:
+    return bool(((numbers >= low) & (numbers <= high)).all())
 
 
 def _dates(values: "pd.Series", name: str, time_format: str | None, source: Source) -> "pd.Series":
@@ -68,18 +84,19 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
         if pd.api.types.is_float_dtype(values.dtype):
             values = values.astype("Int64")
         values = values.astype("string")
-    formats = [None, "ISO8601"] if time_format is None else [time_format]
+    formats: list[str | None] = [None, "ISO8601"] if time_format is None else [time_format]
     # Series often share their times, so each is read once.
     codes, different = pd.factorize(values, use_na_sentinel=False)
-    for utc in (False, True):  # UTC is needed only if offsets differ
-        for form in formats:
-            try:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("error", "In a future version of pandas, parsing datetimes with mixed")
-                    return pd.Series(pd.to_datetime(different, format=form, utc=utc)).take(codes)
-            except (ValueError, FutureWarning):  # pandas before 3 only warns of different offsets
-                continue
-    tried = [pd.to_datetime(values, format=form, utc=True, errors="coerce") for form in formats]
+    dayfirst = time_format is None and _is_day_first(pd.Series(different).dropna(), name, source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a format that is guessed for each time: it has a year
+        times = _parsed(different, formats, dayfirst)
+        if times is not None:
+            return times.take(codes)
+        try:
+            tried = [pd.to_datetime(values, format=form, utc=True, errors="coerce") for form in formats]
+        except ValueError as error:
+            raise ArgumentError(f"{time_format=} is no format of times ({error}): give one such as %d.%m.%Y") from error
     found = min(tried, key=lambda times: int(times.isna().sum()))
     wrong = np.flatnonzero(found.isna().to_numpy() & values.notna().to_numpy())
     if len(wrong):
@@ -87,6 +104,48 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
         mend = "give --data.time_format, such as %d.%m.%Y" if time_format is None else f"change {time_format=}"
         raise ArgumentError(f"{source}: column {name} has no time in {where}: mend these, or {mend}")
     return found
+
+
+def _parsed(texts: Any, formats: list[str | None], dayfirst: bool) -> "pd.Series | None":
+    """The dates by the first of the formats that all texts have; None if there is none."""
+    import pandas as pd
+
+    for utc in (False, True):  # UTC is needed only if offsets differ
+        for form in formats:
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", "In a future version of pandas, parsing datetimes with mixed")
+                    return pd.Series(pd.to_datetime(texts, format=form, utc=utc, dayfirst=dayfirst and form is None))
+            except (ValueError, FutureWarning):  # pandas before 3 only warns of different offsets
+                continue
+    return None
+
+
+def _is_day_first(texts: "pd.Series", name: str, source: Source) -> bool:
+    """Whether dates such as 31/12/2001 begin with the day.
+
+    Raises:
+        ArgumentError: pandas would choose between day and month, or add today's date to what has no year.
+    """
+    first = texts.iloc[0] if len(texts) else ""
+    begins = _TWO_NUMBERS.match(first)
+    if begins is None:
+        yearless = texts[~texts.str.contains(r"\d{4}")] if not first[:4].isdecimal() else texts[:0]
+        if len(yearless):
+            raise ArgumentError(
+                f"{source}: column {name} has times without a year, such as {yearless.iloc[0]!r}: give dates, or "
+                "--data.time_format"
+            )
+        return False
+    numbers = texts.str.extract(_TWO_NUMBERS.pattern)[[0, 2]].dropna().astype(int)
+    if numbers.max().max() <= 12 and (numbers[0] != numbers[2]).any():
+        year = "%Y" if len(begins[4]) == 4 else "%y"
+        either = (begins[2].join(order) for order in (("%d", "%m", year), ("%m", "%d", year)))
+        raise ArgumentError(
+            f"{source}: column {name} has dates such as {first!r}, in which the day or the month may come first: give "
+            f"--data.time_format {' or '.join(either)}"
+        )
+    return bool(numbers[0].max() > 12)
 
 
 def _last_zone(last: Any, zone: str) -> str:

@@ -224,9 +224,26 @@ def test_a_run_is_resumed_with_its_own_training(capsys, fail):
     assert one["lr_schedulers"] == other["lr_schedulers"]
     assert all(torch.equal(value, other["state_dict"][key]) for key, value in one["state_dict"].items())
     typed = ["--model.optimizer.lr=0.5", "--model.tbptt.k1=7", "--model.tbptt.k2=9"]
-    with pytest.warns(UserWarning, match=r"optimizer.lr=0.5 is not used: the run continues with 0.01"):
+    with (
+        pytest.warns(UserWarning, match=r"optimizer.lr=0.5 is not used: the run continues with 0.01"),
+        pytest.warns(UserWarning, match="from here on: the resumed run had .*'k1': 5"),
+    ):
         main(["fit", *run, "--name=parts", "--trainer.max_epochs=4", "--ckpt_path=last", *typed])
     assert training("parts")["tbptt"]["k1"] == 7  # what you type counts
+
+
+@pytest.mark.slow
+def test_how_a_resumed_run_trains_is_the_recipes_to_say(capsys):
+    """What a recipe sets overrides the checkpoint, and is told; what it leaves out is the checkpoint's."""
+    run = ["--model.hidden_size=4", *SINE, *SHORT, "--name=r"]
+    recipe = "model:\n  class_path: Seq2Seq\n  init_args:\n    tbptt: {k1: %d, k2: 10}\n"
+    Path("mine.yaml").write_text(recipe % 5)
+    main(["fit", "--config=mine.yaml", *run, "--model.optimizer=SGD", "--model.optimizer.lr=0.01"])
+    Path("mine.yaml").write_text(recipe % 10)
+    with pytest.warns(UserWarning, match=r"tbptt=.*'k1': 10.* from here on: the resumed run had .*'k1': 5"):
+        main(["fit", "--config=mine.yaml", *run, "--trainer.max_epochs=3", "--ckpt_path=last"])
+    assert training("r")["tbptt"]["k1"] == 10
+    assert training("r")["optimizer"]["name"] == "SGD"
 
 
 def test_a_scheduler_that_a_checkpoint_cannot_restore_is_asked_for(fail):

@@ -388,6 +388,7 @@ def test_spawned_processes(model, printed):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Consider setting `persistent_workers=True`")
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 @pytest.mark.parametrize("model", ["Seq2Seq", "own_parts.Mine"])
 def test_workers_of_ones_own_data(method, model, printed, monkeypatch):

@@ -139,7 +139,7 @@ class Arguments:
     def last_of(self, option: str) -> str | None:
         """The last value that was typed for an option, as `--option=value` or `--option value`; None if there is none."""
         found = None
-        for argument, after in zip(self.others, [*self.others[1:], None], strict=True):
+        for argument, after in zip(self.others, [*self.others[1:], None], strict=False):
             name, equals, value = argument.partition("=")
             if name == option:
                 found = value if equals else after

@@ -57,7 +57,7 @@ AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
 class CLI(LightningCLI):
     """LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
 
-    Precedence: command line, then checkpoint (which sets the model, see `cli.training`), then recipe.
+    Precedence: command line, then checkpoint (which sets the network, see also `cli.training`), then recipe.
     """
 
     checkpoint: str | None = None
@@ -132,8 +132,7 @@ class CLI(LightningCLI):
                 str(config.ckpt_path), root_of_runs(config.trainer), run_name(config), model=model, data=source
             )
             if self.config.subcommand != "export":
-                typed = set() if arguments is None else arguments.typed_of_model
-                network = arguments_in(self.checkpoint, config.model, typed, self.config.subcommand)
+                network = arguments_in(self.checkpoint, config.model, arguments, self.config.subcommand)
         elif is_of_another_cell(config.get("model")):
             network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
         # With a configuration as a dict, everything counts as typed. What served for the first parse is left out now.

@@ -27,7 +27,7 @@ def check_nulls(name: str, kind: type, arguments: Namespace | None) -> None:
     if arguments is None:
         raise ArgumentError(f"{name}=null: give its arguments, or leave it out")
     hints = _hints(kind)
-    defaults = {parameter.name: parameter.default for parameter in _parameters(kind)}
+    defaults = {parameter.name: parameter.default for parameter in parameters_of(kind)}
     for key, value in arguments.items(branches=True):
         if "." in key:
             continue  # of an inner object
@@ -49,13 +49,14 @@ def _check_inner(name: str, hint: Any, value: Namespace) -> None:
                 check_nulls(name, kind, value)
 
 
-def _parameters(kind: type) -> list[Parameter]:
-    """The parameters of a class, with those that pass through **kwargs to the classes above."""
+def parameters_of(kind: type) -> list[Parameter]:
+    """The named parameters of a class, with those that pass through **kwargs to the classes above."""
     found: dict[str, Parameter] = {}
     for function in _constructors(kind):
-        own = signature(function).parameters
-        found = {**own, **found}
-        if all(parameter.kind != Parameter.VAR_KEYWORD for parameter in own.values()):
+        own = list(signature(function).parameters.values())[1:]  # without self
+        named = {p.name: p for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        found = {**named, **found}
+        if all(parameter.kind != Parameter.VAR_KEYWORD for parameter in own):
             break
     return list(found.values())
 

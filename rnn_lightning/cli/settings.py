@@ -7,7 +7,8 @@ from typing import Any
 from jsonargparse import Namespace
 
 from rnn_lightning import runs
-from rnn_lightning.cli.arguments import class_of
+from rnn_lightning.cli.arguments import Arguments, class_of
+from rnn_lightning.cli.configurations import content_of
 from rnn_lightning.cli.sizes import SIZES
 from rnn_lightning.cli.training import training_in
 from rnn_lightning.errors import ArgumentError
@@ -33,13 +34,13 @@ def run_name(config: Namespace) -> str | None:
     return f"{config.model.class_path.rpartition('.')[2]}-{file or config.data.class_path.rpartition('.')[2]}"
 
 
-def arguments_in(checkpoint: str, model: Namespace, typed: set[str], subcommand: str) -> dict[str, Any]:
+def arguments_in(checkpoint: str, model: Namespace, typed: Arguments | None, subcommand: str) -> dict[str, Any]:
     """The arguments that a checkpoint gives a configured model: its network's, except those from the data, and training's.
 
     Args:
         checkpoint: Its path.
         model: The configured model.
-        typed: The arguments of the model that were typed.
+        typed: The command line's arguments; None for a configuration as a dict.
         subcommand: That of the command line.
     """
     saved = read_checkpoint(checkpoint)
@@ -56,7 +57,10 @@ def arguments_in(checkpoint: str, model: Namespace, typed: set[str], subcommand:
     accepted = set(model.get("init_args", {}).keys()) - set(SIZES)  # with those of a class above that takes **kwargs
     known = saved.get("hyper_parameters", {})
     arguments = {name: value for name, value in known.items() if name in accepted}
-    return arguments | training_in(saved, checkpoint, model, typed, subcommand)
+    own = content_of(typed.configs).get("model") if typed else None
+    recipe = set(own.get("init_args") or ()) if isinstance(own, dict) else set()
+    names = typed.typed_of_model if typed else set()
+    return arguments | training_in(saved, checkpoint, model, recipe, names, subcommand)
 
 
 def is_of_another_cell(model: Namespace | None) -> bool:

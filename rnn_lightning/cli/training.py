@@ -2,8 +2,9 @@
 
 | argument | in test, validate and predict | in a resumed fit |
 |---|---|---|
-| loss, metrics, tbptt, carry_state, lr_interval | the checkpoint's | the checkpoint's |
-| optimizer, lr_scheduler | not used | the checkpoint's |
+| loss, metrics | the checkpoint's | the checkpoint's |
+| tbptt, carry_state, lr_interval | the checkpoint's | the recipe's if it sets them, else the checkpoint's |
+| optimizer, lr_scheduler | not used | the recipe's if it sets them, else the checkpoint's |
 | weights | not used: the checkpoint has them | not used |
 
 What is typed overrides it. What the checkpoint could not keep, such as a loss of your own, must be given again.
@@ -23,7 +24,7 @@ _MADE = ("optimizer", "lr_scheduler")
 
 
 def training_in(
-    saved: dict[str, Any], checkpoint: str, model: Namespace, typed: set[str], subcommand: str
+    saved: dict[str, Any], checkpoint: str, model: Namespace, recipe: set[str], typed: set[str], subcommand: str
 ) -> dict[str, Any]:
     """The arguments that a checkpoint's `training` gives a configured model.
 
@@ -31,6 +32,7 @@ def training_in(
         saved: The checkpoint.
         checkpoint: Its path, for messages.
         model: The configured model.
+        recipe: The arguments of the model that the recipe sets.
         typed: The arguments of the model that were typed.
         subcommand: That of the command line.
 
@@ -38,6 +40,9 @@ def training_in(
         ArgumentError: The run had a loss, an optimizer or a scheduler that can't be restored, and none was typed.
     """
     training, arguments = saved.get("training", {}), model.get("init_args", {})
+    if subcommand == "fit":  # how to train is the recipe's to say
+        theirs = recipe & {*_PLAIN, *_MADE}
+        training = {name: value for name, value in training.items() if name not in theirs}
     found = {name: training[name] for name in _PLAIN if name in training}
     given = {name: arguments.get(name) for name in ("loss", *_MADE)} | dict.fromkeys(typed, "typed")
     if "loss" in training and "loss" in arguments:

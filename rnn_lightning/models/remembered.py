@@ -67,8 +67,11 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
 
 
 def tell_what_continues(module: "SequenceModule", saved: dict[str, Any]) -> None:
-    """Warns of arguments of the optimizer and the scheduler that differ from a resumed run's, which then continue."""
+    """Warns where a resumed run's training differs, and says which of the two continues."""
     own = training_of(module)
+    for name in ("tbptt", "carry_state", "lr_interval"):
+        if name in saved and own[name] != saved[name]:
+            rank_zero_warn(f"{name}={own[name]} from here on: the resumed run had {saved[name]}")
     for name in ("optimizer", "lr_scheduler"):
         ours, theirs = own[name], saved.get(name)
         if not (isinstance(ours, dict) and isinstance(theirs, dict) and ours["name"] == theirs["name"]):

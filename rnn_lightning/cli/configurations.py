@@ -1,0 +1,38 @@
+"""`content_of`: what several configurations set together, before any default."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from rnn_lightning.recipes import recipe_or_file
+
+
+def content_of(configs: Sequence[str]) -> dict[str, Any]:
+    """The content of all `--config`s, of which later ones override earlier ones."""
+    content: dict[str, Any] = {}
+    for config in configs:
+        _merge(content, _read(config))
+    return content
+
+
+def _read(config: str) -> Any:
+    """The content of a `--config`; an unreadable one gets its error from the parser."""
+    found = recipe_or_file(config)
+    try:
+        if found != config or not config.startswith("{"):
+            with open(found, encoding="utf-8") as file:
+                found = file.read()
+        return yaml.safe_load(found)
+    except (OSError, yaml.YAMLError):
+        return None
+
+
+def _merge(into: dict[str, Any], other: Any) -> None:
+    for key, value in other.items() if isinstance(other, dict) else ():
+        if key == "model" and isinstance(value, str):
+            value = {"class_path": value}
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value

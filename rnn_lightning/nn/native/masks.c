@@ -4,10 +4,12 @@
  *
  * Threefry4x32 with the authors' default of 20 rounds. It needs only additions, rotations and exclusive ors of 32 bits.
  */
+#define _GNU_SOURCE
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "pages.h"
 #include "threads.h"
 
 #define JOIN_(a, b) a##_##b
@@ -124,6 +126,7 @@ void NAMED(draw_mask)(uint16_t *keep, int64_t count, int64_t limit, uint64_t see
     mask m = {keep, count, limit, seed, threads < MOST_THREADS ? threads : MOST_THREADS};
     if (m.shares > most)
         m.shares = most < 1 ? 1 : (int)most;
+    prefer_large_pages(keep, (size_t)count * sizeof *keep);
     in_parallel(m.shares, draw_share, &m);
 }
 

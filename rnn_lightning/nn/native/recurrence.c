@@ -10,17 +10,17 @@
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "backward.h"
 #include "forward.h"
+#include "pages.h"
 #include "threads.h"
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAMED(name) JOIN(name, VARIANT)
 
-enum { OUT_OF_MEMORY = 1, LINE = 64, HUGE_PAGE = 2 * 1024 * 1024, FEW_ROWS = 6 };
+enum { OUT_OF_MEMORY = 1, LINE = 64, FEW_ROWS = 6 };
 
 /* Shared by all threads of a pass. */
 typedef struct {
@@ -175,18 +175,6 @@ static void write_units(void *shared, int number)
     for (int k = 0; k < gates_of(p->l); k++)
         for (size_t unit = units * number / p->threads; unit < units * (number + 1) / p->threads; unit++)
             write_unit(p, k, unit);
-}
-
-/* New memory is mapped page by page when it is first touched; with large pages that takes a tenth of the time. */
-static void prefer_large_pages(void *memory, size_t bytes)
-{
-#ifdef MADV_HUGEPAGE
-    const uintptr_t begin = round_up((uintptr_t)memory, HUGE_PAGE), end = ((uintptr_t)memory + bytes) / HUGE_PAGE * HUGE_PAGE;
-    if (memory && begin < end)
-        madvise((void *)begin, end - begin, MADV_HUGEPAGE);
-#else
-    (void)memory, (void)bytes;
-#endif
 }
 
 static void release(pass *p)

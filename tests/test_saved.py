@@ -8,7 +8,7 @@ import torch
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn import Seq2SeqNet, Seq2VecNet
-from rnn_lightning.saved import load_network, save_network, shipped
+from rnn_lightning.saved import load_network, read_checkpoint, read_weights, save_network, shipped
 
 ARGUMENTS = {"input_size": 3, "output_size": 2, "cell": "gru", "hidden_size": 5, "num_layers": 2, "bidirectional": True}
 
@@ -140,3 +140,11 @@ def test_what_ships_is_small_and_whole():
     for path in shipped().values():
         load_network(path)
         assert path.with_suffix(".md").is_file(), "a model card beside each"
+
+
+@pytest.mark.parametrize("value", [None, [1], "x", torch.zeros(2)])
+@pytest.mark.parametrize("read", [read_checkpoint, read_weights, load_network])
+def test_weights_that_are_no_dict_are_one_line_whoever_reads_them(read, value, tmp_path):
+    torch.save({"state_dict": value, "hyper_parameters": {}, "model": "Seq2Seq"}, tmp_path / "wrong.ckpt")
+    with pytest.raises(ArgumentError, match="is damaged, its state_dict is a"):
+        read(tmp_path / "wrong.ckpt")

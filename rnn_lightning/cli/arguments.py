@@ -1,11 +1,13 @@
 """The command line's arguments: the configurations, and what else was typed."""
 
 import argparse
-import importlib
+import pkgutil
 import re
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 import torch
 import yaml
@@ -14,7 +16,7 @@ from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
 from rnn_lightning.recipes import recipe_or_file
-from rnn_lightning.runs import RUNS, config_of
+from rnn_lightning.runs import BEST, LAST, RUNS, config_of, find_checkpoint
 
 _load_yaml = get_loader("yaml")
 # jsonargparse hands the null of a nested argument (`--model.tbptt.k2=null`) on as the text "None".
@@ -38,10 +40,18 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
+def maker_of(class_path: str) -> Callable[..., Any]:
+    """What makes a configured object: its class, or a function or class method that returns it."""
+    return pkgutil.resolve_name(class_path)
+
+
 def class_of(class_path: str) -> type:
-    """The class of a configured object."""
-    module, _, name = class_path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    """The class of a configured object; `object` if a function does not say what it returns."""
+    maker = maker_of(class_path)
+    if not isinstance(maker, type):
+        with suppress(NameError, TypeError, AttributeError):  # types that only a type checker imports
+            maker = get_type_hints(maker).get("return", object)
+    return maker if isinstance(maker, type) else object
 
 
 class Parser(LightningArgumentParser):
@@ -65,7 +75,7 @@ class Parser(LightningArgumentParser):
 
 
 class RecipeOrFile(ActionConfigFile):
-    """`--config`: a YAML file, the name of a shipped recipe (a file of that name wins), or a mapping as JSON."""
+    """`--config`: a YAML file, the name of a shipped recipe (a file of that name wins), or a mapping in one line."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Turns a recipe's name into its path and reads it."""
@@ -150,7 +160,19 @@ class Arguments:
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
         if config is None and not self.configs and any(argument.startswith("--prompt") for argument in self.others):
             config = "chars"  # to continue a text takes the network alone, the recipe's model and data are not made
+        if config is None and self.ckpt_path is not None and not self._asks_for_help:
+            given = self.ckpt_path in (BEST, LAST) and self._names_a_run
+            if not (self.configs or given):
+                find_checkpoint(self.ckpt_path, RUNS, None)  # there may be none: then this says so
         return self if config is None else replace(self, configs=[config])
+
+    @property
+    def _asks_for_help(self) -> bool:
+        return any(re.match(r"(-h|--help|--print_config|--(model|data).*\.help)\b", x) for x in self.others)
+
+    @property
+    def _names_a_run(self) -> bool:
+        return any(x.startswith(("--model", "--data")) for x in self.others)
 
     def with_folders_of_loggers(self) -> "Arguments":
         """With the folder of all runs for each logger that is added and asks for one; one that is typed comes later."""

@@ -1,6 +1,5 @@
 """`CLI`: LightningCLI with recipes, sizes linked from data to model, named runs; and `main`, which runs it."""
 
-import json
 import os
 import signal
 import sys
@@ -27,7 +26,8 @@ from rnn_lightning import (
 )
 from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, Forecasts, PredictionWriter
 from rnn_lightning.cli.after_fit import after_fit
-from rnn_lightning.cli.arguments import Arguments, Parser, RecipeOrFile, class_of, fail
+from rnn_lightning.cli.arguments import Arguments, Parser, RecipeOrFile, class_of, fail, maker_of
+from rnn_lightning.cli.configurations import inline
 from rnn_lightning.cli.every_run import callbacks_of, save_atomically
 from rnn_lightning.cli.loggers import direct_loggers, root_of_runs
 from rnn_lightning.cli.nulls import check_nulls
@@ -116,7 +116,7 @@ class CLI(LightningCLI):
             arguments = arguments.with_config_of_run().with_folders_of_loggers()
             check_data(arguments.others)
             first = required_from_checkpoint(arguments)
-            args = arguments.parsed_after(*([] if first is None else [json.dumps(first, default=str)]))
+            args = arguments.parsed_after(*([] if first is None else [inline(first)]))
         super().parse_arguments(parser, args)
         config, network = self.config[self.config.subcommand], {}
         if self.config.subcommand == "fit" and (
@@ -135,10 +135,12 @@ class CLI(LightningCLI):
                 network = arguments_in(self.checkpoint, config.model, arguments, self.config.subcommand)
         elif is_of_another_cell(config.get("model")):
             network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
-        # With a configuration as a dict, everything counts as typed. What served for the first parse is left out now.
-        if arguments is not None and (network or first is not None):
+        # With a configuration as a dict, everything counts as typed. What served for the first parse is left out now,
+        # except where no model is made.
+        is_made = exported is None and self.config.subcommand != "export"
+        if arguments is not None and (network or (first is not None and is_made)):
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
-            super().parse_arguments(parser, arguments.parsed_after(json.dumps(between, default=str)))
+            super().parse_arguments(parser, arguments.parsed_after(inline(between)))
         # Lightning would let the checkpoint override what was typed; it gets the path again below.
         self.config[self.config.subcommand].ckpt_path = None
 
@@ -176,7 +178,7 @@ class CLI(LightningCLI):
 
     def _check_nulls(self, config: Namespace) -> None:
         for key in ("model", "data"):
-            check_nulls(key, class_of(config[key].class_path), config[key].get("init_args", Namespace()))
+            check_nulls(key, maker_of(config[key].class_path), config[key].get("init_args", Namespace()))
         check_nulls("trainer", Trainer, config.trainer)
         for name, callback in TENSORBOARD_CALLBACKS.items():
             check_nulls(name, callback, config.get(name))

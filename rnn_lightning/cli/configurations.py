@@ -1,5 +1,6 @@
-"""`content_of`: what several configurations set together, before any default."""
+"""`content_of`: what several configurations set together, before any default. `inline`: content as a `--config`."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,27 @@ def content_of(configs: Sequence[str]) -> dict[str, Any]:
     for config in configs:
         _merge(content, _read(config))
     return content
+
+
+def inline(content: dict[str, Any]) -> str:
+    """Content as the text of one `--config`, in one line; what is no plain value by its text."""
+    return yaml.dump(content, Dumper=_Inline, default_flow_style=True, width=math.inf)
+
+
+class _Inline(yaml.SafeDumper):
+    """Quotes all texts, as "1e3" is none otherwise; JSON has no infinity."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Whether a value is written again where it comes again."""
+        return True
+
+
+def _quoted(dumper: yaml.SafeDumper, value: Any) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style='"')
+
+
+_Inline.add_representer(str, _quoted)
+_Inline.add_multi_representer(object, _quoted)
 
 
 def _read(config: str) -> Any:

@@ -4,56 +4,71 @@ jsonargparse lets `null` pass for every argument, which then fails anywhere in t
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from inspect import Parameter, signature
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse import Namespace
 
-from rnn_lightning.cli.arguments import class_of
+from rnn_lightning.cli.arguments import maker_of
 from rnn_lightning.errors import ArgumentError
 
 
-def check_nulls(name: str, kind: type, arguments: Namespace | None) -> None:
+def check_nulls(name: str, kind: Callable[..., Any], arguments: Namespace | None) -> None:
     """Refuses each `null` for which the class has another default and whose type does not allow it.
 
     Args:
         name: The configuration's key, such as `"trainer"`.
-        kind: The class that takes the arguments.
+        kind: The class that takes the arguments, or a function that makes an object.
         arguments: What is configured. Arguments that are objects themselves are checked too.
     """
     if arguments is None:
         raise ArgumentError(f"{name}=null: give its arguments, or leave it out")
-    hints = _hints(kind)
+    hints = hints_of(kind)
     defaults = {parameter.name: parameter.default for parameter in parameters_of(kind)}
     for key, value in arguments.items(branches=True):
         if "." in key:
             continue  # of an inner object
         full, hint, default = f"{name}.{key}", hints.get(key, Any), defaults.get(key)
-        if value is None and default not in (None, Parameter.empty) and not _allows_none(hint):
+        needed = default is not None and default is not Parameter.empty
+        if value is None and needed and not _allows_none(hint):
             raise ArgumentError(f"{full}=null: give a value, or leave it out for the default, {default!r}")
-        for inner in value if isinstance(value, list) else [value]:
+        for inner in _parts(value):
             if isinstance(inner, Namespace):
                 _check_inner(full, hint, inner)
 
 
+def _parts(value: Any) -> list[Any]:
+    """What a value consists of: the elements of a list or a mapping, else itself."""
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 def _check_inner(name: str, hint: Any, value: Namespace) -> None:
-    """Checks an object that is an argument: a configured class, or a dataclass named by the type."""
+    """Checks an object that is an argument: a configured class, or the dataclass that the type names."""
     if isinstance(value.get("class_path"), str) and isinstance(value.get("init_args"), Namespace):
-        check_nulls(name, class_of(value.class_path), value.init_args)
-    else:
-        for kind in (hint, *get_args(hint)):
-            if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-                check_nulls(name, kind, value)
+        check_nulls(name, maker_of(value.class_path), value.init_args)
+        return
+    named = [kind for kind in _within(hint) if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    if len(named) == 1:  # of several, it may be any
+        check_nulls(name, named[0], value)
 
 
-def parameters_of(kind: type) -> list[Parameter]:
-    """The named parameters of a class, with those that pass through **kwargs to the classes above."""
+def _within(hint: Any) -> Iterator[Any]:
+    """A type and all types that it consists of."""
+    yield hint
+    for part in get_args(hint):
+        yield from _within(part)
+
+
+def parameters_of(kind: Callable[..., Any]) -> list[Parameter]:
+    """The named parameters of a class, with those that pass through **kwargs to the classes above; or of a function."""
     found: dict[str, Parameter] = {}
     for function in _constructors(kind):
-        own = list(signature(function).parameters.values())[1:]  # without self
+        own = _own(kind, function)
         named = {p.name: p for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         found = {**named, **found}
         if all(parameter.kind != Parameter.VAR_KEYWORD for parameter in own):
@@ -61,22 +76,38 @@ def parameters_of(kind: type) -> list[Parameter]:
     return list(found.values())
 
 
-def _hints(kind: type) -> dict[str, Any]:
+def _own(kind: Callable[..., Any], function: Callable[..., Any]) -> list[Parameter]:
+    parameters = list(signature(function).parameters.values())
+    return parameters[1:] if isinstance(kind, type) else parameters  # without self
+
+
+def hints_of(kind: Callable[..., Any]) -> dict[str, Any]:
     """The types of these parameters, as far as they can be read."""
     found: dict[str, Any] = {}
     for function in reversed(_constructors(kind)):
-        with suppress(NameError, TypeError, AttributeError):  # types that only a type checker imports
+        for parameter in _own(kind, function):
+            found.pop(parameter.name, None)  # whoever takes it says what it takes
+        with suppress(Exception):  # annotations may be any code, with types that only a type checker imports
             found |= get_type_hints(function)
     return found
 
 
-def _constructors(kind: type) -> list[Callable[..., None]]:
-    """The `__init__` of a class and of those above it."""
+def _constructors(kind: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """The `__init__` of a class and of those above it; or the function."""
+    if not isinstance(kind, type):
+        return [kind]
     return [vars(above)["__init__"] for above in kind.__mro__[:-1] if "__init__" in vars(above)]
 
 
 def _allows_none(hint: Any) -> bool:
     """Whether a type includes None; one that is not known does."""
-    if get_origin(hint) in (Union, UnionType):
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
         return any(map(_allows_none, get_args(hint)))
-    return hint in (None, type(None), Any, object) or isinstance(hint, str)
+    if origin is Literal:
+        return None in get_args(hint)
+    kind = hint if origin is None else origin
+    try:
+        return not isinstance(kind, type) or isinstance(None, kind)
+    except TypeError:  # a protocol that can't be asked
+        return True

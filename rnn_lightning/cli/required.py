@@ -5,8 +5,9 @@ from typing import Any
 
 from rnn_lightning import runs
 from rnn_lightning.cli.arguments import Arguments, class_of
+from rnn_lightning.cli.as_typed import as_typed
 from rnn_lightning.cli.configurations import content_of
-from rnn_lightning.cli.nulls import parameters_of
+from rnn_lightning.cli.nulls import hints_of, parameters_of
 from rnn_lightning.cli.sizes import SIZES
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.saved import read_checkpoint
@@ -41,7 +42,9 @@ def required_from_checkpoint(arguments: Arguments) -> dict[str, Any] | None:
             f"{cls.__name__} requires arguments that {checkpoint} does not have: give {' and '.join(missing)}, and call "
             "save_hyperparameters() in its __init__ so that further checkpoints have them"
         )
-    return {"model": {"class_path": class_path, "init_args": {name: known[name] for name in needed}}}
+    hints = hints_of(cls)
+    found = {name: as_typed(known[name], hints.get(name)) for name in needed}
+    return {"model": {"class_path": class_path, "init_args": found}}
 
 
 def _class(class_path: Any) -> type | None:

@@ -7,8 +7,10 @@ from typing import Any
 from jsonargparse import Namespace
 
 from rnn_lightning import runs
-from rnn_lightning.cli.arguments import Arguments, class_of
+from rnn_lightning.cli.arguments import Arguments, class_of, maker_of
+from rnn_lightning.cli.as_typed import as_typed
 from rnn_lightning.cli.configurations import content_of
+from rnn_lightning.cli.nulls import hints_of
 from rnn_lightning.cli.sizes import SIZES
 from rnn_lightning.cli.training import training_in
 from rnn_lightning.errors import ArgumentError
@@ -56,7 +58,8 @@ def arguments_in(checkpoint: str, model: Namespace, typed: Arguments | None, sub
         )
     accepted = set(model.get("init_args", {}).keys()) - set(SIZES)  # with those of a class above that takes **kwargs
     known = saved.get("hyper_parameters", {})
-    arguments = {name: value for name, value in known.items() if name in accepted}
+    hints = hints_of(maker_of(model.class_path))
+    arguments = {name: as_typed(value, hints.get(name)) for name, value in known.items() if name in accepted}
     own = content_of(typed.configs).get("model") if typed else None
     recipe = set(own.get("init_args") or ()) if isinstance(own, dict) else set()
     names = typed.typed_of_model if typed else set()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
+from rnn_lightning.cli.arguments import maker_of
+from rnn_lightning.cli.nulls import parameters_of
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -36,14 +38,22 @@ def _typed(cli: "CLI", size: str) -> Any:
     return cli.config[cli.subcommand].model.get("init_args", {}).get(size)
 
 
-def _size_of(cli: "CLI", size: str, source: LightningDataModule) -> int:
-    """A size of the model, from the data; a loss may need more outputs than there are values to predict."""
+def _size_of(cli: "CLI", size: str, source: LightningDataModule) -> int | None:
+    """A size of the model, from the data; a loss may need more outputs than there are values to predict.
+
+    None for a model that has no such argument: its data need no size.
+    """
     typed, arguments = _typed(cli, size), cli.config[cli.subcommand].model.get("init_args", {})
     if size == "output_size" and arguments.get("loss") is not None and typed is not None:
         return int(typed)
     value = getattr(source, size, None)
-    if value is None:
+    if value is None and _takes(cli, size):
         raise ArgumentError(
             f"{type(source).__name__} has no {size}, which the model needs: set self.{size} in its __init__"
         )
     return value
+
+
+def _takes(cli: "CLI", size: str) -> bool:
+    class_path = cli.config[cli.subcommand].model.class_path
+    return any(parameter.name == size for parameter in parameters_of(maker_of(class_path)))

@@ -28,7 +28,7 @@ class ShownSequence:
 
     Attributes:
         x: (T, I).
-        y: (T, O), NaN where a target does not count; None if none is known.
+        y: (T, O), NaN where a target does not count; None if there is none for each step.
         t: (T + ahead + 1,) times of the inputs and of the values after them; step numbers unless `timed`.
         inputs: (T + ahead + 1, I) the true inputs at these times, NaN where they are not known.
         timed: Whether the times are the data module's.
@@ -38,12 +38,12 @@ class ShownSequence:
     def __init__(self, batch: Batch, data: Any = None, is_example: bool = False, ahead: int = 0) -> None:
         row = {key: value[:1].cpu() for key, value in batch.items() if isinstance(value, Tensor)}
         steps = int(row["lengths"]) if "lengths" in row else row["x"].shape[1]
-        self.x, self.y = row["x"][0, :steps].float(), None
-        if "y" in row:
-            y = (row["y"] if row["y"].dim() == 3 else row["y"][..., None]).float()  # (1, T, O)
+        self.x, self.y = row["x"][0, :steps].float().reshape(steps, -1), None  # tokens (T,) and images, too
+        if "y" in row and row["y"].shape[:2] == row["x"].shape[:2]:  # a model of your own may have other targets
+            y = row["y"].flatten(2) if row["y"].dim() > 2 else row["y"][..., None]  # (1, T, O)
             valid = valid_steps(row)
             valid = valid if valid is None or valid.dim() == 3 else valid[..., None]
-            self.y = (y if valid is None else y.masked_fill(~valid, float("nan")))[0, :steps]
+            self.y = (y if valid is None else y.float().masked_fill(~valid, float("nan")))[0, :steps].float()
         self.next_input = bool(getattr(data, "predicts_next_input", False))
         self.t = torch.arange(steps + ahead + 1)
         self.inputs = torch.full((steps + ahead + 1, self.x.shape[1]), float("nan"))

@@ -39,7 +39,14 @@ def as_prediction(found: Any, rows: int | None) -> Prediction:
         )
     others = found if isinstance(found, dict) else {}
     kept = {k: v for k, v in others.items() if isinstance(v, Tensor) and v.dim() > 0 and len(v) == len(values)}
-    return {**kept, "prediction": values.flatten(1) if values.dim() > 3 else values}
+    found = {**kept, "prediction": values.flatten(1) if values.dim() > 3 else values}
+    if one_output_a_step(found):  # a model of your own may have one target a sequence, or lengths of something else
+        steps = values.shape[1]
+        if "y" in found and (found["y"].dim() < 2 or found["y"].shape[1] != steps):
+            del found["y"]
+        if "lengths" in found and (found["lengths"].dim() != 1 or int(found["lengths"].max()) > steps):
+            del found["lengths"]
+    return found
 
 
 def one_output_a_step(prediction: Prediction) -> bool:
@@ -102,7 +109,8 @@ def _columns(prediction: Prediction) -> dict[str, Tensor]:
     per_step = one_output_a_step(prediction)
     names = (*(["x"] if per_step else []), "y", "prediction", "probability", "variance")
     present = {name: prediction[name] for name in names if name in prediction}
-    return {name: values if values.dim() == 2 + per_step else values[..., None] for name, values in present.items()}
+    places = 1 + per_step
+    return {name: v.flatten(places) if v.dim() > places else v[..., None] for name, v in present.items()}
 
 
 def _names(name: str, values: Tensor) -> list[str]:

@@ -4,7 +4,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, IterableDataset
 
 from rnn_lightning.callbacks import PredictionWriter
@@ -122,6 +122,37 @@ def test_a_picture_where_there_is_one_to_draw(model, batch, pictures, tmp_path):
     assert len(list(tmp_path.glob("*.png"))) == pictures
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
+
+
+class Returns(LightningModule):
+    """Predicts what it is told."""
+
+    def __init__(self, found):
+        super().__init__()
+        self.found = found
+
+    def predict_step(self, batch, batch_idx):
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "columns"),
+    [
+        (torch.arange(20).view(5, 4) % 3, X[..., :1], ["x_0", "y"]),  # tokens
+        (torch.randn(5, 4, 1, 2, 2), X[..., :1], ["x_0", "x_1", "x_2", "x_3", "y"]),  # images
+        (X, torch.arange(5), ["x_0", "x_1"]),  # one target a sequence
+        (X, torch.randn(5, 3), ["x_0", "x_1"]),
+        (X, torch.randn(5, 7, 1), ["x_0", "x_1"]),  # targets of other steps
+    ],
+)
+@pytest.mark.parametrize("lengths", [None, torch.tensor([3, 4, 1, 1, 2])])
+def test_outputs_a_step_of_a_model_of_ones_own(x, y, columns, lengths, tmp_path):
+    found = {"x": x, "y": y, "prediction": X[..., :1], **({} if lengths is None else {"lengths": lengths})}
+    rows, _ = predict(Returns(found), [X], tmp_path, arrays=True)
+    assert list(rows[0]) == ["sequence", "step", *columns, "prediction"]
+    assert len(rows) == (20 if lengths is None else lengths.sum())
+    assert float(rows[1]["prediction"]) == pytest.approx(X[0, 1, 0].item())
+    assert (tmp_path / "predictions.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("arrays", [False, True])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NewType, Optional, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, NewType, Optional, Protocol, TypeVar
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ from rnn_lightning.cli.nulls import check_nulls
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from nowhere import Missing
+    from decimal import Decimal as Missing
 
 T = TypeVar("T")
-Size = NewType("Size", Any)
+Size = NewType("Size", object)
 
 
 class Asked(Protocol):
@@ -46,11 +46,11 @@ class Lenient(Generic[T]):
     def __init__(
         self,
         literal: Literal["mean", None] = "mean",
-        variable: T = 3,  # type: ignore[assignment]
-        new: Size = 3,  # type: ignore[assignment]
+        variable: T = 3,  # type: ignore
+        new: Size = 3,  # type: ignore
         annotated: Annotated[Optional[int], "steps"] = 3,  # noqa: UP045
         hashable: Hashable = 3,
-        asked: Asked = 3,  # type: ignore[assignment]
+        asked: Asked = 3,  # type: ignore
         text: "int | None" = 3,
         array: np.ndarray | None = np.zeros(2),  # noqa: B008
         untyped=torch.zeros(2),  # noqa: B008

@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from torch import Tensor
 
@@ -19,13 +20,13 @@ def as_typed(value: Any, hint: Any) -> Any:
     """
     if isinstance(value, Tensor):
         return value.tolist()
-    kinds = [hint, *get_args(hint)]
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, Enum):
             found = next((member for member in kind if member.value == value), None)
             if found is not None:
                 return found.name
-        if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
             inner = hints_of(kind)
             return {key: as_typed(part, inner.get(key, Any)) for key, part in value.items()}
     within = next((kind for kind in kinds if get_args(kind) and _is_collection(get_origin(kind))), None)

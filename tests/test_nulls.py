@@ -46,11 +46,11 @@ class Lenient(Generic[T]):
     def __init__(
         self,
         literal: Literal["mean", None] = "mean",
-        variable: T = 3,  # type: ignore
-        new: Size = 3,  # type: ignore
+        variable: T = 3,
+        new: Size = 3,
         annotated: Annotated[Optional[int], "steps"] = 3,  # noqa: UP045
         hashable: Hashable = 3,
-        asked: Asked = 3,  # type: ignore
+        asked: Asked = 3,
         text: "int | None" = 3,
         array: np.ndarray | None = np.zeros(2),  # noqa: B008
         untyped=torch.zeros(2),  # noqa: B008

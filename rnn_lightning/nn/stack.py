@@ -156,7 +156,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         """Runs `count` layers on torch's kernels. x (T, B, F), state (count * D, B, H) each."""
         run = partial(run_kernel, self, count, lengths=lengths)
         flat = [weight for direction in weights for weight in direction]
-        if torch_refuses(self.mode, x):
+        if torch_refuses(self.mode, x, lengths is not None):
             return in_working_precision(run, x, state, flat, result)
         output, final = run(x, state, flat)
         return output.to(result), tuple(part.to(result) for part in final)

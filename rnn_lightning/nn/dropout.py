@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.state import map_state
+from rnn_lightning.nn.transforms import traces
 
 
 class Mask(NamedTuple):
@@ -108,7 +109,8 @@ def check_probability(name: str, p: float) -> float:
 
 def drop(x: Tensor, mask: Mask) -> Tensor:
     """Multiplies x (T, ..., F) by the mask's scale where `mask` (T or 1, ..., F) keeps it, and by 0 elsewhere."""
-    if len(mask.keep) == 1 or mask.keep.requires_grad:
+    # torch.compile knows no function with a forward-mode rule of its own, and saves what it wants anyway.
+    if traces() or len(mask.keep) == 1 or mask.keep.requires_grad:
         return x * mask.factors(x.dtype)
     dropped: Tensor = _Drop.apply(x, *mask)
     return dropped

@@ -37,7 +37,7 @@ def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = Fa
     """The type of what torch.nn's layer returns, with autocast or without.
 
     Under autocast on a CPU a GRU mixes its products with the state that it keeps, so the results have the wider of both
-    types; so do those of an LSTM whose input is packed, for which torch has no fused kernel.
+    types; so do those of an LSTM for which torch has no fused kernel, as its input is packed or float16.
 
     Args:
         mode: torch.nn's name of the cell.
@@ -47,7 +47,7 @@ def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = Fa
     """
     kind = multiplied_type(x)
     if under_autocast(x):
-        mixes = x.device.type == "cpu" and (mode == "GRU" or (mode == "LSTM" and packed))
+        mixes = x.device.type == "cpu" and (mode == "GRU" or (mode == "LSTM" and (packed or x.dtype == torch.float16)))
         return torch.promote_types(kind, state[-1].dtype) if mixes else kind
     return kind
 
@@ -70,15 +70,21 @@ def in_working_precision(
     return output.to(result), tuple(s.to(result) for s in final)
 
 
-def torch_refuses(mode: str, x: Tensor) -> bool:
+def _is_other(x: Tensor, kind: torch.dtype) -> bool:
+    """Whether the input is in bfloat16 and multiplied in float16, or the other way round."""
+    return x.dtype in REDUCED and x.dtype != kind
+
+
+def torch_refuses(mode: str, x: Tensor, packed: bool = False) -> bool:
     """Whether torch's kernel for `mode` fails on this machine for an input like `x`.
 
-    The LSTM's fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs.
+    The LSTM's fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs. All fail to pack
+    bfloat16 under autocast in float16, and the other way round: autocast cannot join tensors of the one there.
     """
     dtype = multiplied_type(x)
     if dtype not in REDUCED or type(x) is not Tensor or x.device.type != "cpu" or torch.compiler.is_compiling():
         return False
-    return _refuses(mode, dtype, torch.is_autocast_enabled("cpu"))
+    return (packed and _is_other(x, dtype)) or _refuses(mode, dtype, torch.is_autocast_enabled("cpu"))
 
 
 @cache

@@ -79,7 +79,7 @@ def recurrence(
     w_hr = rest.pop() if len(rest) % 2 else None
     b_ih, b_hh = rest or (None, None)
     steps, step = x.shape[0], STEPS[mode]
-    factors = None if mask is None else mask.factors(x.dtype)
+    factors = None if mask is None else mask.factors(x.dtype).expand(steps, -1, -1)
     if lengths is not None:  # values past a row's end, such as NaN, must not reach the weights' gradients
         past = torch.arange(steps, device=x.device)[:, None] >= lengths  # (T, B)
         x = x.masked_fill(past[..., None], 0.0)
@@ -91,7 +91,7 @@ def recurrence(
             state = tuple(torch.where(begins[t], 0.0, s) for s in state)
         new = step(gates[t], F.linear(state[0], w_hh, b_hh), state)
         output = new[0] if w_hr is None else F.linear(new[0], w_hr)  # (B, H) or (B, P)
-        handed = output if factors is None else output * factors[t if len(factors) > 1 else 0]
+        handed = output if factors is None else output * factors[t]
         new = (handed, *new[1:])
         if lengths is not None:
             alive = (lengths > t)[:, None]  # (B, 1)

@@ -101,13 +101,15 @@ class RecurrentLayers(ForTools, DropoutLayers):
         """
         if self.bidirectional:
             raise ArgumentError("step needs bidirectional=False: a backward direction starts at the sequence's end")
-        if masks is None and state is not None and can_run_cells(self, x, state):
+        own = getattr(self.forward, "__func__", None) is RecurrentLayers.forward  # a subclass may have another
+        if own and masks is None and state is not None and can_run_cells(self, x, state):
             try:
                 return run_cells(self, x, state_parts(self.mode, state))
             except RuntimeError:  # the cells refuse in words of their own; `forward` has the layer's
                 pass
         time_dim = 1 if self.batch_first and x.dim() == 2 else 0
-        output, state = self(x.unsqueeze(time_dim), state, masks=masks)
+        given = {} if masks is None else {"masks": masks}  # a subclass may have torch's arguments only
+        output, state = self(x.unsqueeze(time_dim), state, **given)
         return output.squeeze(time_dim), state
 
     def _run(
@@ -156,7 +158,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         """Runs `count` layers on torch's kernels. x (T, B, F), state (count * D, B, H) each."""
         run = partial(run_kernel, self, count, lengths=lengths)
         flat = [weight for direction in weights for weight in direction]
-        if torch_refuses(self.mode, x):
+        if torch_refuses(self.mode, x, lengths is not None):
             return in_working_precision(run, x, state, flat, result)
         output, final = run(x, state, flat)
         return output.to(result), tuple(part.to(result) for part in final)

@@ -15,7 +15,7 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch.nn.utils import parametrize, prune
 from torch.utils.checkpoint import checkpoint
 
-from rnn_lightning.nn import force_path
+from rnn_lightning.nn import GRU, force_path
 from rnn_lightning.nn.native import variant
 
 from .helpers import DROPPING, make, twins
@@ -318,3 +318,22 @@ def test_weights_replaced_and_moved(cell):
     for step in steps:
         theirs, ours = step(theirs), step(ours)
         torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("changed", ["class", "object"])
+def test_a_step_of_a_layer_with_a_forward_of_its_own(changed, monkeypatch):
+    """It is called at every step, also with torch's arguments alone."""
+
+    class Doubled(GRU):
+        def forward(self, input, hx=None):
+            output, state = super().forward(input, hx)
+            return output * 2, state
+
+    layer, x, h = Doubled(F, H), torch.randn(B, F), torch.randn(1, B, H)
+    if changed == "object":
+        layer = GRU(F, H)
+        monkeypatch.setattr(layer, "forward", lambda input, hx=None: Doubled.forward(doubled, input, hx))
+        doubled = Doubled(F, H)
+        doubled.load_state_dict(layer.state_dict())
+    for state in (None, h):
+        torch.testing.assert_close(layer.step(x, state)[0], layer(x[None], state)[0][0])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rnn_lightning.nn import GRU
+from rnn_lightning.nn.dropout import drop
 from rnn_lightning.nn.mask_drawing import draw_mask
 from rnn_lightning.nn.native import build, reason, variant
 from rnn_lightning.nn.native.operators import draw_mask as draw_natively
@@ -156,3 +157,66 @@ def test_the_generator_goes_on():
     assert not torch.equal(one, two)
     torch.set_rng_state(state)
     assert torch.equal(draw_mask((1000,), 0.5, torch.device("cpu")).keep, one)
+
+
+def dropped(x, p):
+    return drop(x, draw_mask(x.shape, p, x.device))
+
+
+class Dropping(torch.nn.Module):
+    def forward(self, x):
+        return dropped(x, 0.3)
+
+
+def traced(x):
+    return torch.jit.trace(Dropping(), (x,), check_trace=False)
+
+
+def exported(x):
+    return torch.export.export(Dropping(), (x,)).module()
+
+
+def compiled(x):
+    return torch.compile(Dropping(), fullgraph=True, backend="aot_eager")
+
+
+@pytest.mark.usefixtures("drawn_by")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace")
+@pytest.mark.parametrize("turn", [traced, pytest.param(exported, marks=pytest.mark.slow), compiled])
+def test_other_masks_at_each_call_of_what_torch_traced(turn):
+    x = torch.ones(4, 50, 100)
+    call = turn(x)
+    first, second = call(x), call(x)
+    assert not torch.equal(first, second)
+    for y in (first, second):
+        assert set(y.unique().tolist()) == {0.0, float(torch.tensor(1 / 0.7))}
+        assert abs(float((y == 0).double().mean()) - 0.3) < 5 * math.sqrt(0.21 / x.numel())
+
+
+@pytest.mark.usefixtures("drawn_by")
+@pytest.mark.parametrize("p", [0.3, 0.002])
+def test_vmap_decides_whether_each_sample_has_a_mask_of_its_own(p):
+    x = torch.ones(3, 4, 50, 100)
+    for randomness in ("same", "different"):
+        y = torch.vmap(lambda one: dropped(one, p), randomness=randomness)(x)
+        assert torch.equal(y[0], y[1]) == torch.equal(y[0], y[2]) == (randomness == "same")
+        for one in y:
+            assert abs(float((one == 0).double().mean()) - p) < 5 * math.sqrt(p * (1 - p) / one.numel())
+    with pytest.raises(RuntimeError, match="randomness error mode"):
+        torch.vmap(lambda one: dropped(one, p))(x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variational", [False, True], ids=["fresh", "variational"])
+def test_layers_that_draw_masks_compile_whole(variational):
+    layers = GRU(3, 4, input_dropout=0.3, output_dropout=0.3, state_dropout=0.3, variational=variational)
+    x = torch.randn(2, 5, 3)
+    with torch._dynamo.config.patch(allow_rnn=True):
+        call = torch.compile(layers, fullgraph=True, backend="aot_eager")
+        torch.manual_seed(1)
+        first, second = call(x)[0], call(x)[0]
+        torch.manual_seed(1)
+        assert torch.equal(call(x)[0], first)
+        assert not torch.equal(first, second)
+        second.sum().backward()
+    assert layers.weight_hh_l0.grad.any()

@@ -34,8 +34,8 @@ class Continuation:
         """Writes the prompt and its continuation to `predictions.txt`, and prints them.
 
         Args:
-            checkpoint: Of a fit on a `TextStream`, or the `network.json` of an export.
-            folder: Where the file goes; made if it is not there.
+            checkpoint: The checkpoint of a fit on a `TextStream`, or the `network.json` of an export.
+            folder: Where the file goes; it is created if missing.
 
         Raises:
             ArgumentError: The checkpoint is not of a text model, or its vocabulary lacks a token of the prompt.

@@ -25,7 +25,7 @@ BACKS = {784: "-", 196: "--", 28: ":"}
 
 
 def results(state: dict[str, Any], prefix: str) -> dict[str, list[dict[str, Any]]]:
-    """What there is of the systems whose names begin so: by the rest of the name, a result for each seed."""
+    """The results of the systems whose names begin like this: by the rest of the name, one for each seed."""
     found: dict[str, list[dict[str, Any]]] = {}
     for run in plan():
         result = result_of(state, run)

@@ -73,7 +73,7 @@ class RecipeOrFile(ActionConfigFile):
 
 
 class HelpOf(argparse.Action):
-    """A flag that prints the arguments of what is within a model, which jsonargparse knows at the top only.
+    """A flag that prints the arguments of a part of a model; jsonargparse has such flags only at the top level.
 
     Args:
         of: A dataclass, or the type of an argument that takes classes, one of which the flag names.
@@ -149,11 +149,11 @@ class Arguments:
         """Adds the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
         if config is None and not self.configs and any(argument.startswith("--prompt") for argument in self.others):
-            config = "chars"  # to continue a text takes the network alone, the recipe's model and data are not made
+            config = "chars"  # continuing a text takes the network alone; the recipe's model and data are not made
         return self if config is None else replace(self, configs=[config])
 
     def with_folders_of_loggers(self) -> "Arguments":
-        """With the folder of all runs for each logger that is added and asks for one; one that is typed comes later."""
+        """The same with the folder of all runs for each logger that needs one; a typed folder comes later and wins."""
         others: list[str] = []
         for argument in self.others:
             others += (

@@ -17,7 +17,7 @@ def content_of(configs: Sequence[str]) -> dict[str, Any]:
 
 
 def _read(config: str) -> Any:
-    """The content of a `--config`; an unreadable one gets its error from the parser."""
+    """The content of a `--config`; the parser reports an unreadable one."""
     found = recipe_or_file(config)
     try:
         if found != config or not config.startswith("{"):

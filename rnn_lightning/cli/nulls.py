@@ -1,6 +1,6 @@
-"""`check_nulls`: `null` where an argument needs a value is one line.
+"""`check_nulls`: reports, in one line, a `null` where an argument needs a value.
 
-jsonargparse lets `null` pass for every argument, which then fails anywhere in the code of whoever uses it.
+jsonargparse accepts `null` for every argument, which then fails somewhere in the code that uses it.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from rnn_lightning.errors import ArgumentError
 
 
 def check_nulls(name: str, kind: type, arguments: Namespace | None) -> None:
-    """Refuses each `null` for which the class has another default and whose type does not allow it.
+    """Refuses each `null` where the class has another default and the type does not allow None.
 
     Args:
         name: The configuration's key, such as `"trainer"`.
@@ -76,7 +76,7 @@ def _constructors(kind: type) -> list[Callable[..., None]]:
 
 
 def _allows_none(hint: Any) -> bool:
-    """Whether a type includes None; one that is not known does."""
+    """Whether a type includes None; an unknown type is assumed to."""
     if get_origin(hint) in (Union, UnionType):
         return any(map(_allows_none, get_args(hint)))
     return hint in (None, type(None), Any, object) or isinstance(hint, str)

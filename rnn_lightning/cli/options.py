@@ -25,7 +25,7 @@ def add_options(parser: LightningArgumentParser) -> None:
     """Adds the callbacks of TensorBoard by name, the run's name, and what predict takes."""
     for name, callback in TENSORBOARD_CALLBACKS.items():
         parser.add_lightning_class_args(callback, name)
-    words = "The run's name; by default that of the data's file, else of the first --config, else of model and data."
+    words = "The run's name; by default that of the data file, else of the first --config, else of model and data."
     parser.add_argument("--name", type=str | None, default=None, help=words)
     words = "predict only: steps to forecast beyond each sequence, feeding predictions back; 0 for the data's own."
     parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)

@@ -131,7 +131,10 @@ class SequenceDataModule(LightningDataModule):
         """Fills `datasets`. A subclass must define this."""
 
     def check_model(self, model: Any) -> None:
-        """Raises `ArgumentError` if a model does not go with the data; called before a run begins. Takes any by default."""
+        """Raises `ArgumentError` if a model does not go with the data; called before a run begins.
+
+        By default, every model is accepted.
+        """
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training batches; the last one may be short. Without a Trainer, each pass over the loader is a new epoch."""

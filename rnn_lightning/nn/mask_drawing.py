@@ -26,7 +26,7 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | No
 
     On a CPU, 16 random bits are used for each entry, so the probability is exact to within 2^-17. With the native
     library, torch's generator gives one seed, and the library draws all entries from it, on all threads; any number of
-    threads draws the same mask. Without the library the bits are torch's, so a seed then draws another mask.
+    threads draws the same mask. Without the library the bits are torch's, so the same seed gives another mask.
     Probabilities too small for 16 bits are left to `bernoulli_`, as are other devices.
     """
     if p == 0.0:
@@ -34,7 +34,7 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | No
     scale = 1.0 / (1.0 - p)
     if device.type != "cpu" or min(p, 1.0 - p) < _RARE:
         return Mask(torch.empty(*shape, device=device, dtype=torch.bfloat16).bernoulli_(1.0 - p), scale)
-    limit = round((1.0 - p) * 2**16)  # of 2^16 equally likely numbers, those below it keep
+    limit = round((1.0 - p) * 2**16)  # of 2^16 equally likely numbers, those below it keep an entry
     if traces() or "Vmap" in transforms() or library() is None:
         return Mask(_draw(math.prod(shape), limit).view(*shape), scale)
     seed = torch.empty((), dtype=torch.int64, device=device).random_(_LEAST, _ALL_BITS)

@@ -20,7 +20,7 @@ class Continuation:
 
     Args:
         prompt: The text to continue; None for none.
-        length: Tokens to add: characters, bytes or words, as the network was trained.
+        length: Tokens to add: characters, bytes or words, whichever the network was trained on.
         temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
         top_k: Draws among the k likeliest tokens only.
     """

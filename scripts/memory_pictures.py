@@ -91,8 +91,8 @@ def _costs(axes: Axes, by_k: dict[int, list[dict[str, Any]]]) -> list[Line2D]:
     """Time and memory of a step as multiples of what whole sequences take, on the second axis."""
     right, lines = axes.twinx(), []
     for metric, words, color, marker in (
-        ("milliseconds", "time a step (right axis)", COLORS["prediction"], "s"),
-        ("megabytes", "memory a step (right axis)", COLORS["target"], "^"),
+        ("milliseconds", "time per step (right axis)", COLORS["prediction"], "s"),
+        ("megabytes", "memory per step (right axis)", COLORS["target"], "^"),
     ):
         means = [statistics.fmean(float(value(result, metric) or 0) for result in fits) for fits in by_k.values()]
         ratios = [mean / means[-1] for mean in means]

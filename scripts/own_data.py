@@ -94,7 +94,7 @@ def run(
     Args:
         fits: By name, what is typed after `fit`.
         options: Those of `options_of`.
-        more: Further arguments, which are not recorded: they change no figure.
+        more: Further arguments, which are not recorded, as they must not change a figure.
         prepare: As for `fit`.
     """
     left = options.fits

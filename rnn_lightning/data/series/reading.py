@@ -137,7 +137,7 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
     """Appends the rows of a second table, which has only columns known ahead, to those of the first.
 
     Raises:
-        ArgumentError: No columns are known ahead, or the table has other series, or times of the first.
+        ArgumentError: No columns are known ahead, or the table has other series, or times that are also in the first.
     """
     if not columns.known:
         raise ArgumentError(

@@ -319,7 +319,7 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
 
 
 def _folders_with_record(files: Any, place: str) -> Iterator[str]:
-    """The folders in a place that have a record, wherever a logger has put them."""
+    """The folders below a place that have a record, wherever a logger has put them."""
     if not _is_local(files):
         for folder, _, names in files.walk(place, maxdepth=_DEPTH + 1):
             if RECORD in names:

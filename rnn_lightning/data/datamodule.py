@@ -202,7 +202,7 @@ class SequenceDataModule(LightningDataModule):
 
 
 def check_one_direction(net: Any) -> None:
-    """Raises `ArgumentError` if a network is bidirectional, where the targets are the next inputs."""
+    """Raises `ArgumentError` if a network is bidirectional although the targets are the next inputs."""
     if net.layers.bidirectional:
         raise ArgumentError(
             "bidirectional=true: each target is the next input, which the backward direction has read already: set it to "

@@ -16,8 +16,8 @@ class NativeRecurrence(BuildHookInterface):
     """Puts the compiled library into the wheel, or, for an editable install, beside its module.
 
     The wheel is then for this platform, but for every version of Python. Without a compiler it is for every platform,
-    and the layers run on torch's kernels. A library in the tree is never added to a wheel, as git and so the builder
-    ignore it; each wheel gets one that was compiled for it.
+    and the layers run on torch's kernels. A library in the tree is never added to a wheel, because git ignores it and
+    therefore the builder does, too; each wheel gets one that was compiled for it.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -35,14 +35,16 @@ def claim(folder: str) -> None:
     said = False
     while not try_claim(folder):
         if time.monotonic() > end:
-            raise ArgumentError(f"another fit writes into {folder}: let it end, or stop it, and start this one again")
+            raise ArgumentError(
+                f"another fit is writing into {folder}: let it end, or stop it, and start this one again"
+            )
         if not said:
-            rank_zero_info(f"Another fit writes into {folder}: waits up to {_PATIENCE:.0f} seconds for its end")
+            rank_zero_info(f"Another fit is writing into {folder}: waiting up to {_PATIENCE:.0f} seconds for it to end")
             said = True
         time.sleep(0.1)
 
 
 def release_all() -> None:
-    """Gives all claims of this process back."""
+    """Releases all claims of this process."""
     while _held:
         _held.pop().release()

@@ -20,7 +20,7 @@ class Continuation:
 
     Args:
         prompt: The text to continue; None for none.
-        length: Tokens to add: characters, bytes or words, as the network was trained.
+        length: Tokens to add: characters, bytes or words, whichever the network was trained on.
         temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
         top_k: Draws among the k likeliest tokens only.
     """
@@ -34,8 +34,8 @@ class Continuation:
         """Writes the prompt and its continuation to `predictions.txt`, and prints them.
 
         Args:
-            checkpoint: Of a fit on a `TextStream`, or the `network.json` of an export.
-            folder: Where the file goes; made if it is not there.
+            checkpoint: The checkpoint of a fit on a `TextStream`, or the `network.json` of an export.
+            folder: Where the file goes; it is created if missing.
 
         Raises:
             ArgumentError: The checkpoint is not of a text model, or its vocabulary lacks a token of the prompt.

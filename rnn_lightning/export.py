@@ -42,7 +42,7 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
 
     Raises:
         ArgumentError: There is no such checkpoint, the folder is not empty, or onnx is not installed.
-        NotWrittenError: The folder cannot be written; there is none then.
+        NotWrittenError: The folder cannot be written; nothing is left behind.
     """
     folder = Path(output)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):

@@ -76,13 +76,13 @@ def folder_written_beside(path: str | Path) -> Iterator[Path]:
     """Gives a new folder that becomes `path` at the end, or is removed if an error ends it.
 
     Args:
-        path: It must not exist, or be an empty folder.
+        path: The new folder; it must not exist, or must be empty.
 
     Yields:
-        A folder in the same one.
+        A folder in the same parent folder.
 
     Raises:
-        NotWrittenError: It cannot be written; it names `path`.
+        NotWrittenError: It cannot be written; the error names `path`.
     """
     with folder_beside(path) as part:
         yield part
@@ -95,10 +95,10 @@ def folder_written_beside(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_beside(path: str | Path) -> Iterator[Path]:
-    """Gives an empty folder beside `path` for what becomes it, for code that leaves files of its own; removed at the end.
+    """Gives an empty folder beside `path`, in which code may write `path` and leave other files; removed at the end.
 
     Raises:
-        NotWrittenError: It cannot be made or written; it names `path`.
+        NotWrittenError: It cannot be made or written; the error names `path`.
     """
     with _part_of(path) as part:
         part.mkdir()

@@ -148,8 +148,8 @@ def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
     Returns:
         A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; of a network that was trained on a `TimeSeries` a
         `Forecaster` around it, which takes and gives values in the file's units. Its attribute `fitted` is what was fitted
-        on the training part: of a text `level` and `vocabulary` (characters in the order of their tokens from 1 on, or
-        words), of labelled sequences `classes`; {} if nothing was.
+        on the training part: for a text `level` and `vocabulary` (characters in the order of their tokens from 1 on, or
+        words), for labelled sequences `classes`; {} if nothing was.
 
     Raises:
         ArgumentError: A file is missing, changed or truncated.

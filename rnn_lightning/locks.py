@@ -1,4 +1,4 @@
-"""Locks of files and folders that end with their process, however it ends: those of the system (`flock`).
+"""Locks on files and folders that end with their process, however it ends: the system's own (`flock`).
 
 They leave nothing behind, and need no file of their own. Where the system or the file system has no such locks (Windows,
 some network disks), nobody is kept out.
@@ -22,7 +22,7 @@ class Lock:
         self._file = file  # None where there are no locks
 
     def release(self) -> None:
-        """Lets others take it; also for the processes that this one has forked meanwhile."""
+        """Releases it, also for processes that this one has forked meanwhile."""
         if self._file is not None:
             with suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)

@@ -33,13 +33,13 @@ RUNS = "runs"
 BEST, LAST = "best", "last"
 RECORD = "run.json"
 HPC = "hpc_ckpt_"
-"""How the names of checkpoints begin that Lightning saves when SLURM requeues a job."""
+"""The beginning of the names of checkpoints that Lightning saves when SLURM requeues a job."""
 FOLDERS = (TensorBoardLogger, CSVLogger)
 """The loggers that have a folder for each run; others have one for all runs, or none."""
 _DEPTH = 8
-"""The most folders that there may be between the folder of all runs and a run's record."""
+"""How many folders there may be, at most, between the folder of all runs and a run's record."""
 _OF_LOGGERS = ("metrics.csv", "hparams.yaml")
-"""What a logger may write anew where it lies already."""
+"""Files that a logger would overwrite."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def resumed_folder(checkpoint: str | None) -> str | None:
 
 
 def number_run(trainer: Trainer) -> None:
-    """Lets the loggers choose their folders now: a process spawned later would choose again, for a test another one."""
+    """Makes the loggers choose their folders now; a process spawned later would choose others for a test."""
     for logger in trainer.loggers:
         if isinstance(logger, FOLDERS):
             _ = logger.version  # a logger remembers it
@@ -138,12 +138,12 @@ def keep(path: str) -> None:
 
 
 def free_version(folder: str, version: int | str, below: str | None = None) -> int | str:
-    """The version of a logger that begins: as given, or with a number behind it if an earlier run has files there.
+    """The version of a logger that begins: as given, or with a number appended if an earlier run has files there.
 
     Args:
         folder: The folder of all versions.
-        version: Its version, as loggers take it.
-        below: The folder in that of the version which it writes into, if it has one.
+        version: The version, as loggers take it.
+        below: The folder within the version's folder that it writes into, if there is one.
     """
     name = version if isinstance(version, str) else f"version_{version}"
     candidates = ("-".join(filter(None, (name, str(n)))) if n else name for n in count())
@@ -229,7 +229,7 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
 
 
 def newest_of_model(ckpt_path: str, root: str, model: str, name: str | None = None) -> str | None:
-    """The checkpoint of a model that a path is, or that the newest of its runs has, whatever their data.
+    """A model's checkpoint: the file at a path, or that of the newest of its runs, whatever their data.
 
     Args:
         ckpt_path: As for `find_checkpoint`.
@@ -272,7 +272,7 @@ def check_name(name: str) -> None:
 
 
 def name_of_file(path: str | Path) -> str | None:
-    """The run's name for a file of data: the file's, without its suffix and that of a compression."""
+    """The run's name for a data file: the file's name without its suffix, and without that of compression."""
     place = Path(path).expanduser()
     if place.name in ("", ".."):  # a folder such as `.`
         place = place.resolve()
@@ -285,7 +285,7 @@ def name_of_file(path: str | Path) -> str | None:
 def check_root(root: str) -> None:
     """Raises `ArgumentError` if no run can be written in a folder. The folder need not exist yet."""
     if "://" in root:
-        return  # whether a remote file system allows it shows only on trying
+        return  # only trying shows whether a remote file system allows it
     path = Path(root).absolute()
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -319,7 +319,7 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
 
 
 def _folders_with_record(files: Any, place: str) -> Iterator[str]:
-    """The folders in a place that have a record, wherever a logger has put them."""
+    """The folders below a place that have a record, wherever a logger has put them."""
     if not _is_local(files):
         for folder, _, names in files.walk(place, maxdepth=_DEPTH + 1):
             if RECORD in names:

@@ -147,7 +147,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != description["sha256"]:
         raise ArgumentError(
-            f"the weights {file} are changed or truncated: their SHA-256 is {sha256[:8]}..., not "
+            f"the weights {file} have been changed or truncated: their SHA-256 is {sha256[:8]}..., not "
             f"{description['sha256'][:8]}...; {_REMEDY}"
         )
     try:
@@ -190,7 +190,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise ArgumentError(f"{str(path)!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")
     if not isinstance(checkpoint.get("state_dict", {}), dict):
-        raise ArgumentError(f"{str(path)!r} is damaged, its state_dict is a {type(checkpoint['state_dict']).__name__}")
+        raise ArgumentError(f"{str(path)!r} is damaged: its state_dict is a {type(checkpoint['state_dict']).__name__}")
     return checkpoint
 
 

@@ -1,4 +1,4 @@
-"""Jobs of SLURM that are requeued: Lightning saves them as `hpc_ckpt_N.ckpt`, here in a folder of each job's own.
+"""Jobs of SLURM that are requeued: Lightning saves them as `hpc_ckpt_N.ckpt`, here in a separate folder for each job.
 
 Lightning looks for them in the folder of all runs, and takes the newest there, whichever job has saved it.
 """
@@ -11,7 +11,7 @@ from rnn_lightning.runs import newest_of_job
 
 
 def job() -> str | None:
-    """The id of the job that this process is of, as `scontrol` takes it; None outside of SLURM or in an interactive job."""
+    """The id of this process's job, as `scontrol` takes it; None outside of SLURM or in an interactive job."""
     if not SLURMEnvironment.detect() or SLURMEnvironment.job_id() is None:
         return None
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
@@ -25,6 +25,6 @@ def folder(root: str, name: str | None) -> str | None:
 
 
 def requeued(root: str, name: str | None) -> str | None:
-    """The checkpoint from which a requeued job continues; None if this one begins, or is no job."""
+    """The checkpoint from which a requeued job continues; None if the job begins now, or if there is none."""
     place = folder(root, name)
     return None if place is None else newest_of_job(place)

@@ -4,9 +4,9 @@
 
 Whole fits through the command line, with the recipe's batch in each process and one thread each: in one process; in two
 that know nothing of each other, at the same time; and in two "nodes" that torchrun starts, over gloo. All run in turn, in
-rounds. What the second takes longer than the first is the processor's (shared memory and caches). What the third takes
-longer than the second is communication. A step is an optimizer step: the median over the batches of the slower process,
-without the first ones.
+rounds. How much longer the second takes than the first is due to the processor (shared memory and caches). How much
+longer the third takes than the second is communication. A step is an optimizer step: the median over the batches of the
+slower process, without the first ones.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Clock(Callback):
         self.parameters = sum(p.numel() for p in pl_module.parameters())
 
     def seconds(self) -> float:
-        """Of an optimizer step."""
+        """The time of an optimizer step."""
         pairs = list(zip(self.ends[WARM:], self.ends[WARM + 1 :], strict=False))
         return statistics.median((end - start) / (after - before) for (start, before), (end, after) in pairs)
 

@@ -3,9 +3,9 @@
     pip install --no-deps aeon     # only its data files are read
     python scripts/measure_arrays.py --seeds 3
 
-JapaneseVowels (Kudo, Toyama & Shimbo 1999): 12 channels, 7 to 29 steps, 9 speakers, 270 sequences to train on and 370 to
-test. A tenth of the 270 validates here, to choose the epoch. Further arguments go to the
-fits; results are kept in `docs/own_data.json`.
+JapaneseVowels (Kudo, Toyama & Shimbo 1999): 12 channels, 7 to 29 steps, 9 speakers, 270 sequences to train on and 370
+to test. A tenth of the 270 validates here, to choose the epoch. Further arguments go to the fits; the results are kept
+in `docs/own_data.json`.
 """
 
 import importlib.util

@@ -8,7 +8,7 @@
 
 Figures of characters are bits per character of the test part, the last 5 % of the text, whose SHA-256 is printed: the text
 changes with Python's version. Results of fits are kept in `docs/own_data.json`, and `python scripts/tables.py` puts them
-into docs/text.md. Further arguments go to the fits: give only what changes no figure.
+into docs/text.md. Further arguments go to the fits: give only arguments that do not change a figure.
 """
 
 import lzma

@@ -25,7 +25,7 @@ BACKS = {784: "-", 196: "--", 28: ":"}
 
 
 def results(state: dict[str, Any], prefix: str) -> dict[str, list[dict[str, Any]]]:
-    """What there is of the systems whose names begin so: by the rest of the name, a result for each seed."""
+    """The results of the systems whose names begin like this: by the rest of the name, one for each seed."""
     found: dict[str, list[dict[str, Any]]] = {}
     for run in plan():
         result = result_of(state, run)
@@ -91,8 +91,8 @@ def _costs(axes: Axes, by_k: dict[int, list[dict[str, Any]]]) -> list[Line2D]:
     """Time and memory of a step as multiples of what whole sequences take, on the second axis."""
     right, lines = axes.twinx(), []
     for metric, words, color, marker in (
-        ("milliseconds", "time a step (right axis)", COLORS["prediction"], "s"),
-        ("megabytes", "memory a step (right axis)", COLORS["target"], "^"),
+        ("milliseconds", "time per step (right axis)", COLORS["prediction"], "s"),
+        ("megabytes", "memory per step (right axis)", COLORS["target"], "^"),
     ):
         means = [statistics.fmean(float(value(result, metric) or 0) for result in fits) for fits in by_k.values()]
         ratios = [mean / means[-1] for mean in means]

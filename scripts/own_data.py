@@ -38,7 +38,7 @@ def load() -> dict[str, Result]:
 
 
 def keep(name: str, result: Result) -> None:
-    """Adds a result to the file: a fit a line."""
+    """Adds a result to the file, one fit per line."""
     results = {**load(), name: result}
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(results[key])}" for key in sorted(results))
     write_atomically(RESULTS, f"{{\n{lines}\n}}\n")
@@ -69,11 +69,11 @@ class Kept(CLI):
 
 
 def fit(typed: list[str], prepare: Callable[[], None]) -> Result:
-    """One fit in a folder of its own, with what is kept of it.
+    """Runs one fit in its own folder, and returns what is kept of it.
 
     Args:
         typed: What follows `fit` on the command line.
-        prepare: Writes the files of data into the folder that one is in.
+        prepare: Writes the data files into the fit's folder.
     """
     before, begin = os.getcwd(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +94,7 @@ def run(
     Args:
         fits: By name, what is typed after `fit`.
         options: Those of `options_of`.
-        more: Typed, too, and not kept: what changes no figure.
+        more: Further arguments, which are not recorded, as they must not change a figure.
         prepare: As for `fit`.
     """
     left = options.fits

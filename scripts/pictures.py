@@ -55,7 +55,7 @@ def reproduction(options: argparse.Namespace) -> None:
 
 
 def memory(options: argparse.Namespace) -> None:
-    """How far gradients must reach, and MNIST pixel by pixel; of what was not run there is no picture."""
+    """How far gradients must reach, and MNIST pixel by pixel; what was not run gets no picture."""
     for name, draw in (("reach", memory_pictures.reach), ("pixels", memory_pictures.pixels)):
         figure = draw(load(options.results))
         if figure is not None:

@@ -109,7 +109,7 @@ def load(path: Path = RESULTS) -> dict[str, Any]:
     try:
         return json.loads(path.read_text()) if path.exists() else {"machines": [], "runs": {}}
     except (OSError, ValueError) as error:
-        sys.exit(f"error: cannot read the results in {path} ({error}): mend or delete it")
+        sys.exit(f"error: cannot read the results in {path} ({error}): correct or delete it")
 
 
 def dump(state: dict[str, Any]) -> str:

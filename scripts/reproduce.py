@@ -47,7 +47,7 @@ def prepare_process(parent: int | None = None) -> None:
     """Makes a process compute on one thread, as small networks gain nothing from more, and print only warnings.
 
     Args:
-        parent: The process without which this one ends: what it computes would be lost.
+        parent: The process with which this one ends, as its results would be lost.
     """
     torch.set_num_threads(1)
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -203,8 +203,8 @@ class Progress:
     """Prints after each fit how many are left, and how long they will take.
 
     Args:
-        runs: All that are to be done.
-        state: The results, which grow.
+        runs: All runs that are to be done.
+        state: The results, which this function adds to.
     """
 
     def __init__(self, runs: list[Run], state: dict[str, Any]) -> None:
@@ -226,7 +226,7 @@ class Progress:
 def carry_out(
     runs: list[Run], state: dict[str, Any], jobs: int, data_dir: str, results: Path, minutes: float = float("inf")
 ) -> None:
-    """Fits, `jobs` at a time, keeps each result as it comes, and says how long the rest will take.
+    """Runs the fits, `jobs` at a time, keeps each result as it comes, and says how long the rest will take.
 
     After so many `minutes` it begins no further fit.
     """

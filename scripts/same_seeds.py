@@ -30,16 +30,16 @@ CASES: dict[str, dict[str, Any]] = {
     "k1=20, k2=30, RNN": {"tbptt": {"k1": 20, "k2": 30}, "cell": "rnn"},
     "k1=30, k2=50, two layers": {"tbptt": {"k1": 30, "k2": 50}, "num_layers": 2},
     "k1=20, clipped": {"tbptt": {"k1": 20, "gradient_clip_val": 0.01}},
-    "k1=20, a step a batch": {"tbptt": {"k1": 20, "step_every": "batch"}},
+    "k1=20, one step per batch": {"tbptt": {"k1": 20, "step_every": "batch"}},
     "k1=30, a step in 2 batches": {"tbptt": {"k1": 30, "step_every": 2}},
     "k1=30, a step in 3 batches": {"tbptt": {"k1": 30, "step_every": 3}},
     "k1=30, lengths": {"tbptt": {"k1": 30}, "lengths": True},
-    "k1=30, lengths, a step a batch": {"tbptt": {"k1": 30, "step_every": "batch"}, "lengths": True},
+    "k1=30, lengths, one step per batch": {"tbptt": {"k1": 30, "step_every": "batch"}, "lengths": True},
     "k1=20, fresh masks": {"tbptt": {"k1": 20, "k2": 25}, "input_dropout": 0.3, "output_dropout": 0.2},
     "stream": {"carry_state": True},
     "stream in chunks": {"carry_state": True, "tbptt": {"k1": 30}},
     "stream, variational masks": {"carry_state": True, "variational": True, "input_dropout": 0.3},
-    "one output a sequence, k1=10, k2=25": {"model": Seq2Vec, "tbptt": {"k1": 10, "k2": 25}, "lengths": True},
+    "one output per sequence, k1=10, k2=25": {"model": Seq2Vec, "tbptt": {"k1": 10, "k2": 25}, "lengths": True},
 }
 
 

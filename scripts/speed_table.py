@@ -20,7 +20,7 @@ def measured(page: str) -> Iterable[tuple[str, int, float]]:
 
 
 def speed_table(page: str) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: least and most of torch.nn's time over ours, over all shapes and processors."""
+    """Head and rows: the smallest and the largest ratio of torch.nn's time to ours, over all shapes and processors."""
     found = list(measured(page))
     cells = sorted({cell for cell, *_ in found}, key=("RNN", "GRU", "LSTM").index)
     rows = []

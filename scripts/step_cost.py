@@ -32,7 +32,7 @@ class Ledger:
         self.now = self.peak = 0
 
     def add(self, address: int, size: int) -> None:
-        """A tensor of this storage is kept."""
+        """A tensor with this storage is now kept."""
         if address in self.free:
             return
         self.counts[address] = self.counts.get(address, 0) + 1
@@ -41,7 +41,7 @@ class Ledger:
             self.peak = max(self.peak, self.now)
 
     def remove(self, address: int, size: int) -> None:
-        """It is kept no longer."""
+        """It is no longer kept."""
         if address in self.free:
             return
         self.counts[address] -= 1
@@ -57,8 +57,8 @@ class Ledger:
 class StepCost(Callback):
     """Measures a fit's training batches.
 
-    Memory is that of the second batch alone, so that the times of the others are those of an undisturbed fit. It is
-    what tensors kept for backward passes take at most at a time: the part that grows with k2.
+    Memory is that of the second batch alone, so that the times of the others are those of an undisturbed fit. It is the
+    most that tensors kept for backward passes take at one time: the part that grows with k2.
     """
 
     def __init__(self) -> None:

@@ -39,7 +39,7 @@ METRICS = {"acc": "accuracy", "mse": "MSE"}
 
 
 NOTHING = ("not run", "")
-"""What a cell without a figure holds."""
+"""What a cell without a figure contains."""
 
 
 def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
@@ -52,7 +52,7 @@ def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The mean, and for values that differ their range."""
+    """The mean, followed by the range if values differ."""
     mean, low, high = (f"{number:{form}}" for number in (statistics.fmean(values), min(values), max(values)))
     return mean if low == high else f"{mean} ({low} to {high})"
 
@@ -135,7 +135,7 @@ class Figures:
         return f"```\n{self.results[name][0]['printed']}\n```"
 
     def run(self) -> str:
-        """How many fits of each kind there are, of how many seeds, how long they took, and what was not run."""
+        """How many fits of each kind there are, with how many seeds, how long they took, and what was not run."""
         planned: dict[str, list[Run]] = {}
         for run in plan():
             planned.setdefault(run.group, []).append(run)

@@ -452,7 +452,7 @@ def test_a_checkpoint_with_a_damaged_state_dict_is_one_line(state_dict, fitted, 
     saved = torch.load(fitted / "checkpoints/best.ckpt", weights_only=True)
     torch.save({**saved, "state_dict": state_dict}, "damaged.ckpt")
     for arguments in (["test", "--config=sine_seq2seq"], ["export", "--output=out"]):
-        assert "'damaged.ckpt' is damaged, its state_dict is a" in fail(*arguments, "--ckpt_path=damaged.ckpt")
+        assert "'damaged.ckpt' is damaged: its state_dict is a" in fail(*arguments, "--ckpt_path=damaged.ckpt")
 
 
 def test_options_are_given_in_full(fail):

@@ -434,7 +434,7 @@ def test_predictions_of_a_remote_run_say_where_they_are(printed, bucket):
     settings = [*OWN, *SHORT, "--trainer.logger.save_dir=bucket://team"]
     printed("fit", *settings)
     shown = printed("predict", *settings, "--ckpt_path=best")
-    assert "They are on this machine, their run is bucket://team/Seq2Seq-Sales/version_0" in shown
+    assert "They are on this machine; their run is bucket://team/Seq2Seq-Sales/version_0" in shown
     assert Path("runs/Seq2Seq-Sales/predictions.csv").is_file()
 
 

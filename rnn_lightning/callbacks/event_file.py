@@ -19,7 +19,7 @@ class EventFile(Callback):
     """
 
     def __init__(self) -> None:
-        self._files: dict[int, _Lenient] = {}  # by the logger's place
+        self._files: dict[int, _Lenient] = {}  # by the logger's position
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -73,7 +73,7 @@ class _Lenient:
 
 
 class _Quiet:
-    """Suppresses what `_Lenient` says in one line."""
+    """Suppresses what `_Lenient` already says in one line."""
 
     def __init__(self, other: Any) -> None:
         self.other = other

@@ -16,7 +16,7 @@ def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
     """Prints a table, and writes it into TensorBoard as `test/NAME` and into the run of the tested checkpoint.
 
     Args:
-        trainer: After a test, on rank zero.
+        trainer: The Trainer, after a test and on rank zero.
         name: What the files and the entry are called.
         text: The table.
         values: The same as plain values, for `NAME.json`.

@@ -29,7 +29,7 @@ def copy_to_nodes(trainer: Trainer, path: str) -> None:
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
-    """Identifies a version of a file, on any machine."""
+    """Identifies a version of a file on any machine."""
     try:
         status = Path(path).stat()
     except OSError:

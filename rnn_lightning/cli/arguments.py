@@ -83,7 +83,7 @@ class RecipeOrFile(ActionConfigFile):
 
 
 class HelpOf(argparse.Action):
-    """A flag that prints the arguments of what is within a model, which jsonargparse knows at the top only.
+    """A flag that prints the arguments of a part of a model; jsonargparse has such flags only at the top level.
 
     Args:
         of: A dataclass, or the type of an argument that takes classes, one of which the flag names.
@@ -175,7 +175,7 @@ class Arguments:
         return any(x.startswith(("--model", "--data")) for x in self.others)
 
     def with_folders_of_loggers(self) -> "Arguments":
-        """With the folder of all runs for each logger that is added and asks for one; one that is typed comes later."""
+        """The same with the folder of all runs for each logger that needs one; a typed folder comes later and wins."""
         others: list[str] = []
         for argument in self.others:
             others += (

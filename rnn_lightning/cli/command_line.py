@@ -47,7 +47,7 @@ from rnn_lightning.models import SequenceModule
 from rnn_lightning.recipes import check_data
 from rnn_lightning.saved import read_checkpoint
 
-EPILOG = "Each has a help of its own, as in: export --help"
+EPILOG = "Each has its own help, as in: export --help"
 EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
 
 AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
@@ -237,7 +237,7 @@ class CLI(LightningCLI):
     def before_predict(self) -> None:
         """Sets how far predictions continue beyond the data."""
         if not any(is_overridden(name, self.model, LightningModule) for name in ("predict_step", "forward")):
-            raise ArgumentError(f"predict: {type(self.model).__name__} has neither predict_step nor forward, write one")
+            raise ArgumentError(f"predict: {type(self.model).__name__} has neither predict_step nor forward: write one")
         config = self.config_init[self.subcommand]
         if isinstance(self.datamodule, TimeSeries):
             config.forecasts.horizon = config.horizon or self.datamodule.horizon
@@ -256,7 +256,7 @@ class CLI(LightningCLI):
             if isinstance(callback, (PredictionWriter, Forecasts)) and callback.paths:
                 print(f"Predictions: {', '.join(map(str, callback.paths))}")
         if self.checkpoint is not None and "://" in self.checkpoint:
-            print(f"They are on this machine, their run is {runs.run_folder(self.checkpoint)}")
+            print(f"They are on this machine; their run is {runs.run_folder(self.checkpoint)}")
 
 
 def main(args: Any = None, cli: type[CLI] = CLI) -> None:
@@ -312,7 +312,7 @@ def _ends_on_sigint() -> Iterator[None]:
     def note(number: int, frame: Any) -> None:
         nonlocal came
         came = True
-        raise KeyboardInterrupt  # on which Lightning ends the processes that it has started
+        raise KeyboardInterrupt  # Lightning then ends the processes that it has started
 
     before = signal.getsignal(signal.SIGINT)
     mine = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()

@@ -39,7 +39,7 @@ _Inline.add_multi_representer(object, _quoted)
 
 
 def _read(config: str) -> Any:
-    """The content of a `--config`; an unreadable one gets its error from the parser."""
+    """The content of a `--config`; the parser reports an unreadable one."""
     found = recipe_or_file(config)
     try:
         if found != config or not config.startswith("{"):

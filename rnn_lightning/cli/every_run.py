@@ -1,4 +1,4 @@
-"""What every run of the command line has: callbacks, and checkpoints that are whole or not there."""
+"""What every run of the command line has: callbacks, and checkpoints that are either complete or absent."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def callbacks_of(trainer: Namespace, subcommand: str | None) -> list[Any]:
 
 
 def save_atomically(trainer: Namespace) -> dict[str, Any]:
-    """Lets a configured Trainer save by `AtomicCheckpointIO`, unless it has a way of its own.
+    """Lets a configured Trainer save with `AtomicCheckpointIO`, unless it has its own way.
 
     Returns:
         The arguments of the Trainer that do so.

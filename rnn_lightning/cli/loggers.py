@@ -28,7 +28,7 @@ def root_of_runs(trainer: Any) -> str:
 
 
 def direct_loggers(config: Any, root: str, checkpoint: str | None) -> None:
-    """Lets each write where no other run has written; where a run continues, the first one in that run's folder.
+    """Makes each write where no other run has written; if a run continues, the first one writes into its folder.
 
     Args:
         config: The configuration of a fit.
@@ -64,7 +64,7 @@ def _continue_in(folder: str, logger: Any) -> None:
     arguments = logger.init_args
     above, _, version = folder.rpartition("/")
     if not above or not {"name", "version"} <= set(arguments.keys()):
-        return  # it cannot be told
+        return  # it cannot be told where to write
     save_dir, _, name = above.rpartition("/") if "/" in above else (above, "", "")
     arguments.save_dir, arguments.name, arguments.version = save_dir, name, version
     if arguments.get("sub_dir"):

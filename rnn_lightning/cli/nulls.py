@@ -1,6 +1,6 @@
-"""`check_nulls`: `null` where an argument needs a value is one line.
+"""`check_nulls`: reports, in one line, a `null` where an argument needs a value.
 
-jsonargparse lets `null` pass for every argument, which then fails anywhere in the code of whoever uses it.
+jsonargparse accepts `null` for every argument, which then fails somewhere in the code that uses it.
 """
 
 import dataclasses

@@ -25,7 +25,7 @@ def add_options(parser: LightningArgumentParser) -> None:
     """Adds the callbacks of TensorBoard by name, the run's name, and what predict takes."""
     for name, callback in TENSORBOARD_CALLBACKS.items():
         parser.add_lightning_class_args(callback, name)
-    words = "The run's name; by default that of the data's file, else of the first --config, else of model and data."
+    words = "The run's name; by default that of the data file, else of the first --config, else of model and data."
     parser.add_argument("--name", type=str | None, default=None, help=words)
     words = "predict only: steps to forecast beyond each sequence, feeding predictions back; 0 for the data's own."
     parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
@@ -35,7 +35,7 @@ def add_options(parser: LightningArgumentParser) -> None:
         parser.add_argument(f"--model.{key}.help", action=HelpOf, of=kind, key=f"model.{key}", help=SUPPRESS)
     words = "predict only: a text to continue, with a network trained on text; no data is read."
     parser.add_argument("--prompt", type=str | None, default=None, help=words)
-    words = "With --prompt: characters, bytes or words to add, as the network was trained."
+    words = "With --prompt: characters, bytes or words to add, whichever the network was trained on."
     parser.add_argument("--length", type=NonNegativeInt, default=400, help=words)
     words = "With --prompt: values below 1 make likely continuations likelier; 0 always takes the likeliest."
     parser.add_argument("--temperature", type=NonNegativeFloat, default=1.0, help=words)

@@ -1,4 +1,4 @@
-"""Arguments that a model of your own requires: a checkpoint that has them spares you from typing them again."""
+"""Arguments that a model of your own requires: a checkpoint that has them saves you typing them again."""
 
 from inspect import Parameter
 from typing import Any
@@ -16,8 +16,8 @@ from rnn_lightning.saved import read_checkpoint
 def required_from_checkpoint(arguments: Arguments) -> dict[str, Any] | None:
     """A configuration of the model with the required arguments that were not given; None if there are none.
 
-    It is for a first parse only, by which the checkpoint that `best` or `last` means is found: until then, the newest
-    one of this model serves, whatever its run's name and data.
+    It is only for a first parse, which finds the checkpoint that `best` or `last` means. Until then, the newest
+    checkpoint of this model is used, whatever its run's name and data.
 
     Raises:
         ArgumentError: The checkpoint does not have them.
@@ -48,7 +48,7 @@ def required_from_checkpoint(arguments: Arguments) -> dict[str, Any] | None:
 
 
 def _class(class_path: Any) -> type | None:
-    """The class of an import path; None for anything else, which gets its error from the parser."""
+    """The class of an import path; None for anything else, which the parser reports."""
     if not isinstance(class_path, str) or "." not in class_path:
         return None  # a short name is that of a class of this package or of Lightning
     try:

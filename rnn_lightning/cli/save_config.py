@@ -1,4 +1,4 @@
-"""`SaveConfig`: where a fit is saved, and what is written down of it."""
+"""`SaveConfig`: where a fit is saved, and what is recorded about it."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, **kwargs)
         config = config.clone()
         self._resumed = runs.resumed_folder(config.ckpt_path)
-        config.ckpt_path = None  # where this run began; a test with this file is of this run
+        config.ckpt_path = None  # where this run began; a test with this file belongs to this run
         if KEY in config.data.get("init_args", {}):
             config.data.init_args.pop(KEY)  # the checkpoints contain it
         self._text = parser.dump(config, skip_unset=False)

@@ -1,4 +1,4 @@
-"""What a configuration says of its run's name, and a checkpoint of its network."""
+"""What a configuration says about its run's name, and a checkpoint about its network."""
 
 import os
 from pathlib import Path

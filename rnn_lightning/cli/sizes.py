@@ -1,4 +1,4 @@
-"""Sizes of the model that follow from the data, so that a configuration has none of them."""
+"""Sizes of the model that follow from the data, so that a configuration need not set them."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ SIZES = ("input_size", "output_size")
 
 
 def link_sizes(parser: LightningArgumentParser, cli: "CLI") -> None:
-    """Lets the model have its sizes from the data."""
+    """Gives the model its sizes from the data."""
     for size in SIZES:
         compute = partial(_size_of, cli, size)
         compute.__name__ = size  # type: ignore[attr-defined] # as the help shows it

@@ -1,4 +1,4 @@
-"""How the terminal is kept quiet: what is said on every run and no user can act on is dropped."""
+"""How the terminal is kept quiet: messages that appear in every run and that no user can act on are dropped."""
 
 import logging
 import warnings

@@ -1,4 +1,4 @@
-"""What a checkpoint knows of how its model was trained, as arguments of the configured model.
+"""What a checkpoint knows about how its model was trained, as arguments of the configured model.
 
 | argument | in test, validate and predict | in a resumed fit |
 |---|---|---|
@@ -40,7 +40,7 @@ def training_in(
         ArgumentError: The run had a loss, an optimizer or a scheduler that can't be restored, and none was typed.
     """
     training, arguments = saved.get("training", {}), model.get("init_args", {})
-    if subcommand == "fit":  # how to train is the recipe's to say
+    if subcommand == "fit":  # the recipe decides how to train
         theirs = recipe & {*_PLAIN, *_MADE}
         training = {name: value for name, value in training.items() if name not in theirs}
     found = {name: training[name] for name in _PLAIN if name in training}
@@ -89,7 +89,7 @@ def _refusal(checkpoint: str, name: str, what: Any) -> str:
 
 
 def _listed(value: Any) -> Any:
-    """The same value with lists in the place of tensors."""
+    """The same value with lists in place of tensors."""
     if isinstance(value, dict):
         return {key: _listed(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -131,7 +131,10 @@ class SequenceDataModule(LightningDataModule):
         """Fills `datasets`. A subclass must define this."""
 
     def check_model(self, model: Any) -> None:
-        """Raises `ArgumentError` if a model does not go with the data; called before a run begins. Takes any by default."""
+        """Raises `ArgumentError` if a model does not go with the data; called before a run begins.
+
+        By default, every model is accepted.
+        """
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Training batches; the last one may be short. Without a Trainer, each pass over the loader is a new epoch."""
@@ -199,7 +202,7 @@ class SequenceDataModule(LightningDataModule):
 
 
 def check_one_direction(net: Any) -> None:
-    """Raises `ArgumentError` if a network is bidirectional, where the targets are the next inputs."""
+    """Raises `ArgumentError` if a network is bidirectional although the targets are the next inputs."""
     if net.layers.bidirectional:
         raise ArgumentError(
             "bidirectional=true: each target is the next input, which the backward direction has read already: set it to "

@@ -29,7 +29,7 @@ def download(name: str, folder: Path, mirrors: Sequence[str], sha256: str, by_ha
     path = folder / name
     remove_leftovers(folder, name)
     try:
-        with folder_beside(path) as beside:  # torch has a temporary file of its own, which a kill would leave
+        with folder_beside(path) as beside:  # torch has a temporary file of its own, which a kill would leave behind
             put(_from_any(mirrors, beside / name, sha256, by_hand), path)
     except NotWrittenError as error:
         raise ArgumentError(f"cannot write {path} ({error.strerror}): {by_hand}") from error

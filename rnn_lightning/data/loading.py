@@ -68,7 +68,7 @@ class TensorBatches(BatchDataset):
 
 
 class EpochSampler(DistributedSampler[int]):
-    """The training samples of one process: each epoch has another order, which depends only on (seed, epoch).
+    """The training samples of one process: each epoch has a different order, which depends only on (seed, epoch).
 
     The processes take turns (rank, rank + world_size, ...). Every process must take the same number of steps, so
     samples from the beginning of the order are repeated if the number is uneven. Since this is a `DistributedSampler`,

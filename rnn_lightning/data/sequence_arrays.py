@@ -28,8 +28,8 @@ _SPLIT_KEY = derive_key(16)
 class SequenceArrays(SequenceDataModule):
     """Sequences of any lengths, with one label or value per sequence or per step, from an `.npz` file.
 
-    The file (`numpy.savez`) has `x` (N, T, I), padded to the same T, and `y`: whole numbers or texts (N,) or (N, T) are
-    classes; other numbers, (N,), (N, O) or (N, T, O), are values. Two arrays are optional: `lengths` (N,), how many
+    The file (`numpy.savez`) has `x` (N, T, I), padded to the same T, and `y`: whole numbers or strings (N,) or (N, T)
+    are classes; other numbers, (N,), (N, O) or (N, T, O), are values. Two arrays are optional: `lengths` (N,), how many
     steps of each sequence count, and `split` (N,), "train", "val" or "test" for each sequence. Without "val", or
     without `split`, the parts are chosen at random, with classes in the same proportions. The choice is always the same
     for the same file.
@@ -108,7 +108,7 @@ class SequenceArrays(SequenceDataModule):
             return np.where(_like(y, counts), y, 0).astype(np.float32)
         found = np.unique(y[train][counts[train]]).tolist()
         if fitted is None and len(found) < 2:
-            raise ArgumentError(f"{path}: the training part has one class only, {found[0]!r}: give sequences of others")
+            raise ArgumentError(f"{path}: the training part has only one class, {found[0]!r}: give sequences of others")
         self.classes = found if fitted is None else list(fitted["classes"])
         self.output_size = len(self.classes)
         return _indices(path, y, counts, self.classes)
@@ -123,7 +123,7 @@ class SequenceArrays(SequenceDataModule):
         net = getattr(model, "net", None)
         if isinstance(net, RecurrentNet) and isinstance(net, Seq2SeqNet) != self.per_step:
             wanted, of = ("Seq2Seq", "step") if self.per_step else ("Seq2Vec", "sequence")
-            raise ArgumentError(f"y of the file has one target a {of}: use --model {wanted}")
+            raise ArgumentError(f"y of the file has one target per {of}: use --model {wanted}")
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the datasets of all stages."""
@@ -133,7 +133,7 @@ class SequenceArrays(SequenceDataModule):
 def _read(path: str) -> dict[str, np.ndarray]:
     """Reads the arrays of a file and checks their types and sizes."""
     file = Path(path).expanduser()
-    if not os.path.isfile(file):  # which is false for a name that no disk allows, too
+    if not os.path.isfile(file):  # also false for a name that no file system allows
         raise ArgumentError(f"path={path}: there is no such file")
     try:
         found = np.load(file, allow_pickle=False)
@@ -142,7 +142,7 @@ def _read(path: str) -> dict[str, np.ndarray]:
             with found:
                 arrays = {name: found[name] for name in found.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError) as error:
-        why = "Python objects are not read" if "pickle" in str(error) else error  # numpy advises to read them
+        why = "Python objects are not read" if "pickle" in str(error) else error  # numpy advises reading them
         raise ArgumentError(
             f"{path} is not an .npz file of plain arrays ({why}): write one with numpy.savez"
         ) from error

@@ -24,7 +24,7 @@ def read_text(path: str | Path, argument: str = "path") -> str:
         argument: The argument's name, for a message.
 
     Raises:
-        ArgumentError: There is no such file, or it can't be read, is not UTF-8 or no text, or is empty.
+        ArgumentError: There is no such file, or it can't be read, is not text in UTF-8, or is empty.
     """
     if not str(path):
         raise ArgumentError(f"{argument} is empty: give a file or a folder")
@@ -33,7 +33,7 @@ def read_text(path: str | Path, argument: str = "path") -> str:
     if os.path.isdir(place):
         found = (file for file in sorted(place.rglob("*")) if file.is_file())
         files = [file for file in found if not any(part.startswith(".") for part in file.relative_to(place).parts)]
-    elif not os.path.isfile(place):  # which is false for a name that no disk allows, too
+    elif not os.path.isfile(place):  # also false for a name that no file system allows
         raise ArgumentError(f"{argument}={path}: there is no such file or folder{_where_it_is(str(path), argument)}")
     text = "".join(_read(file) for file in files)
     if not text:
@@ -49,7 +49,7 @@ def _read(file: Path) -> str:
         if data.startswith(COMPRESSED):
             raise ArgumentError(f"{file} is compressed: unpack it first")
         if b"\0" in data:
-            raise ArgumentError(f"{file} is no text, or not in UTF-8: it has a zero byte at {data.index(0)}")
+            raise ArgumentError(f"{file} is not text, or not in UTF-8: it has a zero byte at {data.index(0)}")
         return data.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:  # the last two: a compressed file that is cut off or damaged
         raise ArgumentError(f"{file} cannot be read ({getattr(error, 'strerror', None) or error})") from error

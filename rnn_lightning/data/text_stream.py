@@ -28,7 +28,7 @@ class TextStream(SequenceDataModule):
     fewer rows give slightly lower losses. Every token is a target once. If parts are cut from one text, that includes a
     part's first token, which is predicted from the last token of the previous part.
 
-    A batch has `x` and `y`, both (B, n_steps) int64; the last batch of an epoch has another number of steps, and
+    A batch has `x` and `y`, both (B, n_steps) int64; the last batch of an epoch has a different number of steps, and
     `lengths` if rows differ. There is no set to predict; `predict --prompt` continues your text instead, as does
     `rnn_lightning.nn.generate`.
 

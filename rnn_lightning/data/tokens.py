@@ -150,7 +150,7 @@ class WordVocabulary(Vocabulary):
     """Words separated by white space, with `<eos>` at the end of each line, as in the PTB and WikiText files.
 
     Args:
-        words: All words, each once, without `<unk>`, which is token 0 and also any other word.
+        words: All words, each once, without `<unk>`: that is token 0, which also represents any other word.
     """
 
     level = "words"

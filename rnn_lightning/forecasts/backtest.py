@@ -64,9 +64,8 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
         origins: Batch by batch; the histories reach back a season or more.
         season: Steps of a season; 1 if there is none.
 
-    Returns:
-        Those of the network and of the naive answers; "the same season" is among them where there is one. Without any
-        origin, those of none.
+    Returns: The errors of the network and of the naive answers; "the same season" is among them where there is one.
+        Without any origin, they are empty.
     """
     device = forecaster.net.head.weight.device
     found: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []

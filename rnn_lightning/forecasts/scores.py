@@ -121,7 +121,7 @@ class Table:
         return "\n".join([*lines, *self.sentences()])
 
     def sentences(self) -> list[str]:
-        """Says where a naive answer is as good as the network. Empty if it is nowhere."""
+        """Says where a naive answer is as good as the network. Empty if there is no such place."""
         lost = []
         for target in dict.fromkeys(score.target for score in self.scores):
             network, *others = self._of(target)

@@ -8,7 +8,7 @@ from torchmetrics import Metric
 class LargestError(Metric):
     """The largest absolute difference between a prediction and its target, over all targets that count.
 
-    As an early stop's `monitor` it asks that every sequence is answered within a bound, not the average one.
+    As the `monitor` of early stopping, it requires that every sequence is answered within a bound, not the average one.
     """
 
     is_differentiable = False

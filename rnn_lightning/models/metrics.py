@@ -74,7 +74,7 @@ class Metrics(nn.Module):
     def update(
         self, stage: str, loader: int, loaders: int, found: Mapping[str, Tensor], y: Tensor, valid: Tensor | None
     ) -> None:
-        """Adds a chunk of one of a stage's `loaders`: what `Objective.predictions` gives, and targets as its `prepare`."""
+        """Adds a chunk: what `Objective.predictions` gives, and the targets from `Objective.prepare`."""
         given = found.get("probability", found["prediction"])  # (..., O or D)
         if valid is not None:
             rows = valid if self._objective.classifies or valid.dim() < y.dim() else valid.all(-1)
@@ -92,7 +92,7 @@ class Metrics(nn.Module):
                     metric.update(given, y)
 
     def log(self, stage: str, module: LightningModule) -> None:
-        """Logs a stage's metrics, over all ranks, and begins it anew."""
+        """Logs a stage's metrics, over all ranks, and resets them."""
         ours = [int(key.split()[1]) for key in self._running if key.startswith(f"{stage} ")]
         places = sorted({place for rank in gather(module.trainer.strategy, ours) for place in rank})
         for place in places:
@@ -154,7 +154,7 @@ def _made(cls: type[Metric], arguments: dict[str, Any]) -> Metric:
 
 @contextmanager
 def _refusing(name: str, metric: Metric, given: str) -> Iterator[None]:
-    """Says in a line what a metric of torchmetrics can't take; a bug in a metric of your own shows its traceback."""
+    """Says in one line what a metric of torchmetrics can't take; a bug in a metric of your own shows its traceback."""
     try:
         yield
     except (TypeError, ValueError, RuntimeError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""What a setting gives by name, for losses and metrics, and whether it can be called as they are."""
+"""Finds what a setting names, for losses and metrics, and whether it can be called like one."""
 
 import importlib
 import traceback
@@ -14,11 +14,11 @@ def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict
 
     Args:
         given: An object; its name in `known`, or its import path; or a dict with `class_path` and `init_args`.
-        known: What has a name without a path.
+        known: What can be named without a path.
         refusal: The error's message, with `{name}`.
 
     Raises:
-        ArgumentError: There is nothing of that name.
+        ArgumentError: There is nothing with that name.
     """
     arguments: dict[str, Any] = {}
     if isinstance(given, Mapping):

@@ -77,7 +77,7 @@ class Objective:
         return ignored
 
     def prepare(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """Brings targets to the form of the outputs and checks them.
+        """Converts targets to the form of the outputs, and checks them.
 
         Args:
             y_hat: (..., O), where ... is (B,) or (B, T).
@@ -153,7 +153,7 @@ class Objective:
 
     @torch.no_grad()
     def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, units: Tensor | None = None) -> Tensor | None:
-        """Sum of the metric over the targets that count: how many were hit, or the absolute errors; None if it has none.
+        """Sum of the metric over the targets that count: how many are right, or the absolute errors; or None.
 
         Errors are in `units`, (..., D): what 1 in `y` is.
         """

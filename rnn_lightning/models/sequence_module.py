@@ -259,8 +259,8 @@ class SequenceModule(TruncatedBPTTModule):
 
         Returns:
             `x`, `y` and `lengths` as far as the batch has them; what `Objective.predictions` gives; with a `horizon` also
-            `forecast` (B, horizon, O). Of a batch with `units`, targets (NaN where they don't count) and predictions are
-            in these.
+            `forecast` (B, horizon, O). For a batch with `units`, targets (NaN where they don't count) and predictions
+            are in these.
         """
         batch, outputs, state = self._predict(batch, batch_idx, dataloader_idx)
         y_hat = outputs["prediction"]

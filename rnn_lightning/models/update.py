@@ -111,7 +111,7 @@ class Update:
         """Runs backward from the losses of a pass, and adds the gradient to those of the unfinished step.
 
         If a step has several passes, its number of targets is known only at the end. Until then losses are divided by
-        an estimate, and the gradient is rescaled before the step. The ranks reduce their gradients once a step.
+        an estimate, and the gradient is rescaled before the step. The ranks reduce their gradients once per step.
 
         Args:
             loss: Sum of this rank's losses; None on a rank that has no more data while others have.

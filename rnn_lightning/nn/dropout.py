@@ -65,7 +65,7 @@ class DropoutMasks:
     """The masks of a whole stack.
 
     Attributes:
-        layers: One `LayerMasks` a layer, from the bottom up.
+        layers: One `LayerMasks` per layer, from the bottom up.
         variational: Whether one mask serves all time steps; such masks work for any number of steps.
     """
 

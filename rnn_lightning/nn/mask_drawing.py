@@ -26,7 +26,7 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | No
 
     On a CPU, 16 random bits are used for each entry, so the probability is exact to within 2^-17. With the native
     library, torch's generator gives one seed, and the library draws all entries from it, on all threads; any number of
-    threads draws the same mask. Without the library the bits are torch's, so a seed then draws another mask.
+    threads draws the same mask. Without the library the bits are torch's, so the same seed gives another mask.
     Probabilities too small for 16 bits are left to torch's `bernoulli`, as are other devices, tracing and compiling,
     and `torch.vmap`, which asks for masks of the same or of different bits by its own argument `randomness`.
     """

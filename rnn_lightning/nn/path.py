@@ -117,7 +117,7 @@ def native_lacks(
     - plain tensors in a CPU's memory: no meta, fake or functional ones, no other subclass of Tensor;
     - no tracing, compiling or exporting, which see only torch's operations;
     - no transform of torch.func and no forward-mode AD;
-    - a mask without a gradient of its own, in bfloat16 as masks are drawn;
+    - a mask without a gradient of its own, in bfloat16, as masks are drawn;
     - no projection;
     - float32 or float64 (lower precisions arrive as float32, see `in_working_precision`);
     - the library, which needs a C compiler when the package is installed.

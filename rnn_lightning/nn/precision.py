@@ -42,7 +42,7 @@ def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = Fa
     Args:
         mode: torch.nn's name of the cell.
         x: The input.
-        state: The initial state, also if it is zeros.
+        state: The initial state, even if it is zeros.
         packed: Whether the input was packed.
     """
     kind = multiplied_type(x)

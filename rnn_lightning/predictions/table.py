@@ -35,7 +35,7 @@ def as_prediction(found: Any, rows: int | None) -> Prediction:
         what = f"a tensor of shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(found).__name__}"
         raise ArgumentError(
             f"predict_step gave {what}{f' for {rows} sequences' if rows else ''}, which can't be written as a table: "
-            "return a tensor with one row a sequence, or a dict with one as 'prediction'"
+            "return a tensor with one row per sequence, or a dict with one as 'prediction'"
         )
     others = found if isinstance(found, dict) else {}
     kept = {k: v for k, v in others.items() if isinstance(v, Tensor) and v.dim() > 0 and len(v) == len(values)}

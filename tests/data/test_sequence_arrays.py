@@ -149,7 +149,7 @@ def test_the_test_part_changes_no_training_batch(what, file):
         ({"split": np.full((N, 1), "test")}, r"split has shape \(60, 1\)"),
         ({"x": np.full((N, T, 3), 1e39)}, "x has a value beyond float32 in sequence 0, step 0"),
         ({"y": np.where(np.arange(N) == 5, 1e39, 1.0)}, "y has a value beyond float32 in sequence 5"),
-        ({"y": np.zeros(N, dtype=int)}, "one class only, 0"),
+        ({"y": np.zeros(N, dtype=int)}, "only one class, 0"),
         ({"lengths": np.full(N, 3.0)}, "lengths has type float64"),
         ({"split": np.full(N, "train")}, "no sequence is left for test"),
         ({"split": np.where(np.arange(N) % 4 == 3, "test", "train")}, "the class 3 is not in the training part"),

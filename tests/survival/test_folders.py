@@ -76,7 +76,7 @@ def test_a_second_fit_in_the_same_folder_is_refused(run, capsys, monkeypatch):
     resume = [*FIT, "--trainer.max_epochs=2", "--ckpt_path=last"]
     before = {path: path.stat().st_mtime_ns for path in Path(RUN).rglob("*")}
     other = locks.take(RUN)
-    assert f"another fit writes into {RUN}" in refused(capsys, *resume)
+    assert f"another fit is writing into {RUN}" in refused(capsys, *resume)
     assert {path: path.stat().st_mtime_ns for path in Path(RUN).rglob("*")} == before
     main(["test", *EVALUATE, "--ckpt_path=best"])  # reading is no harm
     other.release()

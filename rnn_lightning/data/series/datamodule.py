@@ -186,7 +186,7 @@ class TimeSeries(SequenceDataModule):
         self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(read))
 
     def _positions(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """The steps that a stream of so many rows reads, in order, and which series each is of."""
+        """The steps that a stream with this many rows reads, in order, and the series that each belongs to."""
         offsets = self.panel.offsets[:-1]
         at, series = ranges(offsets + self.lead, offsets + self.cuts[:, 0] - 1)
         if len(at) < rows:
@@ -204,7 +204,7 @@ class TimeSeries(SequenceDataModule):
 
 
 def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) -> dict[str, Any]:
-    """The columns' names; those that are not given are as they were in training, and others must be, as the season."""
+    """The columns' names: those of training, which given names, and the season, must equal."""
     if fitted is None:
         return named
     check_kind(fitted, KIND, "TimeSeries")

@@ -40,7 +40,9 @@ class Intervals:
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
-            raise ArgumentError(f"level={self.level}: give the share of values that intervals shall hold, such as 0.9")
+            raise ArgumentError(
+                f"level={self.level}: give the share of values that intervals should contain, such as 0.9"
+            )
         if self.samples < 0:
             raise ArgumentError(f"samples={self.samples}: give the number of paths to draw, or 0")
 

@@ -100,7 +100,7 @@ class Grid:
         return self._in_zone(self.times(numbers))
 
     def written(self, times: np.ndarray) -> list[str]:
-        """Any times, also off the grid, as text for a message."""
+        """Any times, even off the grid, as text for a message."""
         return [str(time) if self.unit == "int" else time.isoformat() for time in self._in_zone(times)]
 
     def _in_zone(self, times: np.ndarray) -> Any:

@@ -13,7 +13,7 @@ from rnn_lightning.data.series.source import SHOWN, Source
 from rnn_lightning.errors import ArgumentError
 
 _MOST_STEPS, _STEPS_PER_ROW = 1_000_000, 100
-"""How many steps a panel may have: so many, and so many more for each row of the file."""
+"""How many steps a panel may have: this many, and this many more for each row of the file."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Panel:
 
 
 def _check_gaps(rows: Rows, grid: Grid, sizes: np.ndarray, source: Source) -> None:
-    """Raises `ArgumentError` if nearly all steps would be missing: their number knows no bound, and memory has one."""
+    """Raises `ArgumentError` if nearly all steps would be missing: their number has no limit, but memory does."""
     steps = sum(map(int, sizes))  # Python's integers do not overflow
     if steps > _MOST_STEPS + _STEPS_PER_ROW * len(rows.times):
         of = f" of {rows.ids[int(sizes.argmax())]}" if rows.ids[0] else ""

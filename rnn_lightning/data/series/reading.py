@@ -137,7 +137,7 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
     """Appends the rows of a second table, which has only columns known ahead, to those of the first.
 
     Raises:
-        ArgumentError: No columns are known ahead, or the table has other series, or times of the first.
+        ArgumentError: No columns are known ahead, or the table has other series, or times that are also in the first.
     """
     if not columns.known:
         raise ArgumentError(
@@ -179,7 +179,7 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
         if len(text):
             shown = [str(value) for value in values.iloc[text[:SHOWN]]]
             commas = all(_DECIMAL_COMMA.fullmatch(value) for value in shown)
-            remedy = "write decimals with a point" if commas else "mend these, or leave them empty"
+            remedy = "write decimals with a point" if commas else "correct these, or leave them empty"
             where = source.rows(text, map(repr, shown))
             raise ArgumentError(f"{source}: column {name} must hold numbers, but has text in {where}: {remedy}")
     if np.isnan(found).all():
@@ -188,7 +188,7 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
     if len(large):
         where = source.rows(large, found[large])
         what = "is infinite" if np.isinf(found[large[:SHOWN]]).all() else f"has values beyond {LARGEST:g}"
-        raise ArgumentError(f"{source}: column {name} {what} in {where}: mend these, or leave them empty")
+        raise ArgumentError(f"{source}: column {name} {what} in {where}: correct these, or leave them empty")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`Source`: where a table is from, a CSV file, a Parquet file or a DataFrame, and how its faulty rows are told."""
+"""`Source`: where a table is from, a CSV file, a Parquet file or a DataFrame, and how messages name its faulty rows."""
 
 import csv
 import os
@@ -21,9 +21,9 @@ _MISSING = [
     *("", "NA", "N/A", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "NaN", "None", "n/a", "nan", "null", "-NaN", "-nan"),
     *("-1.#IND", "1.#IND", "-1.#QNAN", "1.#QNAN"),
 ]
-"""Texts that pandas takes as missing values; in the column of the ids they are names."""
+"""Strings that pandas reads as missing values; in the column of the ids they are names."""
 UNNAMED = "Unnamed: "
-"""How pandas calls a column without a name, with its position; often it is an index that was written, too."""
+"""What pandas calls a column without a name, by its position; often it is an index that was also written."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
@@ -33,8 +33,8 @@ class Source:
 
     Attributes:
         path: A CSV or Parquet file, or a pandas DataFrame.
-        separator: Between the columns of a CSV file, as it is typed: a tab may be `tab`, too.
-        encoding: Of a CSV file.
+        separator: The separator of a CSV file's columns, as typed; `tab` also means a tab.
+        encoding: The encoding of a CSV file.
 
     Raises:
         ArgumentError: pandas is missing. From the methods: the file does not exist, is empty, or is not a table.
@@ -45,7 +45,7 @@ class Source:
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        """Checks that pandas is there."""
+        """Checks that pandas is installed."""
         try:
             import pandas  # noqa: F401
         except ImportError as error:
@@ -102,8 +102,8 @@ class Source:
             options = {"dtype": {text: str}, "keep_default_na": False, "na_values": missing}
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # of columns that are not used
-                # All columns are read: with `usecols`, pandas drops what is too much in a row, as after a decimal comma.
+                warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # about columns that are not used
+                # All columns are read: with `usecols`, pandas drops surplus values in a row, as after a decimal comma.
                 table = pd.read_csv(
                     self.path, sep=self._delimiter, encoding=self.encoding, skipinitialspace=True, **options
                 )
@@ -112,7 +112,7 @@ class Source:
             raise self._wrong_encoding(error) from error
         except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
             raise ArgumentError(
-                f"{self} is no readable CSV ({' '.join(str(error).split())}): mend the file, or give --data.separator"
+                f"{self} is not a readable CSV ({' '.join(str(error).split())}): correct the file, or give --data.separator"
             ) from error
 
     def rows(self, lines: np.ndarray, texts: Any) -> str:
@@ -171,7 +171,7 @@ class Source:
             return
         if os.path.isdir(self.path):
             raise ArgumentError(f"{self} is a folder: give one .csv or .parquet file")
-        if not os.path.isfile(self.path):  # which is false for a name that no disk allows, too
+        if not os.path.isfile(self.path):  # also false for a name that no file system allows
             raise ArgumentError(f"there is no file {self}: give the path of a .csv or .parquet file")
         if Path(self.path).suffix.lower() in _SHEETS:
             raise ArgumentError(f"{self} is a spreadsheet: save it as CSV, and give that file")
@@ -180,7 +180,7 @@ class Source:
         self._check_kind()
 
     def _check_kind(self) -> None:
-        """Refuses files of other kinds than their names say, by their first bytes."""
+        """Refuses files whose first bytes show another kind than their names say."""
         try:
             with open(self.path, "rb") as file:
                 begin = file.read(6)

@@ -19,7 +19,7 @@ _TWO_NUMBERS = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})\b")
 def read_times(
     table: "pd.DataFrame", name: str | None, codes: np.ndarray, time_format: str | None, source: Source
 ) -> tuple[np.ndarray, str | None]:
-    """The time of each row, (N,) datetime64[us] or int64, and their zone; without a name consecutive steps of each code.
+    """The time of each row, (N,) datetime64[us] or int64, and their zone; without a column, consecutive steps.
 
     Raises:
         ArgumentError: A time is missing or cannot be read, or numbers look like dates.
@@ -61,7 +61,7 @@ def _steps(codes: np.ndarray) -> np.ndarray:
 
 
 def _format_of(numbers: np.ndarray) -> str | None:
-    """The format of whole numbers that are all as 19580329, or over more than a year as 195803; None for others."""
+    """The format of whole numbers that all look like 19580329, or, over more than a year, like 195803; else None."""
     month, day = numbers // 100 % 100, numbers % 100
     if _within(numbers, 10_000_000, 99_999_999) and _within(month, 1, 12) and _within(day, 1, 31):
         return "%Y%m%d"
@@ -89,25 +89,27 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
     codes, different = pd.factorize(values, use_na_sentinel=False)
     dayfirst = time_format is None and _is_day_first(pd.Series(different).dropna(), name, source)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a format that is guessed for each time: it has a year
+        warnings.simplefilter("ignore", UserWarning)  # that the format is guessed for each time: all have a year
         times = _parsed(different, formats, dayfirst)
         if times is not None:
             return times.take(codes)
         try:
             tried = [pd.to_datetime(values, format=form, utc=True, errors="coerce") for form in formats]
         except ValueError as error:
-            raise ArgumentError(f"{time_format=} is no format of times ({error}): give one such as %d.%m.%Y") from error
+            raise ArgumentError(
+                f"{time_format=} is not a format for times ({error}): give one such as %d.%m.%Y"
+            ) from error
     found = min(tried, key=lambda times: int(times.isna().sum()))
     wrong = np.flatnonzero(found.isna().to_numpy() & values.notna().to_numpy())
     if len(wrong):
         where = source.rows(wrong, map(repr, values.iloc[wrong[:SHOWN]]))
         mend = "give --data.time_format, such as %d.%m.%Y" if time_format is None else f"change {time_format=}"
-        raise ArgumentError(f"{source}: column {name} has no time in {where}: mend these, or {mend}")
+        raise ArgumentError(f"{source}: column {name} has no time in {where}: correct these, or {mend}")
     return found
 
 
 def _parsed(texts: Any, formats: list[str | None], dayfirst: bool) -> "pd.Series | None":
-    """The dates by the first of the formats that all texts have; None if there is none."""
+    """The dates, read in the first of the formats that all strings have; None if there is none."""
     import pandas as pd
 
     for utc in (False, True):  # UTC is needed only if offsets differ

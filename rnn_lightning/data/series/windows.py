@@ -23,7 +23,7 @@ class Steps:
         counts: (N, O) bool, whether a step's target is known.
         units: (S, O) float32: what 1 in `y` is in the file's units.
         offset: (N, O) float32: what 0 in `y` is in the file's units.
-        series: (N,) int64, which series a step is of.
+        series: (N,) int64, the series that a step belongs to.
     """
 
     x: Tensor

@@ -51,7 +51,7 @@ def _load(switch: str) -> Library | str:
         return f"{SWITCH}=off"
     path = HERE / LIBRARY
     if not path.is_file():
-        return f"no {LIBRARY} in {HERE}: with a C compiler, install the package again, in a checkout with -e"
+        return f"no {LIBRARY} in {HERE}: install a C compiler, then the package again (in a checkout with -e)"
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:

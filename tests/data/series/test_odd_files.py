@@ -86,7 +86,7 @@ def test_what_is_one_line(content, words, tmp_path):
         (pd.concat([frame(id=1), frame(id="1")]), {"id": "id"}, "'1' as a text and as a number"),
         (frame(day=DATES.tz_localize("Europe/Berlin") + pd.DateOffset(days=70)), {}, "give dates without a time zone"),
         (frame(), {"target": []}, "target names no column"),
-        (frame(day=DATES.strftime("%Y %j")), {"time_format": "%Q"}, "no format of times"),
+        (frame(day=DATES.strftime("%Y %j")), {"time_format": "%Q"}, "is not a format for times"),
     ],
 )
 def test_a_frame_that_is_one_line(table, arguments, words):

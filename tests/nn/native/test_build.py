@@ -151,7 +151,7 @@ show()
     assert fresh == "None"
     assert "compiled from other sources: install the package again" in other
     assert "can't be loaded" in broken
-    assert "with a C compiler, install the package again" in gone
+    assert "install a C compiler, then the package again" in gone
 
 
 @pytest.mark.parametrize("way", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])

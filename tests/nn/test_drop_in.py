@@ -325,15 +325,15 @@ def test_a_step_of_a_layer_with_a_forward_of_its_own(changed, monkeypatch):
     """It is called at every step, also with torch's arguments alone."""
 
     class Doubled(GRU):
-        def forward(self, input, hx=None):
+        def forward(self, input, hx=None):  # type: ignore[override]
             output, state = super().forward(input, hx)
             return output * 2, state
 
-    layer, x, h = Doubled(F, H), torch.randn(B, F), torch.randn(1, B, H)
+    doubled, x, h = Doubled(F, H), torch.randn(B, F), torch.randn(1, B, H)
+    layer: GRU = doubled
     if changed == "object":
         layer = GRU(F, H)
-        monkeypatch.setattr(layer, "forward", lambda input, hx=None: Doubled.forward(doubled, input, hx))
-        doubled = Doubled(F, H)
+        monkeypatch.setattr(layer, "forward", lambda input, hx=None: doubled.forward(input, hx))
         doubled.load_state_dict(layer.state_dict())
     for state in (None, h):
         torch.testing.assert_close(layer.step(x, state)[0], layer(x[None], state)[0][0])

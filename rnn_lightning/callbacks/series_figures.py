@@ -97,7 +97,9 @@ class SeriesFigures(TensorBoardCallback):
         steps = len(shown.x)
         warm = steps if example else steps // 2
         with torch.no_grad(), without_dropout(net):
-            x = shown.x[None].to(next(module.parameters()))  # its device and dtype
+            x, weight = shown.x[None], next(module.parameters())
+            # Tokens are (1, T) integers, features of the network's type.
+            x = x.to(weight) if net.embedding is None else x[..., 0].to(weight.device, torch.int64)
             start = f"window from t = {float(shown.t[0]):g}"
             title = f"Predictions, {start}" if shown.timed else "One held-out sequence"
             predictions = module.objective.predictions(net(x)[0][0])["prediction"]

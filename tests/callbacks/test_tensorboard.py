@@ -255,6 +255,15 @@ def test_targets_that_are_the_next_inputs_by_chance_are_no_forecast():
     assert {line.get_label() for line in figures["val/window"].axes[0].get_lines()} == {"targets", "predictions"}
 
 
+def test_values_predicted_from_tokens_are_drawn():
+    batch = {"x": torch.randint(0, 7, (3, 10)), "y": torch.randn(3, 10, 1)}
+    model = Seq2Seq(7, 1, hidden_size=4, embedding_size=5)
+    figures, _ = run(SeriesFigures(), model, [batch], [batch])
+    with torch.no_grad():
+        predicted = model(batch["x"])[0][0, :, 0]
+    np.testing.assert_allclose(curve(figures["val/window"], "predictions").get_ydata(), predicted, rtol=1e-5)
+
+
 def test_a_confusion_matrix_counts_every_sequence():
     model = Seq2Vec(2, 4, hidden_size=4)
     batches = [{"x": torch.randn(n, 5, 2), "y": torch.randint(4, (n,))} for n in (6, 3)]

@@ -173,7 +173,8 @@ class Evil:
     ("arguments", "words"),
     [
         ([], "required: ckpt_path"),
-        (["--ckpt_path=a.ckpt"], "required: output"),
+        (["--ckpt_path=a.ckpt"], "no such file"),
+        (["--ckpt_path=net.pt"], "required: output"),
         (["--ckpt_path=a.ckpt", "--output=out"], "no such file"),
         (["--ckpt_path=best", "--output=out"], "needs a recipe: give --config"),
         (["--ckpt_path=best", "--config=sine_long", "--output=out"], "no run in runs/sine_long"),

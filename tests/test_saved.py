@@ -146,5 +146,5 @@ def test_what_ships_is_small_and_whole():
 @pytest.mark.parametrize("read", [read_checkpoint, read_weights, load_network])
 def test_weights_that_are_no_dict_are_one_line_whoever_reads_them(read, value, tmp_path):
     torch.save({"state_dict": value, "hyper_parameters": {}, "model": "Seq2Seq"}, tmp_path / "wrong.ckpt")
-    with pytest.raises(ArgumentError, match="is damaged, its state_dict is a"):
+    with pytest.raises(ArgumentError, match="is damaged: its state_dict is a"):
         read(tmp_path / "wrong.ckpt")

@@ -172,7 +172,7 @@ class Arguments:
 
     @property
     def _names_a_run(self) -> bool:
-        return any(x.startswith(("--model", "--data")) for x in self.others)
+        return any(x.startswith(("--model", "--data", "--name")) for x in self.others)
 
     def with_folders_of_loggers(self) -> "Arguments":
         """The same with the folder of all runs for each logger that needs one; a typed folder comes later and wins."""

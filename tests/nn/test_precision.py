@@ -134,16 +134,18 @@ def test_under_autocast_the_results_have_the_types_of_torchs(cell, form, path):
 @pytest.mark.parametrize("dtype", REDUCED, ids=["input bfloat16", "input float16"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_reduced_inputs_under_autocast(cell, dtype, autocast, with_state, path):
-    """In either type, with results of torch's types where torch's layer runs; with lengths it runs in any case."""
+    """In either type, with results of torch's types where torch's layer runs; with lengths it always runs."""
     ours, theirs = twins(cell, F, H, 2, dtype=torch.float32)
     x, state = torch.randn(B, T, F).to(dtype), random_state(ours, B) if with_state else None
     exact = ours(x.float(), state, torch.tensor([5, 2, 0]))[0]
     with torch.autocast("cpu", autocast), force_path(path):
         y, _ = ours(x, state, torch.tensor([5, 2, 0]))
         torch.testing.assert_close(y.float(), exact, rtol=0.05, atol=0.02)
+        if torch_refuses_on_this_processor(cell):
+            return  # torch's LSTM either fails there, or returns other types than on newer processors
         try:
             expected = theirs(x, state)
-        except RuntimeError:  # torch's LSTM, on many processors
+        except RuntimeError:  # torch's LSTM, for some of these types
             return
         assert types_of(*ours(x, state)) == types_of(*expected)
 

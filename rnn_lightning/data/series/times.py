@@ -30,7 +30,7 @@ def read_times(
         return _steps(codes), None
     values = table[name]
     if pd.api.types.is_integer_dtype(values.dtype) and time_format is None and not values.isna().any():
-        if values.max() > np.iinfo(np.int64).max:
+        if int(values.max()) > np.iinfo(np.int64).max:
             raise ArgumentError(
                 f"{source}: column {name} has whole numbers beyond 64 bits: give smaller ones, or dates"
             )

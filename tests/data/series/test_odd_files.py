@@ -59,7 +59,11 @@ def test_what_is_read_right(content, arguments, tmp_path):
         (written("%Y%m", pd.date_range("2020", periods=40, freq="MS")).encode(), "time_format %Y%m"),
         (written("%H:00", pd.date_range("2020", periods=20, freq="h")).encode(), "without a year, such as '00:00'"),
         (TEXT.replace(",7\n", ",1e39\n").encode(), "beyond 1e+38 in row 9 (1e+39)"),
-        (TEXT.encode() + b"2924-01-01 00:00:00,3\n", None),
+        pytest.param(
+            TEXT.encode() + b"2924-01-01 00:00:00,3\n",
+            None,
+            marks=pytest.mark.skipif(int(pd.__version__.split(".")[0]) < 3, reason="pandas 2 ends in 2262"),
+        ),
         (b"day,y\n" + b"".join(b"%d,1\n" % (10**15 * (i > 20) + i) for i in range(40)), "nearly all of them without"),
         (b"day,y\n" + b"".join(b"%d,1\n" % (2**63 + i) for i in range(40)), "beyond 64 bits"),
     ],

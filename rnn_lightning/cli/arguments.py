@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, is_dataclass, replace
+from functools import cached_property
 from typing import Any, NoReturn, get_type_hints
 
 import torch
@@ -15,6 +16,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loade
 from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
+from rnn_lightning.cli.configurations import content_of
 from rnn_lightning.recipes import recipe_or_file
 from rnn_lightning.runs import BEST, LAST, RUNS, config_of, find_checkpoint
 
@@ -138,6 +140,11 @@ class Arguments:
         parser.add_argument("--ckpt_path")
         found, others = parser.parse_known_args(arguments[len(subcommand) :])
         return cls(subcommand, found.config, found.ckpt_path, others)
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What the configurations set together, before any default."""
+        return content_of(self.configs)
 
     @property
     def typed_of_model(self) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 from torch import Tensor
 
-from rnn_lightning.cli.nulls import hints_of
+from rnn_lightning.cli.signatures import hints_of
 
 
 def as_typed(value: Any, hint: Any) -> Any:

@@ -5,14 +5,14 @@ jsonargparse accepts `null` for every argument, which then fails somewhere in th
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from inspect import Parameter, signature
+from inspect import Parameter
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from jsonargparse import Namespace
 
 from rnn_lightning.cli.arguments import maker_of
+from rnn_lightning.cli.signatures import hints_of, parameters_of
 from rnn_lightning.errors import ArgumentError
 
 
@@ -62,41 +62,6 @@ def _within(hint: Any) -> Iterator[Any]:
     yield hint
     for part in get_args(hint):
         yield from _within(part)
-
-
-def parameters_of(kind: Callable[..., Any]) -> list[Parameter]:
-    """The named parameters of a class, with those that pass through **kwargs to the classes above; or of a function."""
-    found: dict[str, Parameter] = {}
-    for function in _constructors(kind):
-        own = _own(kind, function)
-        named = {p.name: p for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        found = {**named, **found}
-        if all(parameter.kind != Parameter.VAR_KEYWORD for parameter in own):
-            break
-    return list(found.values())
-
-
-def _own(kind: Callable[..., Any], function: Callable[..., Any]) -> list[Parameter]:
-    parameters = list(signature(function).parameters.values())
-    return parameters[1:] if isinstance(kind, type) else parameters  # without self
-
-
-def hints_of(kind: Callable[..., Any]) -> dict[str, Any]:
-    """The types of these parameters, as far as they can be read."""
-    found: dict[str, Any] = {}
-    for function in reversed(_constructors(kind)):
-        for parameter in _own(kind, function):
-            found.pop(parameter.name, None)  # whoever takes it says what it takes
-        with suppress(Exception):  # annotations may be any code, with types that only a type checker imports
-            found |= get_type_hints(function)
-    return found
-
-
-def _constructors(kind: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The `__init__` of a class and of those above it; or the function."""
-    if not isinstance(kind, type):
-        return [kind]
-    return [vars(above)["__init__"] for above in kind.__mro__[:-1] if "__init__" in vars(above)]
 
 
 def _allows_none(hint: Any) -> bool:

@@ -6,8 +6,7 @@ from typing import Any
 from rnn_lightning import runs
 from rnn_lightning.cli.arguments import Arguments, class_of
 from rnn_lightning.cli.as_typed import as_typed
-from rnn_lightning.cli.configurations import content_of
-from rnn_lightning.cli.nulls import hints_of, parameters_of
+from rnn_lightning.cli.signatures import hints_of, parameters_of
 from rnn_lightning.cli.sizes import SIZES
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.saved import read_checkpoint
@@ -24,7 +23,7 @@ def required_from_checkpoint(arguments: Arguments) -> dict[str, Any] | None:
     """
     if arguments.ckpt_path is None:
         return None
-    given = content_of(arguments.configs)
+    given = arguments.content
     class_path = arguments.last_of("--model") or given.get("model", {}).get("class_path")
     cls = _class(class_path)
     if cls is None:

@@ -9,8 +9,7 @@ from jsonargparse import Namespace
 from rnn_lightning import runs
 from rnn_lightning.cli.arguments import Arguments, class_of, maker_of
 from rnn_lightning.cli.as_typed import as_typed
-from rnn_lightning.cli.configurations import content_of
-from rnn_lightning.cli.nulls import hints_of
+from rnn_lightning.cli.signatures import hints_of
 from rnn_lightning.cli.sizes import SIZES
 from rnn_lightning.cli.training import training_in
 from rnn_lightning.errors import ArgumentError
@@ -60,7 +59,7 @@ def arguments_in(checkpoint: str, model: Namespace, typed: Arguments | None, sub
     known = saved.get("hyper_parameters", {})
     hints = hints_of(maker_of(model.class_path))
     arguments = {name: as_typed(value, hints.get(name)) for name, value in known.items() if name in accepted}
-    own = content_of(typed.configs).get("model") if typed else None
+    own = typed.content.get("model") if typed else None
     recipe = set(own.get("init_args") or ()) if isinstance(own, dict) else set()
     names = typed.typed_of_model if typed else set()
     return arguments | training_in(saved, checkpoint, model, recipe, names, subcommand)

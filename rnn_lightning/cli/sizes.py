@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
 from rnn_lightning.cli.arguments import maker_of
-from rnn_lightning.cli.nulls import parameters_of
+from rnn_lightning.cli.signatures import parameters_of
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:

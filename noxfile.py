@@ -122,7 +122,7 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def oldest(session: nox.Session) -> None:
-    """The default tests with the oldest version of every dependency that pyproject.toml allows, also of the extras."""
+    """The default tests with the oldest allowed version of every dependency, including those of the extras."""
     project = nox.project.load_toml()["project"]
     extras = project["optional-dependencies"]
     needs = [*project["dependencies"], *extras["export"], *extras["series"]]

@@ -1,4 +1,4 @@
-"""One fit at a time writes into a run's folder: started twice by accident, the second would overwrite the first's files."""
+"""Only one fit at a time writes into a run's folder: a second one, started by accident, would overwrite its files."""
 
 import time
 

@@ -27,10 +27,10 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
     """Writes the network of a checkpoint as plain weights, its arguments as JSON, and an ONNX file.
 
     `output` then contains `network.json` and `network-xxxxxxxx.pt`, which `rnn_lightning.hub.load_exported` reads with
-    torch alone, and `network.onnx`, from `x` (batch, time, I) to `y` and the final state `h`, for an LSTM also `c`. In
-    `network_stream.onnx` the `lengths` of the rows and the initial state `h_0`, `c_0` are inputs, too, so that a
-    sequence can be read piece by piece. A network that was trained on a `TimeSeries` is written as its `Forecaster`;
-    see `write_onnx`.
+    torch alone, and `network.onnx`, from `x` (batch, time, I) to `y` and the final state `h` (for an LSTM, `h` and
+    `c`). In `network_stream.onnx`, the `lengths` of the rows and the initial state `h_0`, `c_0` are also inputs, so
+    that a sequence can be read piece by piece. A network that was trained on a `TimeSeries` is written as its
+    `Forecaster`; see `write_onnx`.
 
     Args:
         ckpt_path: A checkpoint of a run.
@@ -75,7 +75,7 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool
         module: The network, or the forecaster around one.
         path: The file.
         stream: For a network, whether `lengths` (batch,) int64 and the state before the first step, `h_0` and for an
-            LSTM `c_0` (L * D, batch, H), are inputs, too. A sequence can then be read piece by piece: pass the outputs
+            LSTM `c_0` (L * D, batch, H), are also inputs. A sequence can then be read piece by piece: pass the outputs
             `h` and `c` of one call as `h_0` and `c_0` to the next. A row of length 0 keeps its state.
     """
     module = copy.deepcopy(module)

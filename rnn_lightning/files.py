@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written under a temporary name, flushed to the disk, then renamed."""
+"""Files that are complete or absent: written under a temporary name, flushed to disk, then renamed."""
 
 import errno
 import os
@@ -126,7 +126,7 @@ def _part_of(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: str | Path, name: str = "*") -> None:
-    """Removes unfinished files that killed processes have left, and none that a process is writing now.
+    """Removes unfinished files that killed processes left, but none that a process is writing now.
 
     Args:
         folder: Where they are.

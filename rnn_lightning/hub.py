@@ -47,7 +47,7 @@ def seq2seq(input_size: int, output_size: int, **options: Any) -> Seq2SeqNet:
 
 
 def seq2vec_mnist(pretrained: bool = True) -> Seq2VecNet:
-    """One tanh layer of 150 that reads a handwritten digit row by row.
+    """One tanh layer of 150 units that reads a handwritten digit row by row.
 
     Example:
         >>> net = torch.hub.load(REPO, "seq2vec_mnist")
@@ -69,7 +69,7 @@ def seq2vec_mnist(pretrained: bool = True) -> Seq2VecNet:
 
 
 def seq2vec_mnist_lstm(pretrained: bool = True) -> Seq2VecNet:
-    """One LSTM layer of 150 that reads a handwritten digit row by row.
+    """One LSTM layer of 150 units that reads a handwritten digit row by row.
 
     Example:
         >>> net = torch.hub.load(REPO, "seq2vec_mnist_lstm")
@@ -91,7 +91,7 @@ def seq2vec_mnist_lstm(pretrained: bool = True) -> Seq2VecNet:
 
 
 def seq2seq_sine(pretrained: bool = True) -> Seq2SeqNet:
-    """One relu layer of 100 that predicts t sin(t) / 3 + 2 sin(5 t) a step ahead.
+    """One relu layer of 100 units that predicts t sin(t) / 3 + 2 sin(5 t) a step ahead.
 
     Example:
         >>> net = torch.hub.load(REPO, "seq2seq_sine")
@@ -114,7 +114,7 @@ def seq2seq_sine(pretrained: bool = True) -> Seq2SeqNet:
 
 
 def seq2seq_sine_deep(pretrained: bool = True) -> Seq2SeqNet:
-    """Three tanh layers of 100 with state dropout, for the same series as `seq2seq_sine`.
+    """Three tanh layers of 100 units with state dropout, for the same series as `seq2seq_sine`.
 
     Example:
         >>> net = torch.hub.load(REPO, "seq2seq_sine_deep")
@@ -136,7 +136,7 @@ def seq2seq_sine_deep(pretrained: bool = True) -> Seq2SeqNet:
 
 
 def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
-    """Loads a network that `python -m rnn_lightning export` has written.
+    """Loads a network written by `python -m rnn_lightning export`.
 
     Example:
         >>> net = hub.load_exported("exported")

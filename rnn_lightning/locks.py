@@ -22,7 +22,7 @@ class Lock:
         self._file = file  # None where there are no locks
 
     def release(self) -> None:
-        """Releases it, also for processes that this one has forked meanwhile."""
+        """Releases it, even for processes that this one has forked since."""
         if self._file is not None:
             with suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)

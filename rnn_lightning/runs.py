@@ -119,7 +119,7 @@ def _folder_of_others(checkpoint: str) -> str | None:
 
 
 def newest_of_job(folder: str) -> str | None:
-    """The checkpoint that a job in this folder has saved last; None if there is none."""
+    """The checkpoint that a job in this folder saved last; None if there is none."""
     files, place = _at(folder)
     numbers = [
         str(path).rpartition(HPC)[2].removesuffix(".ckpt") for path in files.glob(f"{escape(place)}/{HPC}*.ckpt")
@@ -181,7 +181,7 @@ def new_folder(trainer: Trainer, name: str, elsewhere: tuple[type, ...] = ()) ->
 
 
 def _begin(folder: str) -> bool:
-    """Makes a run's folder; returns False if another fit that begins right now has taken it."""
+    """Makes a run's folder; returns False if another fit that is starting now has taken it."""
     files, place = _at(folder)
     try:
         files.makedirs(place, exist_ok=True)
@@ -272,7 +272,7 @@ def check_name(name: str) -> None:
 
 
 def name_of_file(path: str | Path) -> str | None:
-    """The run's name for a data file: the file's name without its suffix, and without that of compression."""
+    """The run's name for a data file: the file's name without its suffixes, including that of compression."""
     place = Path(path).expanduser()
     if place.name in ("", ".."):  # a folder such as `.`
         place = place.resolve()
@@ -297,7 +297,7 @@ def check_root(root: str) -> None:
 def folder_of_predictions(checkpoint: str | None, name: str) -> str:
     """Where predictions are written: in the checkpoint's run if it is on this machine, beside earlier ones.
 
-    What a killed process has left unfinished there is removed.
+    What a killed process left unfinished there is removed.
     """
     folder = _join(RUNS, name) if checkpoint is None or "://" in checkpoint else run_folder(checkpoint)
     candidates = (_join(folder, f"predictions_{n}") if n else folder for n in count())

@@ -1,6 +1,6 @@
 """Jobs of SLURM that are requeued: Lightning saves them as `hpc_ckpt_N.ckpt`, here in a separate folder for each job.
 
-Lightning looks for them in the folder of all runs, and takes the newest there, whichever job has saved it.
+Lightning looks for them in the folder of all runs, and takes the newest there, whichever job saved it.
 """
 
 import os

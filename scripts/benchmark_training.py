@@ -11,10 +11,10 @@ by a DataLoader over a TensorDataset, with Lightning's defaults.
 If Keras 3 is installed (extra `bench`) and KERAS_BACKEND names a backend, such as jax, both also compare with Keras. It
 compiles its steps before the clock starts.
 
-`deep`: 3 tanh layers of 100, 20 steps, batches of 50, dropout 0.3 on every layer's input and state, a linear unit, MSE
-and Adam: whole training steps. It is compared with a loop over torch.nn.RNNCell, as you would write it for state
-dropout, with one mask per sequence or with `dropout` at every step; and with Keras' SimpleRNN layers, which use one mask
-per sequence.
+`deep`: 3 tanh layers of 100 units, 20 steps, batches of 50, dropout 0.3 on every layer's input and state, a linear
+unit, MSE and Adam: whole training steps. It is compared with a loop over torch.nn.RNNCell, as you would write it for
+state dropout, with one mask per sequence or with `dropout` at every step; and with Keras' SimpleRNN layers, which use
+one mask per sequence.
 """
 
 import argparse

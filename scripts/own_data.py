@@ -45,7 +45,7 @@ def keep(name: str, result: Result) -> None:
 
 
 class Kept(CLI):
-    """Keeps what a fit and its test reach, also beside the naive answers, where the data has these."""
+    """Keeps the results of a fit and its test, with those of the naive answers if the data has any."""
 
     found: Result = {}
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 LONG_STEPS = 1000
-"""Steps from which on a case counts as a long stream."""
+"""A case with at least this many steps counts as a long stream."""
 RATIO = "torch.nn / ours"
 
 

@@ -3,8 +3,8 @@
     python scripts/tables.py            # writes them
     python scripts/tables.py --check    # only lists those that are not up to date
 
-In Markdown a table is between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`. The
-figures come from `docs/reproduction.json`, `docs/own_data.json`, and the JSON files beside the weights.
+In Markdown, a table stands between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`.
+The figures come from `docs/reproduction.json`, `docs/own_data.json`, and the JSON files beside the weights.
 """
 
 import argparse
@@ -124,7 +124,7 @@ class Figures:
                 yield [self.expand(Template(cell).substitute(words | row.get("with", {}))) for cell in row["cells"]]
 
     def table(self, name: str) -> str:
-        """A table of `reproduction.yaml`, without the systems that were not run: `run` names them."""
+        """A table of `reproduction.yaml`, without the systems that were not run, which `run` names."""
         spec = PLAN["tables"][name]
         lines = list(self.rows(spec["rows"]))
         kept = [line for line in lines if "not run" not in line]

@@ -80,7 +80,7 @@ def check_strides(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None
 
 
 def check_gradients(module: nn.Module, sample: Any, args: tuple[Any, ...]) -> None:
-    """Compares first derivatives, also batched, with finite differences."""
+    """Compares first derivatives, single and batched, with finite differences."""
     run, leaves = as_function(module, args)
     gradcheck(run, leaves, fast_mode=True, check_batched_grad=True, check_undefined_grad=True)
 

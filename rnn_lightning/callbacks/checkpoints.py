@@ -93,7 +93,7 @@ class BestAndLast(ModelCheckpoint):
 
 
 class PeriodicCheckpoint(Callback):
-    """Saves `last.ckpt` within an epoch, at intervals of optimizer steps or seconds, also under truncated BPTT.
+    """Saves `last.ckpt` within an epoch, at intervals of optimizer steps or seconds, even under truncated BPTT.
 
     Lightning's `ModelCheckpoint(train_time_interval=...)` never fires under manual optimisation, and its
     `every_n_train_steps` only fires if a batch's last step is a multiple of n. This callback saves at the end of the

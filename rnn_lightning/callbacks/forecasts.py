@@ -46,7 +46,7 @@ class Forecasts(TensorBoardCallback):
     Attributes:
         folder: The folder that predict writes to; None to write nothing.
         horizon: Steps that predict forecasts; None for the data's horizon.
-        paths: The files that predict has written.
+        paths: The files that `predict` wrote.
 
     Raises:
         ArgumentError: `level` or `samples` is out of range.

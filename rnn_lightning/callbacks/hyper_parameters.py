@@ -40,7 +40,7 @@ _LEFT_OUT |= {"eval_batch_size", "eval_windows"}
 
 
 def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float | str]:
-    """A run's settings as a flat dict: arguments of model and data, optimizer, truncation, the Trainer's main ones.
+    """A run's settings as a flat dict: model, data, optimizer, truncation, and the Trainer's main arguments.
 
     Settings that are off, none or zero are left out; TensorBoard shows five settings at first, in alphabetical order.
     """

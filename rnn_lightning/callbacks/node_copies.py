@@ -9,13 +9,13 @@ from rnn_lightning.models.ranks import reduce
 
 
 def save(trainer: Trainer, path: str) -> None:
-    """Saves a checkpoint, and copies it to the machines that do not see it. Call it on all ranks."""
+    """Saves a checkpoint, and copies it to the machines that cannot see it. Call it on all ranks."""
     trainer.save_checkpoint(path, weights_only=False)
     copy_to_nodes(trainer, path)
 
 
 def copy_to_nodes(trainer: Trainer, path: str) -> None:
-    """Copies a file that rank 0 has written to each machine that does not see it there. Call it on all ranks."""
+    """Copies a file written by rank 0 to each machine that does not see it there. Call it on all ranks."""
     if trainer.num_nodes == 1 or (place := local_path(path)) is None:
         return
     strategy = trainer.strategy

@@ -21,7 +21,7 @@ from rnn_lightning.recipes import recipe_or_file
 from rnn_lightning.runs import BEST, LAST, RUNS, config_of, find_checkpoint
 
 _load_yaml = get_loader("yaml")
-# jsonargparse hands the null of a nested argument (`--model.tbptt.k2=null`) on as the text "None".
+# jsonargparse passes the null of a nested argument (`--model.tbptt.k2=null`) as the text "None".
 set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
 
 # A loss's weights are lists in YAML.
@@ -166,7 +166,7 @@ class Arguments:
         """Adds the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
         if config is None and not self.configs and any(argument.startswith("--prompt") for argument in self.others):
-            config = "chars"  # to continue a text takes the network alone, the recipe's model and data are not made
+            config = "chars"  # continuing a text takes only the network; the recipe's model and data are not made
         if config is None and self.ckpt_path is not None and not self._asks_for_help:
             given = self.ckpt_path in (BEST, LAST) and self._names_a_run
             if not (self.configs or given):

@@ -18,7 +18,7 @@ def content_of(configs: Sequence[str]) -> dict[str, Any]:
 
 
 def inline(content: dict[str, Any]) -> str:
-    """Content as the text of one `--config`, in one line; what is no plain value by its text."""
+    """Content as the text of one `--config`, in one line; what is not a plain value is written as its text."""
     return yaml.dump(content, Dumper=_Inline, default_flow_style=True, width=math.inf)
 
 

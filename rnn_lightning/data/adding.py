@@ -32,9 +32,9 @@ class AddingProblem(GeneratedSequences):
     more than T/2 - 1 steps before the answer. A model that always answers 1 has an error of 1/6, the variance of the sum.
 
     Hochreiter & Schmidhuber draw X from [-1, 1], ask for y = 0.5 + (X1 + X2) / 4, and count a sequence as right if the
-    error is below 0.04. With x = (X + 1) / 2, uniform in [0, 1], the sum is x1 + x2 = (X1 + X2) / 2 + 1 = 2 y: an error of
-    0.04 in y is one of 0.08 in the sum, `tolerance`. They call the task learned when 2,000 sequences in a row are right;
-    here, when all 2,000 of the validation set are (`LargestError` below `tolerance`).
+    error is below 0.04. With x = (X + 1) / 2, uniform in [0, 1], the sum is x1 + x2 = (X1 + X2) / 2 + 1 = 2 y. So an
+    error of 0.04 in y is an error of 0.08 in the sum: this is `tolerance`. They call the task learned when 2,000
+    sequences in a row are right; here, when all 2,000 of the validation set are (`LargestError` below `tolerance`).
 
     A batch has `x` (B, T, 2), numbers and marks, and `y` (B, 1), both float32: for `Seq2Vec` with `task: regression`.
 

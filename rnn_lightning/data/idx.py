@@ -2,7 +2,7 @@
 
 IDX (Y. LeCun, http://yann.lecun.com/exdb/mnist/): two zero bytes, one byte for the type (0x08: unsigned bytes, the only
 one read here), one byte for the number of dimensions, each dimension as a big-endian uint32, then the values, the last
-dimension running fastest.
+dimension varying fastest.
 """
 
 import gzip
@@ -46,8 +46,8 @@ def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
     shape = np.frombuffer(data[4:start], dtype=">u4").tolist()
     if len(data) != start + math.prod(shape):
         raise ArgumentError(
-            f"{path} is truncated or corrupted ({len(data)} bytes unpacked, its header says {start + math.prod(shape)}): "
-            f"{_REMEDY}"
+            f"{path} is truncated or corrupted ({len(data)} bytes unpacked, but its header says "
+            f"{start + math.prod(shape)}): {_REMEDY}"
         )
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise ArgumentError(

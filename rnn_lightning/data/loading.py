@@ -79,10 +79,10 @@ class EpochSampler(DistributedSampler[int]):
         world_size: The number of processes.
         rank: The number of this process, from 0.
         seed: Seed of the order; unused if `new_each_epoch`.
-        new_each_epoch: Gives the indices epoch * n + i, in order, instead of a shuffle of 0 ... n - 1, for datasets
-            that have new samples there.
+        new_each_epoch: Gives the indices epoch * n + i, in order, instead of a shuffle of 0 ... n - 1; for datasets
+            with new samples at these indices.
         batch_size: Samples in a batch of each process. If the dataset knows its samples' `lengths` (N,), the samples of
-            a batch then have similar lengths, also across processes.
+            a batch then have similar lengths, even across processes.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class EvaluationSampler(DistributedSampler[int], SequentialSampler):
     """All samples in order, each exactly once over all processes; none is repeated to make the counts even.
 
     So processes can differ by one sample, and metrics that count samples are the same as on one process. Since this is
-    a `DistributedSampler` and a `SequentialSampler`, Lightning keeps it, also under `overfit_batches`.
+    a `DistributedSampler` and a `SequentialSampler`, Lightning keeps it, even under `overfit_batches`.
 
     Args:
         dataset: Gives the number of samples.

@@ -1,6 +1,6 @@
 """The four files of MNIST: their names, hashes and mirrors, where to look for them, and how to check and read them.
 
-All functions raise `ArgumentError` for a file that is missing, damaged, unexpected or cannot be downloaded.
+All functions raise `ArgumentError` if a file is missing, damaged or unexpected, or cannot be downloaded.
 
 MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/ (CC BY-SA 3.0).
 """
@@ -40,10 +40,10 @@ _RAW = Path("MNIST", "raw")  # torchvision's folder below its root
 
 
 def find_file(data_dir: Path, name: str) -> Path | None:
-    """One of the four files, unpacked or gzipped, also under some mirrors' names (`train-images.idx3-ubyte`).
+    """One of the four files, unpacked or gzipped, also under names that some mirrors use (`train-images.idx3-ubyte`).
 
     The function looks in `data_dir`, in `data_dir`/MNIST/raw, in `data_dir`/MNIST and, if `data_dir` is that MNIST
-    folder, in `data_dir`/raw; in each of them also within a folder of the file's name, which some archives have.
+    folder, in `data_dir`/raw. It also looks in folders named like the files, which some archives have.
     """
     folders = (data_dir, data_dir / _RAW, data_dir / _RAW.parent, data_dir / _RAW.name)
     names = (name, name.replace("-idx", ".idx"), f"{name}/{name}")

@@ -9,7 +9,7 @@ from rnn_lightning.data.kinds import COMPRESSED, GZIP
 from rnn_lightning.errors import ArgumentError
 
 SUFFIXES = (".gz", ".dz")
-"""Suffixes of files that gzip or dictzip has written."""
+"""Suffixes of files written by gzip or dictzip."""
 PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
 """Texts of recipes, and the Debian package that has each."""
 

@@ -28,8 +28,8 @@ def gradient_reach_figure(
     """Draws a panel for each layer: the gradient's norm against the time step, one line for each measurement.
 
     Args:
-        norms: (V, L, T) norm of dLoss/dh_t for V measurements, L layers and T time steps, for the last step's loss.
-            Zeros, where no gradient arrives, are not drawn.
+        norms: (V, L, T) the norms of dLoss/dh_t for V measurements, L layers and T time steps, for the last step's
+            loss. Zeros, where no gradient arrives, are not drawn.
         steps: (V,) the training step of each measurement.
         cut: The first time step that the gradient reaches, if truncated BPTT cuts it; else None.
         cut_label: The label of that step.

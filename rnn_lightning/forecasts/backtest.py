@@ -64,7 +64,7 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
         origins: Batch by batch; the histories reach back a season or more.
         season: Steps of a season; 1 if there is none.
 
-    Returns: The errors of the network and of the naive answers; "the same season" is among them where there is one.
+    Returns: The errors of the network and of the naive answers, which include "the same season" if there is a season.
         Without any origin, they are empty.
     """
     device = forecaster.net.head.weight.device

@@ -66,7 +66,7 @@ class Table:
         title: What was forecast, in one line.
         horizon: N.
         scores: The lines.
-        coverage: For each column the shares of values within the intervals, one step ahead and over the horizon.
+        coverage: For each column, the shares of values within the intervals, one step ahead and over the horizon.
         level: The share that the intervals should contain.
     """
 

@@ -1,4 +1,4 @@
-"""LightningModules: `Seq2Vec`, `Seq2Seq`, and `TruncatedBPTTModule` for your own."""
+"""LightningModules: `Seq2Vec`, `Seq2Seq`, and `TruncatedBPTTModule` for models of your own."""
 
 from rnn_lightning.models.batches import Batch
 from rnn_lightning.models.largest_error import LargestError

@@ -90,7 +90,7 @@ def check_tokens(x: Tensor, count: int) -> None:
         low, high = map(int, x.aminmax())
         if low < 0 or high >= count:
             raise ArgumentError(
-                f"x has tokens from {low} to {high}, the model's input_size is {count}: tokens are 0 to {count - 1}"
+                f"x has tokens from {low} to {high}, but the model's input_size is {count}: tokens are 0 to {count - 1}"
             )
 
 

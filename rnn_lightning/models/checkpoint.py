@@ -32,7 +32,7 @@ def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> Non
     """Raises `ArgumentError` if a checkpoint is of another model class, or of a network with another shape."""
     name, own = checkpoint.get("model"), type(module).__name__
     if name is not None and name != own:
-        raise ArgumentError(f"the checkpoint holds a {name}, the model is a {own}: give the checkpoint of a {own}")
+        raise ArgumentError(f"the checkpoint holds a {name}, but the model is a {own}: give the checkpoint of a {own}")
     _check_arguments(checkpoint.get("hyper_parameters", {}), module.hparams, "the checkpoint")
     check_shapes(module, checkpoint.get("state_dict", {}), "the checkpoint")
 

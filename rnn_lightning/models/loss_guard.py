@@ -24,10 +24,11 @@ class LossGuard:
         self._first_bad: Tensor | None = None
 
     def check(self, loss: Tensor, step: Callable[[], int]) -> None:
-        """Checks the loss of the optimizer step number `step`, counted from 0.
+        """Checks the loss of optimizer step number `step`, counted from 0.
 
         Raises:
-            NonFiniteLossError: The loss of this step, or on an accelerator of a recent one, is not finite.
+            NonFiniteLossError: The loss of this step is not finite; on an accelerator, the loss of this or a recent
+                step.
         """
         if loss.device.type == "cpu":
             if not math.isfinite(value := loss.item()):

@@ -1,4 +1,4 @@
-"""`TargetLoss`: a loss of torch.nn or your own, target by target, so that it is weighted like the built-in losses.
+"""`TargetLoss`: a loss of torch.nn, or one of your own, computed for each target and weighted like the built-in losses.
 
 Legend: N targets that count, O outputs, D values of a target.
 """
@@ -17,7 +17,7 @@ from rnn_lightning.models.named import is_of_the_call, named, refuses_two
 from rnn_lightning.models.plain import plain
 
 Loss: TypeAlias = nn.Module | Callable[..., Tensor] | str
-"""A loss of torch.nn or your own, or its name."""
+"""A loss of torch.nn or one of your own, or its name."""
 
 CLASSIFICATION, REGRESSION, MULTILABEL = "classification", "regression", "multilabel"
 _TASKS: dict[type[nn.Module], str] = {
@@ -33,8 +33,8 @@ _TASKS: dict[type[nn.Module], str] = {
     nn.GaussianNLLLoss: REGRESSION,
 }
 _INSTEAD = {
-    nn.NLLLoss: "it takes log-probabilities, the network's outputs are logits: use CrossEntropyLoss",
-    nn.BCELoss: "it takes probabilities, the network's outputs are logits: use BCEWithLogitsLoss",
+    nn.NLLLoss: "it takes log-probabilities, but the network's outputs are logits: use CrossEntropyLoss",
+    nn.BCELoss: "it takes probabilities, but the network's outputs are logits: use BCEWithLogitsLoss",
 }
 _NOT_FOUND = (
     "loss={name} is not found: give the name of a loss of torch.nn such as HuberLoss, or the import path of a class or "
@@ -239,10 +239,10 @@ def _make_ready(loss: nn.Module, output_size: int) -> None:
         weight = getattr(loss, name, None)
         if type(loss) in _TASKS and isinstance(weight, Tensor) and weight.numel() not in (output_size, 1):
             raise ArgumentError(
-                f"loss.{name} has {weight.numel()} values, output_size is {output_size}: give one for each output"
+                f"loss.{name} has {weight.numel()} values, but output_size is {output_size}: give one for each output"
             )
     if isinstance(loss, nn.CrossEntropyLoss) and loss.weight is not None and loss.weight.numel() != output_size:
-        raise ArgumentError(f"loss.weight has 1 value, output_size is {output_size}: give one for each class")
+        raise ArgumentError(f"loss.weight has 1 value, but output_size is {output_size}: give one for each class")
     if isinstance(loss, nn.GaussianNLLLoss) and output_size % 2:
         raise ArgumentError(
             f"loss=GaussianNLLLoss with output_size={output_size}: it needs two outputs for each value to predict, its "

@@ -39,7 +39,7 @@ class Means:
     def compute(self, stage: str, strategy: Strategy) -> dict[str, float]:
         """The means of a stage over all ranks, by name.
 
-        With several data loaders also the means of each, `NAME/loader_I`.
+        With several data loaders, they include the means of each, `NAME/loader_I`.
         """
         total: dict[int | str, dict[str, float]] = {}
         for ours in gather(strategy, {k: _floats(v) for k, v in self._sums.get(stage, {}).items()}):

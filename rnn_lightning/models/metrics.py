@@ -30,7 +30,7 @@ Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Met
 
 
 class Metrics(nn.Module):
-    """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`; with several loaders also for each.
+    """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`, for each of several loaders as well.
 
     A metric gets the predictions and the targets that count: probabilities (N, O) and classes (N,), probabilities (N, O)
     and labels (N, O), or values (N, D) and values (N, D), (N,) where D is 1. A target with a missing value is left out.

@@ -118,7 +118,7 @@ class Objective:
             low, high = int(y.min()), int(y.max())
             if low < 0 or high >= self.output_size:
                 raise ArgumentError(
-                    f"y has classes from {low} to {high}, the model's output_size is {self.output_size}: "
+                    f"y has classes from {low} to {high}, but the model's output_size is {self.output_size}: "
                     f"classes are 0 to {self.output_size - 1}"
                 )
         return y
@@ -180,7 +180,7 @@ class Objective:
 
         Returns:
             `prediction`: (...) classes, or (..., D) values or labels 0 and 1. Classes and labels also have
-            `probability` (..., O), `GaussianNLLLoss` has `variance` (..., D).
+            `probability` (..., O), and `GaussianNLLLoss` also has `variance` (..., D).
         """
         if self.classifies:
             return {"prediction": y_hat.argmax(-1), "probability": y_hat.softmax(-1)}

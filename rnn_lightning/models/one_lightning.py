@@ -19,8 +19,8 @@ class OneLightning:
         caller = sys._getframe(1).f_globals.get("__name__", "") if _OTHER in sys.modules else ""
         if caller.partition(".")[0] == _OTHER:
             raise ArgumentError(
-                f"{type(self).__name__} is a module of lightning.pytorch, the Trainer is of pytorch_lightning: import "
-                "Trainer from lightning.pytorch"
+                f"{type(self).__name__} is a module of lightning.pytorch, but the Trainer is of pytorch_lightning: "
+                "import Trainer from lightning.pytorch"
             )
         return type(self)
 

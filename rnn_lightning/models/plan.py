@@ -34,7 +34,7 @@ class Span(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One backward pass. Without a chunk, it is the pass of a device that has no more data while others have.
+    """One backward pass. Without a chunk, it is the pass of a device that ran out of data before the others.
 
     Attributes:
         begin: The step whose initial state was kept.
@@ -78,7 +78,7 @@ def passes(steps: int, k1: int, k2: int) -> list[Pass]:
 def end_pass(steps: int, k1: int, k2: int, lengths: Tensor | None = None) -> list[Pass]:
     """One pass, for one loss at the end: the last k2 steps of each row.
 
-    The steps before run without a graph, k1 at a time.
+    The earlier steps run without a graph, k1 at a time.
     """
     if steps <= k2:
         return [Pass(0, _spans((0, steps)))]

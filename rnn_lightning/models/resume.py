@@ -67,7 +67,7 @@ class ExactResume:
         checkpoint["ranks"] = gather(module.trainer.strategy, {"generators": generators, **parts})
 
     def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-        """Restores what this process has saved; the generators follow with the first training batch."""
+        """Restores what this process saved; the generators follow with the first training batch."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         if "place" in checkpoint:

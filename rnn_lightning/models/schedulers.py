@@ -92,13 +92,14 @@ def step_schedulers(module: LightningModule, interval: LRInterval) -> None:
 
 
 def step_plateaus(module: LightningModule, after: str) -> None:
-    """Steps `ReduceLROnPlateau` by its monitored metric, after the epoch of the stage that the metric belongs to."""
+    """Steps `ReduceLROnPlateau` with its monitored metric, after the epoch of the stage that the metric belongs to."""
     for scheduler in _schedulers(module):
         if isinstance(scheduler, ReduceLROnPlateau) and _monitor(scheduler).partition("/")[0] == after:
             metrics = module.trainer.callback_metrics
             if _monitor(scheduler) not in metrics:
                 raise ArgumentError(
-                    f"lr_scheduler.monitor={_monitor(scheduler)!r}: there are {', '.join(sorted(metrics))}"
+                    f"lr_scheduler.monitor={_monitor(scheduler)!r} is not logged: choose one of "
+                    f"{', '.join(sorted(metrics))}"
                 )
             scheduler.step(metrics[_monitor(scheduler)])
 

@@ -19,7 +19,7 @@ class Seq2Vec(SequenceModule):
     Arguments and errors are those of `SequenceModule`. Targets are `y` (B,), or (B, O) for regression and labels;
     targets that are NaN or the class -100 do not count. The loss is at the end of each sequence, so under `tbptt` there
     is one backward pass and one optimizer step per batch: the gradient goes back k2 steps from each row's own last
-    step, and the steps before run without a graph, k1 at a time.
+    step, and the earlier steps run without a graph, k1 at a time.
     """
 
     network = Seq2VecNet

@@ -232,7 +232,7 @@ class SequenceModule(TruncatedBPTTModule):
         return ~one_value(ignored, places)
 
     def advance(self, chunk: Batch, state: State | None) -> State:
-        """The state at a chunk's end, without the head and the losses."""
+        """The state at a chunk's end, computed without the head and the losses."""
         x = self.net.embed(chunk["x"])
         return self.net.layers(x, state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
 
@@ -258,9 +258,9 @@ class SequenceModule(TruncatedBPTTModule):
         """The outputs for a batch, chunk by chunk.
 
         Returns:
-            `x`, `y` and `lengths` as far as the batch has them; what `Objective.predictions` gives; with a `horizon` also
-            `forecast` (B, horizon, O). For a batch with `units`, targets (NaN where they don't count) and predictions
-            are in these.
+            `x`, `y` and `lengths` if the batch has them; what `Objective.predictions` gives; and with a
+            `horizon`, `forecast` (B, horizon, O). For a batch with `units`, targets (NaN where they don't count) and
+            predictions are in these units.
         """
         batch, outputs, state = self._predict(batch, batch_idx, dataloader_idx)
         y_hat = outputs["prediction"]
@@ -310,8 +310,8 @@ class SequenceModule(TruncatedBPTTModule):
             saved = checkpoint.get("optimizer", self.optimizer_name)
             if saved != self.optimizer_name:
                 raise ArgumentError(
-                    f"the checkpoint is of a run with {saved}, this one has {self.optimizer_name}: resume with the same "
-                    "optimizer, or begin a new run from its weights (model.weights)"
+                    f"the checkpoint is of a run with {saved}, but this one has {self.optimizer_name}: resume with "
+                    "the same optimizer, or begin a new run from its weights (model.weights)"
                 )
             tell_what_continues(self, checkpoint.get("training", {}))
 

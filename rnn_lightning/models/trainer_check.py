@@ -63,8 +63,8 @@ def tell_what_is_slow(module: "TruncatedBPTTModule") -> None:
         and any(isinstance(m, RecurrentLayers) for m in module.modules())
     ):
         rank_zero_info(
-            f"No recurrence in C ({why}): layers run on torch's kernels, with state dropout or resets step by step, which "
-            "is slower"
+            f"No recurrence in C ({why}): layers run on torch's kernels, which is slower, and with state dropout or "
+            "resets, step by step"
         )
 
 

@@ -114,7 +114,7 @@ class Update:
         an estimate, and the gradient is rescaled before the step. The ranks reduce their gradients once per step.
 
         Args:
-            loss: Sum of this rank's losses; None on a rank that has no more data while others have.
+            loss: Sum of this rank's losses; None on a rank that ran out of data before the others.
             targets: Number of this rank's valid targets.
             passes_per_batch: How many passes of this length a batch has.
             last: Whether this is the last pass of the step.

@@ -176,6 +176,6 @@ def check_masks(masks: DropoutMasks, shapes: Sequence[Sequence[tuple[int, ...]]]
                 continue
             time, rows = mask.keep.shape[0], mask.keep.shape[-2]
             raise ArgumentError(
-                f"masks are for {time} steps of {rows} rows, {tuple(mask.keep.shape)}, the input has {steps} of {batch}: "
-                f"draw them with sample_masks({batch}, {steps})"
+                f"masks are for {time} steps of {rows} rows, {tuple(mask.keep.shape)}, but the input has {steps} "
+                f"of {batch}: draw them with sample_masks({batch}, {steps})"
             )

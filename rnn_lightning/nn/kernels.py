@@ -1,4 +1,4 @@
-"""Runs one or several layers on torch's own kernels, also for rows of different lengths, including zero.
+"""Runs one or several layers on torch's own kernels, even if rows differ in length or are empty.
 
 Legend: B batch, T time steps, F features, H hidden units, L layers, D directions.
 """

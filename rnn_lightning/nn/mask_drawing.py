@@ -18,7 +18,7 @@ _ONE = 0x3F80
 _BLOCK = 2**19
 """Entries drawn at a time: 1 MB."""
 _LEAST, _ALL_BITS = -(2**63), None
-"""`random_` without a range leaves the sign bit zero; from the least integer on, all 64 bits are random."""
+"""Without a range, `random_` leaves the sign bit zero; with this lower bound, all 64 bits are random."""
 
 
 def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | None:

@@ -48,8 +48,8 @@ def unrolled(
         reset: (B, T) bool, true where a new sequence begins at that step.
 
     Returns:
-        The same values as `layers.eval()(x, state, lengths, reset=reset)`, as nodes of one graph, also where the weights
-        need no gradient.
+        The same values as `layers.eval()(x, state, lengths, reset=reset)`, as nodes of one graph, even where the
+        weights need no gradient.
     """
     directions = 2 if layers.bidirectional else 1
     if state is None:

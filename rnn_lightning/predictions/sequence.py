@@ -38,7 +38,7 @@ class ShownSequence:
     def __init__(self, batch: Batch, data: Any = None, is_example: bool = False, ahead: int = 0) -> None:
         row = {key: value[:1].cpu() for key, value in batch.items() if isinstance(value, Tensor)}
         steps = int(row["lengths"]) if "lengths" in row else row["x"].shape[1]
-        self.x, self.y = row["x"][0, :steps].float().reshape(steps, -1), None  # tokens (T,) and images, too
+        self.x, self.y = row["x"][0, :steps].float().reshape(steps, -1), None  # also tokens (T,) and images
         if "y" in row and row["y"].shape[:2] == row["x"].shape[:2]:  # a model of your own may have other targets
             y = row["y"].flatten(2) if row["y"].dim() > 2 else row["y"][..., None]  # (1, T, O)
             valid = valid_steps(row)

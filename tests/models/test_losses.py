@@ -272,7 +272,7 @@ def test_a_checkpoint_brings_torchs_losses_back(fit, tmp_path):
         ({"loss": "CTCLoss"}, "log_probs, targets, input_lengths"),
         ({"loss": "NLLLoss"}, "use CrossEntropyLoss"),
         ({"loss": nn.BCELoss}, "use BCEWithLogitsLoss"),
-        ({"loss": nn.CrossEntropyLoss(weight=torch.ones(2))}, "loss.weight has 2 values, output_size is 3"),
+        ({"loss": nn.CrossEntropyLoss(weight=torch.ones(2))}, "loss.weight has 2 values, but output_size is 3"),
         ({"loss": nn.HuberLoss(), "task": "classification"}, "task=classification does not fit a loss"),
         ({"loss": "CrossEntropyLoss", "task": "regression"}, "task=regression does not fit a loss"),
     ],

@@ -133,7 +133,7 @@ def test_a_checkpoint_is_plain_and_brings_the_network_back(fit, tmp_path):
     assert loaded.net.layers.state_dropout == 0.1
     x = torch.randn(2, 5, 1)
     assert torch.equal(loaded.eval()(x)[0], module.eval()(x)[0])
-    with pytest.raises(ArgumentError, match="holds a Seq2Seq, the model is a Seq2Vec"):
+    with pytest.raises(ArgumentError, match="holds a Seq2Seq, but the model is a Seq2Vec"):
         Seq2Vec.load_from_checkpoint(path)
     with pytest.raises(ArgumentError, match="does not fit the network"):
         Seq2Seq.load_from_checkpoint(path, hidden_size=8)

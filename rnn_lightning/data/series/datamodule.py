@@ -37,7 +37,7 @@ class TimeSeries(SequenceDataModule):
     units come from a `Forecaster`.
 
     Args:
-        path: A CSV or Parquet file; from Python also a pandas DataFrame.
+        path: A CSV or Parquet file; from Python, a pandas DataFrame is allowed, too.
         target: The column to predict, or several; required if the file has more than one column of numbers.
         time: The column of times: dates, or whole numbers. By default, rows are consecutive steps.
         time_format: The format of dates in strftime's codes, such as "%Y%m%d" for 19580329; by default guessed.

@@ -45,7 +45,9 @@ def fit(panel: Panel, columns: Columns, wanted: Wanted) -> dict[str, Any]:
     """
     distance = panel.grid.distance
     if wanted.calendar and distance is None:
-        raise ArgumentError("calendar=true needs dates, the times are whole numbers: give time_format, or leave it out")
+        raise ArgumentError(
+            "calendar=true needs dates, but the times are whole numbers: give time_format, or leave it out"
+        )
     circles = [] if distance is None or wanted.calendar is False else circles_of(distance)
     season = panel.grid.season if wanted.season is None else wanted.season
     cuts = parts(panel, wanted.val, wanted.test)
@@ -74,9 +76,9 @@ def _window(panel: Panel, cuts: np.ndarray, n_steps: int | None, season: int, le
         n_steps = max(1, min(max(2 * season, 24), shortest - lead - 1))
     if shortest < lead + n_steps + 1:
         raise ArgumentError(
-            f"{panel.name(int(cuts[:, 0].argmin()))} has {max(shortest, 0)} steps in its training part, a window needs "
-            f"{lead + n_steps + 1} (n_steps={n_steps}, the target, and {lead} before): lower n_steps, val or test, or "
-            "leave the series out"
+            f"{panel.name(int(cuts[:, 0].argmin()))} has {max(shortest, 0)} steps in its training part, but a window "
+            f"needs {lead + n_steps + 1} (n_steps={n_steps}, the target, and {lead} before): lower n_steps, val or "
+            "test, or leave the series out"
         )
     return n_steps
 

@@ -65,7 +65,7 @@ class Columns:
 
     @property
     def all(self) -> list[str]:
-        """All of them, those of numbers first."""
+        """All of them, the columns of numbers first."""
         return [*self.predicted, *self.known, *(name for name in (self.time, self.id) if name is not None)]
 
 

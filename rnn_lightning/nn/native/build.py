@@ -94,7 +94,7 @@ def _compile(command: list[str], folder: str, source: str, name: str, words: lis
 
 
 def run(command: list[str]) -> None:
-    """Runs the compiler; its message is the error."""
+    """Runs the compiler; if it fails, raises an error with its message."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stderr}")

@@ -46,7 +46,7 @@ static void forward_read(const layer *l, const group *g, size_t alive, size_t s,
     }
 }
 
-/* The cell, on the columns from `begin` on of each row. */
+/* The cell, on each row's columns from `begin` on. */
 __attribute__((always_inline)) static inline void forward_columns(const enum cell cell, const layer *l, const group *g,
                                                                   size_t alive, size_t s, size_t begin, int vectors,
                                                                   const forward_space *w)

@@ -1,7 +1,7 @@
 /* The arguments of a pass over one layer in one direction, in the order in which library.py packs them.
  *
- * T time steps, B rows of the batch, I inputs, H hidden units, G gates. Every field has eight bytes. A pointer may be
- * null where its comment says so. Arrays are contiguous in the order of their sizes. Some have strides, counted in
+ * T time steps, B rows of the batch, I inputs, H hidden units, G gates. Every field is eight bytes long. A pointer may
+ * be null where its comment says so. Arrays are contiguous in the order of their sizes. Some have strides, counted in
  * numbers; of these only the last dimension is contiguous.
  *
  * Names: l the layer, g a group of rows or a gate, w a thread's working space or weights; row a row's number in the
@@ -41,7 +41,7 @@ typedef struct {
     const real *grad_y; /* (T, B, H) from here on only for the backward pass; may be null */
     int64_t grad_y_step, grad_y_row;
     const real *grad_h_n, *grad_c_n; /* (B, H); may be null */
-    real *grad_x;                    /* (T, B, I); null where it is not wanted */
+    real *grad_x;                    /* (T, B, I); null where it is not needed */
     real *grad_w_ih, *grad_w_hh;     /* as the weights */
     real *grad_b_ih, *grad_b_hh;     /* null without biases */
     real *grad_h_0, *grad_c_0;       /* (B, H) */
@@ -50,8 +50,8 @@ typedef struct {
 /* The gates of a cell in this code. Each is a sum over part of the augmented state [h, 1, x]: a gate that reads the
  * state begins at h, one that reads the input ends after x. The GRU's candidate needs these two parts separately.
  *
- * In each row of GATES the gates that read the state come first, `hidden_gates_of` of them; those that read the input
- * come last, as many, from `first_input_gate` on. The backward products take each of the two as one piece. */
+ * In each row of GATES the gates that read the state come first, `hidden_gates_of` of them; as many that read the input
+ * come last, starting at `first_input_gate`. The backward products take each of the two as one piece. */
 typedef struct {
     int hidden; /* which gate of w_hh, or -1 */
     int input;  /* which gate of w_ih, or -1 */

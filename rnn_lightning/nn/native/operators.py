@@ -132,6 +132,6 @@ def _forward_flops(mode: str, x: Any, h_0: Any, c_0: Any, w_ih: Any, w_hh: Any, 
 
 @register_flop_formula(torch.ops.rnn_lightning.backward)
 def _backward_flops(mode: str, x: Any, h_0: Any, c_0: Any, w_ih: Any, w_hh: Any, *rest: Any, **kwargs: Any) -> int:
-    """As many FLOPs again for the weights' gradients, for the state's, and for the input's if it is wanted."""
+    """As many FLOPs again for the weights' gradients, for the state's, and for the input's if it is needed."""
     steps, batch, _ = x
     return 2 * steps * batch * ((2 if rest[-1] else 1) * w_ih[0] * w_ih[1] + 2 * w_hh[0] * w_hh[1])

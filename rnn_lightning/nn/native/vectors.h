@@ -1,4 +1,4 @@
-/* Vectors of real numbers, by GCC's and Clang's vector extensions: the same source for AVX-512, AVX2, SSE and NEON.
+/* Vectors of real numbers, with the vector extensions of GCC and Clang: one source for AVX-512, AVX2, SSE and NEON.
  *
  * An object is compiled for one width, VECTOR_BYTES, and one type of number, REAL (float or double).
  */

@@ -1,4 +1,4 @@
-"""A network beside the naive answers: the table that ends a test."""
+"""The table that ends a test: a network beside the naive answers."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
         trainer: The Trainer, after a test and on rank zero.
         name: What the files and the entry are called.
         text: The table.
-        values: The same as plain values, for `NAME.json`.
+        values: The same numbers as plain values, for `NAME.json`.
     """
     print(text)
     for logger in trainer.loggers:

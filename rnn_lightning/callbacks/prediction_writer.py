@@ -34,7 +34,7 @@ class PredictionWriter(BasePredictionWriter):
 
     Args:
         folder: The folder of the files; it is created if missing.
-        arrays: Whether to write `predictions.npz` (`PredictionArrays`), too; one file for each process.
+        arrays: Whether to also write `predictions.npz` (`PredictionArrays`), one file for each process.
     """
 
     def __init__(self, folder: str | Path, arrays: bool = False) -> None:

@@ -19,11 +19,11 @@ _LOOKS = 64  # the most lines kept; beyond that, every second one is dropped
 
 
 class GradientReach(TensorBoardCallback):
-    """Draws `train/gradient_reach` after each validation: the norm of dLoss/dh_t against t for each layer. Each
-    validation adds a line.
+    """Draws `train/gradient_reach` after each validation: the norm of dLoss/dh_t against t, with a panel per layer.
 
-    The loss is that of each sequence's last target; the dotted line is for the loss of all targets, summed over passes
-    as in training. Both are measured by `gradient_norms` on one fixed batch, the first of the validation.
+    Each validation adds a line. The loss is that of each sequence's last target; the dotted line is for the loss of all
+    targets, summed over passes as in training. Both are measured by `gradient_norms` on one fixed batch, the first of
+    the validation.
 
     Args:
         enabled: Whether to draw it.

@@ -24,7 +24,7 @@ def _signed(word: int) -> int:
 
 
 def _shift_right(bits: Tensor, n: int) -> Tensor:
-    """Logical shift; torch's own shift fills up with the sign bit."""
+    """Logical shift; torch's own shift fills with the sign bit."""
     return (bits >> n) & ((1 << (64 - n)) - 1)
 
 
@@ -33,7 +33,7 @@ def splitmix64(counter: Tensor, key: int = 0) -> Tensor:
 
     Args:
         counter: Int64, of any shape.
-        key: Names the stream; `derive_key` makes one from small numbers.
+        key: Names the stream; `derive_key` makes a key from small numbers.
     """
     bits = counter * _signed(_GAMMA) + _signed(key + _GAMMA)
     bits = (bits ^ _shift_right(bits, 30)) * _signed(_MIX1)

@@ -44,7 +44,7 @@ class TensorBatches(BatchDataset):
     """Samples held in tensors.
 
     Args:
-        tensors: Name to tensor; all have the same first dimension N, the number of samples.
+        tensors: The tensors by name; all have the same first dimension N, the number of samples.
 
     Raises:
         ArgumentError: The first dimensions differ, or there is no tensor.
@@ -71,8 +71,8 @@ class EpochSampler(DistributedSampler[int]):
     """The training samples of one process: each epoch has a different order, which depends only on (seed, epoch).
 
     The processes take turns (rank, rank + world_size, ...). Every process must take the same number of steps, so
-    samples from the beginning of the order are repeated if the number is uneven. Since this is a `DistributedSampler`,
-    Lightning keeps it and calls its `set_epoch`.
+    samples from the beginning of the order are repeated if the samples do not divide evenly. Since this is a
+    `DistributedSampler`, Lightning keeps it and calls its `set_epoch`.
 
     Args:
         dataset: Gives the number of samples n.

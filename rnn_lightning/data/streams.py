@@ -25,7 +25,7 @@ class StreamBatches(BatchDataset):
         y: (N, ...) the targets.
         n_steps: T.
         rows: B, of all processes together.
-        span: The first step that is read and the one after the last; None for all steps that have a target.
+        span: The first step that is read, and the step after the last one; None for all steps that have a target.
         ahead: The target of the input at step i is at i + `ahead`.
 
     Raises:
@@ -63,7 +63,7 @@ class StreamBatches(BatchDataset):
         each, longer = divmod(self.count, self.rows)  # the first `longer` rows have one more step
         begin = row * each + np.minimum(row, longer)
         start = begin + batch * self.n_steps
-        left = begin + each + (row < longer) - start  # steps from here on
+        left = begin + each + (row < longer) - start  # the steps left in each row
         steps = np.where(batch == self.batches - 1, left, self.n_steps)
         at = start[:, None] + np.arange(steps.max())  # (B, T)
         at = self.first + np.minimum(at, (start + steps - 1)[:, None])  # steps past a row's end are not read

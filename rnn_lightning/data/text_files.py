@@ -37,7 +37,7 @@ def read_text(path: str | Path, argument: str = "path") -> str:
         raise ArgumentError(f"{argument}={path}: there is no such file or folder{_where_it_is(str(path), argument)}")
     text = "".join(_read(file) for file in files)
     if not text:
-        raise ArgumentError(f"{argument}={path} contains no text: give a file that does")
+        raise ArgumentError(f"{argument}={path} contains no text: give a file with text")
     return text
 
 

@@ -1,7 +1,7 @@
 """Text as tokens, and back: characters, bytes, or words; the vocabulary comes from a training part.
 
 A token is a number from 0 on, stored in the smallest unsigned type that fits the vocabulary. For characters and words,
-token 0 is the unknown one.
+token 0 is the unknown token.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from rnn_lightning.errors import ArgumentError
 Level = Literal["characters", "bytes", "words"]
 UNKNOWN, END = "<unk>", "<eos>"
 _BLOCK = 2**18
-"""Characters looked up at a time, so that their code points stay in the cache."""
+"""How many characters are looked up at a time, so that their code points stay in the cache."""
 _CODE_POINTS = 0x110000
 
 

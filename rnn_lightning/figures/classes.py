@@ -69,7 +69,7 @@ def mistakes_figure(
     rows = max(1, -(-count // columns))
     cell, title, head = 0.84, 0.26, 0.36  # inches
     size = (columns * cell + 0.12, rows * (cell + title) + head)
-    # Drawing one picture of all images is much faster than one axes for each.
+    # Drawing one picture of all images is much faster than drawing one axes for each.
     gap, above = max(1, width // 10), round(height * title / cell)
     wall = np.full((rows * (height + above), columns * (width + gap) - gap), np.nan)
     with styled():
@@ -77,7 +77,7 @@ def mistakes_figure(
         figure.set_layout_engine("none")  # the images fill the page except for the title
         axes = figure.add_axes((0.01, 0.01, 0.98, 0.99 - head / size[1]))
         axes.set_axis_off()
-        axes.set_title("Got wrong: truth → prediction, its probability")
+        axes.set_title("Mistakes: truth → prediction, its probability")
         labels = zip(truths, predictions, probabilities, strict=True)
         for i, (image, (truth, prediction, probability)) in enumerate(zip(images, labels, strict=True)):
             row, column = divmod(i, columns)

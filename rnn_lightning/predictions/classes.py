@@ -17,7 +17,7 @@ class ClassTally:
 
     Args:
         classes: O.
-        mistakes: How many wrong predictions to keep at most.
+        mistakes: The maximum number of wrong predictions to keep.
         device: The device of the counts.
 
     Attributes:

@@ -28,7 +28,7 @@ class ShownSequence:
 
     Attributes:
         x: (T, I).
-        y: (T, O), NaN where a target does not count; None if there is none for each step.
+        y: (T, O), NaN where a target does not count; None if there is not one target for each step.
         t: (T + ahead + 1,) times of the inputs and of the values after them; step numbers unless `timed`.
         inputs: (T + ahead + 1, I) the true inputs at these times, NaN where they are not known.
         timed: Whether the times are the data module's.

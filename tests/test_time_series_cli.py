@@ -198,7 +198,7 @@ def test_a_faulty_file_leaves_nothing_on_the_disk(fail):
     typed = ["fit", *FILE, *SMALL, "--data.n_steps=24", "--model.loss=GaussianNLLLoss", "--model.output_size=2"]
     assert "cannot forecast load" in fail(*typed)
     for argument, words in (
-        ("--model.bidirectional=true", "the backward direction has read already"),
+        ("--model.bidirectional=true", "the backward direction has already read"),
         ("--model=Seq2Vec", "use --model Seq2Seq"),
         ("--model.task=classification", "task=regression"),
         ("--forecasts.samples=10", "no dropout to sample"),

@@ -23,7 +23,7 @@ def last_of(trainer: Trainer) -> str:
 
 
 class BestAndLast(ModelCheckpoint):
-    """Keeps `best.ckpt`, with the lowest `val/loss`, and `last.ckpt`, from the end of each epoch and of the run."""
+    """Keeps `best.ckpt`, with the lowest `val/loss`, and `last.ckpt`, saved after each epoch and run."""
 
     def __init__(self) -> None:
         super().__init__(

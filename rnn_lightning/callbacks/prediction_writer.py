@@ -1,4 +1,4 @@
-"""`PredictionWriter`: the files that `predict` writes: a table, a picture, and optionally arrays."""
+"""`PredictionWriter` writes the files of `predict`: a table, a picture, and optionally arrays."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""`TensorBoardCallback`: what the callbacks that write to TensorBoard share.
+"""`TensorBoardCallback`: the base class of the callbacks that write to TensorBoard.
 
 None of them affects training: they draw no random numbers, leave no gradients, and do not change the network's mode.
 """

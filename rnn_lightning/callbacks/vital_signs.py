@@ -1,4 +1,4 @@
-"""`VitalSigns`: training progress in numbers: gradient norm, learning rate, speed and memory."""
+"""`VitalSigns` logs training progress in numbers: gradient norm, learning rate, speed and memory."""
 
 import sys
 import time

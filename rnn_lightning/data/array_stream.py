@@ -17,7 +17,7 @@ class ArrayStream(SequenceDataModule):
     The time axis is cut into a training, a validation and a test part. `batch_size` parallel rows share the training
     part and read it `n_steps` at a time; an epoch reads it once. In the same way, `eval_batch_size` rows read the other
     parts; each row begins with a state of zeros. Every step is in exactly one batch. The last batch of an epoch has a
-    different number of steps, and `lengths` if rows differ.
+    different number of steps, and `lengths` if rows differ in length.
 
     A batch has `x` and `y`, (B, n_steps, ...): whole numbers are int64, others float32.
 

@@ -161,7 +161,8 @@ class SequenceDataModule(LightningDataModule):
     def example(self, steps: int | None = None) -> Batch | None:
         """The sequence that figures show; by default None, which means the first sequence of the validation set.
 
-        If there is one, it must also be the first of the `predict` set, whose prediction is then shown with its times.
+        If there is one, it must also be the first sequence of the `predict` set, whose prediction is then shown with
+        its times.
 
         Args:
             steps: Its length, if it can be chosen. A longer sequence shows what comes after the shorter one.
@@ -206,6 +207,6 @@ def check_one_direction(net: Any) -> None:
     """Raises `ArgumentError` if a network is bidirectional although the targets are the next inputs."""
     if net.layers.bidirectional:
         raise ArgumentError(
-            "bidirectional=true: each target is the next input, which the backward direction has read already: set it to "
+            "bidirectional=true: each target is the next input, which the backward direction has already read: set it to "
             "false"
         )

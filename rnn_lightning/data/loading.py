@@ -1,7 +1,7 @@
 """Datasets, samplers and the loader for every stage: whole batches by index, and exact resuming.
 
-A sample is an integer. A sampler says which integers this process sees, in which order; the dataset turns a list of
-them into a whole batch at once (`__getitems__`), so no time is lost on single samples and on stacking them.
+A sample is identified by an integer. A sampler says which integers this process sees, and in which order; the dataset
+turns a list of them into a whole batch at once (`__getitems__`), so no time is lost on single samples and stacking.
 """
 
 from collections.abc import Iterator
@@ -118,7 +118,7 @@ _POOL = 50
 
 
 def _of_like_length(order: Tensor, lengths: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """The same samples, reordered so that each group of `size` has similar lengths; the groups are in random order."""
+    """The same samples, in groups of `size` samples with similar lengths; the groups are in random order."""
     pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(_POOL * size)]
     batches = torch.cat(pools).split(size)
     full = len(order) // size  # the remainder stays last, where a batch may be short

@@ -77,7 +77,7 @@ class SequenceMNIST(SequenceDataModule):
 
     Raises:
         ArgumentError: A value is out of range, `data_dir` is a file, or files are missing with `verify=False`.
-            `prepare_data` raises it if a file cannot be downloaded, `setup` if one is damaged.
+            `prepare_data` raises it if a file cannot be downloaded, and `setup` does if a file is damaged.
     """
 
     def __init__(

@@ -17,8 +17,9 @@ from rnn_lightning.errors import ArgumentError
 class StreamBatches(BatchDataset):
     """B rows that share a sequence as evenly as possible; each batch has the next T steps of every row.
 
-    Every step is in exactly one batch. The last batch has the remaining steps, up to T + 1, and `lengths` if rows differ
-    by one. So all batches have B rows. Index i is row i % B of batch i // B; counting continues from epoch to epoch.
+    Every step is in exactly one batch. The last batch has the remaining steps, up to T + 1, and `lengths` if rows
+    differ by one step. So all batches have B rows. Index i is row i % B of batch i // B; counting continues from epoch
+    to epoch.
 
     Args:
         x: (N, ...) the inputs: an array, or a memory map, of which each batch reads only its part.

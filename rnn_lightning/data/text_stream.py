@@ -29,8 +29,8 @@ class TextStream(SequenceDataModule):
     includes a part's first token, which is predicted from the last token of the previous part.
 
     A batch has `x` and `y`, both (B, n_steps) int64; the last batch of an epoch has a different number of steps, and
-    `lengths` if rows differ. There is no set to predict; `predict --prompt` continues your text instead, as does
-    `rnn_lightning.nn.generate`.
+    `lengths` if rows differ in length. There is no set to predict; `predict --prompt` continues your text instead, as
+    does `rnn_lightning.nn.generate`.
 
     Args:
         path: A UTF-8 file, or a folder of such files; None for the text that comes with Python as `pydoc_data.topics`.

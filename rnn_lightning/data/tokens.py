@@ -31,7 +31,7 @@ class Vocabulary:
     unknown: int | None = 0
 
     def __len__(self) -> int:
-        """The number of different tokens, including the unknown one."""
+        """The number of different tokens, including the unknown token."""
         raise NotImplementedError
 
     def encode(self, text: str) -> np.ndarray:

@@ -24,7 +24,7 @@ def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
-        raise ValueError(f"counts has shape {counts.shape}: give a square matrix, true classes by predicted ones")
+        raise ValueError(f"counts has shape {counts.shape}: give a square matrix, true classes by predicted classes")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with styled():
         figure = into or _empty_matrix(len(counts))

@@ -15,7 +15,7 @@ def error_by_step_figure(errors: Any, name: str = "mean squared error", best: An
     Args:
         errors: (T,) mean error of the targets of step 0, 1, ...; NaN where a step has none.
         name: The error's name, the label of the vertical axis.
-        best: (T,) the lowest possible error, or an earlier one to compare with; optional.
+        best: (T,) the lowest possible error, or an earlier error to compare with; optional.
     """
     errors = vector("errors", errors)
     with styled():

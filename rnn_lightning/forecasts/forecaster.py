@@ -36,7 +36,7 @@ class Forecaster(nn.Module):
 
     Attributes:
         columns: The names of the C columns: targets, then observed columns.
-        known_names: The names of the K columns known ahead; the calendar's come last, see `calendar`.
+        known_names: The names of the K columns known ahead; the calendar's columns come last (see `calendar`).
         lead: L: without a state, the first L steps of `y` are used for differences only.
     """
 
@@ -139,7 +139,7 @@ class Forecaster(nn.Module):
         scale: Tensor | None = None,
         masks: DropoutMasks | None = None,
     ) -> tuple[Tensor, ForecastState]:
-        """One time step of a stream: y (B, C) and known (B, K) -> the prediction (B, C) of the next, and the state."""
+        """One step of a stream: y (B, C) and known (B, K) -> the prediction (B, C) of the next y, and the state."""
         y_hat, state = self(y[:, None], None if known is None else known[:, None], state, shift, scale, masks)
         return y_hat[:, 0], state
 

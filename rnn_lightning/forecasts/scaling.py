@@ -46,7 +46,7 @@ def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
 
 
 def scaling_of(y: Tensor, lags: Sequence[int], lead: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each row's and column's differences, ignoring missing ones: (B, 1, C) each.
+    """Mean and standard deviation of each row's and column's differences, ignoring missing values: (B, 1, C) each.
 
     For a constant series, the deviation is set to 1.
     """

@@ -24,7 +24,7 @@ def as_prediction(found: Any, rows: int | None) -> Prediction:
     """Converts what any LightningModule's `predict_step` returns for a batch to the form that our modules return.
 
     Args:
-        found: A tensor, or a dict that has one as `prediction`.
+        found: A tensor, or a dict that has a tensor as `prediction`.
         rows: How many sequences the batch has, if that is known.
 
     Raises:
@@ -91,7 +91,7 @@ class PredictionTable:
 
 
 def merge_tables(parts: Sequence[Path], path: Path) -> None:
-    """Joins the tables of several processes, ordered by sequence, into one, and removes them."""
+    """Joins the tables of several processes into one, ordered by sequence, and removes the separate tables."""
     with ExitStack() as stack:
         readers = [csv.reader(stack.enter_context(open(part, newline=""))) for part in parts]
         headers = [header for reader in readers for header in islice(reader, 1)]

@@ -153,7 +153,7 @@ def test_networks_that_would_read_their_targets_are_refused(book):
     data = TextStream(book, **SMALL)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     sizes = (data.input_size, data.output_size)
-    with pytest.raises(ArgumentError, match="the backward direction has read already"):
+    with pytest.raises(ArgumentError, match="the backward direction has already read"):
         trainer.fit(Seq2Seq(*sizes, hidden_size=4, embedding_size=4, bidirectional=True), data)
     with pytest.raises(ArgumentError, match="use --model Seq2Seq"):
         trainer.fit(Seq2Vec(*sizes, hidden_size=4, embedding_size=4), data)

@@ -64,8 +64,7 @@ class Features:
         return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
 
     def _own_known(self) -> np.ndarray:
-        """The file's raw columns (N, columns), each missing value replaced by the last one before it, else by the
-        mean."""
+        """The file's raw columns (N, columns), with missing values filled by the last value, or else by the mean."""
         known = self.panel.filled(self.panel.known)
         return np.where(np.isnan(known), self.fitted["known_shift"][: known.shape[1]], known)
 

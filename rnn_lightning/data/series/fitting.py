@@ -88,7 +88,7 @@ def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
 
     Args:
         panel: The series.
-        val: A share, a number of steps, or a time from which all series' validation parts begin.
+        val: A share, a number of steps, or a time at which all series' validation parts begin.
         test: The same for the test part.
 
     Raises:

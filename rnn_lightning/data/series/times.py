@@ -19,7 +19,7 @@ _TWO_NUMBERS = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})\b")
 def read_times(
     table: "pd.DataFrame", name: str | None, codes: np.ndarray, time_format: str | None, source: Source
 ) -> tuple[np.ndarray, str | None]:
-    """The time of each row, (N,) datetime64[us] or int64, and their zone; without a column, consecutive steps.
+    """The rows' times, (N,) datetime64[us] or int64, and their zone; without a column of times, consecutive steps.
 
     Raises:
         ArgumentError: A time is missing or cannot be read, or numbers look like dates.

@@ -13,7 +13,7 @@ from rnn_lightning.runs import run_folder
 
 
 def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
-    """Prints a table, and writes it into TensorBoard as `test/NAME` and into the run of the tested checkpoint.
+    """Prints a table, and writes it to TensorBoard as `test/NAME` and to the folder of the tested checkpoint's run.
 
     Args:
         trainer: The Trainer, after a test and on rank zero.

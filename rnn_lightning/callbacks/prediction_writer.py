@@ -28,7 +28,7 @@ class PredictionWriter(BasePredictionWriter):
     """Writes `predictions.csv` (`PredictionTable`) and `predictions.png`, batch by batch: no batch stays in memory.
 
     For a regression with one output per step, the picture shows inputs, targets and predictions of the first sequence,
-    and its forecast. For a sequence classifier it shows the confusion matrix; `predictions_mistakes.png` shows some
+    and its forecast. For a sequence classifier, it shows the confusion matrix; `predictions_mistakes.png` shows some
     misclassified sequences, if the data module can show sequences as images. Files appear when they are complete.
     Several processes that share the folder write one table and one picture.
 

@@ -25,8 +25,8 @@ class SeriesFigures(TensorBoardCallback):
       window that starts at t = 12.2) or, if there is none, the first sequence of the validation. Regression only.
     - `val/forecast`: a forecast from that window on, in which every prediction is the next input. This needs a data
       module whose targets are the inputs one step ahead (`predicts_next_input`).
-    - `val/error_by_step`: the held-out error of each time step, over the whole validation: the mean squared error, or the
-      share of wrong classes.
+    - `val/error_by_step`: the held-out error of each time step, over the whole validation. This is the mean squared
+      error, or the share of wrong classes.
 
     Args:
         enabled: Whether to draw them.

@@ -12,7 +12,7 @@ from rnn_lightning.data.generated import GeneratedSequences
 
 
 def adding_sequences(numbers: Tensor, n_steps: int) -> Batch:
-    """Turns random numbers (B, n_steps + 2), for the values and the places of the two marks, into a batch."""
+    """Turns random numbers (B, n_steps + 2), for the values and the positions of the two marks, into a batch."""
     half = n_steps // 2
     values, places = numbers[:, :n_steps], numbers[:, n_steps:]
     first = (places[:, 0] * half).long()

@@ -1,7 +1,7 @@
 """Random numbers as a pure function of a counter: no generator, no state, the same on every machine.
 
 Number i of a stream is a hash of (key, i). So number i can be computed directly, whatever was drawn before, in any
-process and with any batch size. Resuming within an epoch, several workers and several devices then need no special
+process and with any batch size. Then resuming within an epoch, or using several workers or devices, needs no special
 care.
 
 The hash is splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants

@@ -40,7 +40,7 @@ class SequenceDataModule(LightningDataModule):
     Attributes:
         input_size: Features of a time step.
         output_size: Outputs that a model needs for `y`: classes, or numbers.
-        contiguous: Whether row i of a batch continues in row i of the next, as `carry_state` needs.
+        contiguous: Whether row i of a batch continues in row i of the next batch, as `carry_state` needs.
         new_each_epoch: Whether the training dataset has new samples in each epoch, at higher and higher indices.
         predicts_next_input: Whether each target is the input one step later, so that a prediction can be the next input.
         datasets: The dataset of each stage, once `setup` has run.

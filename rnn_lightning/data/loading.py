@@ -27,7 +27,7 @@ def identity(batch: Any) -> Any:
 class BatchDataset(Dataset[Batch]):
     """Base of datasets that return whole batches; a subclass defines `__len__` and `__getitems__`.
 
-    It contains what it needs and never its data module, which would drag the Trainer into worker processes.
+    It holds what it needs, but never its data module, which would drag the Trainer into worker processes.
     """
 
     def __len__(self) -> int:
@@ -156,9 +156,9 @@ class EvaluationSampler(DistributedSampler[int], SequentialSampler):
 class ResumableLoader(DataLoader[Batch]):
     """A `DataLoader` that knows its position: Lightning saves its state in checkpoints and restores it.
 
-    After `load_state_dict` the next pass gives the rest of the epoch, without loading the earlier batches. This needs
-    an `EpochSampler`. With any other sampler (such as Lightning's for `overfit_batches`) the epoch starts over. In a
-    plain loop each full pass is a new epoch; under Lightning, `set_epoch` sets the epoch.
+    After `load_state_dict`, the next pass gives the rest of the epoch, without loading the earlier batches. This needs
+    an `EpochSampler`. With any other sampler (such as Lightning's for `overfit_batches`), the epoch starts over. In a
+    plain loop, each full pass is a new epoch; under Lightning, `set_epoch` sets the epoch.
 
     There is no `__init__`, as Lightning recreates such loaders with `DataLoader`'s argument names. Pass `batch_size` by
     name; otherwise this fails in `predict`.

@@ -60,7 +60,7 @@ class SequenceMNIST(SequenceDataModule):
 
     The first `val_size` of the 60,000 training images are the validation set, and the rest are the training set; the
     official 10,000 test images are the test set, and the set of `predict`. The four files are read, gzipped or not,
-    from `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw; missing ones are downloaded to `data_dir`/MNIST/raw. Every
+    from `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw; missing files are downloaded to `data_dir`/MNIST/raw. Every
     file is checked by SHA-256.
 
     A batch has `x` (B, T, I) float32 in [0, 1] and `y` (B,) int64, the digit.

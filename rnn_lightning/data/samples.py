@@ -70,8 +70,8 @@ class SampleBatches(BatchDataset):
         dataset: Maps an index to a sample (see `pad_samples`), and has a length: a `Dataset`, or a list.
 
     Attributes:
-        lengths: (N,) lengths of the samples, if they are known without loading all samples: `dataset.lengths`, or those
-            of a list. Batches then have sequences of similar length.
+        lengths: (N,) lengths of the samples, if they are known without loading all samples: `dataset.lengths`, or the
+            lengths of a list's samples. Batches then have sequences of similar length.
     """
 
     def __init__(self, dataset: "Dataset[Any] | Sequence[Any]") -> None:

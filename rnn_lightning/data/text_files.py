@@ -15,7 +15,7 @@ PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
 
 
 def read_text(path: str | Path, argument: str = "path") -> str:
-    """Reads a UTF-8 file, or all files of a folder in the order of their paths, except hidden ones.
+    """Reads a UTF-8 file, or all files of a folder in the order of their paths, except hidden files.
 
     Files of gzip and dictzip (.gz, .dz) are decompressed.
 

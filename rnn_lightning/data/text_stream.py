@@ -39,8 +39,8 @@ class TextStream(SequenceDataModule):
         n_steps: Tokens of each row in a batch.
         val: The validation part: a share of the text, or a file or folder.
         test: The test part, given like `val`. Shares are cut from the text's end, the test part last.
-        min_count: Characters or words that are rarer in the training part are unknown (`<unk>`). By default 1 for
-            characters and 2 for words, so that the network learns about unknown words.
+        min_count: Characters or words that are rarer in the training part are unknown (`<unk>`). By default, it is 1
+            for characters and 2 for words, so that the network learns about unknown words.
         fitted: The `fitted_values` of the data that a network was trained on; their vocabulary is then used. The
             command line takes these values from the checkpoint.
         **settings: Arguments of `SequenceDataModule`; `batch_size` is the number of rows per process.
@@ -167,7 +167,7 @@ class TextStream(SequenceDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Raises `ArgumentError`: a text model continues a prompt instead."""
         raise ArgumentError(
-            'a TextStream has no set to predict: give --prompt "TEXT", or from Python use rnn_lightning.nn.generate'
+            'a TextStream has no set to predict: give --prompt "TEXT", or, from Python, use rnn_lightning.nn.generate'
         )
 
 

@@ -12,7 +12,7 @@ _NUMBERS = 15  # with more classes, cells do not show their counts
 
 
 def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
-    """Draws a confusion matrix, shaded by the share of each row, with counts in the cells.
+    """Draws a confusion matrix, with each cell shaded by its share of the row, and counts in the cells.
 
     Args:
         counts: (C, C) integers, how often the row's class was predicted as the column's.

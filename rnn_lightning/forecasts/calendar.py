@@ -44,7 +44,7 @@ def circles_of(step: int) -> list[str]:
 
 
 def _yearday(days: Tensor, time: Tensor) -> Tensor:
-    """The part of a year that has passed since the first of March; the leap day is then the year's last.
+    """The part of a year that has passed since the first of March; the leap day is then the last day of the year.
 
     The arithmetic of the Gregorian calendar in eras of 400 years follows Hinnant's `civil_from_days`.
     """

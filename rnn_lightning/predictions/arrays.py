@@ -66,7 +66,7 @@ class PredictionArrays:
                             self._copy(name, member)
 
     def _copy(self, name: str, member: IO[bytes]) -> None:
-        """Writes one array batch by batch, after a header with the shape of the whole."""
+        """Writes one array batch by batch, after a header with the shape of the whole array."""
         file, shapes = self._files[name], self._shapes[name]
         file.seek(0)
         longest = max(shape[1] for shape in shapes) if name in self._per_step else None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ClassTally:
-    """Counts predictions batch by batch, and keeps the first few wrong ones.
+    """Counts predictions batch by batch, and keeps the first few wrong predictions.
 
     Args:
         classes: O.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ShownSequence:
     """The first sequence of a batch, cut to its length, with its times and the true values after it.
 
-    Nothing is guessed: the data module's `predicts_next_input` is used, and the times of its `example`.
+    Nothing is guessed: the data module's `predicts_next_input` and the times of its `example` are used.
 
     Args:
         batch: A batch with `x`, and `y`, `lengths` and `mask` if there are any.

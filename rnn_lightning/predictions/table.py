@@ -60,7 +60,7 @@ class PredictionTable:
     """A CSV file with one line for each output, of a sequence or of a time step.
 
     Columns are `sequence`; for one output per step, `step` and the inputs `x_0`, ...; targets `y` where known;
-    `prediction`; and for classification, the classes' `probability_0`, ... A forecast's lines follow its sequence;
+    `prediction`; and, for classification, the classes' `probability_0`, ... A forecast's lines follow its sequence;
     their inputs are the predictions of the previous line, and their targets are empty.
 
     Args:

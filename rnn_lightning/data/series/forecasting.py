@@ -103,7 +103,7 @@ def forecast(
         Bounds are NaN at distances that do not occur in the validation part.
 
     Raises:
-        ArgumentError: Columns known ahead are missing in the steps to forecast, or the network has no dropout to sample.
+        ArgumentError: Columns known ahead are missing for the forecast, or the network has no dropout to sample.
     """
     import pandas as pd
 

@@ -23,7 +23,7 @@ _MISSING = [
 ]
 """Strings that pandas reads as missing values; in the column of the ids, they are names."""
 UNNAMED = "Unnamed: "
-"""What pandas calls a column without a name, by its position; often it is an index that was also written."""
+"""What pandas calls a column without a name, by its position; often it is an index that was written with the table."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 

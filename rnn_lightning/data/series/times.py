@@ -61,7 +61,7 @@ def _steps(codes: np.ndarray) -> np.ndarray:
 
 
 def _format_of(numbers: np.ndarray) -> str | None:
-    """The format of whole numbers that all look like 19580329, or, over more than a year, like 195803; else None."""
+    """The format of whole numbers that all look like 19580329, or like 195803 if they span over a year; else None."""
     month, day = numbers // 100 % 100, numbers % 100
     if _within(numbers, 10_000_000, 99_999_999) and _within(month, 1, 12) and _within(day, 1, 31):
         return "%Y%m%d"

@@ -1,8 +1,7 @@
 """Random numbers as a pure function of a counter: no generator, no state, the same on every machine.
 
 Number i of a stream is a hash of (key, i). So number i can be computed directly, whatever was drawn before, in any
-process and with any batch size. Then resuming within an epoch, or using several workers or devices, needs no special
-care.
+process and with any batch size. Resuming within an epoch and using several workers or devices need no special care.
 
 The hash is splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants
 as in S. Vigna's public-domain splitmix64.c. torch has no unsigned 64-bit arithmetic, so the 64 bits are held in int64.

@@ -196,9 +196,9 @@ def test_a_faulty_file_leaves_nothing_on_the_disk(fail):
     assert "'price'" in fail("fit", *FILE, *QUIET, "--data.known=[price]")
     hourly().to_csv("sites.csv", index=False)
     typed = ["fit", *FILE, *SMALL, "--data.n_steps=24", "--model.loss=GaussianNLLLoss", "--model.output_size=2"]
-    assert "makes no forecast of load" in fail(*typed)
+    assert "cannot forecast load" in fail(*typed)
     for argument, words in (
-        ("--model.bidirectional=true", "the backward direction has read already"),
+        ("--model.bidirectional=true", "the backward direction has already read"),
         ("--model=Seq2Vec", "use --model Seq2Seq"),
         ("--model.task=classification", "task=regression"),
         ("--forecasts.samples=10", "no dropout to sample"),

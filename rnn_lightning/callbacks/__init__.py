@@ -26,7 +26,7 @@ TENSORBOARD_CALLBACKS: dict[str, type[TensorBoardCallback]] = {
     "network_graph": NetworkGraph,
     "hyper_parameters": HyperParameters,
 }
-"""What every fit on the command line shows in TensorBoard; disable one with `--NAME.enabled=false`."""
+"""The callbacks of every fit on the command line that write to TensorBoard; disable one with `--NAME.enabled=false`."""
 
 __all__ = [
     "TENSORBOARD_CALLBACKS",

@@ -13,7 +13,7 @@ _LOWER_IS_BETTER = ("loss", "mae")
 
 
 class BesideBaseline(Callback):
-    """Ends a test with a table of the network beside the naive answer: printed, in TensorBoard, and as `baseline.txt`.
+    """Ends a test with a table of the network beside the naive answer, in the terminal, TensorBoard and `baseline.txt`.
 
     It needs a data module with `baseline`, a dict of metrics such as `test/acc`, and `baseline_name`. The file is
     written to the folder of the tested checkpoint's run; `baseline.json` has the same numbers.

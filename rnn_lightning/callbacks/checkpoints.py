@@ -16,14 +16,14 @@ from rnn_lightning.runs import BEST, LAST
 
 
 def last_of(trainer: Trainer) -> str:
-    """The path of a run's `last.ckpt`: beside its other checkpoints."""
+    """The path of a run's `last.ckpt`, beside its other checkpoints."""
     kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
     kept.sort(key=lambda callback: not isinstance(callback, BestAndLast))
     return f"{kept[0].dirpath if kept else Path(trainer.default_root_dir, 'checkpoints')}/{LAST}.ckpt"
 
 
 class BestAndLast(ModelCheckpoint):
-    """Keeps `best.ckpt`, with the lowest `val/loss`, and `last.ckpt`, from the end of each epoch and of the run."""
+    """Keeps `best.ckpt`, with the lowest `val/loss`, and `last.ckpt`, saved after each epoch and run."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,7 +42,7 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves the previous epoch, which is over only now, as schedulers step after `on_train_epoch_end`."""
+        """Saves the previous epoch, which ends only now, as schedulers step after `on_train_epoch_end`."""
         self._save_last(trainer)
 
     @override
@@ -65,7 +65,7 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the best so far, with its file in the run's current folder; the run may have been moved."""
+        """Restores the best checkpoint so far, from the run's current folder, as the run may have been moved."""
         here = {**state_dict, "dirpath": self.dirpath}
         if self.dirpath is not None and state_dict.get("dirpath"):
             for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
@@ -119,7 +119,7 @@ class PeriodicCheckpoint(Callback):
                 raise ArgumentError(f"PeriodicCheckpoint: {name}={value!r}: give a number above 0")
         self.every_n_steps, self.every_n_seconds, self.dirpath = every_n_steps, every_n_seconds, dirpath
         self._step, self._time = 0, 0.0
-        self._waits = False  # saved at the end of the epoch instead
+        self._waits = False  # whether to save at the end of the epoch instead
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -132,8 +132,8 @@ class PeriodicCheckpoint(Callback):
         if within_step(trainer, pl_module) or not self._is_time(trainer):
             return
         self._step, self._time = trainer.global_step, time.monotonic()
-        # After an epoch's last batch a run can continue with a validation, but not with the later parts of the epoch's
-        # end.
+        # After an epoch's last batch, a run can resume with the validation, but not with what follows it before the
+        # next epoch.
         self._waits = steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch")
         if not self._waits:
             self._save(trainer)

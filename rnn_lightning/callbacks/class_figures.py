@@ -1,4 +1,4 @@
-"""`ClassFigures`: which classes a sequence classifier confuses, after each validation."""
+"""`ClassFigures`: shows which classes a sequence classifier confuses, after each validation."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class ClassFigures(TensorBoardCallback):
     """Draws two figures of a `Seq2Vec` classifier after each validation.
 
-    - `val/confusion`: how often each class was predicted as each other, over the whole validation.
-    - `val/mistakes`: the first few misclassified sequences, with truth, prediction and its probability. It needs a data
-      module that shows them as `images`, such as `SequenceMNIST`.
+    - `val/confusion`: how often each class was predicted as each other class, over the whole validation.
+    - `val/mistakes`: the first few misclassified sequences, with truth, prediction and its probability. This needs a
+      data module that can show sequences as `images`, such as `SequenceMNIST`.
 
     Args:
         enabled: Whether to draw them.
-        mistakes: How many misclassified sequences to show at most.
+        mistakes: The maximum number of misclassified sequences to show.
     """
 
     def __init__(self, enabled: bool = True, mistakes: int = 6) -> None:

@@ -14,12 +14,12 @@ from rnn_lightning.errors import is_of_disk
 class EventFile(Callback):
     """Lets a fit continue without its event file if the disk is full, and says so in one line.
 
-    A checkpoint that can't be written still ends the run, as the run would be lost. TensorBoard writes in its own
-    thread, whose traceback is suppressed.
+    A checkpoint that can't be written still ends the run: without checkpoints, it would be lost. TensorBoard writes in
+    its own thread, whose traceback is suppressed.
     """
 
     def __init__(self) -> None:
-        self._files: dict[int, _Lenient] = {}  # by the logger's position
+        self._files: dict[int, _Lenient] = {}  # keyed by the logger's position
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -73,7 +73,7 @@ class _Lenient:
 
 
 class _Quiet:
-    """Suppresses what `_Lenient` already says in one line."""
+    """Suppresses the traceback of an error that `_Lenient` has already reported in one line."""
 
     def __init__(self, other: Any) -> None:
         self.other = other

@@ -1,4 +1,4 @@
-"""`Forecasts`: how good a network is on a `TimeSeries`, after each test, and the files that `predict` writes."""
+"""`Forecasts`: shows how good a network is on a `TimeSeries`, and writes the files of `predict`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,18 +34,19 @@ class Forecasts(TensorBoardCallback):
 
     - After each test, including the one at the end of a fit: a table of the network beside the naive answers, in the
       terminal, in TensorBoard, and in the run's folder as `forecasts.txt` and `forecasts.json`.
-    - After each validation: `val/forecast` in TensorBoard, the first series from the beginning of its validation part.
-    - After predict: the forecasts of all series as `predictions.csv`, with dates, and a picture of the first.
+    - After each validation: `val/forecast` in TensorBoard, a forecast of the first series from the beginning of its
+      validation part.
+    - After predict: the forecasts of all series as `predictions.csv`, with dates, and a picture of the first one.
 
     Args:
         level: The share of values that intervals should contain.
-        samples: 0 for intervals from the errors on the validation part. Otherwise the number of paths to draw for each
+        samples: 0 for intervals from the errors on the validation part. Otherwise, the number of paths to draw for each
             forecast with the network's dropout on.
         enabled: Whether to do anything; predict writes its files in any case.
 
     Attributes:
         folder: The folder that predict writes to; None to write nothing.
-        horizon: Steps that predict forecasts; None for the data's horizon.
+        horizon: How many steps predict forecasts; None for the data's horizon.
         paths: The files that `predict` wrote.
 
     Raises:
@@ -60,7 +61,7 @@ class Forecasts(TensorBoardCallback):
         self.paths: list[Path] = []
 
     def check(self, module: LightningModule, data: Any, stage: str) -> None:
-        """Refuses a network that can't make the forecasts of a stage; to be called before a run begins."""
+        """Refuses a network that can't make the forecasts of a stage; call it before a run begins."""
         if isinstance(data, TimeSeries) and isinstance(module, Seq2Seq) and (self.enabled or stage == "predict"):
             check_sizes(module.net, data.fitted_values)
             if self.intervals.samples:
@@ -111,7 +112,7 @@ def _series(trainer: Trainer, module: LightningModule) -> Any:
 
 
 def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, title: str) -> "Figure":
-    """The first target of one series: the history up to the step `last`, and the forecast in `found`."""
+    """A figure of one series' first target: its history up to step `last`, and the forecast in `found`."""
     from rnn_lightning.figures import interval_figure
 
     target, panel = data.columns.target[0], data.panel
@@ -137,7 +138,7 @@ def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, tit
 
 
 def _shown(times: Any) -> np.ndarray:
-    """Local times without their zone, which matplotlib would turn back into UTC."""
+    """Local times without their zone; if they had one, matplotlib would turn them back into UTC."""
     return times if isinstance(times, np.ndarray) else times.tz_localize(None).to_numpy()
 
 

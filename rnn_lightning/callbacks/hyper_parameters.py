@@ -12,9 +12,9 @@ from rnn_lightning.models import SequenceModule
 
 
 class HyperParameters(TensorBoardCallback):
-    """Fills TensorBoard's HParams tab: the settings of the run beside its metrics of validation and test.
+    """Fills TensorBoard's HParams tab: the settings of the run beside its validation and test metrics.
 
-    The tab shows a metric's last value, so it has unfinished runs, too; the test's metrics are added after a test.
+    The tab shows a metric's last value, so it includes unfinished runs; the test's metrics are added after a test.
     (Lightning's own way would log the final values once more at step 0 of the same charts.)
 
     Args:

@@ -1,4 +1,4 @@
-"""A network beside the naive answers: the table that ends a test."""
+"""The table that ends a test: a network beside the naive answers."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,13 @@ from rnn_lightning.runs import run_folder
 
 
 def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
-    """Prints a table, and writes it into TensorBoard as `test/NAME` and into the run of the tested checkpoint.
+    """Prints a table, and writes it to TensorBoard as `test/NAME` and to the folder of the tested checkpoint's run.
 
     Args:
         trainer: The Trainer, after a test and on rank zero.
         name: What the files and the entry are called.
         text: The table.
-        values: The same as plain values, for `NAME.json`.
+        values: The same numbers as plain values, for `NAME.json`.
     """
     print(text)
     for logger in trainer.loggers:

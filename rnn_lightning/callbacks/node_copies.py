@@ -1,4 +1,4 @@
-"""Checkpoints on several machines: each machine gets them, whether or not they share a folder."""
+"""Checkpoints on several machines: each machine gets them, whether or not the machines share a folder."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def save(trainer: Trainer, path: str) -> None:
 
 
 def copy_to_nodes(trainer: Trainer, path: str) -> None:
-    """Copies a file written by rank 0 to each machine that does not see it there. Call it on all ranks."""
+    """Copies rank 0's file to the same path on each machine that cannot see it. Call it on all ranks."""
     if trainer.num_nodes == 1 or (place := local_path(path)) is None:
         return
     strategy = trainer.strategy

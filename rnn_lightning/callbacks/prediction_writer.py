@@ -1,4 +1,4 @@
-"""`PredictionWriter`: the files that `predict` writes: a table, a picture, and optionally arrays."""
+"""`PredictionWriter` writes the files of `predict`: a table, a picture, and optionally arrays."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -28,13 +28,13 @@ class PredictionWriter(BasePredictionWriter):
     """Writes `predictions.csv` (`PredictionTable`) and `predictions.png`, batch by batch: no batch stays in memory.
 
     For a regression with one output per step, the picture shows inputs, targets and predictions of the first sequence,
-    and its forecast. For a sequence classifier it shows the confusion matrix; `predictions_mistakes.png` shows some
+    and its forecast. For a sequence classifier, it shows the confusion matrix; `predictions_mistakes.png` shows some
     misclassified sequences, if the data module can show sequences as images. Files appear when they are complete.
     Several processes that share the folder write one table and one picture.
 
     Args:
         folder: The folder of the files; it is created if missing.
-        arrays: Whether to write `predictions.npz` (`PredictionArrays`), too; one file for each process.
+        arrays: Whether to also write `predictions.npz` (`PredictionArrays`), one file for each process.
     """
 
     def __init__(self, folder: str | Path, arrays: bool = False) -> None:

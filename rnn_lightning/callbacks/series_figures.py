@@ -1,4 +1,4 @@
-"""`SeriesFigures`: a sequence-to-sequence model's predictions of a series, after each validation."""
+"""`SeriesFigures`: shows a sequence-to-sequence model's predictions of a series, after each validation."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ _AHEAD = 60  # steps of the forecast beyond the data's example
 class SeriesFigures(TensorBoardCallback):
     """Draws three figures of a `Seq2Seq` model after each validation.
 
-    - `val/window`: inputs, targets and predictions on one window: the data's `example()` (for `SyntheticSine` the one
-      that starts at t = 12.2), else the first sequence of the validation. Regression only.
-    - `val/forecast`: from that window on, every prediction is the next input. It needs a data module whose targets are
-      the inputs one step ahead (`predicts_next_input`).
-    - `val/error_by_step`: the held-out error of each time step, over the whole validation: the mean squared error, or the
-      share of wrong classes.
+    - `val/window`: inputs, targets and predictions on one window: the data's `example()` (for `SyntheticSine`, the
+      window that starts at t = 12.2) or, if there is none, the first sequence of the validation. Regression only.
+    - `val/forecast`: a forecast from that window on, in which every prediction is the next input. This needs a data
+      module whose targets are the inputs one step ahead (`predicts_next_input`).
+    - `val/error_by_step`: the held-out error of each time step, over the whole validation. This is the mean squared
+      error, or the share of wrong classes.
 
     Args:
         enabled: Whether to draw them.
@@ -44,9 +44,8 @@ class SeriesFigures(TensorBoardCallback):
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._errors = None
-        own = isinstance(
-            getattr(trainer, "datamodule", None), TimeSeries
-        )  # drawn by Forecasts, in units and with dates
+        # `Forecasts` draws a `TimeSeries`, in the file's units and with dates.
+        own = isinstance(getattr(trainer, "datamodule", None), TimeSeries)
         if isinstance(pl_module, Seq2Seq) and not own and self.is_active(trainer):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
 
@@ -89,8 +88,8 @@ class SeriesFigures(TensorBoardCallback):
         example = data.example() if hasattr(data, "example") else None
         assert self._first is not None, "there were errors, so there was a batch"
         net = module.net
-        assert isinstance(net, Seq2SeqNet), "a Seq2Seq has one"
-        # The data's example can continue as long as needed; of any other sequence, the second half is held back.
+        assert isinstance(net, Seq2SeqNet), "a Seq2Seq has a Seq2SeqNet"
+        # The data's example can continue as long as needed; any other sequence has its second half held back.
         shown = ShownSequence(
             example or self._first, data, is_example=example is not None, ahead=_AHEAD if example else 0
         )
@@ -98,7 +97,7 @@ class SeriesFigures(TensorBoardCallback):
         warm = steps if example else steps // 2
         with torch.no_grad(), without_dropout(net):
             x, weight = shown.x[None], next(module.parameters())
-            # Tokens are (1, T) integers, features of the network's type.
+            # Tokens are (1, T) integers; features have the network's type.
             x = x.to(weight) if net.embedding is None else x[..., 0].to(weight.device, torch.int64)
             start = f"window from t = {float(shown.t[0]):g}"
             title = f"Predictions, {start}" if shown.timed else "One held-out sequence"

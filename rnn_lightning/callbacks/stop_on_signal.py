@@ -22,21 +22,21 @@ class StopOnSignal(Callback):
     """Ends a fit on SIGTERM or SIGINT (Ctrl-C): saves `last.ckpt`, and exits with 143 or 130.
 
     All processes agree at the end of an optimizer step, so it is enough if one of them gets the signal. A validation
-    stops after its batch, and the resumed run repeats it; only a validation after the last of `max_steps` is finished.
-    A second signal, a second or more after the first, ends the process at once; an earlier one counts as a launcher's
-    copy of the first. Test, validate and predict end at once.
+    stops after its batch, and the resumed run repeats it; only a validation after the last of `max_steps` runs to its
+    end. A second signal ends the process at once if it comes a second or more after the first; an earlier one counts as
+    a launcher's copy of the first. Test, validate and predict end at once.
 
-    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM, as it needs it to requeue the job. Its handler
-    of the signal that requeues the job is called at the same places, as it saves a checkpoint.
+    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM, which it needs to requeue the job.
+    Lightning's handler for the signal that requeues the job saves a checkpoint, so it is called at the same points.
     """
 
     def __init__(self) -> None:
         self._signal, self._time = 0, 0.0
         self._ending = 0  # the signal that all have agreed on, until the epoch is over
-        self._checks: float = 0  # how many batches all processes have in this validation
+        self._checks: float = 0  # how many more batches every process has in this validation
         self._at_once = self._speaks = False
         self._requeue: Any = None  # Lightning's handler
-        self._requeue_signal = self._waiting = 0  # its signal, and 0 or the same if it has come
+        self._requeue_signal = self._waiting = 0  # its signal; and the same once it has come, else 0
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -116,7 +116,7 @@ class StopOnSignal(Callback):
         self._waiting = number
 
     def _agreed(self, trainer: Trainer) -> int:
-        """The signal that any process has received; 0 for none."""
+        """The signal that any of the processes has received; 0 if none has."""
         return int(reduce(trainer.strategy, max(self._signal, self._waiting), "max"))
 
     def _act(self, trainer: Trainer, number: int) -> None:
@@ -137,7 +137,7 @@ class StopOnSignal(Callback):
 
 
 def _requeue_signal(trainer: Trainer) -> signal.Signals | None:
-    """The signal on which Lightning requeues a SLURM job; None where it does not."""
+    """The signal on which Lightning requeues a SLURM job; None if it does not."""
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if environment is None and SLURMEnvironment.detect():
         environment = SLURMEnvironment()

@@ -1,4 +1,4 @@
-"""`TensorBoardCallback`: what the callbacks that write to TensorBoard share.
+"""`TensorBoardCallback`: the base class of the callbacks that write to TensorBoard.
 
 None of them affects training: they draw no random numbers, leave no gradients, and do not change the network's mode.
 """
@@ -27,7 +27,7 @@ class TensorBoardCallback(Callback):
         self.enabled = enabled
 
     def is_active(self, trainer: Trainer) -> bool:
-        """The same on all ranks, so that they may reduce together. Sanity checks, tests and predictions do not count."""
+        """The same on all ranks, so that they may reduce together; false in sanity checks, tests and predictions."""
         if not self.enabled or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return False
         return not trainer.fast_dev_run and _logger(trainer) is not None  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ class TensorBoardCallback(Callback):
     def writer(self, trainer: Trainer) -> "SummaryWriter":
         """TensorBoard's writer; only on rank zero of an active callback."""
         logger = _logger(trainer)
-        assert logger is not None, "is_active was asked first"
+        assert logger is not None, "is_active was checked first"
         return logger.experiment
 
     def show(self, trainer: Trainer, tag: str, figure: "Figure") -> None:
@@ -78,7 +78,7 @@ def _logger(trainer: Trainer) -> TensorBoardLogger | None:
 
 
 def steps_taken(trainer: Trainer) -> int:
-    """The number of steps on the logged metrics' axis so far: optimizer steps, or batches under manual optimisation."""
+    """The steps so far on the axis of the logged metrics: optimizer steps, or batches under manual optimisation."""
     module: LightningModule = trainer.lightning_module
     return trainer.global_step if module.automatic_optimization else trainer.fit_loop.total_batch_idx + 1
 

@@ -1,4 +1,4 @@
-"""`TextSamples`: a text that the network writes, after each validation."""
+"""`TextSamples`: shows a text that the network writes, after each validation."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from rnn_lightning.nn import generate
 
 
 class TextSamples(TensorBoardCallback):
-    """Adds the text `val/sample` after each validation on a `TextStream`: its first words, and what the network adds.
+    """Adds `val/sample` after each validation on a `TextStream`: the first words of its text, continued by the network.
 
     The random numbers are the same each time, so samples from two epochs differ only because of the weights.
 
     Args:
         enabled: Whether to add it.
         length: Tokens to add.
-        temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
+        temperature: Below 1, likely tokens become likelier; 0 always takes the likeliest.
         top_k: Draws among the k likeliest tokens only; None for all.
     """
 

@@ -1,4 +1,4 @@
-"""`VitalSigns`: training progress in numbers: gradient norm, learning rate, speed and memory."""
+"""`VitalSigns` logs training progress in numbers: gradient norm, learning rate, speed and memory."""
 
 import sys
 import time
@@ -17,9 +17,9 @@ class VitalSigns(TensorBoardCallback):
 
     - `train/grad_norm`: the 2-norm of the whole gradient at the optimizer step, before clipping.
     - `train/lr`: the learning rate of the first parameter group; `train/lr_1`, ... for others.
-    - `speed/steps_per_second`, `speed/sequences_per_second`: since the last time, including data loading but not
-      validations; optimizer steps, and sequences on all devices.
-    - `memory/peak_MiB`: the most that was in use so far: on CUDA by tensors, else by the process.
+    - `speed/steps_per_second`, `speed/sequences_per_second`: the speed since the last log, in optimizer steps and in
+      sequences on all devices. It includes data loading, but not validations.
+    - `memory/peak_MiB`: the most memory in use so far: by tensors on CUDA, else by the process.
 
     Lightning's own monitors do not work here: `LearningRateMonitor` raises without a logger, and `ThroughputMonitor`
     waits for the GPU at every batch and assumes that all batches are equally large.
@@ -49,7 +49,7 @@ class VitalSigns(TensorBoardCallback):
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Measures the gradient's norm if this batch is logged; if a batch has several steps, at the last one."""
-        this = int(pl_module.automatic_optimization)  # in that case this step is not counted yet
+        this = int(pl_module.automatic_optimization)  # then this step is not counted yet
         if self._every and (steps_taken(trainer) + this) % self._every == 0:
             self._norm = torch.nn.utils.get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
 
@@ -83,7 +83,7 @@ class VitalSigns(TensorBoardCallback):
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """The most memory in use so far, in MiB: by tensors on a CUDA device, else by the process; None where unknown."""
+    """The most memory in use so far, in MiB: by tensors on a CUDA device, else by the process; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

@@ -12,7 +12,7 @@ from rnn_lightning.data.generated import GeneratedSequences
 
 
 def adding_sequences(numbers: Tensor, n_steps: int) -> Batch:
-    """Turns random numbers (B, n_steps + 2), for the values and the places of the two marks, into a batch."""
+    """Turns random numbers (B, n_steps + 2), for the values and the positions of the two marks, into a batch."""
     half = n_steps // 2
     values, places = numbers[:, :n_steps], numbers[:, n_steps:]
     first = (places[:, 0] * half).long()
@@ -27,16 +27,18 @@ class AddingProblem(GeneratedSequences):
     """Two of T numbers are marked, and the target is their sum: a test of memory over T steps.
 
     The task is Hochreiter & Schmidhuber's (Neural Computation 9(8), 1997, experiment 4) in the form of Le, Jaitly & Hinton
-    (2015, arXiv:1504.00941) and Arjovsky, Shah & Bengio (2016, arXiv:1511.06464): each step has a number uniform in
-    [0, 1) and a mark, 1 at one step of the first half and at one of the second, else 0. So the first marked number comes
-    more than T/2 - 1 steps before the answer. A model that always answers 1 has an error of 1/6, the variance of the sum.
+    (2015, arXiv:1504.00941) and Arjovsky, Shah & Bengio (2016, arXiv:1511.06464): each step has a number, uniform in
+    [0, 1), and a mark. The mark is 1 at one step of the first half and at one step of the second half, and 0 elsewhere.
+    So the first marked number comes more than T/2 - 1 steps before the answer. A model that always answers 1 has an
+    error of 1/6, the variance of the sum.
 
     Hochreiter & Schmidhuber draw X from [-1, 1], ask for y = 0.5 + (X1 + X2) / 4, and count a sequence as right if the
     error is below 0.04. With x = (X + 1) / 2, uniform in [0, 1], the sum is x1 + x2 = (X1 + X2) / 2 + 1 = 2 y. So an
     error of 0.04 in y is an error of 0.08 in the sum: this is `tolerance`. They call the task learned when 2,000
-    sequences in a row are right; here, when all 2,000 of the validation set are (`LargestError` below `tolerance`).
+    sequences in a row are right; here, it is learned when all 2,000 sequences of the validation set are right
+    (`LargestError` below `tolerance`).
 
-    A batch has `x` (B, T, 2), numbers and marks, and `y` (B, 1), both float32: for `Seq2Vec` with `task: regression`.
+    A batch has `x` (B, T, 2), numbers and marks, and `y` (B, 1), both float32. Use `Seq2Vec` with `task: regression`.
 
     Args:
         n_steps: T.

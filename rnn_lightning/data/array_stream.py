@@ -10,14 +10,14 @@ from rnn_lightning.errors import ArgumentError
 
 
 class ArrayStream(SequenceDataModule):
-    """Arrays read in order, for a model with `carry_state`, from Python.
+    """Arrays that are read in order, for a model with `carry_state`; for use from Python only.
 
     Each batch reads only its part of a memory map.
 
     The time axis is cut into a training, a validation and a test part. `batch_size` parallel rows share the training
-    part and read it `n_steps` at a time; an epoch reads it once. In the same way `eval_batch_size` rows read the other
+    part and read it `n_steps` at a time; an epoch reads it once. In the same way, `eval_batch_size` rows read the other
     parts; each row begins with a state of zeros. Every step is in exactly one batch. The last batch of an epoch has a
-    different number of steps, and `lengths` if rows differ.
+    different number of steps, and `lengths` if rows differ in length.
 
     A batch has `x` and `y`, (B, n_steps, ...): whole numbers are int64, others float32.
 
@@ -26,8 +26,8 @@ class ArrayStream(SequenceDataModule):
         y: (N, O) or (N,), the target of each input; None for the next input.
         n_steps: Steps of each row in a batch.
         val: The share of the steps to validate on.
-        test: The share of the steps to test on, the last ones.
-        output_size: Outputs of a model; by default O, or if y has whole numbers, the greatest of them plus one.
+        test: The share of the steps to test on, taken from the end.
+        output_size: Outputs of a model; by default O, or, if y has whole numbers, the greatest of them plus one.
         **settings: Arguments of `SequenceDataModule`; `batch_size` is the number of rows per process.
 
     Raises:

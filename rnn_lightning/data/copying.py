@@ -29,10 +29,10 @@ class CopyMemory(GeneratedSequences):
     The task is Hochreiter & Schmidhuber's (1997) in the form of Arjovsky, Shah & Bengio (2016, arXiv:1511.06464). The
     input is R symbols out of S, T - 1 blanks, a delimiter, and R blanks. The target is T + R blanks, then the R
     symbols. Each step counts in the loss, so a model that knows when to answer, but not what, has a loss of R ln(S) /
-    (T + 2 R), here 10 ln(8) / (T + 20).
+    (T + 2 R), which is 10 ln(8) / (T + 20) by default.
 
-    A batch has `x` (B, T + 2 R, S + 2) float32, one-hot: classes 0 to S - 1 are symbols, S is the blank, S + 1 the
-    delimiter; and `y` (B, T + 2 R) int64, of classes 0 to S: for `Seq2Seq` with `task: classification`.
+    A batch has `x` (B, T + 2 R, S + 2) float32, one-hot, and `y` (B, T + 2 R) int64, of classes 0 to S. In both, S is
+    the blank, and lower classes are symbols; in `x`, S + 1 is the delimiter. Use `Seq2Seq` with `task: classification`.
 
     Args:
         delay: T, the steps from the last symbol to the first answer.

@@ -1,8 +1,7 @@
 """Random numbers as a pure function of a counter: no generator, no state, the same on every machine.
 
 Number i of a stream is a hash of (key, i). So number i can be computed directly, whatever was drawn before, in any
-process and with any batch size. Resuming within an epoch, several workers and several devices then need no special
-care.
+process and with any batch size. Resuming within an epoch and using several workers or devices need no special care.
 
 The hash is splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants
 as in S. Vigna's public-domain splitmix64.c. torch has no unsigned 64-bit arithmetic, so the 64 bits are held in int64.
@@ -24,7 +23,7 @@ def _signed(word: int) -> int:
 
 
 def _shift_right(bits: Tensor, n: int) -> Tensor:
-    """Logical shift; torch's own shift fills up with the sign bit."""
+    """Logical shift; torch's own shift fills with the sign bit."""
     return (bits >> n) & ((1 << (64 - n)) - 1)
 
 
@@ -33,7 +32,7 @@ def splitmix64(counter: Tensor, key: int = 0) -> Tensor:
 
     Args:
         counter: Int64, of any shape.
-        key: Names the stream; `derive_key` makes one from small numbers.
+        key: Names the stream; `derive_key` makes a key from small numbers.
     """
     bits = counter * _signed(_GAMMA) + _signed(key + _GAMMA)
     bits = (bits ^ _shift_right(bits, 30)) * _signed(_MIX1)

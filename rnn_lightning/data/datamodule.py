@@ -34,15 +34,16 @@ class SequenceDataModule(LightningDataModule):
         batch_size: Sequences per training batch and process.
         eval_batch_size: Sequences per batch in the other stages; None for `batch_size`.
         num_workers: Processes that load data; 0 loads in the training process, which is usually fastest here.
-        seed: Seed for the training order or numbers; defaults to the run's seed (`seed_everything`), else 0.
+        seed: Seed of the training order, or of the training set's random numbers; defaults to the run's seed
+            (`seed_everything`), else 0.
 
     Attributes:
         input_size: Features of a time step.
         output_size: Outputs that a model needs for `y`: classes, or numbers.
-        contiguous: Whether row i of a batch continues in row i of the next, as `carry_state` needs.
+        contiguous: Whether row i of a batch continues in row i of the next batch, as `carry_state` needs.
         new_each_epoch: Whether the training dataset has new samples in each epoch, at higher and higher indices.
         predicts_next_input: Whether each target is the input one step later, so that a prediction can be the next input.
-        datasets: Stage to dataset, from `setup` on.
+        datasets: The dataset of each stage, once `setup` has run.
 
     Raises:
         ArgumentError: A number is out of range.
@@ -73,7 +74,7 @@ class SequenceDataModule(LightningDataModule):
         self.datasets: dict[str, Dataset[Batch]] = {}
 
     @classmethod
-    def from_datasets(  # Lightning's own accepts several loaders, and batches of one
+    def from_datasets(  # Lightning's own accepts several datasets per stage, and its batch size is 1
         cls,
         train_dataset: Any = None,
         val_dataset: Any = None,
@@ -85,11 +86,11 @@ class SequenceDataModule(LightningDataModule):
     ) -> "SequenceDataModule":
         """Makes a data module from your own datasets, whose samples are single sequences of any lengths.
 
-        A sample is a dict, or a pair (x, y), of tensors, arrays or numbers: x (T, I) or tokens (T,); T may differ by
-        sample. Batches are padded and have `lengths` (see `rnn_lightning.data.samples.pad_samples`). Training batches
-        have sequences of similar length if the dataset is a list, or has an attribute `lengths`, one for each sample.
-        An `IterableDataset` keeps its order; it must give each process its own samples by itself, and a resumed run
-        reads it from the start.
+        A sample is a dict, or a pair (x, y), of tensors, arrays or numbers. Its x is (T, I), or (T,) for tokens; T may
+        differ between samples. Batches are padded and have `lengths` (see `rnn_lightning.data.samples.pad_samples`).
+        Training batches have sequences of similar length if the dataset is a list, or has an attribute `lengths`, one
+        for each sample. An `IterableDataset` keeps its order; it must itself give each process its own samples, and a
+        resumed run reads it from the start.
 
         Args:
             train_dataset: A list, a `Dataset` with a length, or an `IterableDataset`.
@@ -131,7 +132,7 @@ class SequenceDataModule(LightningDataModule):
         """Fills `datasets`. A subclass must define this."""
 
     def check_model(self, model: Any) -> None:
-        """Raises `ArgumentError` if a model does not go with the data; called before a run begins.
+        """Raises `ArgumentError` if a model does not suit the data; called before a run begins.
 
         By default, every model is accepted.
         """
@@ -158,9 +159,10 @@ class SequenceDataModule(LightningDataModule):
         return self._evaluation_loader("predict")
 
     def example(self, steps: int | None = None) -> Batch | None:
-        """The sequence that figures show; by default None, which means the first one of the validation set.
+        """The sequence that figures show; by default None, which means the first sequence of the validation set.
 
-        If there is one, it must also be the first of the `predict` set, whose prediction is then shown with its times.
+        If there is one, it must also be the first sequence of the `predict` set, whose prediction is then shown with
+        its times.
 
         Args:
             steps: Its length, if it can be chosen. A longer sequence shows what comes after the shorter one.
@@ -205,6 +207,6 @@ def check_one_direction(net: Any) -> None:
     """Raises `ArgumentError` if a network is bidirectional although the targets are the next inputs."""
     if net.layers.bidirectional:
         raise ArgumentError(
-            "bidirectional=true: each target is the next input, which the backward direction has read already: set it to "
+            "bidirectional=true: each target is the next input, which the backward direction has already read: set it to "
             "false"
         )

@@ -54,7 +54,7 @@ def _from_any(mirrors: Sequence[str], path: Path, sha256: str, by_hand: str) -> 
 
 @contextmanager
 def _timeout() -> Iterator[None]:
-    """A timeout for all sockets of the process; without it the download could wait forever."""
+    """A timeout for all sockets of the process; without it, the download could wait forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:

@@ -43,7 +43,7 @@ class GeneratedDataset(BatchDataset):
 class GeneratedSequences(SequenceDataModule):
     """Base of data modules that generate each sequence from a fixed number of random numbers.
 
-    Training sequences are new in every step, a function of (seed, epoch, step, rank): a resumed run sees what an
+    Training sequences are new in every step and a function of (seed, epoch, step, rank): a resumed run sees what an
     undisturbed one sees. Validation and test are fixed sets, the same for every seed; `predict` gets the first ten
     sequences of the test set. A subclass sets `input_size`, `output_size`, `generate` and `n_numbers` in `__init__`.
 

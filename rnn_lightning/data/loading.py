@@ -1,7 +1,7 @@
 """Datasets, samplers and the loader for every stage: whole batches by index, and exact resuming.
 
-A sample is an integer. A sampler says which integers this process sees, in which order; the dataset turns a list of
-them into a whole batch at once (`__getitems__`), so no time is lost on single samples and on stacking them.
+A sample is identified by an integer. A sampler says which integers this process sees, and in which order; the dataset
+turns a list of them into a whole batch at once (`__getitems__`), so no time is lost on single samples and stacking.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def identity(batch: Any) -> Any:
 class BatchDataset(Dataset[Batch]):
     """Base of datasets that return whole batches; a subclass defines `__len__` and `__getitems__`.
 
-    It contains what it needs and never its data module, which would drag the Trainer into worker processes.
+    It holds what it needs, but never its data module, which would drag the Trainer into worker processes.
     """
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class TensorBatches(BatchDataset):
     """Samples held in tensors.
 
     Args:
-        tensors: Name to tensor; all have the same first dimension N, the number of samples.
+        tensors: The tensors by name; all have the same first dimension N, the number of samples.
 
     Raises:
         ArgumentError: The first dimensions differ, or there is no tensor.
@@ -71,8 +71,8 @@ class EpochSampler(DistributedSampler[int]):
     """The training samples of one process: each epoch has a different order, which depends only on (seed, epoch).
 
     The processes take turns (rank, rank + world_size, ...). Every process must take the same number of steps, so
-    samples from the beginning of the order are repeated if the number is uneven. Since this is a `DistributedSampler`,
-    Lightning keeps it and calls its `set_epoch`.
+    samples from the beginning of the order are repeated if the samples do not divide evenly. Since this is a
+    `DistributedSampler`, Lightning keeps it and calls its `set_epoch`.
 
     Args:
         dataset: Gives the number of samples n.
@@ -118,7 +118,7 @@ _POOL = 50
 
 
 def _of_like_length(order: Tensor, lengths: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """The same samples, reordered so that each group of `size` has similar lengths; the groups are in random order."""
+    """The same samples, in groups of `size` samples with similar lengths; the groups are in random order."""
     pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(_POOL * size)]
     batches = torch.cat(pools).split(size)
     full = len(order) // size  # the remainder stays last, where a batch may be short
@@ -156,9 +156,9 @@ class EvaluationSampler(DistributedSampler[int], SequentialSampler):
 class ResumableLoader(DataLoader[Batch]):
     """A `DataLoader` that knows its position: Lightning saves its state in checkpoints and restores it.
 
-    After `load_state_dict` the next pass gives the rest of the epoch, without loading the earlier batches. This needs
-    an `EpochSampler`. With any other sampler (such as Lightning's for `overfit_batches`) the epoch starts over. In a
-    plain loop each full pass is a new epoch; under Lightning, `set_epoch` sets the epoch.
+    After `load_state_dict`, the next pass gives the rest of the epoch, without loading the earlier batches. This needs
+    an `EpochSampler`. With any other sampler (such as Lightning's for `overfit_batches`), the epoch starts over. In a
+    plain loop, each full pass is a new epoch; under Lightning, `set_epoch` sets the epoch.
 
     There is no `__init__`, as Lightning recreates such loaders with `DataLoader`'s argument names. Pass `batch_size` by
     name; otherwise this fails in `predict`.

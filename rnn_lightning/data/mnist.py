@@ -58,10 +58,10 @@ class DigitBatches(TensorBatches):
 class SequenceMNIST(SequenceDataModule):
     """MNIST's digits as sequences, to be classified.
 
-    The first `val_size` of the 60,000 training images are the validation set, the rest is trained on; the official
-    10,000 test images are the test set, and the set of `predict`. The four files are read, gzipped or not, from
-    `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw; missing ones are downloaded to `data_dir`/MNIST/raw. Every file
-    is checked by SHA-256.
+    The first `val_size` of the 60,000 training images are the validation set, and the rest are the training set; the
+    official 10,000 test images are the test set, and the set of `predict`. The four files are read, gzipped or not,
+    from `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw; missing files are downloaded to `data_dir`/MNIST/raw. Every
+    file is checked by SHA-256.
 
     A batch has `x` (B, T, I) float32 in [0, 1] and `y` (B,) int64, the digit.
 
@@ -71,13 +71,13 @@ class SequenceMNIST(SequenceDataModule):
             fixed order of `pixel_permutation`, in which neighbours are far apart.
         val_size: How many of the training images are used to validate.
         verify: Whether the files must be MNIST's own. Set it to false for another set in the same format and with the
-            same file names, which must exist already; image size and number of classes are then read from it.
+            same file names. Its files must exist already; the image size and the number of classes are read from them.
         batch_size: Images per training batch and process.
         **settings: Arguments of `SequenceDataModule`.
 
     Raises:
         ArgumentError: A value is out of range, `data_dir` is a file, or files are missing with `verify=False`.
-            `prepare_data` raises it if a file cannot be downloaded, `setup` if one is damaged.
+            `prepare_data` raises it if a file cannot be downloaded, and `setup` does if a file is damaged.
     """
 
     def __init__(
@@ -120,12 +120,12 @@ class SequenceMNIST(SequenceDataModule):
             n = self.val_size
             self.datasets["val"] = DigitBatches({"x": x[:n], "y": y[:n]})
             self.datasets["train"] = DigitBatches({"x": x[n:], "y": y[n:]})
-        if "test" not in self.datasets:  # for a fit, too, so that a damaged file is found before training, not after it
+        if "test" not in self.datasets:  # even for a fit, so that a damaged file is found before training
             x, y = self._read("t10k")
             self.datasets["test"] = self.datasets["predict"] = DigitBatches({"x": x, "y": y})
 
     def images(self, x: Tensor) -> Tensor:
-        """The digits: (N, T, input_size) to (N, rows, columns)."""
+        """Turns sequences (N, T, input_size) back into images (N, rows, columns)."""
         return to_images(x, self.layout, self.columns)
 
     def _read(self, part: Part) -> tuple[Tensor, Tensor]:

@@ -40,10 +40,11 @@ _RAW = Path("MNIST", "raw")  # torchvision's folder below its root
 
 
 def find_file(data_dir: Path, name: str) -> Path | None:
-    """One of the four files, unpacked or gzipped, also under names that some mirrors use (`train-images.idx3-ubyte`).
+    """Finds one of the four files, unpacked or gzipped.
 
-    The function looks in `data_dir`, in `data_dir`/MNIST/raw, in `data_dir`/MNIST and, if `data_dir` is that MNIST
-    folder, in `data_dir`/raw. It also looks in folders named like the files, which some archives have.
+    Its name may be MNIST's, or the one that some mirrors use (`train-images.idx3-ubyte`). The function looks in
+    `data_dir`, in `data_dir`/MNIST/raw, in `data_dir`/MNIST and, if `data_dir` is that MNIST folder, in `data_dir`/raw.
+    It also looks in folders named like the files, which some archives have.
     """
     folders = (data_dir, data_dir / _RAW, data_dir / _RAW.parent, data_dir / _RAW.name)
     names = (name, name.replace("-idx", ".idx"), f"{name}/{name}")
@@ -90,4 +91,4 @@ def _read(data_dir: Path, name: str, n_dims: int, verify: bool) -> np.ndarray:
             f"there is no {name} or {name}.gz in data_dir {data_dir} or in {data_dir / _RAW}: put the four files there "
             f"({', '.join(SHA256)}), or leave verify at true to have MNIST downloaded"
         )
-    return read_idx(path, n_dims, SHA256[name] if verify else None)  # it compares the hash
+    return read_idx(path, n_dims, SHA256[name] if verify else None)  # `read_idx` compares the hash

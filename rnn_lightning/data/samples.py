@@ -1,4 +1,4 @@
-"""Makes batches of single sequences of any lengths: padded, with `lengths`."""
+"""Makes padded batches, with `lengths`, from single sequences of any lengths."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,14 +18,14 @@ def pad_samples(samples: Sequence[Any]) -> Batch:
     """Makes one batch of single sequences; a collate function for `DataLoader`.
 
     Args:
-        samples: Each is a dict of arrays, tensors or numbers, or a pair (x, y), with x (T, ...) of any T. An entry that
-            has as many steps as x in every sample, such as one target per step, is padded too.
+        samples: Each sample is a dict of arrays, tensors or numbers, or a pair (x, y), with x (T, ...) of any T. An
+            entry that has as many steps as x in every sample, such as one target per step, is also padded.
 
     Returns:
         `x` (B, T, ...), the other entries, and `lengths` (B,) if they differ. Whole numbers are int64, others float32.
 
     Raises:
-        ArgumentError: A sample has no x, or other keys or shapes than the first sample.
+        ArgumentError: A sample has no x, or its keys or shapes differ from the first sample's.
     """
     rows = [_as_dict(sample) for sample in samples]
     lengths = [len(row["x"]) for row in rows]
@@ -70,8 +70,8 @@ class SampleBatches(BatchDataset):
         dataset: Maps an index to a sample (see `pad_samples`), and has a length: a `Dataset`, or a list.
 
     Attributes:
-        lengths: (N,) lengths of the samples, if they are known without loading all samples: `dataset.lengths`, or those
-            of a list. Batches then have sequences of similar length.
+        lengths: (N,) lengths of the samples, if they are known without loading all samples: `dataset.lengths`, or the
+            lengths of a list's samples. Batches then have sequences of similar length.
     """
 
     def __init__(self, dataset: "Dataset[Any] | Sequence[Any]") -> None:
@@ -83,7 +83,7 @@ class SampleBatches(BatchDataset):
         if known is not None:
             self.lengths = torch.as_tensor(known)
             if self.lengths.shape != (len(self),):
-                raise ArgumentError(f"lengths of the dataset has {len(self.lengths)} entries for {len(self)} samples")
+                raise ArgumentError(f"the dataset's lengths have {len(self.lengths)} entries for {len(self)} samples")
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -96,7 +96,7 @@ class PaddedBatches(TensorBatches):
     """Sequences in padded tensors; a batch is cut to its longest sequence.
 
     Args:
-        tensors: Name to tensor, each with N rows, `x` (N, T, ...) among them.
+        tensors: The tensors by name, each with N rows; `x` (N, T, ...) must be one of them.
         lengths: (N,) int64, or None if all sequences have T steps.
         per_step: The names of the tensors whose second dimension is time.
     """

@@ -41,8 +41,8 @@ class SequenceArrays(SequenceDataModule):
         path: The file.
         val: The share of the sequences to validate on, if the file has no split.
         test: The share of the sequences to test on, if the file has no split.
-        fitted: `fitted_values` of the data that a network was trained on, whose classes are then used. The command line
-            takes them from the checkpoint.
+        fitted: The `fitted_values` of the data that a network was trained on; their classes are then used. The command
+            line takes these values from the checkpoint.
         **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
@@ -78,7 +78,7 @@ class SequenceArrays(SequenceDataModule):
         self.task = "regression" if is_value else "classification"
         if fitted is not None and (fitted["classes"] is None) != is_value:
             wanted, given = ("classes", "values") if is_value else ("values", "classes")
-            raise ArgumentError(f"{path}: y has {given}, but the network was trained on {wanted}: give such a file")
+            raise ArgumentError(f"{path}: y has {given}, but the network was trained on {wanted}: give {wanted}")
         self.per_step = y.ndim == 3 if is_value else y.ndim == 2
         counts = _within(x, lengths) if self.per_step else np.ones(len(y), dtype=bool)
         _check_values(path, x, y, lengths, counts)
@@ -87,7 +87,7 @@ class SequenceArrays(SequenceDataModule):
         self.input_size = x.shape[2]
         if fitted is not None and fitted["features"] != self.input_size:
             raise ArgumentError(
-                f"{path} has {self.input_size} features per step, the network was trained on {fitted['features']}"
+                f"{path} has {self.input_size} features per step, but the network was trained on {fitted['features']}"
             )
         per_step = ("x", "y") if self.per_step else ("x",)
         self._parts = {}
@@ -101,14 +101,14 @@ class SequenceArrays(SequenceDataModule):
     def _targets(
         self, path: str, y: np.ndarray, counts: np.ndarray, train: np.ndarray, fitted: dict[str, Any] | None
     ) -> np.ndarray:
-        """The targets as a loss takes them; sets the classes that they have, and the outputs that they need."""
+        """Returns the targets as a loss takes them, and sets `classes` and `output_size`."""
         self.classes: list[Any] | None = None
         if self.task == "regression":
             self.output_size = y.shape[-1] if y.ndim > 1 else 1
             return np.where(_like(y, counts), y, 0).astype(np.float32)
         found = np.unique(y[train][counts[train]]).tolist()
         if fitted is None and len(found) < 2:
-            raise ArgumentError(f"{path}: the training part has only one class, {found[0]!r}: give sequences of others")
+            raise ArgumentError(f"{path}: the training part has only one class, {found[0]!r}: give two or more")
         self.classes = found if fitted is None else list(fitted["classes"])
         self.output_size = len(self.classes)
         return _indices(path, y, counts, self.classes)
@@ -142,7 +142,7 @@ def _read(path: str) -> dict[str, np.ndarray]:
             with found:
                 arrays = {name: found[name] for name in found.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError) as error:
-        why = "Python objects are not read" if "pickle" in str(error) else error  # numpy advises reading them
+        why = "Python objects are not read" if "pickle" in str(error) else error  # numpy's error advises reading them
         raise ArgumentError(
             f"{path} is not an .npz file of plain arrays ({why}): write one with numpy.savez"
         ) from error
@@ -159,8 +159,8 @@ def _read(path: str) -> dict[str, np.ndarray]:
     steps_fit = y.shape[1:2] == x.shape[1:2] or y.ndim == 1 or (y.ndim == 2 and y.dtype.kind == "f")
     if y.ndim not in dims or len(y) != len(x) or not steps_fit or 0 in y.shape:
         raise ArgumentError(
-            f"{path}: y has type {y.dtype} and shape {y.shape}, x has shape {x.shape}: give classes (whole numbers or "
-            "texts) (N,) or (N, T), or values (floats) (N,), (N, O) or (N, T, O)"
+            f"{path}: y has type {y.dtype} and shape {y.shape}, but x has shape {x.shape}: give classes (whole numbers "
+            "or texts) (N,) or (N, T), or values (floats) (N,), (N, O) or (N, T, O)"
         )
     lengths = arrays.get("lengths")
     if lengths is not None:
@@ -182,7 +182,7 @@ def _within(x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
 
 
 def _like(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Which targets count, with as many dimensions as the targets."""
+    """Which targets count, as an array with as many dimensions as the targets."""
     return counts if y.ndim == counts.ndim else counts[..., None]
 
 
@@ -226,7 +226,9 @@ def _split(
     chosen = {part: np.flatnonzero(names == part) for part in PARTS}
     for part, rows in chosen.items():
         if not len(rows):
-            raise ArgumentError(f"{path}: no sequence is left for {part}: change split, or val and test, or give more")
+            raise ArgumentError(
+                f"{path}: no sequence is left for {part}: change split, or val and test, or give more sequences"
+            )
     return chosen
 
 

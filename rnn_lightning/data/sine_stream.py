@@ -1,4 +1,4 @@
-"""`SineStream`: the series read in order by many readers at once; rows continue from batch to batch."""
+"""`SineStream`: the series, read in order by many readers at once; rows continue from batch to batch."""
 
 import math
 from typing import Any

@@ -17,15 +17,16 @@ from rnn_lightning.errors import ArgumentError
 class StreamBatches(BatchDataset):
     """B rows that share a sequence as evenly as possible; each batch has the next T steps of every row.
 
-    Every step is in exactly one batch. The last batch has the remaining steps, up to T + 1, and `lengths` if rows differ
-    by one. So all batches have B rows. Index i is row i % B of batch i // B; counting continues from epoch to epoch.
+    Every step is in exactly one batch. The last batch has the remaining steps, up to T + 1, and `lengths` if rows
+    differ by one step. So all batches have B rows. Index i is row i % B of batch i // B; counting continues from epoch
+    to epoch.
 
     Args:
         x: (N, ...) the inputs: an array, or a memory map, of which each batch reads only its part.
         y: (N, ...) the targets.
         n_steps: T.
         rows: B, of all processes together.
-        span: The first step that is read and the one after the last; None for all steps that have a target.
+        span: The first step that is read, and the step after the last one; None for all steps that have a target.
         ahead: The target of the input at step i is at i + `ahead`.
 
     Raises:
@@ -63,7 +64,7 @@ class StreamBatches(BatchDataset):
         each, longer = divmod(self.count, self.rows)  # the first `longer` rows have one more step
         begin = row * each + np.minimum(row, longer)
         start = begin + batch * self.n_steps
-        left = begin + each + (row < longer) - start  # steps from here on
+        left = begin + each + (row < longer) - start  # the steps left in each row
         steps = np.where(batch == self.batches - 1, left, self.n_steps)
         at = start[:, None] + np.arange(steps.max())  # (B, T)
         at = self.first + np.minimum(at, (start + steps - 1)[:, None])  # steps past a row's end are not read

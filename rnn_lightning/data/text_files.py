@@ -15,7 +15,7 @@ PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
 
 
 def read_text(path: str | Path, argument: str = "path") -> str:
-    """Reads a UTF-8 file, or all files of a folder in the order of their paths, except hidden ones.
+    """Reads a UTF-8 file, or all files of a folder in the order of their paths, except hidden files.
 
     Files of gzip and dictzip (.gz, .dz) are decompressed.
 
@@ -37,7 +37,7 @@ def read_text(path: str | Path, argument: str = "path") -> str:
         raise ArgumentError(f"{argument}={path}: there is no such file or folder{_where_it_is(str(path), argument)}")
     text = "".join(_read(file) for file in files)
     if not text:
-        raise ArgumentError(f"{argument}={path} contains no text: give a file that does")
+        raise ArgumentError(f"{argument}={path} contains no text: give a file with text")
     return text
 
 

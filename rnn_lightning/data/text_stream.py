@@ -24,13 +24,13 @@ class TextStream(SequenceDataModule):
     """A text read in order, for a `Seq2Seq` with an embedding and `carry_state`; the target is the next token.
 
     `batch_size` parallel rows share the training part and read it `n_steps` at a time; an epoch reads it once.
-    In the same way `eval_batch_size` rows read the validation and the test part. A row begins with a state of zeros, so
-    fewer rows give slightly lower losses. Every token is a target once. If parts are cut from one text, that includes a
-    part's first token, which is predicted from the last token of the previous part.
+    In the same way, `eval_batch_size` rows read the validation and the test part. A row begins with a state of zeros,
+    so fewer rows give slightly lower losses. Every token is a target once. If parts are cut from one text, that
+    includes a part's first token, which is predicted from the last token of the previous part.
 
     A batch has `x` and `y`, both (B, n_steps) int64; the last batch of an epoch has a different number of steps, and
-    `lengths` if rows differ. There is no set to predict; `predict --prompt` continues your text instead, as does
-    `rnn_lightning.nn.generate`.
+    `lengths` if rows differ in length. There is no set to predict; `predict --prompt` continues your text instead, as
+    does `rnn_lightning.nn.generate`.
 
     Args:
         path: A UTF-8 file, or a folder of such files; None for the text that comes with Python as `pydoc_data.topics`.
@@ -39,16 +39,16 @@ class TextStream(SequenceDataModule):
         n_steps: Tokens of each row in a batch.
         val: The validation part: a share of the text, or a file or folder.
         test: The test part, given like `val`. Shares are cut from the text's end, the test part last.
-        min_count: Characters or words that are rarer in the training part are unknown (`<unk>`). By default 1 for
-            characters and 2 for words, so that the network learns about unknown words.
-        fitted: `fitted_values` of the data that a network was trained on, whose vocabulary is then used. The command
-            line takes them from the checkpoint.
+        min_count: Characters or words that are rarer in the training part are unknown (`<unk>`). By default, it is 1
+            for characters and 2 for words, so that the network learns about unknown words.
+        fitted: The `fitted_values` of the data that a network was trained on; their vocabulary is then used. The
+            command line takes these values from the checkpoint.
         **settings: Arguments of `SequenceDataModule`; `batch_size` is the number of rows per process.
 
     Attributes:
         vocabulary: Turns texts into tokens and back.
         sha256: The hash of the whole text in UTF-8, or of the three texts one after the other.
-        characters_per_token: The mean for each part, "train", "val" and "test".
+        characters_per_token: The mean number for each part, "train", "val" and "test".
 
     Raises:
         ArgumentError: A file is missing, empty or not UTF-8, an argument is out of range, or a part is too short.
@@ -100,7 +100,10 @@ class TextStream(SequenceDataModule):
         min_count: int,
         fitted: dict[str, Any] | None,
     ) -> tuple[Vocabulary, dict[str, np.ndarray]]:
-        """The vocabulary and the parts' tokens, each with the token before it if there is one; sets statistics."""
+        """Returns the vocabulary and the tokens of each part; sets statistics.
+
+        If a part is cut from the text, its tokens begin with the last one of the previous part, if there is one.
+        """
         text = python_topics() if path is None else read_text(path)
         others = {part: read_text(value, part) for part, value in held_out.items() if isinstance(value, str)}
         digest = hashlib.sha256()
@@ -113,7 +116,7 @@ class TextStream(SequenceDataModule):
             vocabulary = fit_vocabulary(level, texts["train"], min_count)
             if len(vocabulary) < 2:
                 raise ArgumentError(
-                    f"min_count={min_count}: none of the training part's {level} occurs so often, so all are unknown: "
+                    f"min_count={min_count}: none of the training part's {level} occurs that often, so all are unknown: "
                     "lower it, or give more text"
                 )
         else:
@@ -128,7 +131,7 @@ class TextStream(SequenceDataModule):
         self.prompt = texts["val"][:_PROMPT]
         before = tokens["train"][:0]
         for part in PARTS:
-            if part in bounds:  # parts cut from one text: the first token is predicted, too
+            if part in bounds:  # in parts cut from one text, the first token is also predicted
                 here = tokens[part]
                 tokens[part] = np.concatenate((before, here))
                 before = here[-1:] if len(here) else before
@@ -150,7 +153,7 @@ class TextStream(SequenceDataModule):
             rank_zero_info(f"Unknown {self.vocabulary.level}: {', '.join(counts)}")
 
     def check_model(self, model: Any) -> None:
-        """Refuses networks of another kind, and those that would read what they are to predict."""
+        """Refuses networks of another kind, and networks that would read what they should predict."""
         net = getattr(model, "net", None)
         if isinstance(net, RecurrentNet):
             if not isinstance(net, Seq2SeqNet) or net.embedding is None:
@@ -164,7 +167,7 @@ class TextStream(SequenceDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Raises `ArgumentError`: a text model continues a prompt instead."""
         raise ArgumentError(
-            'a TextStream has no set to predict: give --prompt "TEXT", or from Python use rnn_lightning.nn.generate'
+            'a TextStream has no set to predict: give --prompt "TEXT", or, from Python, use rnn_lightning.nn.generate'
         )
 
 

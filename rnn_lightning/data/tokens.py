@@ -1,7 +1,7 @@
 """Text as tokens, and back: characters, bytes, or words; the vocabulary comes from a training part.
 
-A token is a number from 0 on, stored in the smallest unsigned type that fits the vocabulary. For characters and words,
-token 0 is the unknown one.
+A token is a whole number, 0 or more, stored in the smallest unsigned type that fits the vocabulary. For characters and
+words, token 0 is the unknown token.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from rnn_lightning.errors import ArgumentError
 Level = Literal["characters", "bytes", "words"]
 UNKNOWN, END = "<unk>", "<eos>"
 _BLOCK = 2**18
-"""Characters looked up at a time, so that their code points stay in the cache."""
+"""How many characters are looked up at a time, so that their code points stay in the cache."""
 _CODE_POINTS = 0x110000
 
 
@@ -31,7 +31,7 @@ class Vocabulary:
     unknown: int | None = 0
 
     def __len__(self) -> int:
-        """The number of different tokens, including the unknown one."""
+        """The number of different tokens, including the unknown token."""
         raise NotImplementedError
 
     def encode(self, text: str) -> np.ndarray:
@@ -150,7 +150,7 @@ class WordVocabulary(Vocabulary):
     """Words separated by white space, with `<eos>` at the end of each line, as in the PTB and WikiText files.
 
     Args:
-        words: All words, each once, without `<unk>`: that is token 0, which also represents any other word.
+        words: All words, each once, without `<unk>`, which is token 0 and stands for any other word.
     """
 
     level = "words"

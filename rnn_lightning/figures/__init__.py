@@ -1,4 +1,4 @@
-"""Figures of series, predictions, classes and gradients: arrays in, `matplotlib.figure.Figure` out, without a screen.
+"""Draws series, predictions, classes and gradients from arrays, as `matplotlib.figure.Figure`, without a screen.
 
 Nothing else in the package imports matplotlib. Code that draws imports this package inside functions, not at the top of
 a file.

@@ -12,7 +12,7 @@ _NUMBERS = 15  # with more classes, cells do not show their counts
 
 
 def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
-    """Draws a confusion matrix, shaded by the share of each row, with counts in the cells.
+    """Draws a confusion matrix, with each cell shaded by its share of the row, and counts in the cells.
 
     Args:
         counts: (C, C) integers, how often the row's class was predicted as the column's.
@@ -24,7 +24,7 @@ def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
-        raise ValueError(f"counts has shape {counts.shape}: give a square matrix, true classes by predicted ones")
+        raise ValueError(f"counts has shape {counts.shape}: give a square matrix, true classes by predicted classes")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with styled():
         figure = into or _empty_matrix(len(counts))
@@ -69,7 +69,7 @@ def mistakes_figure(
     rows = max(1, -(-count // columns))
     cell, title, head = 0.84, 0.26, 0.36  # inches
     size = (columns * cell + 0.12, rows * (cell + title) + head)
-    # Drawing one picture of all images is much faster than one axes for each.
+    # Drawing one picture of all images is much faster than drawing one axes for each.
     gap, above = max(1, width // 10), round(height * title / cell)
     wall = np.full((rows * (height + above), columns * (width + gap) - gap), np.nan)
     with styled():
@@ -77,7 +77,7 @@ def mistakes_figure(
         figure.set_layout_engine("none")  # the images fill the page except for the title
         axes = figure.add_axes((0.01, 0.01, 0.98, 0.99 - head / size[1]))
         axes.set_axis_off()
-        axes.set_title("Got wrong: truth → prediction, its probability")
+        axes.set_title("Mistakes: truth → prediction, its probability")
         labels = zip(truths, predictions, probabilities, strict=True)
         for i, (image, (truth, prediction, probability)) in enumerate(zip(images, labels, strict=True)):
             row, column = divmod(i, columns)

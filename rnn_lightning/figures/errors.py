@@ -13,9 +13,9 @@ def error_by_step_figure(errors: Any, name: str = "mean squared error", best: An
     """Draws the mean error of each time step, on a logarithmic scale unless a step has no error.
 
     Args:
-        errors: (T,) mean error of the targets of step 0, 1, ...; NaN where a step has none.
+        errors: (T,) mean error of the targets of step 0, 1, ...; NaN where a step has no targets.
         name: The error's name, the label of the vertical axis.
-        best: (T,) the lowest possible error, or an earlier one to compare with; optional.
+        best: (T,) the lowest possible error, or an earlier error to compare with; optional.
     """
     errors = vector("errors", errors)
     with styled():

@@ -24,7 +24,7 @@ def interval_figure(
 
     Args:
         t: (T,) times of the history, dates or numbers.
-        history: (T,) its values; NaN is left out.
+        history: (T,) values of the history; NaN is left out.
         t_forecast: (N,) times of the forecast.
         forecast: (N,) the forecast.
         lower: (N,) lower bounds, or None; NaN is left out.

@@ -41,7 +41,9 @@ def gradient_reach_figure(
     """
     norms, steps = np.asarray(norms, dtype=float), np.asarray(steps, dtype=int)
     if norms.ndim != 3 or len(norms) != len(steps) or len(steps) == 0:
-        raise ValueError(f"norms has shape {norms.shape}, steps {steps.shape}: give (V, L, T) and (V,), V at least 1")
+        raise ValueError(
+            f"norms has shape {norms.shape}, and steps {steps.shape}: give (V, L, T) and (V,), V at least 1"
+        )
     looks = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _LINES)).round().astype(int))
     shown = np.where(norms > 0, norms, np.nan)
     place = (steps - steps[0]) / max(steps[-1] - steps[0], 1)  # of each measurement between the first and the last

@@ -79,7 +79,7 @@ def forecast_figure(
 
     Args:
         t: (T,) times of the warm-up window.
-        inputs: (T,) its true values, which the model reads.
+        inputs: (T,) the window's true values, which the model reads.
         t_forecast: (N,) times of the forecast.
         forecast: (N,) the forecast.
         truth: (N,) the true values, or None if they are not known.

@@ -109,7 +109,7 @@ def vector(name: str, values: Any) -> np.ndarray:
     """Values as a one-dimensional array of floats; a tensor on the CPU also works.
 
     Raises:
-        ValueError: They have another number of dimensions, not counting dimensions of size 1.
+        ValueError: They do not have one dimension, not counting dimensions of size 1.
     """
     array = np.asarray(values, dtype=float)
     if array.ndim != 1:

@@ -45,7 +45,7 @@ class Errors:
     """True values minus forecasts.
 
     Attributes:
-        by: Method to (B, N, C); NaN where the true value is not known.
+        by: The errors (B, N, C) of each method, by its name; NaN where the true value is not known.
         scale: (B, C), the scale of each origin's series.
         series: (B,), the series of each origin.
     """
@@ -60,8 +60,8 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
     """Forecasts from each origin and computes the errors.
 
     Args:
-        forecaster: In evaluation mode.
-        origins: Batch by batch; the histories reach back a season or more.
+        forecaster: The forecaster, in evaluation mode.
+        origins: The origins, batch by batch; their histories reach back a season or more.
         season: Steps of a season; 1 if there is none.
 
     Returns: The errors of the network and of the naive answers, which include "the same season" if there is a season.

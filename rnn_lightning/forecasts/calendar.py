@@ -16,7 +16,7 @@ _LONGEST = {"hour": _DAY, "weekday": 7 * _DAY, "yearday": 365 * _DAY}
 
 
 def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
-    """Sine and cosine of each date on each circle.
+    """Sine and cosine of each date's position on each circle.
 
     Args:
         times: (N,) int64, microseconds since 1970; or a numpy array of datetime64, or a list of datetime.
@@ -27,7 +27,7 @@ def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
     """
     times = _microseconds(times)
     days = times.div(_DAY, rounding_mode="floor")
-    time = (times - days * _DAY).double() / _DAY  # of the day, in [0, 1)
+    time = (times - days * _DAY).double() / _DAY  # the part of the day, in [0, 1)
     share = {
         "hour": lambda: time,
         "weekday": lambda: ((days + 3) % 7).double() / 7,  # 1970-01-01 was a Thursday
@@ -39,12 +39,12 @@ def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
 
 
 def circles_of(step: int) -> list[str]:
-    """The circles on which dates at this distance, in microseconds, do not all have the same position."""
+    """The circles on which dates this many microseconds apart do not all have the same position."""
     return [name for name in CALENDAR if step < _LONGEST[name]]
 
 
 def _yearday(days: Tensor, time: Tensor) -> Tensor:
-    """The part of a year that has passed since the first of March; the leap day is then the year's last.
+    """The part of a year that has passed since the first of March; the leap day is then the last day of the year.
 
     The arithmetic of the Gregorian calendar in eras of 400 years follows Hinnant's `civil_from_days`.
     """

@@ -35,8 +35,8 @@ class Forecaster(nn.Module):
         fitted: The fitted values of that `TimeSeries`.
 
     Attributes:
-        columns: The names of the C columns: targets, then observed ones.
-        known_names: The names of the K columns known ahead; the calendar's come last, see `calendar`.
+        columns: The names of the C columns: targets, then observed columns.
+        known_names: The names of the K columns known ahead; the calendar's columns come last (see `calendar`).
         lead: L: without a state, the first L steps of `y` are used for differences only.
     """
 
@@ -93,17 +93,17 @@ class Forecaster(nn.Module):
         """Predicts the value after each step.
 
         Args:
-            y: (B, T, C) raw values, NaN where one is missing. Without a state, the first L steps are used for
+            y: (B, T, C) raw values, NaN where a value is missing. Without a state, the first L steps are used for
                 differences only.
             known: (B, T, K), for the steps after those of `y`; needed if K > 0.
             state: The final state of an earlier call.
-            shift: (C,) or (B, C). By default the shift from training if there was one series; else, like `scale`,
-                computed from the history `y`.
+            shift: (C,) or (B, C). By default, it is the shift from training if there was one series; else both it and
+                `scale` are computed from the history `y`.
             scale: Like `shift`.
             masks: The network's dropout masks, if it is in training mode; see `RecurrentNet.sample_masks`.
 
         Returns:
-            The predictions (B, T, C), one step after those of `y`, or without a state (B, T - L, C); and the state.
+            The predictions, one step after those of `y`: (B, T, C), or (B, T - L, C) without a state; and the state.
 
         Raises:
             ArgumentError: `y` is too short or has other columns, `known` is missing, or there is a state but no scale.
@@ -139,7 +139,7 @@ class Forecaster(nn.Module):
         scale: Tensor | None = None,
         masks: DropoutMasks | None = None,
     ) -> tuple[Tensor, ForecastState]:
-        """One time step of a stream: y (B, C) and known (B, K) -> the prediction (B, C) of the next, and the state."""
+        """One step of a stream: y (B, C) and known (B, K) -> the prediction (B, C) of the next y, and the state."""
         y_hat, state = self(y[:, None], None if known is None else known[:, None], state, shift, scale, masks)
         return y_hat[:, 0], state
 
@@ -198,13 +198,13 @@ class Forecaster(nn.Module):
 
 
 def check_sizes(net: RecurrentNet, fitted: dict[str, Any]) -> None:
-    """Raises `ArgumentError` if a network's inputs and outputs are not those of the columns that were fitted."""
+    """Raises `ArgumentError` if a network's inputs and outputs do not match the columns that were fitted."""
     names = [*fitted["target"], *fitted["observed"]]
     inputs = len(names) * (1 + fitted["flags"]) + len(fitted["known"]) + 2 * len(fitted["calendar"])
     found = net.layers.input_size, net.head.out_features
     if found != (inputs, len(names)):
         raise ArgumentError(
-            f"a network of {found[0]} inputs and {found[1]} outputs makes no forecast of {', '.join(names)}, which needs "
+            f"a network of {found[0]} inputs and {found[1]} outputs cannot forecast {', '.join(names)}, which needs "
             f"{inputs} inputs and {len(names)} outputs, one value each: give a loss for values (no quantiles, no "
             "variance), or the network that was trained with these fitted values"
         )

@@ -11,7 +11,7 @@ def error_quantiles(errors: Tensor, scale: Tensor, level: float) -> Tensor:
     """How far below and above a forecast its interval reaches, for each distance.
 
     The bounds are those of split conformal prediction. With n errors, the interval of level p lies between two order
-    statistics, such that a further error of the same distribution is in it with a probability of at least p.
+    statistics, such that a further error of the same distribution lies between them with a probability of at least p.
 
     Args:
         errors: (B, N, C), the true values minus the forecasts; NaN where the true value is not known.

@@ -21,5 +21,5 @@ def same_season(y: Tensor, steps: int, season: int) -> Tensor:
 
 
 def seasonal_error(y: Tensor, season: int) -> Tensor:
-    """The mean absolute difference to the value one season before: y (T, C) -> (C,), NaN where there is none."""
+    """The mean absolute difference from the value one season before: y (T, C) -> (C,), NaN where there is none."""
     return (y[season:] - y[:-season]).abs().nanmean(0)

@@ -18,7 +18,7 @@ class Paths:
     """Draws paths with the network's dropout on, and adds one of the network's own errors to each step's value.
 
     Dropout alone shows how uncertain the weights are, not how noisy the series is, so intervals would be too narrow.
-    Therefore one-step errors are added, drawn from those on the validation part. Variational masks stay the same along
+    Therefore, one-step errors are added, drawn from those on the validation part. Variational masks stay the same along
     a path.
 
     Args:

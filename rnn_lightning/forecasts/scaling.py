@@ -30,7 +30,7 @@ def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
 
     Args:
         y: (B, lead + T, C).
-        lags: One for each column, at most `lead`, and if not 0 at least `ahead`.
+        lags: The lag of each column: at most `lead`, and, if not 0, at least `ahead`.
         lead: How many steps at the beginning are used for differences only.
         ahead: 0 for the references of the steps themselves, 1 for those of the next steps.
 
@@ -46,9 +46,9 @@ def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
 
 
 def scaling_of(y: Tensor, lags: Sequence[int], lead: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each row's and column's differences, ignoring missing ones: (B, 1, C) each.
+    """Mean and standard deviation of each row's and column's differences, ignoring missing values: (B, 1, C) each.
 
-    For a constant series the deviation is set to 1.
+    For a constant series, the deviation is set to 1.
     """
     filled = carry_forward(y)
     z = filled[:, lead:] - lagged(filled, lags, lead)  # (B, T, C)
@@ -56,5 +56,5 @@ def scaling_of(y: Tensor, lags: Sequence[int], lead: int) -> tuple[Tensor, Tenso
     shift = z.nanmean(1, keepdim=True)
     scale = (z - shift).square().nanmean(1, keepdim=True).sqrt()
     size = filled.abs().nan_to_num(0.0).amax(1, keepdim=True)
-    constant = ~(scale > 1e-9 * size)  # a deviation that is only rounding is no scale; NaN if nothing is known
+    constant = ~(scale > 1e-9 * size)  # also true for deviations due to rounding, and for NaN (no value known)
     return shift.nan_to_num(0.0), torch.where(constant, 1.0, scale)

@@ -14,7 +14,8 @@ from rnn_lightning.forecasts.text_table import number, text_table
 
 HELPS = (
     "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for one "
-    "with seasons, a longer n_steps, more epochs, more series; near random walks have no better answer than the last value"
+    "with seasons, a longer n_steps, more epochs, more series; for a series close to a random walk, no forecast beats the "
+    "last value"
 )
 
 
@@ -121,7 +122,7 @@ class Table:
         return "\n".join([*lines, *self.sentences()])
 
     def sentences(self) -> list[str]:
-        """Says where a naive answer is as good as the network. Empty if there is no such place."""
+        """Says where a naive answer is as good as the network; empty if it never is."""
         lost = []
         for target in dict.fromkeys(score.target for score in self.scores):
             network, *others = self._of(target)
@@ -136,7 +137,7 @@ class Table:
         return [*lost, f"{HELPS}."] if lost else []
 
     def plain(self) -> dict[str, Any]:
-        """Plain values, for JSON; unknown ones are None."""
+        """Plain values, for JSON; unknown values are None."""
         return _without_nan(asdict(self))
 
     def _of(self, target: str) -> list[Score]:

@@ -12,7 +12,7 @@ def text_table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[
     Args:
         corner: What comes before the columns' names.
         columns: The names.
-        rows: By name, a number for each column.
+        rows: For each row's name, a number for each column.
     """
     first = max(map(len, (corner, *rows)))
     widths = [max(len(name), _NARROWEST) for name in columns]

@@ -18,10 +18,10 @@ from rnn_lightning.predictions.table import Prediction, one_output_a_step
 
 
 class PredictionArrays:
-    """An `.npz` file with each of the predictions' tensors over all sequences, whose numbers are in `sequence`.
+    """An `.npz` file with the predictions' tensors over all sequences; the sequences' numbers are in `sequence`.
 
-    If batches differ in length, sequences are padded with NaN (whole numbers with 0), and `lengths` has the length of
-    each. Batches are kept in temporary files, not in memory, until the shape of the whole array is known.
+    If batches differ in length, sequences are padded with NaN (whole numbers with 0), and `lengths` has each sequence's
+    length. Batches are kept in temporary files, not in memory, until the shape of the whole array is known.
 
     Args:
         path: The file, which appears when the `with` block ends without an error.
@@ -39,7 +39,7 @@ class PredictionArrays:
     def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
         """Keeps a batch; `numbers` are its sequences' numbers."""
         per_step = one_output_a_step(prediction)
-        along = "x" if "x" in prediction else "prediction" if per_step else None  # what has a time dimension
+        along = "x" if "x" in prediction else "prediction" if per_step else None  # a tensor with a time dimension
         self._per_step = {"x", *(prediction if per_step else ())} - {"lengths", "forecast"}
         batch = {**prediction, "sequence": torch.tensor(numbers)}
         if along is not None:
@@ -66,7 +66,7 @@ class PredictionArrays:
                             self._copy(name, member)
 
     def _copy(self, name: str, member: IO[bytes]) -> None:
-        """Writes one array batch by batch, after a header with the shape of the whole."""
+        """Writes one array batch by batch, after a header with the shape of the whole array."""
         file, shapes = self._files[name], self._shapes[name]
         file.seek(0)
         longest = max(shape[1] for shape in shapes) if name in self._per_step else None

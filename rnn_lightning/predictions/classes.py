@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class ClassTally:
-    """Counts predictions batch by batch, and keeps the first few wrong ones.
+    """Counts predictions batch by batch, and keeps the first few wrong predictions.
 
     Args:
         classes: O.
-        mistakes: How many wrong predictions to keep at most.
+        mistakes: The maximum number of wrong predictions to keep.
         device: The device of the counts.
 
     Attributes:

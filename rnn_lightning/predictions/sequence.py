@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ShownSequence:
     """The first sequence of a batch, cut to its length, with its times and the true values after it.
 
-    Nothing is guessed: the data module's `predicts_next_input` is used, and the times of its `example`.
+    Nothing is guessed: the data module's `predicts_next_input` and the times of its `example` are used.
 
     Args:
         batch: A batch with `x`, and `y`, `lengths` and `mask` if there are any.
@@ -28,7 +28,7 @@ class ShownSequence:
 
     Attributes:
         x: (T, I).
-        y: (T, O), NaN where a target does not count; None if there is none for each step.
+        y: (T, O), NaN where a target does not count; None if there is not one target for each step.
         t: (T + ahead + 1,) times of the inputs and of the values after them; step numbers unless `timed`.
         inputs: (T + ahead + 1, I) the true inputs at these times, NaN where they are not known.
         timed: Whether the times are the data module's.

@@ -21,14 +21,14 @@ Prediction: TypeAlias = dict[str, Tensor]
 
 
 def as_prediction(found: Any, rows: int | None) -> Prediction:
-    """What any LightningModule's `predict_step` gives for a batch, in the form of ours.
+    """Converts what any LightningModule's `predict_step` returns for a batch to the form that our modules return.
 
     Args:
-        found: A tensor, or a dict that has one as `prediction`.
+        found: A tensor, or a dict that has a tensor as `prediction`.
         rows: How many sequences the batch has, if that is known.
 
     Raises:
-        ArgumentError: It is something else.
+        ArgumentError: `found` is something else.
     """
     values = found.get("prediction") if isinstance(found, dict) else found
     if not isinstance(values, Tensor) or values.dim() == 0 or rows not in (None, len(values)):
@@ -40,7 +40,7 @@ def as_prediction(found: Any, rows: int | None) -> Prediction:
     others = found if isinstance(found, dict) else {}
     kept = {k: v for k, v in others.items() if isinstance(v, Tensor) and v.dim() > 0 and len(v) == len(values)}
     found = {**kept, "prediction": values.flatten(1) if values.dim() > 3 else values}
-    if one_output_a_step(found):  # a model of your own may have one target a sequence, or lengths of something else
+    if one_output_a_step(found):  # your own model may have one target per sequence, or lengths of something else
         steps = values.shape[1]
         if "y" in found and (found["y"].dim() < 2 or found["y"].shape[1] != steps):
             del found["y"]
@@ -60,7 +60,7 @@ class PredictionTable:
     """A CSV file with one line for each output, of a sequence or of a time step.
 
     Columns are `sequence`; for one output per step, `step` and the inputs `x_0`, ...; targets `y` where known;
-    `prediction`; and for classification, the classes' `probability_0`, ... A forecast's lines follow its sequence;
+    `prediction`; and, for classification, the classes' `probability_0`, ... A forecast's lines follow its sequence;
     their inputs are the predictions of the previous line, and their targets are empty.
 
     Args:
@@ -91,7 +91,7 @@ class PredictionTable:
 
 
 def merge_tables(parts: Sequence[Path], path: Path) -> None:
-    """Joins the tables of several processes, ordered by sequence, into one, and removes them."""
+    """Joins the tables of several processes into one, ordered by sequence, and removes the separate tables."""
     with ExitStack() as stack:
         readers = [csv.reader(stack.enter_context(open(part, newline=""))) for part in parts]
         headers = [header for reader in readers for header in islice(reader, 1)]

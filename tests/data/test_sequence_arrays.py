@@ -83,7 +83,7 @@ def test_texts_are_classes_and_travel(file):
     other = SequenceArrays(file(**{k: v[few] for k, v in arrays(y=names).items()}), fitted=data.fitted_values)
     assert other.output_size == 3
     assert {int(y) for _, y in shown(other, "test")} == {2}
-    with pytest.raises(ArgumentError, match="2 features per step, the network was trained on 3"):
+    with pytest.raises(ArgumentError, match="2 features per step, but the network was trained on 3"):
         SequenceArrays(file(**arrays(x=np.zeros((N, T, 2)), y=names)), fitted=data.fitted_values)
 
 

@@ -153,7 +153,7 @@ def test_networks_that_would_read_their_targets_are_refused(book):
     data = TextStream(book, **SMALL)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     sizes = (data.input_size, data.output_size)
-    with pytest.raises(ArgumentError, match="the backward direction has read already"):
+    with pytest.raises(ArgumentError, match="the backward direction has already read"):
         trainer.fit(Seq2Seq(*sizes, hidden_size=4, embedding_size=4, bidirectional=True), data)
     with pytest.raises(ArgumentError, match="use --model Seq2Seq"):
         trainer.fit(Seq2Vec(*sizes, hidden_size=4, embedding_size=4), data)
@@ -180,7 +180,7 @@ def test_there_is_no_set_to_predict(book):
         (b"text " * 50, {"level": "syllables"}, "level must be one of"),
         (b"text " * 50, {"n_steps": 0}, "n_steps"),
         (b"text " * 50, {"min_count": 0}, "min_count"),
-        (b"text " * 50, {"min_count": 999}, "none of the training part's characters occurs so often"),
+        (b"text " * 50, {"min_count": 999}, "none of the training part's characters occurs that often"),
         (b"one two three " * 50, {"level": "words", "min_count": 99}, "training part's words"),
         (b"te\0xt " * 50, {}, "it has a zero byte at 2"),
         ("text ".encode("utf-16-le") * 50, {}, "it has a zero byte at 1"),

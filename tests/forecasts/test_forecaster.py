@@ -114,7 +114,7 @@ def test_wrong_arguments_get_one_line():
         forecaster(y)
     with pytest.raises(ArgumentError, match="give 7"):
         forecaster.forecast(y, 3, torch.zeros(1, 6, 5))
-    with pytest.raises(ArgumentError, match="makes no forecast"):
+    with pytest.raises(ArgumentError, match="cannot forecast"):
         Forecaster(Seq2SeqNet(3, 1), data.fitted_values)
 
 

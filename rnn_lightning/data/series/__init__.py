@@ -1,4 +1,4 @@
-"""`TimeSeries`: a table of series, from a file to windows of time steps, and to forecasts."""
+"""`TimeSeries`: a table of series, from a file to windows of time steps and to forecasts."""
 
 from rnn_lightning.data.series.datamodule import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast

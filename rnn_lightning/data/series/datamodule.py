@@ -28,39 +28,40 @@ from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 class TimeSeries(SequenceDataModule):
     """Series from a CSV or Parquet file or a DataFrame, with scales and differences fitted on the training part.
 
-    Training reads windows of `n_steps`, in a new order each epoch, or with `stream` all series in order, for `carry_state`
-    and `tbptt`. At each step the network reads the value, a flag for missing values, and the next step's columns known
-    ahead, and predicts the next value. In validation and test each value counts once, and earlier values are read
-    first.
+    Training reads windows of `n_steps`, in a new order each epoch, or, with `stream`, all series in order, for
+    `carry_state` and `tbptt`. At each step, the network reads the value, a flag for missing values, and the next step's
+    columns known ahead; it predicts the next value. In validation and test, each value counts once, and earlier values
+    are read first.
 
-    Everything is fitted on the training part and saved with the network, see `fitted_values`. Forecasts in the file's
+    Everything is fitted on the training part and saved with the network; see `fitted_values`. Forecasts in the file's
     units come from a `Forecaster`.
 
     Args:
-        path: A CSV or Parquet file; from Python, a pandas DataFrame is allowed, too.
+        path: A CSV or Parquet file; from Python, a pandas DataFrame is also allowed.
         target: The column to predict, or several; required if the file has more than one column of numbers.
         time: The column of times: dates, or whole numbers. By default, rows are consecutive steps.
-        time_format: The format of dates in strftime's codes, such as "%Y%m%d" for 19580329; by default guessed.
+        time_format: The format of dates in strftime's codes, such as "%Y%m%d" for 19580329; guessed by default.
         id: The column that says which series a row belongs to; by default there is one series.
         known: Columns that are known ahead. Columns that are constant in a series describe it.
-        observed: Columns that are known up to now only. They are predicted, too, so that a forecast can continue.
+        observed: Columns that are known only up to now. They are also predicted, so that a forecast can continue.
         calendar: Whether to add the hour, weekday and day of the year as columns known ahead, if they change from step
-            to step; by default if times are dates.
-        n_steps: Steps of a window, or of each row of a stream; by default two seasons, at least 24, but no more than
-            the shortest training part allows.
+            to step; true by default if times are dates.
+        n_steps: Steps of a window, or of each row of a stream; by default two seasons or 24 steps, whichever is more,
+            but no more than the shortest training part allows.
         stride: Steps from one window to the next, and from one origin of the backtest to the next.
         horizon: Steps of a forecast; by default a season, or 10 if there is none.
         season: Steps of a season; by default 24 for hours, 7 for days, 52 for weeks, 12 for months, else 1 (none).
-        difference: What is predicted: "none", the value; "first", its difference to the last value; "seasonal", to the
-            same season's; "auto", whichever has the smallest error by itself on the training part.
-        scale: "standard", each series to mean 0 and deviation 1, or "none".
+        difference: What is predicted: the value ("none"), its difference from the last value ("first") or from the
+            value one season before ("seasonal"), or whichever of these has the smallest error by itself on the training
+            part ("auto").
+        scale: "standard" to scale each series to mean 0 and standard deviation 1, or "none".
         val: The validation part: a share or a number of steps of each series, or the time at which it begins in all of
             them. A time is a date, or a whole number larger than the length of any series, such as 19990102 or the year
             1980.
         test: The test part, which comes last; given like `val`.
         stream: Whether training reads the series in order, in `batch_size` rows that continue from batch to batch.
         origin: The last time that `predict` reads, after which it forecasts; by default the last time with a value.
-        future: A second file with the columns known ahead of the steps that `predict` forecasts.
+        future: A second file, with the columns known ahead for the steps that `predict` forecasts.
         separator: The separator of the columns in a CSV file.
         encoding: The encoding of a CSV file.
         fitted: The fitted values from a checkpoint. Then nothing is fitted, and columns that you do not name are as in
@@ -116,9 +117,9 @@ class TimeSeries(SequenceDataModule):
         self.panel = _panel(source, self.columns, future, time_format, fitted)
         wanted = Wanted(val, test, n_steps, season, difference, scale, calendar)
         self._take(fit(self.panel, self.columns, wanted) if fitted is None else fitted, wanted, horizon)
-        origins_of_predict(self)  # whether the file has them
+        origins_of_predict(self)  # checks that the file has them
         if stream:
-            self._positions(self.batch_size)  # whether there are as many
+            self._positions(self.batch_size)  # checks that there are enough steps
 
     @property
     def fitted_values(self) -> dict[str, Any]:
@@ -130,13 +131,13 @@ class TimeSeries(SequenceDataModule):
         return Forecaster(net, self._fitted)
 
     def check_model(self, model: Any) -> None:
-        """Refuses networks of another kind, and those that would read what they are to predict."""
+        """Refuses networks of another kind, and networks that would read what they should predict."""
         net = getattr(model, "net", None)
         if not isinstance(net, RecurrentNet):
             return
         if not isinstance(net, Seq2SeqNet) or getattr(model.objective, "task", None) != "regression":
             raise ArgumentError(
-                "a TimeSeries has a value to predict at each step: use --model Seq2Seq, task=regression"
+                "a TimeSeries has a value to predict at each step: use --model Seq2Seq with task=regression"
             )
         check_one_direction(net)
 
@@ -204,7 +205,7 @@ class TimeSeries(SequenceDataModule):
 
 
 def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) -> dict[str, Any]:
-    """The columns' names: those of training, which given names, and the season, must equal."""
+    """The columns' names. Fitted names are kept; any names or season that you give must equal the fitted ones."""
     if fitted is None:
         return named
     check_kind(fitted, KIND, "TimeSeries")
@@ -226,7 +227,7 @@ def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) 
 def _panel(
     source: Source, columns: Columns, future: Any, time_format: str | None, fitted: dict[str, Any] | None
 ) -> Panel:
-    """The series of a table, and of a second one with what is known ahead, on the grid of training if there was one."""
+    """The series of a table, and of a second one with columns known ahead, on the grid of training if there was one."""
     before = None if fitted is None else Grid(**fitted["grid"])
     time_format = time_format or (None if before is None else before.time_format)
     rows = read(source, columns, time_format)

@@ -16,13 +16,13 @@ from rnn_lightning.forecasts.scaling import lagged
 
 
 class Features:
-    """The differenced and scaled values, flags of missing ones, and the columns known ahead of the next step.
+    """The differenced and scaled values, flags of missing values, and the next step's columns known ahead.
 
     Args:
         panel: The series.
-        fitted: The fitted values, see `TimeSeries`.
-        shift: (S, C), subtracted from each difference.
-        scale: (S, C), by which it is then divided.
+        fitted: The fitted values; see `TimeSeries`.
+        shift: (S, C), which is subtracted from each difference.
+        scale: (S, C), by which the result is then divided.
 
     Attributes:
         size: I.
@@ -38,7 +38,7 @@ class Features:
         filled, missing = torch.from_numpy(panel.filled(panel.values)), torch.from_numpy(np.isnan(panel.values))
         lags: list[int] = self.fitted["lags"]
         lead = torch.full((max(1, *lags), columns), torch.nan, dtype=torch.float64)
-        # Across the border of two series differences are wrong; no window reads a series' first `lead` steps.
+        # Across the border of two series, differences are wrong, but no window reads a series' first `lead` steps.
         base = lagged(torch.cat((lead, filled))[None], lags, len(lead))[0] + self.shift[series]
         z = ((filled - base) / self.scale[series]).float()
         x = torch.zeros(len(z), self.size)
@@ -47,7 +47,7 @@ class Features:
             x[:, columns : 2 * columns] = missing
         own, features, at = self._own_known(), *self._calendar()
         offset, size = (np.array(self.fitted[f"known_{name}"])[: own.shape[1]] for name in ("shift", "scale"))
-        known = x[:-1, self.size - own.shape[1] - features.shape[1] :]  # of the next step
+        known = x[:-1, self.size - own.shape[1] - features.shape[1] :]  # those of the next step
         known[:, : own.shape[1]] = torch.from_numpy((own[1:] - offset) / size)
         known[:, own.shape[1] :] = features.float()[at[1:]]
         y = torch.zeros_like(z)
@@ -59,17 +59,17 @@ class Features:
         return Steps(x, y, counts, self.scale.float(), zero, series)
 
     def known(self) -> Tensor:
-        """(N, K) raw columns known ahead, the calendar's last."""
+        """(N, K) raw columns known ahead, with the calendar's columns last."""
         features, at = self._calendar()
         return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
 
     def _own_known(self) -> np.ndarray:
-        """(N, columns) of the file, raw; a missing value is replaced by the last one before it, else by the mean."""
+        """The file's raw columns (N, columns), with missing values filled by the last value, or else by the mean."""
         known = self.panel.filled(self.panel.known)
         return np.where(np.isnan(known), self.fitted["known_shift"][: known.shape[1]], known)
 
     def _calendar(self) -> tuple[Tensor, Tensor]:
-        """Features of each time of the grid, (M, 2 * circles), and which of them a step has, (N,)."""
+        """The features (M, 2 * circles) of the grid's times, and the index (N,) of each step's time among them."""
         numbers, circles = self.panel.numbers, self.fitted["calendar"]
         if not circles:
             return torch.zeros(1, 0), torch.zeros(len(numbers), dtype=torch.int64)
@@ -80,7 +80,7 @@ class Features:
     def known_around(
         self, known: Tensor, series: np.ndarray, past: np.ndarray, to_come: np.ndarray, last: np.ndarray
     ) -> Tensor:
-        """(B, T + N - 1, K): columns known ahead; the calendar's continue past the end of the file."""
+        """Columns known ahead (B, T + N - 1, K); the calendar's columns continue past the end of the file."""
         at = np.concatenate((past, to_come), axis=1)
         found = known[torch.from_numpy(np.minimum(at, last))]
         circles = self.fitted["calendar"]

@@ -26,7 +26,7 @@ KIND = "series"
 
 @dataclass(frozen=True)
 class Wanted:
-    """How to fit, by the arguments of `TimeSeries`."""
+    """How to fit: some of the arguments of `TimeSeries`."""
 
     val: int | float | str
     test: int | float | str
@@ -46,7 +46,7 @@ def fit(panel: Panel, columns: Columns, wanted: Wanted) -> dict[str, Any]:
     distance = panel.grid.distance
     if wanted.calendar and distance is None:
         raise ArgumentError(
-            "calendar=true needs dates, but the times are whole numbers: give time_format, or leave it out"
+            "calendar=true needs dates, but the times are whole numbers: give time_format, or leave calendar out"
         )
     circles = [] if distance is None or wanted.calendar is False else circles_of(distance)
     season = panel.grid.season if wanted.season is None else wanted.season
@@ -70,7 +70,7 @@ def fit(panel: Panel, columns: Columns, wanted: Wanted) -> dict[str, Any]:
 
 
 def _window(panel: Panel, cuts: np.ndarray, n_steps: int | None, season: int, lead: int) -> int:
-    """The steps of a window, which the shortest training part must hold after `lead` others."""
+    """The number of steps of a window; the shortest training part must hold one window after `lead` steps."""
     shortest = int(cuts[:, 0].min())
     if n_steps is None:
         n_steps = max(1, min(max(2 * season, 24), shortest - lead - 1))
@@ -88,7 +88,7 @@ def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
 
     Args:
         panel: The series.
-        val: A share, a number of steps, or a time from which all series' validation parts begin.
+        val: A share, a number of steps, or a time at which all series' validation parts begin.
         test: The same for the test part.
 
     Raises:
@@ -114,12 +114,12 @@ def _cut(panel: Panel, name: str, value: Any, ends: np.ndarray) -> np.ndarray:
     if isinstance(value, int) and value >= 1:
         return ends - value
     if not 0 < value < 1:
-        raise ArgumentError(f"{name}={value!r}: give a share in (0, 1), a number of steps from 1 on, or a date")
+        raise ArgumentError(f"{name}={value!r}: give a share in (0, 1), a number of steps (1 or more), or a date")
     return ends - np.maximum(1, np.floor(panel.lengths * value + 1e-9).astype(np.int64))
 
 
 def number_of(panel: Panel, name: str, value: str) -> int:
-    """The number of the grid's first step that is not before a date."""
+    """The number of the grid's first step at or after a date."""
     import pandas as pd
 
     grid = panel.grid

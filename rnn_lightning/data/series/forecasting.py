@@ -30,9 +30,9 @@ class Intervals:
 
     Attributes:
         level: The share of values that the intervals should contain, in (0, 1).
-        samples: 0 for quantiles of the errors on the validation part, one for each distance. Otherwise the number of
-            paths to draw with the network's dropout on, with one of its errors added at each step (Gal & Ghahramani
-            2016).
+        samples: 0 for quantiles of the errors on the validation part, one for each distance. Otherwise, the number of
+            paths to draw with the network's dropout on. One of the network's errors is added at each step (Gal &
+            Ghahramani 2016).
     """
 
     level: float = 0.9
@@ -55,7 +55,7 @@ def errors_of(part: str, forecaster: Forecaster, data: TimeSeries, horizon: int 
 
 
 def compare(net: Any, data: TimeSeries, intervals: Intervals | None = None) -> Table:
-    """Compares the network with naive forecasts on the test part, and measures how often intervals hold.
+    """Compares the network with naive forecasts on the test part, and measures how often its intervals hold.
 
     Args:
         net: The trained network, in evaluation mode.
@@ -94,16 +94,16 @@ def forecast(
     Args:
         net: The trained network, in evaluation mode.
         data: The series.
-        horizon: Steps N; by default the data's horizon.
+        horizon: N, the number of steps; by default the data's horizon.
         intervals: How to make intervals.
 
     Returns:
-        A row for each series and step, in the file's units: the id, if there is one; the time; and for each target NAME
-        the columns NAME (the true value, NaN where it is not known), NAME_forecast, NAME_lower and NAME_upper. Bounds
-        are NaN at distances that do not occur in the validation part.
+        A row for each series and step, in the file's units: the id, if there is one; the time; and, for each target
+        NAME, the columns NAME (the true value, NaN where it is not known), NAME_forecast, NAME_lower and NAME_upper.
+        Bounds are NaN at distances that do not occur in the validation part.
 
     Raises:
-        ArgumentError: Columns known ahead are missing in the steps to forecast, or the network has no dropout to sample.
+        ArgumentError: Columns known ahead are missing for the forecast, or the network has no dropout to sample.
     """
     import pandas as pd
 

@@ -22,7 +22,7 @@ class Grid:
     Attributes:
         unit: "us", microseconds since 1970; "month", months since 1970; "int", the file's own whole numbers.
         step: Units from one time to the next.
-        anchor: For "us" and "int" the time of step 0, in [0, step). For "month" the time within the month, in
+        anchor: For "us" and "int", the time of step 0, in [0, step). For "month", the time within the month, in
             microseconds from its beginning, or, if negative, from its end.
         phase: For "month": which months, in [0, step).
         zone: The time zone in which times are written; None for times without one.
@@ -71,7 +71,7 @@ class Grid:
         anchor = max((_commonest(since), _commonest(until)), key=lambda a: np.sum((since if a >= 0 else until) == a))
         distances = np.diff(numbers)[neighbours]
         if np.mean((since if anchor >= 0 else until) == anchor) < 0.5 or not (distances > 0).any():
-            return None  # such as every 28 or 30 days
+            return None  # for example, every 28 or 30 days
         step = _commonest(distances[distances > 0])
         return cls("month", step, anchor, _commonest(numbers % step), **written)
 
@@ -86,7 +86,7 @@ class Grid:
         return k, ((times - begin.astype("datetime64[us]")).astype(np.int64) == self.anchor) & (rest == 0)
 
     def times(self, numbers: Any) -> np.ndarray:
-        """The times of these numbers: datetime64[us] (UTC where there is a zone), or int64."""
+        """The times of these numbers: datetime64[us] (in UTC if there is a zone), or int64."""
         k = np.asarray(numbers, np.int64)
         if self.unit == "int":
             return k * self.step + self.anchor
@@ -141,7 +141,7 @@ class Grid:
 
     @property
     def distance(self) -> int | None:
-        """Microseconds from one time to the next, for months approximately; None if times are whole numbers."""
+        """Microseconds from one time to the next, approximate for months; None if times are whole numbers."""
         if self.unit == "int":
             return None
         return self.step if self.unit == "us" else self.step * 31 * DAY

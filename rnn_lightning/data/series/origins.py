@@ -1,4 +1,4 @@
-"""Where forecasts of a `TimeSeries` begin: the histories that they are made from, and what really came.
+"""Where forecasts of a `TimeSeries` begin: the histories that they are made from, and the true values after them.
 
 Legend: B origins, T time steps of a history, S series, K columns known ahead, N steps of a forecast.
 """
@@ -30,7 +30,7 @@ def origins_of_predict(data: "TimeSeries") -> np.ndarray:
 
 
 def origins_of(data: "TimeSeries", part: str, most: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
-    """The origins that the backtest forecasts from: the series and step of each, `stride` apart.
+    """The series and the step of each origin that the backtest forecasts from; origins are `stride` apart.
 
     Args:
         data: The series.
@@ -54,7 +54,7 @@ def histories(
         series: (B,) which series.
         steps: (B,) the last step that is read.
         horizon: N.
-        until: (S,) the end of the values that may be compared; by default the series' ends.
+        until: (S,) where the values that may be compared end; by default at the series' ends.
     """
     panel = data.panel
     until = panel.lengths if until is None else until
@@ -83,7 +83,7 @@ def histories(
 
 
 def check_future(data: "TimeSeries", horizon: int) -> None:
-    """Raises `ArgumentError` if `predict` can't forecast: too short a history, or no columns known ahead."""
+    """Raises `ArgumentError` if `predict` lacks history or columns known ahead for its forecasts."""
     panel, last = data.panel, origins_of_predict(data)
     short = np.flatnonzero(last < data.lead)
     if len(short):

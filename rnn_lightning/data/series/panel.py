@@ -26,7 +26,7 @@ class Panel:
         first: (S,) the grid's number of each series' first step.
         offsets: (S + 1,) where each series begins in the flat arrays.
         lengths: (S,) steps up to the last one with a value; later steps only have columns known ahead.
-        values: (N, C) float64, NaN where one is missing.
+        values: (N, C) float64, NaN where a value is missing.
         known: (N, K) float64, likewise.
     """
 
@@ -97,7 +97,7 @@ class Panel:
             return values
         begins = np.repeat(self.offsets[:-1], np.diff(self.offsets))[:, None]
         at = np.where(missing, -1, np.arange(len(values))[:, None])
-        at = np.maximum.accumulate(at, axis=0)  # this belongs to an earlier series if its own has had no value yet
+        at = np.maximum.accumulate(at, axis=0)  # a step of an earlier series if this one has had no value yet
         found = np.take_along_axis(values, np.maximum(at, begins), axis=0)
         return np.where(at >= begins, found, np.nan)
 
@@ -107,7 +107,7 @@ class Panel:
 
 
 def _check_gaps(rows: Rows, grid: Grid, sizes: np.ndarray, source: Source) -> None:
-    """Raises `ArgumentError` if nearly all steps would be missing: their number has no limit, but memory does."""
+    """Raises `ArgumentError` if nearly all steps would be missing, as they might not fit in memory."""
     steps = sum(map(int, sizes))  # Python's integers do not overflow
     if steps > _MOST_STEPS + _STEPS_PER_ROW * len(rows.times):
         of = f" of {rows.ids[int(sizes.argmax())]}" if rows.ids[0] else ""

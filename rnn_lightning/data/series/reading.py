@@ -23,9 +23,9 @@ class Columns:
     """The names of the columns to read from a table.
 
     Attributes:
-        target: Those that are predicted.
-        observed: Those that are predicted, too, so that a forecast can continue.
-        known: Those that are known ahead.
+        target: The columns to predict.
+        observed: Other columns to predict, so that a forecast can continue.
+        known: The columns that are known ahead.
         time: The column of times, or None if rows are consecutive steps.
         id: The column of the series' names, or None if the table is one series.
     """
@@ -38,7 +38,7 @@ class Columns:
 
     @classmethod
     def of(cls, source: Source, target: str | list[str] | None, **others: Any) -> "Columns":
-        """The columns as a user names them; without a target, the only one that is left over.
+        """The columns as you name them; if you give no target, it is the only column left over.
 
         Raises:
             ArgumentError: A column is named twice, or the target is not clear.
@@ -50,7 +50,7 @@ class Columns:
                 raise ArgumentError(f"target is not given: give --data.target, one or several of {', '.join(target)}")
         columns = replace(columns, target=[target] if isinstance(target, str) else list(target))
         if not columns.target:
-            raise ArgumentError("target names no column: give --data.target, one or several")
+            raise ArgumentError("target names no column: give one or several with --data.target")
         twice = next((name for name in columns.all if columns.all.count(name) > 1), None)
         if twice is not None:
             raise ArgumentError(
@@ -60,12 +60,12 @@ class Columns:
 
     @property
     def predicted(self) -> list[str]:
-        """Targets, then observed ones."""
+        """Targets, then observed columns."""
         return [*self.target, *self.observed]
 
     @property
     def all(self) -> list[str]:
-        """All of them, the columns of numbers first."""
+        """All columns; those of numbers come first."""
         return [*self.predicted, *self.known, *(name for name in (self.time, self.id) if name is not None)]
 
 
@@ -151,7 +151,7 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
         )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
     times = more.times
-    if columns.time is None:  # they follow each series' last row
+    if columns.time is None:  # the new rows follow each series' last row
         times = times + np.bincount(rows.codes)[codes]
     empty = np.full((len(more.numbers), len(columns.predicted)), np.nan)
     numbers = np.concatenate((rows.numbers, np.concatenate((empty, more.numbers), axis=1)))
@@ -171,7 +171,7 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
         raise ArgumentError(
             f"{source}: column {name} has type {values.dtype}: give numbers, such as seconds, or change data.target"
         )
-    if types.is_numeric_dtype(values.dtype):  # bool, too
+    if types.is_numeric_dtype(values.dtype):  # including bool
         found = values.to_numpy(np.float64, na_value=np.nan)
     else:
         found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
@@ -184,7 +184,7 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
             raise ArgumentError(f"{source}: column {name} must hold numbers, but has text in {where}: {remedy}")
     if np.isnan(found).all():
         raise ArgumentError(f"{source}: column {name} has no value at all: give one with values, or leave it out")
-    large = np.flatnonzero(np.abs(found) > LARGEST)  # NaN is not
+    large = np.flatnonzero(np.abs(found) > LARGEST)  # false for NaN
     if len(large):
         where = source.rows(large, found[large])
         what = "is infinite" if np.isinf(found[large[:SHOWN]]).all() else f"has values beyond {LARGEST:g}"

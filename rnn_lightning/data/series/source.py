@@ -1,4 +1,4 @@
-"""`Source`: where a table is from, a CSV file, a Parquet file or a DataFrame, and how messages name its faulty rows."""
+"""`Source`: reads a table from a CSV file, a Parquet file or a DataFrame, and names its faulty rows in messages."""
 
 import csv
 import os
@@ -21,15 +21,15 @@ _MISSING = [
     *("", "NA", "N/A", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "NaN", "None", "n/a", "nan", "null", "-NaN", "-nan"),
     *("-1.#IND", "1.#IND", "-1.#QNAN", "1.#QNAN"),
 ]
-"""Strings that pandas reads as missing values; in the column of the ids they are names."""
+"""Strings that pandas reads as missing values; in the column of the ids, they are names."""
 UNNAMED = "Unnamed: "
-"""What pandas calls a column without a name, by its position; often it is an index that was also written."""
+"""What pandas calls a column without a name, by its position; often it is an index that was written with the table."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table that is read.
+    """A table to read.
 
     Attributes:
         path: A CSV or Parquet file, or a pandas DataFrame.
@@ -37,7 +37,7 @@ class Source:
         encoding: The encoding of a CSV file.
 
     Raises:
-        ArgumentError: pandas is missing. From the methods: the file does not exist, is empty, or is not a table.
+        ArgumentError: pandas is missing. The methods raise it if the file does not exist, is empty, or is not a table.
     """
 
     path: Any
@@ -88,14 +88,14 @@ class Source:
             ) from error
 
     def load(self, columns: list[str], text: str | None = None) -> "pd.DataFrame":
-        """Some of the columns; `text` is one whose values are left as they are written."""
+        """Loads some of the columns; the values of the column `text` stay as they are written."""
         import pandas as pd
 
         if self.is_frame:
             return self.path.set_axis(self.names(), axis=1)[columns]
         if self.is_parquet:
             table = pd.read_parquet(self.path, columns=columns)
-            return table if set(columns) <= set(table) else table.reset_index()[columns]  # one may be the index
+            return table if set(columns) <= set(table) else table.reset_index()[columns]  # the index may be one of them
         options: dict[str, Any] = {}
         if text is not None:  # an id may be "NA"
             missing = {name: [""] if name == text else _MISSING for name in self._names_of_csv()}
@@ -130,7 +130,7 @@ class Source:
 
     @property
     def _delimiter(self) -> str:
-        r"""The one character between columns; a shell hands over `\t` as two."""
+        r"""The one character between columns; a shell passes `\t` as two characters."""
         separator = "\t" if self.separator in ("\\t", "tab") else self.separator
         if len(separator) != 1 or separator in '"\r\n':
             raise ArgumentError(f"separator={separator!r}: give the one character between columns, such as ';', or tab")
@@ -148,7 +148,7 @@ class Source:
         except csv.Error as error:
             raise ArgumentError(f"{self} is not a table of text ({error}): give a .csv or a .parquet file") from error
         if not any(name.strip() for name in names):
-            raise ArgumentError(f"{self} has no header in its first row: give a file with names of columns, and rows")
+            raise ArgumentError(f"{self} has no header in its first row: give a file with column names and rows")
         other = next((s for s in ";\t|," if len(names) == 1 and s != used and s in names[0]), None)
         if other is not None:
             typed = "tab" if other == "\t" else repr(other)
@@ -180,7 +180,7 @@ class Source:
         self._check_kind()
 
     def _check_kind(self) -> None:
-        """Refuses files whose first bytes show another kind than their names say."""
+        """Refuses files whose first bytes show a kind that does not match their names."""
         try:
             with open(self.path, "rb") as file:
                 begin = file.read(6)

@@ -19,7 +19,7 @@ _TWO_NUMBERS = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})\b")
 def read_times(
     table: "pd.DataFrame", name: str | None, codes: np.ndarray, time_format: str | None, source: Source
 ) -> tuple[np.ndarray, str | None]:
-    """The time of each row, (N,) datetime64[us] or int64, and their zone; without a column, consecutive steps.
+    """The rows' times, (N,) datetime64[us] or int64, and their zone; without a column of times, consecutive steps.
 
     Raises:
         ArgumentError: A time is missing or cannot be read, or numbers look like dates.
@@ -61,7 +61,7 @@ def _steps(codes: np.ndarray) -> np.ndarray:
 
 
 def _format_of(numbers: np.ndarray) -> str | None:
-    """The format of whole numbers that all look like 19580329, or, over more than a year, like 195803; else None."""
+    """The format of whole numbers that all look like 19580329, or like 195803 if they span over a year; else None."""
     month, day = numbers // 100 % 100, numbers % 100
     if _within(numbers, 10_000_000, 99_999_999) and _within(month, 1, 12) and _within(day, 1, 31):
         return "%Y%m%d"
@@ -75,7 +75,7 @@ def _within(numbers: np.ndarray, low: int, high: int) -> bool:
 
 
 def _dates(values: "pd.Series", name: str, time_format: str | None, source: Source) -> "pd.Series":
-    """Converts texts or whole numbers to dates; if offsets differ, in UTC."""
+    """Converts texts or whole numbers to dates, which are in UTC if offsets differ."""
     import pandas as pd
 
     if not pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
@@ -89,7 +89,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
     codes, different = pd.factorize(values, use_na_sentinel=False)
     dayfirst = time_format is None and _is_day_first(pd.Series(different).dropna(), name, source)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the format is guessed for each time: all have a year
+        warnings.simplefilter("ignore", UserWarning)  # about guessing each time's format; all have a year
         times = _parsed(different, formats, dayfirst)
         if times is not None:
             return times.take(codes)
@@ -109,7 +109,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
 
 
 def _parsed(texts: Any, formats: list[str | None], dayfirst: bool) -> "pd.Series | None":
-    """The dates, read in the first of the formats that all strings have; None if there is none."""
+    """The dates, read in the first format that fits all strings; None if none of them does."""
     import pandas as pd
 
     for utc in (False, True):  # UTC is needed only if offsets differ
@@ -118,7 +118,7 @@ def _parsed(texts: Any, formats: list[str | None], dayfirst: bool) -> "pd.Series
                 with warnings.catch_warnings():
                     warnings.filterwarnings("error", "In a future version of pandas, parsing datetimes with mixed")
                     return pd.Series(pd.to_datetime(texts, format=form, utc=utc, dayfirst=dayfirst and form is None))
-            except (ValueError, FutureWarning):  # pandas before 3 only warns of different offsets
+            except (ValueError, FutureWarning):  # pandas before 3 only warns about different offsets
                 continue
     return None
 
@@ -127,7 +127,7 @@ def _is_day_first(texts: "pd.Series", name: str, source: Source) -> bool:
     """Whether dates such as 31/12/2001 begin with the day.
 
     Raises:
-        ArgumentError: pandas would choose between day and month, or add today's date to what has no year.
+        ArgumentError: pandas would choose between day and month, or add today's date to times without a year.
     """
     first = texts.iloc[0] if len(texts) else ""
     begins = _TWO_NUMBERS.match(first)

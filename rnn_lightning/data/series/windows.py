@@ -34,7 +34,7 @@ class Steps:
     series: Tensor
 
     def batch(self, at: Tensor, counts: Tensor | None = None) -> Batch:
-        """The batch of the steps `at` (B, T); `counts` (B, T) bool says which of them are scored, all if not given."""
+        """The batch of the steps `at` (B, T); `counts` (B, T) bool says which of them are scored, by default all."""
         mask = self.counts[at]  # (B, T, O)
         if counts is not None:
             mask = mask & counts[..., None]
@@ -130,7 +130,7 @@ class Stream(BatchDataset):
 
 
 def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Every `stride`-th number of all ranges [begin, end), concatenated, and which range each is from."""
+    """Every `stride`-th number of all ranges [begin, end), concatenated, and the range that each is from."""
     counts = np.maximum(-(-(ends - begins) // stride), 0)
     series = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(series)) - (np.cumsum(counts) - counts)[series]
@@ -138,9 +138,9 @@ def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.nd
 
 
 def stretches(offsets: np.ndarray, begin: np.ndarray, end: np.ndarray, lead: int, n_steps: int) -> Tensor:
-    """(W, 3), see `Stretches`: they cover the targets of steps [begin, end) of each series, (S,), once.
+    """The stretches (W, 3) for `Stretches` that cover each target of the series' steps [begin, end) exactly once.
 
-    Steps count from each series' offset; its first `lead` steps are not read.
+    `begin` and `end` (S,) count from each series' offset; its first `lead` steps are not read.
     """
     scored, series = ranges(np.maximum(begin - 1, lead), end - 1, n_steps)  # a step's target is the next value
     read, stop = np.maximum(scored - n_steps, lead), np.minimum(scored + n_steps, end[series] - 1)

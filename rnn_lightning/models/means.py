@@ -1,6 +1,6 @@
 """`Means`: the values of an epoch as means over the valid targets of all batches, chunks and ranks.
 
-These are the loss in validation and test, and what `chunk_step` returns besides the loss in every stage.
+These are the loss in validation and test and, in every stage, what `chunk_step` returns besides the loss.
 """
 
 from collections.abc import Mapping

@@ -37,7 +37,7 @@ def within_step(trainer: Trainer, module: LightningModule) -> bool:
 
 
 def steps_are_over(trainer: Trainer) -> bool:
-    """Whether the last of `max_steps` is taken. Lightning resumes nothing after it, not even the epoch's end."""
+    """Whether the last of `max_steps` has been taken. Lightning resumes nothing after it, not even the epoch's end."""
     return trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
 
 

@@ -61,8 +61,8 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
             wanted = value if isinstance(value, str) else value["name"]
             instead = {"optimizer": module.optimizer_name, "loss": "its task's default"}.get(name, "none")
             rank_zero_warn(
-                f"the checkpoint is of a run whose {name} was a {wanted} with arguments that can't be saved: a further "
-                f"fit will use {instead}; give {name}=... to load_from_checkpoint"
+                f"the checkpoint is from a run whose {name} was a {wanted} with arguments that can't be saved: a "
+                f"further fit will use {instead}; give {name}=... to load_from_checkpoint"
             )
 
 

@@ -76,7 +76,7 @@ class ExactResume:
         ranks = checkpoint.get("ranks", [])
         if ranks and len(ranks) != trainer.world_size:
             raise ArgumentError(
-                f"the checkpoint is of a run on {len(ranks)} devices, but this one has {trainer.world_size}: resume with "
+                f"the checkpoint is from a run on {len(ranks)} devices, but this one has {trainer.world_size}: resume with "
                 f"trainer.devices={len(ranks)}, or begin a new run from its weights (model.weights)"
             )
         if ranks:

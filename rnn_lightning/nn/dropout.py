@@ -109,7 +109,7 @@ def check_probability(name: str, p: float) -> float:
 
 def drop(x: Tensor, mask: Mask) -> Tensor:
     """Multiplies x (T, ..., F) by the mask's scale where `mask` (T or 1, ..., F) keeps it, and by 0 elsewhere."""
-    # torch.compile knows no function with a forward-mode rule of its own, and saves what it wants anyway.
+    # torch.compile does not support functions with their own forward-mode rule, and chooses what to save itself.
     if traces() or len(mask.keep) == 1 or mask.keep.requires_grad:
         return x * mask.factors(x.dtype)
     dropped: Tensor = _Drop.apply(x, *mask)

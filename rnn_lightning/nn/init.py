@@ -71,7 +71,7 @@ def _gate_bias(mode: str, bias: Tensor, hidden: int) -> None:
 
 @torch.no_grad()
 def initialize_head(head: nn.Linear, init: Init) -> None:
-    """Draws a linear head in place: Glorot uniform with zero bias for `"glorot"`, else torch's own is kept."""
+    """Draws a linear head in place: Glorot uniform with zero bias for `"glorot"`; else torch's own weights are kept."""
     if init == "glorot":
         nn.init.xavier_uniform_(head.weight)
         nn.init.zeros_(head.bias)

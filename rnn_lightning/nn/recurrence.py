@@ -64,7 +64,7 @@ def recurrence(
         state: (h,) or (h, c), each (B, H); h is (B, P) with a projection.
         weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,); with a projection,
             w_hh is (G * H, P), and w_hr (P, H) comes last.
-        mask: (T or 1, B, H), multiplied with the hidden state that a step hands to the next; it does not affect the
+        mask: (T or 1, B, H), which multiplies the hidden state that a step hands to the next; it does not affect the
             step's output or the LSTM's c.
         lengths: (B,); past a row's length its output is zero and its state stays as it is.
         reverse: Whether time runs from a row's last step to its first.

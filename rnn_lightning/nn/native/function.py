@@ -25,7 +25,7 @@ def native_recurrence(
     """Runs one layer in one direction over all time steps; arguments and results are those of `recurrence`.
 
     x, state and weights are plain tensors in a CPU's memory, all float32 or all float64. On one machine and with the
-    same number of threads, results are the same bit for bit, whatever ran before.
+    same number of threads, results are bit-for-bit the same, whatever ran before.
     """
     keep, scale = (None, 1.0) if mask is None else mask
     h_0, c_0 = state if mode == "LSTM" else (state[0], None)

@@ -1,5 +1,5 @@
-/* Weights packed into panels: all numbers that the micro-kernel reads for some columns are contiguous, in the order it
- * reads them.
+/* Weights packed into panels: all numbers that the micro-kernel reads for some columns are contiguous, in the order in
+ * which it reads them.
  *
  * A panel has PAIR columns; the last one has LANES if no more are left. Missing columns are zero.
  *

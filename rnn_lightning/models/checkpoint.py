@@ -47,7 +47,7 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
         arguments: The network's arguments, to report differences.
 
     Returns:
-        Whether the head's weights were loaded, too.
+        Whether the head's weights were loaded as well.
 
     Raises:
         ArgumentError: There is no such name or file, it is not readable, or it belongs to another network.

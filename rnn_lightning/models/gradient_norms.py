@@ -23,8 +23,8 @@ class GradientNorms(NamedTuple):
     """Norms of the gradients that reach each time step, averaged over the sequences that have not ended before it.
 
     Attributes:
-        last: (L, T), for the loss of each sequence's last target alone; shows where gradients vanish or explode on the
-            way back.
+        last: (L, T), for the loss of each sequence's last target alone; it shows where gradients vanish or explode on
+            the way back.
         every: (L, T), for the sum of the losses of all targets, as in training.
     """
 

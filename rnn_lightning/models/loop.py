@@ -3,9 +3,9 @@
 What happens to a batch in training, in this order:
 
     training_step   prepare_batch     checks it
-                    plan, mark_steps  the passes over it, as many as the device with the most has
+                    plan, mark_steps  the passes over it, as many as on the device that has the most
     _through_batch  epochs.begin      at the first batch of an epoch
-                    carried.take      the state of the batch before; `state` and `reset` of the batch change it
+                    carried.take      the state of the previous batch; `state` and `reset` of the batch change it
                     split             cuts the spans where sequences begin
                     MaskTape          draws the dropout masks step by step
     run             memory            the detached state from which a pass begins
@@ -40,7 +40,7 @@ class Result(NamedTuple):
     """The result of a chunk; `chunk_step` returns the same as a plain tuple.
 
     Attributes:
-        loss: Sum of the losses over the valid targets; None where there is no loss (predict).
+        loss: Sum of the losses over the valid targets; None if there is no loss (in predict).
         targets: Number of these targets; with class weights, the sum of their weights.
         state: The state at the chunk's end.
         more: Further sums over the targets (numbers), and outputs (B, t, ...).

@@ -32,7 +32,7 @@ Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Met
 class Metrics(nn.Module):
     """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`.
 
-    With several loaders, it also logs them for each one.
+    With several loaders, it also logs them for each loader.
 
     A metric gets the predictions and the targets that count: probabilities (N, O) and classes (N,), probabilities (N, O)
     and labels (N, O), or values (N, D) and values (N, D), which are (N,) if D is 1. A target with a missing value is

@@ -39,7 +39,7 @@ class ExactResume:
         self._metrics: dict[str, torch.Tensor] = {}  # likewise
 
     def seed(self, trainer: Trainer) -> None:
-        """Lets the processes draw different dropout masks; they are all seeded alike."""
+        """Lets the processes, which are all seeded alike, draw different dropout masks."""
         if trainer.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 

@@ -273,7 +273,7 @@ class SequenceModule(TruncatedBPTTModule):
         if self.horizon:
             if batch.get("offset") is not None:
                 raise ArgumentError(
-                    f"horizon={self.horizon}: these data are scaled, so a forecast needs what was fitted, too: use "
+                    f"horizon={self.horizon}: these data are scaled, so a forecast also needs what was fitted: use "
                     "rnn_lightning.data.series.forecast(model.net, data, horizon)"
                 )
             result["forecast"] = self.forecast(y_hat, state, batch.get("lengths"))

@@ -79,13 +79,13 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         Args:
             chunk: A batch, cut in time. The tensors in `time_keys` hold t <= T steps, `lengths` count from the chunk's
                 first step (0 for a row that has ended), and `masks` are those of `sample_masks`, if any.
-            state: The state this method returned for the previous chunk; None where the sequences begin.
+            state: The state that this method returned for the previous chunk; None at the beginning of the sequences.
 
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
-            chunk's end: tensors whose second-last dimension is B, or any nest of them. Optionally, as a fourth value, a
-            dict: numbers are sums over the targets, logged as means (`val/NAME`); a pair of numbers is a sum and its own
-            divisor; `"prediction"` (B, t, ...) is what predict returns.
+            chunk's end: tensors whose second-last dimension is B, or any nest of them. It may return a fourth value, a
+            dict: numbers are sums over the targets, logged as means (`val/NAME`); a pair of numbers is a sum and its
+            own divisor; `"prediction"` (B, t, ...) is what predict returns.
         """
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
@@ -164,7 +164,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return {"loss": loss}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clips the gradient by `tbptt.gradient_clip_val`; mixed precision has already unscaled it."""
+        """Clips the gradient to `tbptt.gradient_clip_val`; mixed precision has already unscaled it."""
         if self.tbptt is not None and self.tbptt.gradient_clip_val is not None:
             self.clip_gradients(optimizer, self.tbptt.gradient_clip_val, self.tbptt.gradient_clip_algorithm)
 

@@ -1,7 +1,7 @@
 """`Update`: backward passes and optimizer steps under manual optimisation, on one device or several.
 
-A step uses the gradient of the mean loss over all its valid targets, on all ranks. DDP averages the ranks' gradients,
-so each rank scales its loss by the number of ranks over the number of all targets.
+A step uses the gradient of the mean loss over all its valid targets on all ranks. DDP averages the ranks' gradients, so
+each rank scales its loss by the number of ranks over the number of all targets.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -124,7 +124,7 @@ class Update:
             for group in self.optimizer.param_groups:  # like zero_grad, but faster
                 for parameter in group["params"]:
                     parameter.grad = None
-        if loss is None:  # a zero that reaches every parameter: this rank takes part in the reductions
+        if loss is None:  # a zero that reaches every parameter, so that this rank joins the reductions
             loss = torch.as_tensor(sum(parameter.flatten()[:0].sum() for parameter in self.parameters()))
         if self.each:
             loss, pending.targets = mean_over_ranks(loss, targets, self.strategy)

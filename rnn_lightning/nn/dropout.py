@@ -1,8 +1,8 @@
 """Dropout masks for a stack of recurrent layers, as objects that can be drawn once, cut in time and joined again.
 
-TensorFlow's `DropoutWrapper` around every cell has three places for dropout: the input of a layer, its output, and the
-state that a step hands to the next one. Each layer and each place has its own mask. A *fresh* mask differs at every
-time step; a *variational* mask is drawn once per sequence (Gal & Ghahramani 2016, arXiv:1512.05287).
+TensorFlow's `DropoutWrapper` around every cell applies dropout in three places: to the input of a layer, to its output,
+and to the state that a step hands to the next one. Each layer and each place has its own mask. A *fresh* mask differs
+at every time step; a *variational* mask is drawn once per sequence (Gal & Ghahramani 2016, arXiv:1512.05287).
 
 Legend: B batch, T time steps, F features of the layer's input, H hidden units, D directions.
 """
@@ -47,7 +47,7 @@ class Mask(NamedTuple):
 
 
 class LayerMasks(NamedTuple):
-    """The masks of one layer; None where that dropout is off.
+    """The masks of one layer; None for a dropout that is off.
 
     Attributes:
         input: (T or 1, B, F), on the layer's input, the same for both directions.

@@ -165,7 +165,7 @@ def _time_first_reset(reset: Tensor | None, size: tuple[int, int], batch_first: 
 def check_masks(masks: DropoutMasks, shapes: Sequence[Sequence[tuple[int, ...]]], size: tuple[int, int]) -> None:
     """Raises `ArgumentError` if masks do not have these shapes, given for each layer's input, output and state.
 
-    The first dimension of each shape is T; variational masks have 1 there.
+    The first dimension of each shape is T; variational masks have 1 instead of T.
     """
     steps, batch = size
     if len(masks.layers) != len(shapes):

@@ -20,7 +20,7 @@ def check_init(init: str) -> str:
 
 @torch.no_grad()
 def initialize_layers(layers: nn.RNNBase, init: Init) -> None:
-    """Draws the weights of every layer and direction of a stack in place.
+    """Draws the weights of every layer and direction of a stack, in place.
 
     - `"glorot"`: TensorFlow's. Uniform in +-sqrt(6 / (F + H + G H)), the Glorot bound (Glorot & Bengio 2010) of the
       joint [input; hidden] kernel with all G gates; zero biases, but 1 for the LSTM's forget gate (Jozefowicz et al.

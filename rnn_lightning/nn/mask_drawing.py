@@ -25,8 +25,8 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | No
     """A mask of independent entries, dropped with probability `p`; None for p = 0.
 
     On a CPU, 16 random bits are used for each entry, so the probability is exact to within 2^-17. With the native
-    library, torch's generator gives one seed, and the library draws all entries from it, on all threads; any number of
-    threads draws the same mask. Without the library, the bits come from torch, so the same seed gives another mask.
+    library, torch's generator gives one seed, and the library draws all entries from it on all threads; the mask does
+    not depend on their number. Without the library, the bits come from torch, so the same seed gives another mask.
     Probabilities too small for 16 bits are left to torch's `bernoulli`, as are other devices, tracing and compiling,
     and `torch.vmap`, whose own argument `randomness` says whether masks are the same or different.
     """

@@ -3,7 +3,7 @@
 | path | what it is | does not support |
 |---|---|---|
 | `"torch"` | torch's own kernels | state dropout, `reset`; `torch.vmap` and forward-mode AD |
-| `"native"` | the whole sequence at once, in C, on a CPU | see `native_serves` |
+| `"native"` | the whole sequence at once, in C, on a CPU | see `native_lacks` |
 | `"reference"` | the papers' equations, step by step | nothing |
 """
 

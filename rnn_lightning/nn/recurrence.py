@@ -102,7 +102,7 @@ def recurrence(
 
 
 def _begins(reset: Tensor, lengths: Tensor | None, reverse: bool) -> Tensor:
-    """(T, B, 1), true where the state before a step is zero; steps past a row's end never begin a sequence."""
+    """(T, B, 1) bool, true where the state before a step is zero; steps past a row's end never begin a sequence."""
     if lengths is not None:
         reset = reset & (torch.arange(len(reset), device=reset.device)[:, None] < lengths)
     if reverse:  # the following step, which runs before this one

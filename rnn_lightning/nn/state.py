@@ -1,7 +1,7 @@
 """The recurrent state: what a stack hands from one time step, or one chunk, to the next.
 
-A state is a tensor, or any nest of tuples, lists, dicts, named tuples and dataclasses of tensors, with None and numbers in
-it. Every function here treats all of them alike.
+A state is a tensor, or any nest of tuples, lists, dicts, named tuples and dataclasses of tensors, which may also
+contain None and numbers. Every function here treats all of these alike.
 
 Legend: B batch, T time steps, H hidden units, L layers, D directions.
 """

@@ -1,7 +1,7 @@
 """Tells whether torch is tracing, and which transforms of torch.func, including forward-mode AD, are active.
 
-torch.func has no public way to ask for its transforms. If a version of torch lacks the private way that is used here,
-no transform is found, and torch raises its own error.
+torch.func has no public way to ask for its transforms. If a version of torch lacks the private function used here, no
+transform is found, and torch raises its own error.
 """
 
 import torch

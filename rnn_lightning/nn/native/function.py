@@ -54,7 +54,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         *tensors, keep, lengths, reset, tape = ctx.saved_tensors
         layer = (ctx.mode, *tensors, keep, ctx.scale, lengths, ctx.reverse, reset)
-        # create_graph=True, where these gradients are differentiated again, or is_grads_batched=True
+        # create_graph=True, which differentiates these gradients again, or is_grads_batched=True
         if torch.is_grad_enabled() or transforms():
             return (None, *_by_reference(layer, grads), *(None,) * 5)
         grad_y, grad_h_n, grad_c_n = (*grads, None)[:3]

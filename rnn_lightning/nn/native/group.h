@@ -31,7 +31,7 @@ static inline size_t group_size(size_t rows, size_t most)
     return (rows + groups - 1) / groups;
 }
 
-/* How many rows have a step s; these are the first ones. */
+/* How many rows have a step s; they are the first rows of the group. */
 static inline size_t alive_at(const layer *l, const group *g, size_t s)
 {
     size_t alive = g->count;

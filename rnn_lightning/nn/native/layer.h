@@ -35,7 +35,7 @@ typedef struct {
     int64_t reset_step, reset_row;
 
     real *y;          /* (T, B, H): the forward pass writes it */
-    real *h_n, *c_n;  /* (B, H), likewise; c_n of the LSTM only */
+    real *h_n, *c_n;  /* (B, H), also written; c_n for the LSTM only */
     real *tape;       /* (T, B, tape_width): saved for the backward pass; null in inference */
 
     const real *grad_y; /* (T, B, H), may be null; this and the rest are for the backward pass */

@@ -21,7 +21,7 @@ enum {
     ROUNDS = 20,
     WORDS = 4,                   /* of one output */
     PARITY = 0x1BD11BDA,         /* makes a fifth word of the key */
-    COUNTERS = VECTOR_BYTES / 4, /* outputs side by side in vectors */
+    COUNTERS = VECTOR_BYTES / 4, /* outputs that are computed side by side in vectors */
     RUN = 16,                    /* outputs whose words are stored together: as many as the widest vector holds */
     ENTRIES = RUN * WORDS * 2,   /* entries of the mask from one run */
     RUNS_A_THREAD = 512,         /* so many take longer than starting a thread */
@@ -131,7 +131,7 @@ void NAMED(draw_mask)(uint16_t *keep, int64_t count, int64_t limit, uint64_t see
     in_parallel(m.shares, draw_share, &m);
 }
 
-/* One output, for a test against published ones. */
+/* One output, for a test against published outputs. */
 void NAMED(threefry)(const uint32_t counter[WORDS], const uint32_t key[WORDS], uint32_t out[WORDS])
 {
     const uint32_t extended[WORDS + 1] = {key[0], key[1], key[2], key[3], PARITY ^ key[0] ^ key[1] ^ key[2] ^ key[3]};

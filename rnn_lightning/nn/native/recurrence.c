@@ -71,8 +71,8 @@ static int sort_rows(const layer *l, int64_t *sorted)
     return 0;
 }
 
-/* Divides the rows among the threads: a contiguous piece each, or, if they are sorted by length, in turn, so that each
- * thread gets long and short ones. */
+/* Divides the rows among the threads. Each gets a contiguous piece; but if rows are sorted by length, threads take them
+ * in turn, so that each gets long and short ones. */
 static int divide_rows(pass *p)
 {
     const layer *l = p->l;
@@ -198,7 +198,7 @@ int NAMED(forward)(const layer *l)
 {
     pass p;
     int failed = prepare(&p, l, forward_size(l, most_rows(l)));
-    const int packs = l->steps * l->batch > FEW_ROWS; /* rows of all steps, which share one packing */
+    const int packs = l->steps * l->batch > FEW_ROWS; /* the rows of all steps share one packing */
     if (!failed && packs) {
         place_panels(l, p.at);
         p.panels = allocate(p.at[MOST_GATES] * sizeof(real));

@@ -16,7 +16,7 @@ static int (*team_size)(void);
 
 static void without_team(void) { open_team = NULL; }
 
-/* Takes GOMP_parallel, omp_get_thread_num and omp_get_num_threads of the library that torch uses. */
+/* Takes GOMP_parallel, omp_get_thread_num and omp_get_num_threads from the library that torch uses. */
 void use_openmp(void *parallel, void *thread_num, void *num_threads)
 {
     own_number = (int (*)(void))thread_num;

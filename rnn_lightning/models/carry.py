@@ -51,8 +51,8 @@ class CarriedStates:
             value, lost = plain(state, "state", types=True)
             if lost:
                 rank_zero_warn(
-                    f"carry_state: the checkpoint leaves out the {stage} state, as {listed(lost)} is no tensor or "
-                    "plain value; a resumed run will begin with zeros"
+                    f"carry_state: the checkpoint leaves out the {stage} state, as {listed(lost)} is neither a "
+                    "tensor nor a plain value; a resumed run will begin with zeros"
                 )
             else:
                 saved[stage] = [value, *place]

@@ -13,7 +13,7 @@ class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
     """h_t = nonlinearity(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), as `torch.nn.RNN` (Elman 1990).
 
     Arguments, state_dict keys and shapes are torch.nn's. Without dropout, outputs, states and gradients are the
-    same as torch.nn's.
+    same as those of torch.nn.
 
     Args:
         input_size: Features of the input.

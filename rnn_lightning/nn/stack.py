@@ -29,7 +29,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
     """What `RNN`, `LSTM` and `GRU` add to torch.nn's classes of the same names.
 
     Use one of the subclasses. Parameters, state_dict keys and shapes are torch.nn's. Without dropout, outputs, states
-    and gradients also equal torch.nn's.
+    and gradients are the same as those of torch.nn.
     """
 
     def forward(

@@ -92,8 +92,8 @@ static inline size_t steps_of(const layer *l, size_t row) { return (size_t)(l->l
 /* The time of a row's step s; steps are numbered in the order in which the recurrence runs. */
 static inline size_t time_of(const layer *l, size_t row, size_t s) { return l->reverse ? steps_of(l, row) - 1 - s : s; }
 
-/* Whether the state before step s belongs to another sequence. Backwards in time, a sequence begins just before the
- * step where the next one begins. */
+/* Whether the state before step s belongs to another sequence. If time runs backwards, a sequence begins just before
+ * the step where the next sequence begins. */
 static inline int is_reset(const layer *l, size_t row, size_t s)
 {
     if (!l->reset)

@@ -166,7 +166,7 @@ def test_a_second_config_overrides_the_first_and_the_printed_one_can_be_fed_back
 def test_version_and_help(capsys):
     for arguments, words in (
         (["--version"], __version__),
-        (["fit", "--model.help", "Seq2Seq"], "Probability of dropping on the hidden state"),
+        (["fit", "--model.help", "Seq2Seq"], "Dropout probability for the hidden state"),
         (["fit", "--data.help", "SyntheticSine"], "--data.n_steps"),
     ):
         with pytest.raises(SystemExit) as end:
@@ -479,7 +479,7 @@ def test_export_is_a_subcommand_like_the_others(capsys):
     for arguments, words in (
         (["--help"], "export Writes a checkpoint's network"),
         (["export", "--help"], "--onnx {true,false}"),
-        (["export", "--model.help=Seq2Seq"], "Probability of dropping on the hidden state"),
+        (["export", "--model.help=Seq2Seq"], "Dropout probability for the hidden state"),
     ):
         with pytest.raises(SystemExit) as end:
             main(arguments)

@@ -64,7 +64,7 @@ def test_a_run_needs_its_first_weights_no_more(fail, capsys):
     ("arguments", "words"),
     [
         (["--model.weights=seq2seq_cosine"], "no such trained network: choose one of seq2seq_sine,"),
-        (["--model.weights=seq2vec_mnist"], "is of another network, with input_size=28 (the model has 1)"),
+        (["--model.weights=seq2vec_mnist"], "belongs to another network, with input_size=28 (the model has 1)"),
         (["--model.weights=seq2seq_sine", "--model.hidden_size=9"], "hidden_size=100 (the model has 9)"),
     ],
 )

@@ -27,7 +27,7 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
     Raises:
         ArgumentError: A key is missing or a shape does not fit.
     """
-    if isinstance(batch, (Tensor, PackedSequence)):  # it is a tuple, too
+    if isinstance(batch, (Tensor, PackedSequence)):  # a packed sequence is itself a tuple
         batch = {"x": batch}
     elif not isinstance(batch, dict):
         if not isinstance(batch, Sequence) or not 1 <= len(batch) <= 2:
@@ -38,12 +38,12 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
         raise ArgumentError(f"the batch has {sorted(batch)}: it needs x" + (" and y" if needs_y else ""))
     for key in ("x", "y", "lengths", "mask", "reset"):
         if batch.get(key) is not None and not isinstance(batch[key], Tensor):
-            raise ArgumentError(f"{key} of the batch is {describe(batch[key])}: give a tensor (and sequences padded)")
+            raise ArgumentError(f"{key} of the batch is {describe(batch[key])}: give a tensor, with sequences padded")
     if needs_y and batch["y"] is None:
         raise ArgumentError("y of the batch is None: give the targets")
     x = batch["x"]
     if x is None or x.dim() < 2 or 0 in x.shape:
-        raise ArgumentError(f"x is {describe(x)}: give a shape (batch, time steps, ...), none of them 0")
+        raise ArgumentError(f"x is {describe(x)}: give a shape (batch, time steps, ...) without a 0")
     if needs_y and len(batch["y"]) != len(x):
         raise ArgumentError(
             f"y has {len(batch['y'])} rows, but x has {len(x)}: give one target, or one sequence of targets, for each row"
@@ -84,7 +84,7 @@ def check_tokens(x: Tensor, count: int) -> None:
     if x.dim() != 2 or x.is_floating_point() or x.dtype == torch.bool:
         raise ArgumentError(
             f"x is {describe(x)}: a network with an embedding reads integer tokens of shape (batch, time steps); for "
-            "features leave embedding_size out"
+            "features, leave embedding_size out"
         )
     if x.device.type == "cpu":  # on an accelerator this would wait for the device
         low, high = map(int, x.aminmax())
@@ -99,10 +99,10 @@ def check_features(x: Tensor, input_size: int) -> None:
     if x.dim() == 2 and not x.is_floating_point():
         raise ArgumentError(
             f"x is {describe(x)}, which looks like tokens: give floats of shape (batch, time steps, features), such as "
-            "x.float()[..., None]; for tokens set embedding_size, and input_size to the number of tokens"
+            "x.float()[..., None]; for tokens, set embedding_size, and input_size to the number of tokens"
         )
     if x.dim() != 3 or not x.is_floating_point():
-        raise ArgumentError(f"x is {describe(x)}: give floats of shape (batch, time steps, features), none of them 0")
+        raise ArgumentError(f"x is {describe(x)}: give floats of shape (batch, time steps, features), without a 0")
     if x.shape[2] != input_size:
         raise ArgumentError(
             f"x has {x.shape[2]} features per step, but the model's input_size is {input_size}: make them equal"
@@ -115,7 +115,7 @@ def one_value(valid: Tensor, places: int) -> Tensor:
 
 
 def valid_steps(batch: Batch) -> Tensor | None:
-    """Bool of shape (B, T), or of the mask's: true where a target counts by `lengths` and `mask`; None if all do."""
+    """Bool, (B, T) or in the mask's shape: true where a target counts by `lengths` and `mask`; None if all do."""
     valid = batch.get("mask")
     if batch.get("lengths") is not None:
         x = batch["x"]
@@ -125,12 +125,12 @@ def valid_steps(batch: Batch) -> Tensor | None:
 
 
 def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units", "offset")) -> Batch:
-    """A stretch of time of a batch.
+    """Cuts a span of time steps out of a batch.
 
     Args:
         batch: The whole batch.
         span: Which steps.
-        time_keys: The keys whose second dimension is time; `reset` of two dimensions is always one of them.
+        time_keys: The keys whose second dimension is time; a `reset` with two dimensions always counts as one.
 
     Returns:
         A batch of `span.stop - span.start` steps. Its `lengths` count from its first step: 0 for a row that has ended.
@@ -156,7 +156,7 @@ def _steps(value: Tensor, span: Span) -> Tensor:
 
 
 def describe(value: Any) -> str:
-    """A value's type and shape, for a message."""
+    """Describes a value's type and shape, for a message."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
     if isinstance(value, (list, tuple)):

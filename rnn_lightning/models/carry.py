@@ -11,15 +11,15 @@ from rnn_lightning.nn.state import first_rows, map_state
 
 
 class CarriedStates:
-    """A detached state for each stage (`"train"`, `"val"`, ...), so that a validation does not disturb the training."""
+    """A detached state for each stage (`"train"`, `"val"`, ...), so that validation does not disturb training."""
 
     def __init__(self) -> None:
         self._stages: dict[str, tuple[Any, int, int]] = {}  # state, rows, data loader
 
     def take(self, stage: str, rows: int, device: Any = None, loader: int = 0) -> Any:
-        """The initial state of a batch of that many rows; None at the beginning of a data loader.
+        """The initial state of a batch of `rows` rows; None at the beginning of a data loader.
 
-        A batch with fewer rows continues the first ones; the missing rows have ended.
+        A batch with fewer rows than the previous one continues its first rows; the missing rows have ended.
 
         Raises:
             ArgumentError: The batch has more rows than the previous one.
@@ -51,8 +51,8 @@ class CarriedStates:
             value, lost = plain(state, "state", types=True)
             if lost:
                 rank_zero_warn(
-                    f"carry_state: the checkpoint leaves out the {stage} state, as {listed(lost)} is no tensor or "
-                    "plain value; a resumed run will begin with zeros"
+                    f"carry_state: the checkpoint leaves out the {stage} state, as {listed(lost)} is neither a "
+                    "tensor nor a plain value; a resumed run will begin with zeros"
                 )
             else:
                 saved[stage] = [value, *place]

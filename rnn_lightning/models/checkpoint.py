@@ -29,7 +29,7 @@ HEAD = ("head.weight", "head.bias")
 
 
 def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> None:
-    """Raises `ArgumentError` if a checkpoint is of another model class, or of a network with another shape."""
+    """Raises `ArgumentError` if a checkpoint belongs to another model class or to a network of another shape."""
     name, own = checkpoint.get("model"), type(module).__name__
     if name is not None and name != own:
         raise ArgumentError(f"the checkpoint holds a {name}, but the model is a {own}: give the checkpoint of a {own}")
@@ -47,7 +47,7 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
         arguments: The network's arguments, to report differences.
 
     Returns:
-        Whether the head's weights were loaded, too.
+        Whether the head's weights were loaded as well.
 
     Raises:
         ArgumentError: There is no such name or file, it is not readable, or it belongs to another network.
@@ -91,4 +91,4 @@ def _check_arguments(saved: Mapping[str, Any], wanted: Mapping[str, Any], source
         if key in saved and key in wanted and saved[key] != wanted[key]
     ]
     if differing:
-        raise ArgumentError(f"{source} is of another network, with {', '.join(differing)}: make them equal")
+        raise ArgumentError(f"{source} belongs to another network, with {', '.join(differing)}: make them equal")

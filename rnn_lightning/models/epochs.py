@@ -24,7 +24,7 @@ def begin(module: "TruncatedBPTTModule", stage: str) -> None:
 
 
 def end(module: "TruncatedBPTTModule", stage: str) -> None:
-    """Logs the metrics, stops if the weights have become useless, and steps schedulers that Lightning does not."""
+    """Logs the metrics, stops if the weights are useless, and steps the schedulers that Lightning does not step."""
     for metrics in _added(module) if stage != "train" else ():
         metrics.log(stage, module)
     module.guard.look()
@@ -45,7 +45,7 @@ def end(module: "TruncatedBPTTModule", stage: str) -> None:
 
 
 def _added(module: "TruncatedBPTTModule") -> list[Metrics]:
-    """The metrics that were added; a module of the user's own may have something else of that name."""
+    """The metrics that were added; your own module may have something else under that name."""
     return [metrics] if isinstance(metrics := getattr(module, "metrics", None), Metrics) else []
 
 

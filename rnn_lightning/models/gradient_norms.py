@@ -1,4 +1,6 @@
-"""`gradient_norms`, how far gradients reach: the norm of dLoss/dh_t against t, per layer, truncated as in training.
+"""`gradient_norms` shows how far gradients reach.
+
+It computes the norm of dLoss/dh_t for each layer and each time step t, truncated as in training.
 
 Legend: B batch, T time steps, H hidden units, L layers.
 """
@@ -21,8 +23,8 @@ class GradientNorms(NamedTuple):
     """Norms of the gradients that reach each time step, averaged over the sequences that have not ended before it.
 
     Attributes:
-        last: (L, T), for the loss of each sequence's last target alone; shows what vanishes or explodes on the way
-            back.
+        last: (L, T), for the loss of each sequence's last target alone; it shows where gradients vanish or explode on
+            the way back.
         every: (L, T), for the sum of the losses of all targets, as in training.
     """
 
@@ -34,14 +36,14 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
     """Measures dLoss/dh_t on a batch, over the passes that truncated BPTT makes in training, at fixed weights.
 
     The network runs without dropout, step by step from a state of zeros. It leaves no gradient on any parameter and
-    draws no random number.
+    draws no random numbers.
 
     Args:
         module: `Seq2Vec` or `Seq2Seq`.
         batch: From `prepare_batch`, with targets, on the module's device.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        # Copies, as tensors from a validation may not allow gradients.
+        # These are copies, as tensors from a validation may not allow gradients.
         batch = {key: value.clone() if isinstance(value, Tensor) else value for key, value in batch.items()}
         x = module.net.embed(batch["x"])
         batch["x"] = x = x.detach().to(next(module.parameters()).dtype)  # (B, T, I)

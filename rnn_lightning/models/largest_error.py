@@ -8,7 +8,7 @@ from torchmetrics import Metric
 class LargestError(Metric):
     """The largest absolute difference between a prediction and its target, over all targets that count.
 
-    As the `monitor` of early stopping, it requires that every sequence is answered within a bound, not the average one.
+    As the `monitor` of early stopping, it requires every sequence's error, not just the average, to be within a bound.
     """
 
     is_differentiable = False
@@ -26,5 +26,5 @@ class LargestError(Metric):
             self.largest = torch.maximum(self.largest, (preds - target).abs().max().to(self.largest))
 
     def compute(self) -> Tensor:
-        """A scalar; 0 where there was no target."""
+        """A scalar; 0 if there was no target."""
         return self.largest

@@ -3,13 +3,13 @@
 What happens to a batch in training, in this order:
 
     training_step   prepare_batch     checks it
-                    plan, mark_steps  the passes over it, as many as the device with the most has
+                    plan, mark_steps  the passes over it, as many as on the device that has the most
     _through_batch  epochs.begin      at the first batch of an epoch
-                    carried.take      the state of the batch before; `state` and `reset` of the batch change it
+                    carried.take      the state of the previous batch; `state` and `reset` of the batch change it
                     split             cuts the spans where sequences begin
                     MaskTape          draws the dropout masks step by step
     run             memory            the detached state from which a pass begins
-      for each      dark              the steps before, without a graph (one loss at the end only)
+      for each      dark              the earlier steps, without a graph (only if the one loss is at the end)
       pass          before            `advance` over the k2 - k1 steps before the chunk, with a graph, without losses
                     chunk_step        the chunk, with its losses
                     memory            the detached state, for the passes to come; with the weights before this step
@@ -40,7 +40,7 @@ class Result(NamedTuple):
     """The result of a chunk; `chunk_step` returns the same as a plain tuple.
 
     Attributes:
-        loss: Sum of the losses over the valid targets; None where there is no loss (predict).
+        loss: Sum of the losses over the valid targets; None if there is no loss (in predict).
         targets: Number of these targets; with class weights, the sum of their weights.
         state: The state at the chunk's end.
         more: Further sums over the targets (numbers), and outputs (B, t, ...).
@@ -56,7 +56,7 @@ class Result(NamedTuple):
         """Makes a `Result` of the tuple that `chunk_step` returned.
 
         Raises:
-            ArgumentError: It is not a tuple of three or four.
+            ArgumentError: It is not a tuple of three or four values.
         """
         if not isinstance(given, tuple) or len(given) not in (3, 4):
             raise ArgumentError(
@@ -67,7 +67,7 @@ class Result(NamedTuple):
 
 
 class GradientSteps(Protocol):
-    """What the loop needs of an `Update`."""
+    """What the loop needs from an `Update`."""
 
     def add(self, loss: Tensor | None, targets: float, passes_per_batch: float, last: bool) -> None:
         """Runs backward from the losses of a pass."""

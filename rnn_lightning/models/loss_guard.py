@@ -27,8 +27,8 @@ class LossGuard:
         """Checks the loss of optimizer step number `step`, counted from 0.
 
         Raises:
-            NonFiniteLossError: The loss of this step is not finite; on an accelerator, the loss of this or a recent
-                step.
+            NonFiniteLossError: The loss of this step is not finite; on an accelerator, the loss of this step or a
+                recent one.
         """
         if loss.device.type == "cpu":
             if not math.isfinite(value := loss.item()):

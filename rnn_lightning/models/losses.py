@@ -41,16 +41,16 @@ _NOT_FOUND = (
     "function"
 )
 _SMALLEST_VARIANCE = 1e-6
-"""For `GaussianNLLLoss`; torch's own `eps` clamps the variance, which has no gradient."""
+"""For `GaussianNLLLoss`; torch's own `eps` clamps the variance, and a clamped variance has no gradient."""
 
 
 class TargetLoss:
     """Sums a loss over the targets that count, and sums their weights.
 
     A loss with an argument or attribute `reduction` is called with "none", so that it returns one value per target. Any
-    other loss gets the targets that count and returns their mean, or one value each. The mean over all targets, chunks
-    and devices is then the same as if the loss were computed on all of them at once. That is also true with class
-    weights of `CrossEntropyLoss`: torch, too, divides by the sum of the weights.
+    other loss gets the targets that count and returns their mean, or one value per target. The mean over all targets,
+    chunks and devices is then the same as if the loss were computed on all of them at once. This also holds for class
+    weights of `CrossEntropyLoss`, as torch also divides by the sum of the weights.
 
     `GaussianNLLLoss` reads 2 D outputs: D means, then D numbers whose softplus is the variance.
 
@@ -72,7 +72,7 @@ class TargetLoss:
         self.output_size = output_size
         self.options: dict[str, str] = {}
         if isinstance(self.call, nn.Module):
-            self.call = copy.deepcopy(self.call)  # it is changed here, and the caller keeps the original
+            self.call = copy.deepcopy(self.call)  # the copy is changed below; the caller keeps the original
             _make_ready(self.call, output_size)
         elif "reduction" in _parameters(self.call):
             self.options = {"reduction": "none"}
@@ -92,7 +92,7 @@ class TargetLoss:
 
     @property
     def target_size(self) -> int | None:
-        """D, if targets are values; None if the loss may take any number."""
+        """D, if targets are values; None if the loss may take any number of values."""
         if self.gaussian:
             return self.output_size // 2
         return None if self.task is None else self.output_size
@@ -118,7 +118,7 @@ class TargetLoss:
         Args:
             y_hat: (N, O).
             y: (N,) classes or (N, D) values.
-            valid: (N,) or (N, D) bool, true where a target, or one of its values, counts; None where all do.
+            valid: (N,) or (N, D) bool, true where a target, or one of its values, counts; None if all do.
         """
         if valid is not None:
             some = valid if valid.dim() == 1 else valid.any(-1)
@@ -127,16 +127,16 @@ class TargetLoss:
             return y_hat.flatten()[:0].sum(), 0.0
         losses = self._losses(y_hat, y)
         self._check(losses, y_hat, y)
-        if valid is not None and losses.shape != y.shape:  # it needs whole targets
+        if valid is not None and losses.shape != y.shape:  # the loss needs whole targets
             return self.sums(y_hat, y, valid.all(-1))
-        if losses.dim() == 0:  # the mean of all
+        if losses.dim() == 0:  # the mean over all targets
             return losses * len(y), float(len(y))
         if valid is not None:
             return losses[valid].sum() / y.shape[-1], valid.sum() / y.shape[-1]
         return losses.sum() / losses[0].numel(), self._weight(y)
 
     def _check(self, losses: Any, y_hat: Tensor, y: Tensor) -> None:
-        """Raises `ArgumentError` if a loss returned anything but a tensor: the mean, or a value for each target."""
+        """Raises `ArgumentError` if a loss did not return a tensor with the mean, or with a value for each target."""
         shape = tuple(losses.shape) if isinstance(losses, Tensor) else None
         if shape is None:
             what = f"a {type(losses).__name__}"
@@ -149,8 +149,8 @@ class TargetLoss:
         else:
             return
         raise ArgumentError(
-            f"loss={self.name} gave {what} for {len(y)} targets: return a tensor computed from the outputs, the mean over "
-            "the targets or one value for each"
+            f"loss={self.name} gave {what} for {len(y)} targets: return a tensor computed from the outputs, with the "
+            "mean over the targets or one value for each"
         )
 
     def _try(self) -> None:

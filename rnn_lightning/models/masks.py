@@ -1,4 +1,4 @@
-"""`MaskTape`: the dropout masks along a sequence, so that chunks equal the whole in training, too."""
+"""`MaskTape`: the dropout masks along a sequence, so that chunks equal the whole even in training."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
 """`Means`: the values of an epoch as means over the valid targets of all batches, chunks and ranks.
 
-These are the loss in validation and test, and what `chunk_step` returns besides the loss in every stage.
+These are the loss in validation and test and, in every stage, what `chunk_step` returns besides the loss.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Means:
     def add(self, stage: str, targets: Tensor | int, sums: Mapping[str, Any], loader: int = 0) -> None:
         """Adds the sums of a chunk and the number of its valid targets; values that are not numbers are skipped.
 
-        A pair is a sum and its own divisor, where this differs from the number of targets.
+        A pair is a sum and its own divisor, if this differs from the number of targets.
         """
         into = self._sums.setdefault(stage, {}).setdefault(loader, {TARGETS: 0})
         into[TARGETS] = into[TARGETS] + targets

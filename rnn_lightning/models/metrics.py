@@ -1,4 +1,4 @@
-"""`Metrics`: torchmetrics' metrics besides a model's own, over all targets that count in a validation or test."""
+"""`Metrics`: metrics of torchmetrics besides a model's own, over all targets that count in validation or test."""
 
 import copy
 import warnings
@@ -30,15 +30,18 @@ Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Met
 
 
 class Metrics(nn.Module):
-    """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`, for each of several loaders as well.
+    """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`.
+
+    With several loaders, it also logs them for each loader.
 
     A metric gets the predictions and the targets that count: probabilities (N, O) and classes (N,), probabilities (N, O)
-    and labels (N, O), or values (N, D) and values (N, D), (N,) where D is 1. A target with a missing value is left out.
+    and labels (N, O), or values (N, D) and values (N, D), which are (N,) if D is 1. A target with a missing value is
+    left out.
 
     Args:
         metrics: Objects or classes of torchmetrics, their names or import paths, or dicts with `class_path` and
             `init_args`. Missing arguments such as `num_classes` and `task` are taken from the objective. A metric is
-            logged under its class's name, or its key.
+            logged under the name of its class, or under its key.
         objective: The model's.
 
     Raises:
@@ -98,7 +101,7 @@ class Metrics(nn.Module):
         for place in places:
             of = f"/loader_{place}" if len(places) > 1 and place != _ALL else ""
             for name, metric in zip(self.names, self._at(stage, place), strict=True):
-                with warnings.catch_warnings():  # this rank may have had no target while others had some
+                with warnings.catch_warnings():  # this rank may have had no targets even if others had some
                     warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
                     with _refusing(name, metric, "what it got"):
                         value = metric.compute()
@@ -109,7 +112,7 @@ class Metrics(nn.Module):
     def _at(self, stage: str, place: int) -> Any:
         key = f"{stage} {place}"
         if key not in self._running:
-            self._running[key] = copy.deepcopy(self._fresh).train()  # Lightning warns if it is not
+            self._running[key] = copy.deepcopy(self._fresh).train()  # Lightning warns about metrics in evaluation mode
         running: Any = self._running[key]
         return running.values()
 
@@ -123,7 +126,7 @@ def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
         return [(name, value.float())]
     if value.dim() == 1:
         return [(f"{name}_{i}", part.float()) for i, part in enumerate(value)]
-    rank_zero_warn(f"metrics.{name} is of shape {tuple(value.shape)}: only numbers, or one for each class, are logged")
+    rank_zero_warn(f"metrics.{name} is of shape {tuple(value.shape)}: only a number, or one for each class, is logged")
     return []
 
 
@@ -154,7 +157,7 @@ def _made(cls: type[Metric], arguments: dict[str, Any]) -> Metric:
 
 @contextmanager
 def _refusing(name: str, metric: Metric, given: str) -> Iterator[None]:
-    """Says in one line what a metric of torchmetrics can't take; a bug in a metric of your own shows its traceback."""
+    """Says in one line what a metric of torchmetrics can't take; an error in your own metric keeps its traceback."""
     try:
         yield
     except (TypeError, ValueError, RuntimeError, IndexError) as error:

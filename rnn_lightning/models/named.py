@@ -1,4 +1,4 @@
-"""Finds what a setting names, for losses and metrics, and whether it can be called like one."""
+"""Finds the loss or metric that a setting names, and says whether it can be called like one."""
 
 import importlib
 import traceback
@@ -10,10 +10,10 @@ from rnn_lightning.errors import ArgumentError
 
 
 def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict[str, Any]]:
-    """What is given, and its arguments.
+    """The object that was given or named, and its arguments.
 
     Args:
-        given: An object; its name in `known`, or its import path; or a dict with `class_path` and `init_args`.
+        given: An object, its name in `known`, its import path, or a dict with `class_path` and `init_args`.
         known: What can be named without a path.
         refusal: The error's message, with `{name}`.
 
@@ -46,5 +46,5 @@ def refuses_two(call: Callable[..., Any], **options: Any) -> str | None:
 
 
 def is_of_the_call(error: BaseException) -> bool:
-    """Whether an error was raised by a call itself, for instance because of its arguments, and not in what it called."""
+    """Whether an error was raised by a call itself, for instance because of its arguments, not in what it called."""
     return len(list(traceback.walk_tb(error.__traceback__))) == 1

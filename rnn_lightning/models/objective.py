@@ -27,12 +27,12 @@ class Objective:
     - `"multilabel"`: O yes-or-no labels, binary cross-entropy; metric `acc`, the share of labels that were predicted
       correctly. Labels of -100 do not count.
 
-    Targets that are NaN do not count, nor do single values of a target.
+    Targets that are NaN do not count. If only some values of a target are NaN, these values do not count.
 
     Args:
         task: One of the above; if not given, the loss's task.
         output_size: O.
-        loss: Another loss, see `TargetLoss`.
+        loss: Another loss; see `TargetLoss`.
         default: The task if neither gives one.
     """
 
@@ -62,7 +62,7 @@ class Objective:
 
     @property
     def target_size(self) -> int | None:
-        """D, or the number of classes; None where a loss of your own may take any."""
+        """D, or the number of classes; None if a loss of your own may take any number."""
         return self.output_size if self.loss is None or self.classifies else self.loss.target_size
 
     def ignored(self, y: Tensor) -> Tensor | None:
@@ -82,11 +82,11 @@ class Objective:
         Args:
             y_hat: (..., O), where ... is (B,) or (B, T).
             y: (...) class indices, or (..., D) values; with D = 1 the last dimension may be left out.
-            valid: (...) or (..., D) bool, true where a target, or one of its values, counts; None where all do.
+            valid: (...) or (..., D) bool, true where a target, or one of its values, counts; None if all do.
 
         Returns:
             Targets, 0 where they do not count: (...) int64 for classification, else (..., D) of the outputs' dtype. D
-            is O, except for `GaussianNLLLoss` and for your own losses, which may take any.
+            is O, except for `GaussianNLLLoss` and for your own losses, which may take any number.
 
         Raises:
             ArgumentError: Shape or dtype of the targets does not fit.
@@ -124,7 +124,7 @@ class Objective:
         return y
 
     def loss_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """Sum of the losses of the targets that count; `y` comes from `prepare`, other shapes are as there."""
+        """Sum of the losses of the targets that count; `y` comes from `prepare`, and the other shapes are the same."""
         return self.loss_and_weight(y_hat, y, valid)[0]
 
     def loss_and_weight(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
@@ -153,9 +153,10 @@ class Objective:
 
     @torch.no_grad()
     def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, units: Tensor | None = None) -> Tensor | None:
-        """Sum of the metric over the targets that count: how many are right, or the absolute errors; or None.
+        """Sum of the metric over the targets that count: correct predictions or absolute errors.
 
-        Errors are in `units`, (..., D): what 1 in `y` is.
+        None if the outputs do not predict the targets directly. `units` (..., D) says what a difference of 1 in `y` is;
+        the errors are in these units.
         """
         if valid is None and units is None and self.task == REGRESSION and self.loss is None:
             return F.l1_loss(y_hat, y, reduction="sum") / self.output_size
@@ -166,7 +167,7 @@ class Objective:
 
     @torch.no_grad()
     def errors(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """(2, T) by step of outputs (B, T, O): the sum of squared errors or wrong classes, and the number of targets."""
+        """(2, T), by step of the outputs (B, T, O): sum of squared errors or wrong classes, and number of targets."""
         errors = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).square())  # (B, T, D)
         if errors is None:
             return y_hat.new_zeros(2, y_hat.shape[1])
@@ -205,5 +206,5 @@ def _like(valid: Tensor, y: Tensor) -> Tensor:
     if valid.dim() < y.dim():
         return valid[..., None]
     if valid.dim() != y.dim() or valid.shape[-1] != y.shape[-1]:
-        raise ArgumentError(f"mask has shape {tuple(valid.shape)}, y {tuple(y.shape)}: make them equal")
+        raise ArgumentError(f"mask has shape {tuple(valid.shape)}, but y has {tuple(y.shape)}: make them equal")
     return valid

@@ -1,7 +1,7 @@
 """`OneLightning`: says which package to import if a module is given to a Trainer of `pytorch_lightning`.
 
 The two packages contain the same code, and neither knows the other's classes: `pytorch_lightning` only says that a
-`Seq2Seq` is not a `LightningModule`. All it calls on the module before is `isinstance`, which reads `__class__`
+`Seq2Seq` is not a `LightningModule`. Before that, its only call on the module is `isinstance`, which reads `__class__`
 (https://docs.python.org/3/reference/datamodel.html), so the error has to be raised there.
 """
 
@@ -19,8 +19,8 @@ class OneLightning:
         caller = sys._getframe(1).f_globals.get("__name__", "") if _OTHER in sys.modules else ""
         if caller.partition(".")[0] == _OTHER:
             raise ArgumentError(
-                f"{type(self).__name__} is a module of lightning.pytorch, but the Trainer is of pytorch_lightning: "
-                "import Trainer from lightning.pytorch"
+                f"{type(self).__name__} is a module of lightning.pytorch, but the Trainer comes from "
+                "pytorch_lightning: import Trainer from lightning.pytorch"
             )
         return type(self)
 

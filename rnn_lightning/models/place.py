@@ -37,7 +37,7 @@ def within_step(trainer: Trainer, module: LightningModule) -> bool:
 
 
 def steps_are_over(trainer: Trainer) -> bool:
-    """Whether the last of `max_steps` is taken. Lightning resumes nothing after it, not even the epoch's end."""
+    """Whether the last of `max_steps` has been taken. Lightning resumes nothing after it, not even the epoch's end."""
     return trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
 
 
@@ -76,7 +76,7 @@ def go_on(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
         validation["total"] = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # one was interrupted
     if place == "epoch" and trainer.max_steps != -1 and batch["total"]["completed"] > 0:
         # Lightning then always restarts within an epoch. It counts the end of an epoch's last batch itself and begins a
-        # new epoch; no epoch has more batches than this.
+        # new epoch; no epoch has more batches than the number set here.
         _set(batch["current"], trainer.accumulate_grad_batches << 40)
         batch["current"]["completed"] -= 1
         batch["total"]["completed"] -= 1

@@ -25,8 +25,8 @@ _LOST = object()
 def plain(value: Any, name: str = "", types: bool = False) -> tuple[Any, dict[str, str]]:
     """The same value in plain types. Values that are plain already are returned as they are.
 
-    Numpy's scalars become numbers, its arrays tensors, paths strings, enums their values, named tuples tuples, dataclasses
-    dicts.
+    Numpy's scalars become numbers, and its arrays become tensors. Paths become strings, enums become their values,
+    named tuples become tuples, and dataclasses become dicts.
 
     Args:
         value: Anything.
@@ -35,7 +35,7 @@ def plain(value: Any, name: str = "", types: bool = False) -> tuple[Any, dict[st
 
     Returns:
         The plain value, and the types of what could not be made plain, by place. Such values are left out of dicts, and
-        None in lists.
+        become None in lists.
     """
     lost: dict[str, str] = {}
     found = _plain(value, name, types, lost)
@@ -56,7 +56,7 @@ def make_plain(checkpoint: dict[str, Any]) -> None:
     if lost:
         rank_zero_warn(
             f"the checkpoint leaves out {listed(lost)}: it holds tensors and plain values only, so that it can be read "
-            "safely; a resumed run, or load_from_checkpoint, will miss it"
+            "safely; a resumed run, or load_from_checkpoint, will do without it"
         )
 
 
@@ -105,7 +105,7 @@ def _plain(value: Any, name: str, types: bool, lost: dict[str, str]) -> Any:
         return _collection(value, name, types, lost)
     label = f"{type(value).__module__}:{type(value).__qualname__}"
     if types and _find(label) is not type(value):
-        lost[name] = f"{label}, which is not found by this name"
+        lost[name] = f"{label}, which is not found under this name"
         return _LOST
     return _plain({**({_TYPE: label} if types else {}), **parts}, name, types, lost)
 
@@ -118,7 +118,7 @@ def _collection(value: Any, name: str, types: bool, lost: dict[str, str]) -> Any
         same = all(a is k and b is v for (a, b), (k, v) in zip(pairs, value.items(), strict=True))
         kind = next((kind for kind in (Counter, OrderedDict) if isinstance(value, kind)), dict)
         if same and type(value) in (dict, Counter, OrderedDict):
-            return value  # with its further attributes, such as the metadata of a state dict
+            return value  # keeps further attributes, such as the metadata of a state dict
         return kind({key: part for key, part in pairs if part is not _LOST and key is not _LOST})
     if isinstance(value, (list, tuple, deque)) and not isinstance(value, torch.Size):
         parts = [_plain(part, f"{name}[{i}]", types, lost) for i, part in enumerate(value)]

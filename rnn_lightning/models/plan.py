@@ -1,6 +1,6 @@
 """A plan of where truncated BPTT cuts a sequence: plain values, made once per batch, for training and evaluation.
 
-`passes(10, k1=3, k2=5)`: four backward passes. The steps before a chunk are run again, with a graph but without
+`passes(10, k1=3, k2=5)` plans four backward passes. The steps before a chunk are run again, with a graph but without
 losses, from a detached state that an earlier pass kept. A chunk is cut where a later pass restarts.
 
     begin at  before   chunk           states kept at
@@ -39,7 +39,7 @@ class Pass(NamedTuple):
     Attributes:
         begin: The step whose initial state was kept.
         chunk: The spans whose losses count. After each span the state is kept.
-        before: Run with a graph, so that gradients flow back through it; its losses do not count.
+        before: Spans that are run with a graph, so that gradients flow back through them; their losses do not count.
         dark: Spans that are run first, without a graph.
         ends_step: Whether the optimizer steps after this pass.
     """
@@ -100,7 +100,7 @@ def split(plan: Iterable[Pass], borders: Iterable[int]) -> list[Pass]:
 
 
 def mark_steps(plan: list[Pass], count: int, each: bool, last: bool) -> list[Pass]:
-    """A batch's passes, padded to `count`; the optimizer steps after `each` pass or only after the last."""
+    """A batch's passes, padded to `count`; the optimizer steps after every pass (`each`) or only after the last."""
     plan = plan + [Pass(plan[-1].chunk[-1].stop)] * (count - len(plan))
     return [p._replace(ends_step=each or (last and n == count)) for n, p in enumerate(plan, 1)]
 

@@ -20,7 +20,7 @@ def reduce(strategy: Strategy, value: float, op: str) -> float:
 
 
 def gather(strategy: Strategy, value: Any) -> list[Any]:
-    """A value of every process, in order; it must be picklable."""
+    """The value that each process gives, in order; it must be picklable."""
     values = [value] * world_size(strategy)
     if len(values) > 1:
         torch.distributed.all_gather_object(values, value)

@@ -41,7 +41,7 @@ def training_of(module: "SequenceModule") -> dict[str, Any]:
 
 
 def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, Any]) -> None:
-    """Restores what `training_of` returned, unless given to `load_from_checkpoint`; warns about what was not kept."""
+    """Restores what `training_of` returned, except what is `given` anew; warns about what could not be saved."""
     for name in saved.keys() & _KEPT:
         value = saved[name]
         if name in given:
@@ -61,8 +61,8 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
             wanted = value if isinstance(value, str) else value["name"]
             instead = {"optimizer": module.optimizer_name, "loss": "its task's default"}.get(name, "none")
             rank_zero_warn(
-                f"the checkpoint is of a run whose {name} was a {wanted} with arguments that can't be saved: a further "
-                f"fit will use {instead}; give {name}=... to load_from_checkpoint"
+                f"the checkpoint is from a run whose {name} was a {wanted} with arguments that can't be saved: a "
+                f"further fit will use {instead}; give {name}=... to load_from_checkpoint"
             )
 
 
@@ -81,7 +81,7 @@ def tell_what_continues(module: "SequenceModule", saved: dict[str, Any]) -> None
             if _comparable(here[key]) != _comparable(there[key]):
                 rank_zero_warn(
                     f"{name}.{key}={here[key]} is not used: the run continues with {there[key]} from the checkpoint; for "
-                    "another value begin a new run from its weights (model.weights)"
+                    "another value, begin a new run from its weights (model.weights)"
                 )
 
 
@@ -107,8 +107,8 @@ def remember(make: Callable[..., Any], *given: Callable[[], Any]) -> dict[str, A
         given: Makes the first argument of `make`: parameters for an optimizer, an optimizer for a scheduler.
 
     Returns:
-        The class's import path, and the arguments that make the same object again. Only the class's name if it is not
-        torch's or Lightning's, or if its arguments are unknown.
+        The class's import path, and the arguments that make the same object again. If the class is not torch's or
+        Lightning's, or if its arguments are unknown, only its name.
     """
     made, arguments = make(*(give() for give in given)), {}
     cls = type(made)

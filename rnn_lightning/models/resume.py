@@ -1,4 +1,4 @@
-"""`ExactResume`: what a checkpoint needs besides Lightning's data, so that a resumed run equals an undisturbed one.
+"""`ExactResume`: what a checkpoint needs besides Lightning's data, so that a resumed run equals an uninterrupted one.
 
 Every process has its own generator for dropout, and may have its own states. The loader takes care of the order of the
 data (`rnn_lightning.data.loading`).
@@ -17,7 +17,7 @@ from rnn_lightning.models.ranks import gather
 
 
 class Stateful(Protocol):
-    """A part of a module that differs by process."""
+    """A part of a module that differs between processes."""
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors."""
@@ -30,7 +30,7 @@ class ExactResume:
     """Keeps every process's generators and parts in the checkpoint, under "ranks".
 
     Args:
-        parts: Other parts that differ by process, by name.
+        parts: Other parts that differ between processes, by name.
     """
 
     def __init__(self, parts: Mapping[str, Stateful]) -> None:
@@ -39,7 +39,7 @@ class ExactResume:
         self._metrics: dict[str, torch.Tensor] = {}  # likewise
 
     def seed(self, trainer: Trainer) -> None:
-        """Lets the processes draw different dropout masks; they are all seeded alike."""
+        """Lets the processes, which are all seeded alike, draw different dropout masks."""
         if trainer.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 
@@ -76,7 +76,7 @@ class ExactResume:
         ranks = checkpoint.get("ranks", [])
         if ranks and len(ranks) != trainer.world_size:
             raise ArgumentError(
-                f"the checkpoint is of a run on {len(ranks)} devices, but this one has {trainer.world_size}: resume with "
+                f"the checkpoint is from a run on {len(ranks)} devices, but this one has {trainer.world_size}: resume with "
                 f"trainer.devices={len(ranks)}, or begin a new run from its weights (model.weights)"
             )
         if ranks:

@@ -1,4 +1,4 @@
-"""Metrics as plain values, for a checkpoint, so that a later test has those of the fit."""
+"""Metrics as plain values, for a checkpoint, so that a later test has the metrics of the fit."""
 
 import importlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def described(metrics: Metrics | None) -> dict[str, Any] | None:
 
 
 def restored(saved: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What `described` returned, without metrics that can't be restored, and the names of these.
+    """The metrics that `described` returned, restored, and the names of those that can't be.
 
     Only metrics of torchmetrics and of this package are restored: a checkpoint never runs other code.
     """
@@ -52,5 +52,5 @@ def _is_known(description: Mapping[str, Any]) -> bool:
 
 
 def _settings(metric: Metric) -> str:
-    """The attributes that are plain values, to compare."""
+    """The attributes that are plain values, for comparison."""
     return repr(plain({name: value for name, value in vars(metric).items() if not name.startswith("_")})[0])

@@ -1,7 +1,7 @@
 """Learning-rate schedulers: their configuration for Lightning, and their steps under manual optimisation.
 
-Under manual optimisation Lightning steps no scheduler, so a module does it with these functions. They always step the
-schedulers that follow a metric.
+Under manual optimisation Lightning steps no scheduler, so a module does it with these functions. Schedulers that follow
+a metric are always stepped here, even under automatic optimisation.
 """
 
 from typing import Any, Literal
@@ -28,7 +28,7 @@ class WarmUp(SequentialLR):
         then: Makes the scheduler that follows; by default the learning rate then stays constant.
 
     Raises:
-        ArgumentError: `steps` below 1, or `then` is `ReduceLROnPlateau`, which follows a metric.
+        ArgumentError: `steps` is below 1, or `then` is `ReduceLROnPlateau`, which follows a metric.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> d
 
     Args:
         scheduler: Any scheduler of torch.optim; `ReduceLROnPlateau` may have an attribute `monitor`.
-        interval: When it steps. Automatic optimisation knows "epoch" and "step".
+        interval: When it steps. Automatic optimisation only has "epoch" and "step".
         automatic: Whether optimisation is automatic. If not, Lightning would warn about entries that it does not use.
     """
     config: dict[str, Any] = {"scheduler": scheduler, "interval": "epoch" if interval == "epoch" else "step"}
@@ -110,5 +110,5 @@ def _schedulers(module: LightningModule) -> list[Any]:
 
 
 def _monitor(scheduler: Any) -> str:
-    """Torch's own class has no `monitor`, `lightning.pytorch.cli.ReduceLROnPlateau` has."""
+    """Torch's own class has no `monitor`, but `lightning.pytorch.cli.ReduceLROnPlateau` has one."""
     return getattr(scheduler, "monitor", None) or "val/loss"

@@ -19,7 +19,7 @@ class Seq2Seq(SequenceModule):
 
     Arguments and errors are those of `SequenceModule`. Targets are `y` (B, T), or (B, T, O) for regression and labels.
     Targets do not count past a row's length, where the batch's `mask` is false, or if they are NaN or the class -100.
-    Under `tbptt` there is a loss on every chunk.
+    Under `tbptt`, every chunk has a loss.
     """
 
     network = Seq2SeqNet
@@ -32,7 +32,7 @@ class Seq2Seq(SequenceModule):
         if y is not None and (y.dim() < 2 or y.shape[1] != x.shape[1]):
             raise ArgumentError(
                 f"y has shape {tuple(y.shape)}: Seq2Seq takes one target for each of the {x.shape[1]} steps of x, "
-                "(B, T) or (B, T, O); for one target per sequence use Seq2Vec"
+                "(B, T) or (B, T, O); for one target per sequence, use Seq2Vec"
             )
         mask, counts = batch.get("mask"), None if y is None else self.counting(y, 2)
         parts = [one_value(part, 2) for part in (mask, counts) if part is not None]
@@ -47,7 +47,7 @@ class Seq2Seq(SequenceModule):
         return valid_steps(chunk)
 
     def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
-        """For tokens `perplexity`, e to the loss, and if the data counts characters `bits_per_character`."""
+        """For tokens, `perplexity` (e to the power of the loss), and `bits_per_character` if the data counts characters."""
         if self.net.embedding is None or not self.objective.classifies:
             return {}
         per_token: dict[str, float] = getattr(self.trainer.datamodule, "characters_per_token", {})  # type: ignore[attr-defined]
@@ -62,6 +62,6 @@ class Seq2Seq(SequenceModule):
         return derived
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
-        """`errors` (2, T), see `Objective.errors`."""
+        """`errors` (2, T); see `Objective.errors`."""
         y_hat, valid = result.more["prediction"], self.valid(chunk)
         return {"errors": self.objective.errors(y_hat, self.objective.prepare(y_hat, chunk["y"], valid), valid)}

@@ -36,7 +36,7 @@ class Seq2Vec(SequenceModule):
             if y.dim() > 2:
                 raise ArgumentError(
                     f"y has shape {tuple(y.shape)}: Seq2Vec takes one target per sequence, (B,) or (B, O); for one at each "
-                    "step use Seq2Seq"
+                    "step, use Seq2Seq"
                 )
             batch["counts"] = self.counting(y, 1)
         return batch

@@ -42,25 +42,25 @@ class SequenceModule(TruncatedBPTTModule):
     """A recurrent network with its loss, metrics and optimisation. Use `Seq2Vec` or `Seq2Seq`.
 
     Args:
-        input_size: Features I of each time step, or with `embedding_size` the number of different tokens; from the data
-            module on the command line.
-        output_size: Outputs O, classes or values to predict; from the data module on the command line.
+        input_size: Features I of each time step, or with `embedding_size` the number of different tokens; on the
+            command line it comes from the data module.
+        output_size: Outputs O: classes, or values to predict; on the command line it comes from the data module.
         task: "classification" (cross-entropy, `acc`), "regression" (mean squared error, `mae`) or "multilabel" (binary
-            cross-entropy of each output, `acc`). By default the task of the loss, else the data module's `task`, else
-            classification for `Seq2Vec` and regression for `Seq2Seq`.
+            cross-entropy of each output, `acc`). By default it is the task of the loss, else the data module's `task`,
+            else classification for `Seq2Vec` and regression for `Seq2Seq`.
         cell: "rnn", "lstm" or "gru".
         nonlinearity: "tanh" or "relu", for cell="rnn" only.
         hidden_size: Hidden units of each layer.
         num_layers: The number of layers.
         bias: Whether the recurrent layers have biases.
         bidirectional: Whether a second direction reads each sequence from its end; not with tbptt or carry_state.
-        input_dropout: Probability of dropping on each layer's input.
-        output_dropout: Probability of dropping on each layer's output.
-        state_dropout: Probability of dropping on the hidden state that a step hands to the next.
+        input_dropout: Dropout probability for each layer's input.
+        output_dropout: Dropout probability for each layer's output.
+        state_dropout: Dropout probability for the hidden state that a step hands to the next.
         variational: One dropout mask per sequence, the same at every step, instead of fresh masks.
         init: Initial weights: "torch", "glorot" (TensorFlow's), "orthogonal" or "identity" (IRNN).
-        embedding_size: Size of the vector that represents each token, for batches whose x are integer tokens (B, T); None
-            for features.
+        embedding_size: Size of the vector that represents each token, for batches whose x is integer tokens (B, T);
+            None for features.
         tie_weights: Whether the embedding and the head share one matrix; needs embedding_size == hidden_size.
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
         carry_state: Whether row i of a batch continues row i of the previous batch; needs contiguous data.
@@ -71,8 +71,8 @@ class SequenceModule(TruncatedBPTTModule):
         lr_scheduler: Makes the learning-rate scheduler from the optimizer; none if not given.
         lr_interval: When the scheduler steps: after each "epoch", "batch" or optimizer "step".
         loss: Another loss: a class of torch.nn such as HuberLoss with its arguments, or a callable (see
-            `rnn_lightning.models.losses.TargetLoss`). It is the mean over the targets that count.
-        metrics: Metrics of torchmetrics by class, for validation and test, as a list or with names of your own.
+            `rnn_lightning.models.losses.TargetLoss`). The mean is taken over the targets that count.
+        metrics: Metrics of torchmetrics by class, for validation and test: a list, or a dict with names of your own.
 
     Raises:
         ArgumentError: An argument is out of range, or arguments contradict each other.
@@ -119,7 +119,7 @@ class SequenceModule(TruncatedBPTTModule):
         self._wanted = metrics
         self.aim(loss)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
-        self.lr: float | None = None  # in place of the optimizer's own; LearningRateFinder sets it
+        self.lr: float | None = None  # replaces the optimizer's own; LearningRateFinder sets it
         self.optimizer_name = self._try_optimizer()
         self.fresh_head = weights is not None and not load_weights(self.net, weights, dict(self.hparams))
 
@@ -138,7 +138,7 @@ class SequenceModule(TruncatedBPTTModule):
         return self.net(x, state, lengths)
 
     def aim(self, loss: Loss | Mapping[str, Any] | None) -> None:
-        """Sets the objective, and with it what the metrics get."""
+        """Sets the objective, and makes the metrics anew to match it."""
         hparams = self.hparams
         self.objective = Objective(hparams["task"], hparams["output_size"], loss, self.default_task)
         if self.objective.loss is not None and isinstance(self.objective.loss.call, torch.nn.Module):
@@ -170,7 +170,7 @@ class SequenceModule(TruncatedBPTTModule):
         raise NotImplementedError
 
     def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
-        """(B, horizon, O), after the sequences' ends; from the outputs (B, T, O), their state, and lengths (B,) if any."""
+        """(B, horizon, O) beyond the sequences' ends, from the outputs (B, T, O), their state, and lengths (B,) if any."""
         self.check_forecast()
         assert isinstance(self.net, Seq2SeqNet), "checked"
         assert state is not None, "there was a pass"
@@ -200,13 +200,13 @@ class SequenceModule(TruncatedBPTTModule):
         loss, weight = objective.loss_and_weight(y_hat, y, valid)
         more: dict[str, Any] = {"prediction": y_hat}
         score = objective.score_sum(y_hat, y, valid, chunk.get("units"))
-        if score is not None:  # class weights weigh in the loss only
+        if score is not None:  # class weights count in the loss only
             more[objective.metric] = score if objective.loss is None else (score, objective.count(y, valid))
         return loss, weight, state, more
 
     def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:
         """Updates the metrics that were added."""
-        if self.metrics is not None and "prediction" in result.more:  # a subclass's chunk_step may return none
+        if self.metrics is not None and "prediction" in result.more:  # a subclass's chunk_step may return no prediction
             y_hat, valid = result.more["prediction"], self.valid(chunk)
             count = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
             y = self.objective.prepare(y_hat, chunk["y"], valid)
@@ -220,7 +220,7 @@ class SequenceModule(TruncatedBPTTModule):
         return ["loss", self.objective.metric, *(self.metrics.names if self.metrics is not None else ())]
 
     def counting(self, y: Tensor, places: int) -> Tensor | None:
-        """Which targets of a batch are not missing; None if none is.
+        """Which targets of a batch are not missing; None if none are missing.
 
         Args:
             y: (...) or (..., D).
@@ -273,7 +273,7 @@ class SequenceModule(TruncatedBPTTModule):
         if self.horizon:
             if batch.get("offset") is not None:
                 raise ArgumentError(
-                    f"horizon={self.horizon}: these data are scaled, so a forecast needs what was fitted, too: use "
+                    f"horizon={self.horizon}: these data are scaled, so a forecast also needs what was fitted: use "
                     "rnn_lightning.data.series.forecast(model.net, data, horizon)"
                 )
             result["forecast"] = self.forecast(y_hat, state, batch.get("lengths"))
@@ -300,7 +300,7 @@ class SequenceModule(TruncatedBPTTModule):
         super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint of another model; `load_from_checkpoint` also takes over how it was trained."""
+        """Refuses a checkpoint of another model; `load_from_checkpoint` also restores how the model was trained."""
         check_checkpoint(self, checkpoint)
         super().on_load_checkpoint(checkpoint)
         if self._trainer is None:
@@ -310,20 +310,20 @@ class SequenceModule(TruncatedBPTTModule):
             saved = checkpoint.get("optimizer", self.optimizer_name)
             if saved != self.optimizer_name:
                 raise ArgumentError(
-                    f"the checkpoint is of a run with {saved}, but this one has {self.optimizer_name}: resume with "
+                    f"the checkpoint is from a run with {saved}, but this one has {self.optimizer_name}: resume with "
                     "the same optimizer, or begin a new run from its weights (model.weights)"
                 )
             tell_what_continues(self, checkpoint.get("training", {}))
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer of all parameters, at the rate `lr` if it is set."""
+        """The optimizer of all parameters, with the learning rate `lr` if it is set."""
         optimizer = self.optimizer(self.parameters())
         for group in optimizer.param_groups if self.lr is not None else []:
             group["lr"] = self.lr
         return optimizer
 
     def _try_optimizer(self) -> str:
-        """The optimizer's class. One is made at once, so that wrong arguments are found before any work is done."""
+        """The optimizer's class; it is made at once, so that wrong arguments are found before any work is done."""
         try:
             made = self.make_optimizer()
             if isinstance(made, torch.optim.SparseAdam):
@@ -341,5 +341,5 @@ def _check_direction(bidirectional: bool, tbptt: TruncatedBPTT | None, carry_sta
     if bidirectional and (tbptt is not None or carry_state):
         raise ArgumentError(
             f"bidirectional=true does not work with {'carry_state' if tbptt is None else 'tbptt'}: the backward "
-            "direction starts at the sequence's end, so it cannot be run in chunks; set one of them off"
+            "direction starts at the sequence's end, so it cannot be run in chunks; turn one of them off"
         )

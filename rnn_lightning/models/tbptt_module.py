@@ -37,8 +37,8 @@ from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
 class TruncatedBPTTModule(OneLightning, LightningModule):
     """A LightningModule that trains, validates and tests chunk by chunk. You write `chunk_step`; it does the rest.
 
-    With `tbptt` the training runs by manual optimisation: forward over k1 steps, backward over at most k2, an optimizer
-    step after each chunk, batch or number of batches, with clipping, mixed precision, schedulers and several devices
+    With `tbptt`, training uses manual optimisation: forward over k1 steps, backward over at most k2, and an optimizer
+    step after each chunk, batch or number of batches. Clipping, mixed precision, schedulers and several devices are
     handled correctly. Without it the whole batch is one chunk under automatic optimisation, and every Trainer feature
     works.
 
@@ -47,7 +47,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         carry_state: Whether row i of a batch continues row i of the previous batch. The state is detached, and reset
             where the batch's `reset` is true and at the start of each epoch.
         lr_interval: When a scheduler steps: after each `"epoch"`, `"batch"`, or optimizer `"step"`. Without `tbptt`,
-            Lightning's automatic optimisation has one interval, "step", for the latter two.
+            Lightning's automatic optimisation has only "step" for the last two.
     """
 
     time_keys: tuple[str, ...] = ("x", "y", "mask", "units", "offset")
@@ -77,15 +77,15 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         """Runs the model over one chunk. A subclass must define it.
 
         Args:
-            chunk: A batch, cut in time: the tensors in `time_keys` hold t <= T steps, `lengths` count from the chunk's
-                first step (0 for a row that has ended), `masks` are those of `sample_masks`, if any.
-            state: The state this method returned for the previous chunk; None where the sequences begin.
+            chunk: A batch, cut in time. The tensors in `time_keys` hold t <= T steps, `lengths` count from the chunk's
+                first step (0 for a row that has ended), and `masks` are those of `sample_masks`, if any.
+            state: The state that this method returned for the previous chunk; None at the beginning of the sequences.
 
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
-            chunk's end: tensors whose second-last dimension is B, or any nest of them. Optionally, as a fourth value, a
-            dict: numbers are sums over the targets, logged as means (`val/NAME`); a pair of numbers is a sum and its own
-            divisor; `"prediction"` (B, t, ...) is what predict returns.
+            chunk's end: tensors whose second-last dimension is B, or any nest of them. It may return a fourth value, a
+            dict: numbers are sums over the targets, logged as means (`val/NAME`); a pair of numbers is a sum and its
+            own divisor; `"prediction"` (B, t, ...) is what predict returns.
         """
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
@@ -108,7 +108,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return outputs, result.state
 
     def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
-        """Further metrics to log, computed from an epoch's means; by name, without the stage."""
+        """Further metrics to log, by name without the stage, computed from an epoch's means."""
         return {}
 
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
@@ -136,7 +136,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         batch, strategy = self.prepare_batch(batch), self.trainer.strategy
 
         def see(chunk: Batch, result: Result) -> None:
-            self.means.add("train", result.targets, result.more)  # without the loss, which is logged by the batch
+            self.means.add("train", result.targets, result.more)  # not the loss, which is logged below
 
         planned, update = self.plan(batch, training=True), None
         if self.tbptt is not None:
@@ -147,7 +147,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         total = self._through_batch(batch, batch_idx, planned, "train", self.chunk_step, see, update=update)
         targets = float(total.targets)
         loss = mean = torch.zeros(()) if total.loss is None else total.loss.detach() / (targets or 1.0)
-        if update is not None:  # its steps are taken: `loss` is only shown
+        if update is not None:  # its steps have been taken; `loss` is only shown
             step_schedulers(self, "batch")
         else:
             assert total.loss is not None, "chunk_step returns a loss in training"
@@ -164,7 +164,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return {"loss": loss}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clips the gradient by `tbptt.gradient_clip_val`; mixed precision has already unscaled it."""
+        """Clips the gradient to `tbptt.gradient_clip_val`; mixed precision has already unscaled it."""
         if self.tbptt is not None and self.tbptt.gradient_clip_val is not None:
             self.clip_gradients(optimizer, self.tbptt.gradient_clip_val, self.tbptt.gradient_clip_algorithm)
 
@@ -235,7 +235,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     ) -> Result:
         """Runs `loop.run` over a batch, from its initial state to the state that is carried on."""
         if batch_idx == 0 and loader == 0:
-            epochs.begin(self, stage)  # not by a hook: a run that is resumed within an epoch keeps its states
+            epochs.begin(self, stage)  # not in a hook, as a run that is resumed within an epoch must keep its states
         rows, state = len(batch["x"]), batch.pop("state", None)
         if state is None and self.carry_state:
             state = self.carried.take(stage, rows, batch["x"].device, loader)
@@ -257,11 +257,11 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             self.carried.put(stage, rows, total.state, loader)
         return total
 
-    # Lightning's hooks, which call the parts. Callbacks for them would cost time at every optimizer step.
+    # Lightning's hooks, which call the parts. Callbacks instead of these hooks would cost time at every optimizer step.
 
     def configure_callbacks(self) -> list[Callback]:
         """Refuses settings of the Trainer that contradict the module's, before anything is done or written."""
-        check_trainer(self)  # here, before Lightning's own errors, which do not say what to do instead
+        check_trainer(self)  # checked before Lightning raises its own errors, which do not say what to do instead
         return []
 
     def on_fit_start(self) -> None:

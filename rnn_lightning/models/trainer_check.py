@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 
 _REFUSED = {
-    LearningRateFinder: "it counts one optimizer step per batch and steps its own scheduler, which manual "
-    "optimisation does not; find the rate with tbptt=null on sequences of k2 steps",
+    LearningRateFinder: "it relies on one optimizer step per batch and on its own scheduler, which manual "
+    "optimisation does not step; find the rate with tbptt=null on sequences of k2 steps",
     StochasticWeightAveraging: "its schedule is never stepped under manual optimisation; "
     "use lightning.pytorch.callbacks.WeightAveraging, or tbptt=null",
 }
@@ -63,8 +63,8 @@ def tell_what_is_slow(module: "TruncatedBPTTModule") -> None:
         and any(isinstance(m, RecurrentLayers) for m in module.modules())
     ):
         rank_zero_info(
-            f"No recurrence in C ({why}): layers run on torch's kernels, which is slower, and with state dropout or "
-            "resets, step by step"
+            f"No recurrence in C ({why}): layers run on torch's kernels, which is slower, or step by step with "
+            "state dropout or resets"
         )
 
 
@@ -74,7 +74,7 @@ def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
     Shuffled rows would otherwise train without an error, each with another row's state.
 
     Args:
-        module: With or without `carry_state`; a module that makes its own loaders may set `contiguous = True` itself.
+        module: The module, with or without `carry_state`; if it makes its own loaders, it may set `contiguous = True`.
         loaders: One loader, or any nest of loaders, as in the Trainer.
     """
     if not module.carry_state or _says_contiguous(getattr(module.trainer, "datamodule", None), module):
@@ -83,7 +83,7 @@ def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
         if not _says_contiguous(loader, getattr(loader, "dataset", None)):
             raise ArgumentError(
                 f"carry_state=true needs batches whose rows continue from batch to batch, but this {type(loader).__name__} "
-                "does not say that its rows do: set contiguous = True on its dataset if they do, else carry_state=false"
+                "does not say that its rows do: set contiguous = True on its dataset if they do, else set carry_state=false"
             )
 
 

@@ -15,13 +15,13 @@ class TruncatedBPTT:
 
     Attributes:
         k1: Time steps forward between two backward passes: the length of a chunk.
-        k2: Time steps that the gradient flows back, at least k1; by default k1. For k2 > k1 each pass restarts k2 - k1
-            steps before its chunk from the stored detached state, with current weights and the same masks.
+        k2: Time steps over which the gradient flows back, at least k1; by default k1. For k2 > k1, each pass restarts
+            k2 - k1 steps before its chunk from the stored detached state, with current weights and the same masks.
         step_every: When the optimizer steps: `"chunk"`, after each chunk; `"batch"`, once per batch, on the mean loss
-            over its chunks; an integer n, once in n batches.
-        gradient_clip_val: Bound of the gradient before each optimizer step; None for no clipping. (Lightning refuses
+            over its chunks; an integer n, once every n batches.
+        gradient_clip_val: Bound on the gradient before each optimizer step; None for no clipping. (Lightning refuses
             `Trainer(gradient_clip_val=...)` under manual optimisation, so set it here.)
-        gradient_clip_algorithm: `"norm"` scales the whole gradient to this 2-norm at most, `"value"` clips each entry.
+        gradient_clip_algorithm: `"norm"` scales the whole gradient down to this 2-norm; `"value"` clips each entry.
 
     Raises:
         ArgumentError: k1 < 1, k2 < k1, or another value is out of range.
@@ -47,7 +47,7 @@ class TruncatedBPTT:
             object.__setattr__(self, "k2", self.k1)
         if not _is_int(self.k2) or self.k2 < self.k1:
             raise ArgumentError(
-                f"tbptt.k2={self.k2!r} is less than tbptt.k1={self.k1}: the gradient must flow back over the whole chunk, "
+                f"tbptt.k2={self.k2!r} is less than tbptt.k1={self.k1}: the gradient must flow back over the whole chunk; "
                 f"give k2 >= {self.k1} or leave it out"
             )
         if self.step_every not in ("chunk", "batch") and not (_is_int(self.step_every) and int(self.step_every) >= 1):

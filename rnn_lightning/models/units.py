@@ -1,4 +1,4 @@
-"""Predictions and targets in the data's own units, where its batches say what these are.
+"""Predictions and targets in the data's own units, if its batches say what they are.
 
 Legend: B batch, T time steps, D values of a target.
 """
@@ -9,7 +9,7 @@ from rnn_lightning.batch import Batch
 
 
 def in_units(values: Tensor, batch: Batch) -> Tensor:
-    """Values (B, T, D) as the data has them: the batch's `offset`, plus `units` for each 1; as they are if it has none."""
+    """Values (B, T, D) in the data's own units: times the batch's `units`, plus its `offset`, where it has these."""
     units, offset = batch.get("units"), batch.get("offset")
     values = values if units is None else values * units
     return values if offset is None else values + offset

@@ -1,7 +1,7 @@
 """`Update`: backward passes and optimizer steps under manual optimisation, on one device or several.
 
-A step uses the gradient of the mean loss over all its valid targets, on all ranks. DDP averages the ranks' gradients,
-so each rank scales its loss by the number of ranks over the number of all targets.
+A step uses the gradient of the mean loss over all its valid targets on all ranks. DDP averages the ranks' gradients, so
+each rank scales its loss by the number of ranks over the number of all targets.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pending:
-    """What has been accumulated for the next optimizer step; it may take several batches.
+    """What has been accumulated for the next optimizer step, which may take several batches.
 
     Attributes:
         divisor: The number that the step's losses are divided by; None before its first pass.
@@ -64,13 +64,13 @@ class Update:
         optimizer: Lightning's (whose steps the Trainer counts), or torch's own.
         strategy: The Trainer's.
         parameters: Gives all parameters of the model.
-        backward: Runs backward from a loss; by default as the strategy does.
+        backward: Runs backward from a loss; by default the strategy does it.
         pending: The unfinished step, from the previous batch.
         guard: Checks every loss.
-        schedulers: Step after each optimizer step.
+        schedulers: The schedulers to step after each optimizer step.
         each: Whether every pass has its own step.
         steps_taken: Optimizer steps of the run so far.
-        max_steps: Where to stop; -1 for nowhere.
+        max_steps: Where to stop; -1 for no limit.
     """
 
     optimizer: Optimizer
@@ -108,7 +108,7 @@ class Update:
         )
 
     def add(self, loss: Tensor | None, targets: float, passes_per_batch: float, last: bool) -> None:
-        """Runs backward from the losses of a pass, and adds the gradient to those of the unfinished step.
+        """Runs backward from the losses of a pass, and adds the gradient to that of the unfinished step.
 
         If a step has several passes, its number of targets is known only at the end. Until then losses are divided by
         an estimate, and the gradient is rescaled before the step. The ranks reduce their gradients once per step.
@@ -124,7 +124,7 @@ class Update:
             for group in self.optimizer.param_groups:  # like zero_grad, but faster
                 for parameter in group["params"]:
                     parameter.grad = None
-        if loss is None:  # a zero that reaches every parameter: this rank takes part in the reductions
+        if loss is None:  # a zero that reaches every parameter, so that this rank joins the reductions
             loss = torch.as_tensor(sum(parameter.flatten()[:0].sum() for parameter in self.parameters()))
         if self.each:
             loss, pending.targets = mean_over_ranks(loss, targets, self.strategy)
@@ -144,7 +144,7 @@ class Update:
             self.strategy.backward(loss, None)
 
     def step(self) -> bool:
-        """Steps optimizer and schedulers, unless there was no valid target; returns whether a step is left to take."""
+        """Steps optimizer and schedulers, unless there was no valid target; returns whether steps are left to take."""
         pending, targets = self.pending, self.pending.targets
         if not self.each:
             targets = reduce(self.strategy, targets, "sum")
@@ -166,7 +166,7 @@ class Update:
 
 
 def _is_bare(module: LightningModule) -> bool:
-    """Whether Lightning would do nothing but the backward pass; calling its hooks takes as long as a small one."""
+    """Whether Lightning would do nothing but the backward pass; calling its hooks takes as long as a small pass."""
     trainer, hooks = module.trainer, ("on_before_backward", "on_after_backward")
     listeners = [(callback, Callback, hooks) for callback in trainer.callbacks]  # type: ignore[attr-defined]
     return (

@@ -46,15 +46,15 @@ def can_run_cells(layers: Any, x: Tensor, state: State) -> bool:
 def run_cells(layers: Any, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, State]:
     """One step through all layers: x (B, F) and the state, tensors (L, B, H) -> the output (B, H) and the new state.
 
-    Output and state share no memory: the output may be changed in place, while the state stays, and what the backward
-    pass needs.
+    Output and state share no memory: the output may be changed in place, and neither the state nor what the backward
+    pass needs will change.
 
-    At a batch of one, a step takes 25 us, half of it Python; so this is written for speed.
+    With a batch of one, a step takes 25 us, half of it in Python, so this is written for speed.
     """
     cell, paired, weights = CELLS[layers.mode], layers.mode == "LSTM", _weights(layers)
     if not layers.bias:
         weights = [(*own, None, None) for own in weights]
-    if layers.num_layers == 1:  # indexing costs less than taking apart
+    if layers.num_layers == 1:  # indexing is faster than unbinding
         h_0, *c_0 = [part[0] for part in state]
         h, *c = cell(x, (h_0, *c_0), *weights[0]) if paired else (cell(x, h_0, *weights[0]),)
         # Stacking makes a new state, so the output need not be copied unless the backward pass needs it.
@@ -70,9 +70,9 @@ def run_cells(layers: Any, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor
 
 
 def _weights(layers: Any) -> Sequence[Sequence[Any]]:
-    """Each layer's weights: from the dictionary of parameters where all are there, which takes a tenth of the time."""
+    """Each layer's weights; taking them from the dictionary of parameters, if all are there, is ten times as fast."""
     own = layers._parameters
     try:
         return [[own[name] for name in names] for names in layers._all_weights]
-    except KeyError:  # pruned or parametrised ones are attributes
+    except KeyError:  # pruned or parametrised weights are attributes
         return layers.all_weights

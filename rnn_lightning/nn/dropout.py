@@ -1,8 +1,8 @@
 """Dropout masks for a stack of recurrent layers, as objects that can be drawn once, cut in time and joined again.
 
-TensorFlow's `DropoutWrapper` around every cell has three places for dropout: the input of a layer, its output, and the
-state that a step hands to the next one. Each layer and each place has its own mask. A *fresh* mask differs at every
-time step; a *variational* mask is drawn once per sequence (Gal & Ghahramani 2016, arXiv:1512.05287).
+TensorFlow's `DropoutWrapper` around every cell applies dropout in three places: to the input of a layer, to its output,
+and to the state that a step hands to the next one. Each layer and each place has its own mask. A *fresh* mask differs
+at every time step; a *variational* mask is drawn once per sequence (Gal & Ghahramani 2016, arXiv:1512.05287).
 
 Legend: B batch, T time steps, F features of the layer's input, H hidden units, D directions.
 """
@@ -47,7 +47,7 @@ class Mask(NamedTuple):
 
 
 class LayerMasks(NamedTuple):
-    """The masks of one layer; None where that dropout is off.
+    """The masks of one layer; None for a dropout that is off.
 
     Attributes:
         input: (T or 1, B, F), on the layer's input, the same for both directions.
@@ -109,7 +109,7 @@ def check_probability(name: str, p: float) -> float:
 
 def drop(x: Tensor, mask: Mask) -> Tensor:
     """Multiplies x (T, ..., F) by the mask's scale where `mask` (T or 1, ..., F) keeps it, and by 0 elsewhere."""
-    # torch.compile knows no function with a forward-mode rule of its own, and saves what it wants anyway.
+    # torch.compile does not support functions with their own forward-mode rule, and chooses what to save itself.
     if traces() or len(mask.keep) == 1 or mask.keep.requires_grad:
         return x * mask.factors(x.dtype)
     dropped: Tensor = _Drop.apply(x, *mask)

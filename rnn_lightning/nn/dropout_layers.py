@@ -14,10 +14,10 @@ from rnn_lightning.nn.mask_drawing import draw_mask
 class DropoutLayers(nn.RNNBase):
     """torch.nn's layers with three dropouts and a choice of initial weights.
 
-    Dropout works as TensorFlow's `DropoutWrapper` around every cell. In training, each layer applies `input_dropout` to
-    its input, `output_dropout` to the output that the layer above reads, and `state_dropout` to the hidden state that a
-    step hands to the next. Each layer and each kind has its own mask. State dropout does not affect the step's output,
-    the LSTM's c or the initial state. The final state is returned as the next step would have received it.
+    Dropout works like TensorFlow's `DropoutWrapper` around every cell. In training, each layer applies `input_dropout`
+    to its input, `output_dropout` to the output that the layer above reads, and `state_dropout` to the hidden state
+    that a step hands to the next. Each layer and each kind has its own mask. State dropout does not affect the step's
+    output, the LSTM's c or the initial state. The final state is returned as the next step would have received it.
     """
 
     weight_ih_l0: Tensor
@@ -50,7 +50,7 @@ class DropoutLayers(nn.RNNBase):
             initialize_layers(self, init)
 
     def extra_repr(self) -> str:
-        """torch.nn's arguments, then ours that differ from their defaults."""
+        """torch.nn's arguments, then those of ours that differ from their defaults."""
         parts = [super().extra_repr()]
         for name in ("input_dropout", "output_dropout", "state_dropout", "variational"):
             if getattr(self, name):
@@ -75,7 +75,7 @@ class DropoutLayers(nn.RNNBase):
             steps: T, the time steps that fresh masks cover; variational masks (`variational=True`) fit any T.
 
         Returns:
-            Masks for `forward(masks=...)`; None where all three dropouts are 0.
+            Masks for `forward(masks=...)`; None if all three dropouts are 0.
 
         Raises:
             ArgumentError: Fresh masks were asked for without `steps`.
@@ -83,7 +83,7 @@ class DropoutLayers(nn.RNNBase):
         if not self._drops:
             return None
         if steps is None and not self.variational:
-            raise ArgumentError("sample_masks: fresh masks differ at every step, give steps (or set variational=True)")
+            raise ArgumentError("sample_masks: fresh masks differ at every step; give steps (or set variational=True)")
         time = 1 if self.variational or steps is None else steps
         p, device = (self.input_dropout, self.output_dropout, self.state_dropout), self.weight_ih_l0.device
         layers = [

@@ -1,6 +1,6 @@
-"""Converts every form of a layer's input (unbatched, batch first, time first, packed) to one: time first, with lengths.
+"""Converts every form of a layer's input (unbatched, batch first, time first, packed) to time first with lengths.
 
-Invalid inputs are found here, too; torch.nn's own forward then raises its error.
+Invalid inputs are also found here; torch.nn's own forward then raises its error.
 
 Legend: B batch, T time steps, F input features, L layers, D directions.
 """
@@ -25,7 +25,7 @@ class Sequences(NamedTuple):
     Attributes:
         x: (T, B, F).
         state: (h,) or (h, c), each (L * D, B, ...); None for zeros.
-        lengths: (B,), int64 on the CPU, where torch's packing wants them; None where all rows have T steps.
+        lengths: (B,), int64 on the CPU, where torch's packing needs them; None if all rows have T steps.
         reset: (T, B) bool, or None.
         restore: Turns an output (T, B, ...) and a state back into the form that was given.
     """
@@ -86,7 +86,7 @@ def sequences(
     """Converts an input that `size_of` has accepted.
 
     Raises:
-        ArgumentError: `lengths` or `reset` that do not fit.
+        ArgumentError: `lengths` or `reset` does not fit.
     """
     state = None if hx is None else state_parts(layers.mode, hx)
     if isinstance(input, PackedSequence):
@@ -144,7 +144,7 @@ def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | No
     lengths = lengths.to("cpu", torch.int64)
     if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
         raise ArgumentError(
-            f"lengths are in [{int(lengths.min())}, {int(lengths.max())}]: keep to [0, {steps}], the steps of the input"
+            f"lengths are in [{int(lengths.min())}, {int(lengths.max())}]: give 0 to {steps}, the input's number of steps"
         )
     return lengths
 
@@ -165,7 +165,7 @@ def _time_first_reset(reset: Tensor | None, size: tuple[int, int], batch_first: 
 def check_masks(masks: DropoutMasks, shapes: Sequence[Sequence[tuple[int, ...]]], size: tuple[int, int]) -> None:
     """Raises `ArgumentError` if masks do not have these shapes, given for each layer's input, output and state.
 
-    The first dimension of each shape is T; variational masks have 1 there.
+    The first dimension of each shape is T; variational masks have 1 instead of T.
     """
     steps, batch = size
     if len(masks.layers) != len(shapes):

@@ -36,7 +36,7 @@ def free_run(net: Seq2SeqNet, y: Tensor, state: State, steps: int) -> Tensor:
     """Continues from the last prediction, without true inputs.
 
     Args:
-        net: In evaluation mode, with as many outputs as inputs: y at step t predicts x at step t + 1.
+        net: A network in evaluation mode, with as many outputs as inputs: y at step t predicts x at step t + 1.
         y: (B, O), the prediction at the last step that had a true input.
         state: The state after that step.
         steps: How many steps to predict.

@@ -42,7 +42,7 @@ def generate(
         net: A `Seq2SeqNet` with an embedding, and as many outputs as tokens: y at step t are the logits of x at t + 1.
         prompt: (B, T) integer tokens, T >= 1, on the network's device.
         length: Tokens to add to each row.
-        temperature: The logits are divided by it: below 1 likely tokens become likelier; 0 always takes the likeliest.
+        temperature: The logits are divided by it: below 1, likely tokens become likelier; 0 always takes the likeliest.
         top_k: Draws among the k likeliest tokens only; None for all.
         never: Tokens that are not drawn.
         generator: Draws the random numbers; torch's global one if not given.

@@ -20,15 +20,16 @@ def check_init(init: str) -> str:
 
 @torch.no_grad()
 def initialize_layers(layers: nn.RNNBase, init: Init) -> None:
-    """Draws the weights of every layer and direction of a stack in place.
+    """Draws the weights of every layer and direction of a stack, in place.
 
     - `"glorot"`: TensorFlow's. Uniform in +-sqrt(6 / (F + H + G H)), the Glorot bound (Glorot & Bengio 2010) of the
-      joint [input; hidden] kernel with all G gates; zero biases, but 1 for the LSTM's forget gate (Jozefowicz et al.
-      2015) and for both gates of the GRU.
-    - `"orthogonal"`: each gate's hidden-to-hidden block orthogonal (Saxe et al. 2014, arXiv:1312.6120), input weights
-      Glorot gate by gate, biases as above.
-    - `"identity"`: each gate's hidden-to-hidden block the identity, input weights N(0, 0.001^2), zero biases: the IRNN
-      of Le, Jaitly & Hinton (2015, arXiv:1504.00941), meant for `RNN` with `nonlinearity="relu"`.
+      joint [input; hidden] kernel with all G gates. Biases are zero, but 1 for the LSTM's forget gate (Jozefowicz et
+      al. 2015) and for both gates of the GRU.
+    - `"orthogonal"`: each gate's hidden-to-hidden block is orthogonal (Saxe et al. 2014, arXiv:1312.6120), input
+      weights are Glorot's for each gate, and biases are as above.
+    - `"identity"`: each gate's hidden-to-hidden block is the identity, input weights are N(0, 0.001^2), and biases are
+      zero. This is the IRNN of Le, Jaitly & Hinton (2015, arXiv:1504.00941), meant for `RNN` with
+      `nonlinearity="relu"`.
 
     Args:
         layers: A stack of RNN, LSTM or GRU layers, with torch.nn's parameter names.
@@ -71,7 +72,7 @@ def _gate_bias(mode: str, bias: Tensor, hidden: int) -> None:
 
 @torch.no_grad()
 def initialize_head(head: nn.Linear, init: Init) -> None:
-    """Draws a linear head in place: Glorot uniform with zero bias for `"glorot"`, else torch's own is kept."""
+    """Draws a linear head in place: Glorot uniform with zero bias for `"glorot"`; else torch's own weights are kept."""
     if init == "glorot":
         nn.init.xavier_uniform_(head.weight)
         nn.init.zeros_(head.bias)

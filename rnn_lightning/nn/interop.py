@@ -13,7 +13,7 @@ from rnn_lightning.errors import ArgumentError
 
 
 def proxies(*args: Any) -> list[Proxy]:
-    """Those of a call's arguments that `torch.fx` traces, including those within a state given as a tuple."""
+    """The arguments of a call that `torch.fx` traces, including those inside a state given as a tuple."""
     parts = [part for arg in args for part in (arg if isinstance(arg, tuple) else (arg,))]
     return [part for part in parts if isinstance(part, Proxy)]
 
@@ -31,7 +31,7 @@ class ForTools(nn.RNNBase):
         if kind is nn.RNN:
             options["nonlinearity"] = self.nonlinearity
         names = [name for names in self._all_weights for name in names]
-        weights = {name: getattr(self, name) for name in names}  # also those that are parametrised or pruned
+        weights = {name: getattr(self, name) for name in names}  # including parametrised or pruned ones
         twin = kind(
             self.input_size,
             self.hidden_size,
@@ -65,15 +65,17 @@ class ForTools(nn.RNNBase):
     def qconfig(self, value: Any) -> None:
         raise ArgumentError(
             f"quantisation knows only torch.nn's own {type(self).__name__} and would leave this one as it is: quantise "
-            "what to_torch() gives"
+            "what to_torch() returns"
         )
 
     def __prepare_scriptable__(self) -> NoReturn:
-        raise ArgumentError("torch.jit.script reads the source of torch.nn's layers only: script what to_torch() gives")
+        raise ArgumentError(
+            "torch.jit.script reads the source of torch.nn's layers only: script what to_torch() returns"
+        )
 
 
 class PlainNet(nn.Module):
-    """`Seq2VecNet` or `Seq2SeqNet` made of torch.nn's modules, as `to_torch` of RNN and GRU networks returns it.
+    """`Seq2VecNet` or `Seq2SeqNet` made of torch.nn's modules; `to_torch` returns it for RNN and GRU networks.
 
     It can be scripted and quantised. It takes no lengths, masks or resets.
 
@@ -107,7 +109,7 @@ class PlainNet(nn.Module):
 
 
 class PlainLSTMNet(PlainNet):
-    """`PlainNet` whose state is the pair (h, c)."""
+    """A `PlainNet` whose state is the pair (h, c)."""
 
     def forward(  # type: ignore[override]
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None

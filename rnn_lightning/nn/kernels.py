@@ -32,7 +32,7 @@ def run_kernel(
 
     Args:
         layers: The stack, for its settings: cell, bias, directions, torch's own dropout between layers.
-        count: How many of its layers to run.
+        count: How many of the stack's layers to run.
         x: (T, B, F).
         state: (h,) or (h, c), each (count * D, B, H).
         weights: The weights of these layers, in torch's order.
@@ -47,12 +47,12 @@ def run_kernel(
         output, *final = kernel(x, state if paired else state[0], *settings, False)
         return output, tuple(final)
     # A packed row has at least one step, so the result for a row of length 0 is thrown away below. Such a row reads
-    # zeros, as values in its padding, such as NaN, must not reach the weights' gradients.
+    # zeros, so that values in its padding, such as NaN, do not reach the weights' gradients.
     empty = (lengths == 0).to(x.device)
     x = x.masked_fill(empty[:, None], 0.0)
     packed = pack_padded_sequence(x, lengths.clamp(min=1), enforce_sorted=False)
     order, back = packed.sorted_indices, packed.unsorted_indices
-    assert order is not None, "packing without enforce_sorted always orders"
+    assert order is not None, "packing without enforce_sorted always sorts"
     assert back is not None
     ordered = tuple(s.index_select(1, order) for s in state)
     data, *final = kernel(packed.data, packed.batch_sizes, ordered if paired else ordered[0], *settings)

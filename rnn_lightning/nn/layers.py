@@ -12,7 +12,8 @@ from rnn_lightning.nn.stack import RecurrentLayers
 class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
     """h_t = nonlinearity(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), as `torch.nn.RNN` (Elman 1990).
 
-    Arguments, state_dict keys and shapes are torch.nn's; without dropout so are outputs, states and gradients.
+    Arguments, state_dict keys and shapes are torch.nn's. Without dropout, outputs, states and gradients are the
+    same as those of torch.nn.
 
     Args:
         input_size: Features of the input.
@@ -21,18 +22,18 @@ class RNN(RecurrentLayers, nn.RNN):  # type: ignore[misc]
         nonlinearity: `"tanh"` or `"relu"`.
         bias: Whether the layers have biases.
         batch_first: Whether batches are (B, T, features), not (T, B, features).
-        dropout: torch.nn's own: probability of dropping, fresh at each step, between layers only.
+        dropout: torch.nn's own dropout probability: between layers only, with fresh masks at each step.
         bidirectional: Whether a second direction reads each sequence from its end.
-        input_dropout: Probability of dropping on each layer's input.
-        output_dropout: Probability of dropping on each layer's output.
-        state_dropout: Probability of dropping on the hidden state that a step hands to the next.
+        input_dropout: Dropout probability for each layer's input.
+        output_dropout: Dropout probability for each layer's output.
+        state_dropout: Dropout probability for the hidden state that a step hands to the next.
         variational: One mask per sequence, the same at every step (Gal & Ghahramani 2016), instead of fresh masks.
         init: `"torch"`, `"glorot"`, `"orthogonal"` or `"identity"`; see `rnn_lightning.nn.init.initialize_layers`.
         device: Device of the weights.
         dtype: Type of the weights.
 
     Raises:
-        ArgumentError: A dropout outside [0, 1) or an unknown `init`.
+        ArgumentError: A dropout is outside [0, 1), or `init` is unknown.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`draw_mask`: one dropout mask from torch's global generator, on a CPU in a tenth of `bernoulli_`'s time."""
+"""`draw_mask`: one dropout mask from torch's global generator, ten times as fast as `bernoulli_` on a CPU."""
 
 import math
 from collections.abc import Sequence
@@ -25,18 +25,18 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | No
     """A mask of independent entries, dropped with probability `p`; None for p = 0.
 
     On a CPU, 16 random bits are used for each entry, so the probability is exact to within 2^-17. With the native
-    library, torch's generator gives one seed, and the library draws all entries from it, on all threads; any number of
-    threads draws the same mask. Without the library the bits are torch's, so the same seed gives another mask.
+    library, torch's generator gives one seed, and the library draws all entries from it on all threads; the mask does
+    not depend on their number. Without the library, the bits come from torch, so the same seed gives another mask.
     Probabilities too small for 16 bits are left to torch's `bernoulli`, as are other devices, tracing and compiling,
-    and `torch.vmap`, which asks for masks of the same or of different bits by its own argument `randomness`.
+    and `torch.vmap`, whose own argument `randomness` says whether masks are the same or different.
     """
     if p == 0.0:
         return None
     scale = 1.0 / (1.0 - p)
     if device.type != "cpu" or min(p, 1.0 - p) < _RARE or traces() or "Vmap" in transforms():
-        # Not `bernoulli_`: changing a new tensor in place is refused by vmap where bits are to differ.
+        # Not `bernoulli_`: if bits must differ, vmap refuses to change a new tensor in place.
         return Mask(torch.empty(*shape, device=device, dtype=torch.bfloat16).bernoulli(1.0 - p), scale)
-    limit = round((1.0 - p) * 2**16)  # of 2^16 equally likely numbers, those below it keep
+    limit = round((1.0 - p) * 2**16)  # of 2^16 equally likely numbers, those below the limit keep an entry
     if library() is None:
         return Mask(_draw(math.prod(shape), limit).view(*shape), scale)
     seed = torch.empty((), dtype=torch.int64, device=device).random_(_LEAST, _ALL_BITS)

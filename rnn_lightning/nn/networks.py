@@ -22,10 +22,10 @@ Nonlinearity = Literal["tanh", "relu"]
 
 
 class RecurrentNet(nn.Module):
-    """Recurrent layers and a linear head: what `Seq2VecNet` and `Seq2SeqNet` share. Use one of these.
+    """Recurrent layers and a linear head: what `Seq2VecNet` and `Seq2SeqNet` share. Use one of those two.
 
-    With `embedding_size` it reads integer tokens, x (B, T), instead of features: embedding, then the layers (whose
-    `input_dropout` acts on the embedded tokens), then the head.
+    With `embedding_size` it reads integer tokens, x (B, T), instead of features. First comes the embedding, then the
+    layers (whose `input_dropout` acts on the embedded tokens), then the head.
 
     Args:
         input_size: Features I of each time step; with `embedding_size` the number of different tokens.
@@ -36,17 +36,17 @@ class RecurrentNet(nn.Module):
         num_layers: Layers L.
         bias: Whether the recurrent layers have biases.
         bidirectional: Whether a second direction reads each sequence from its end.
-        input_dropout: Probability of dropping on each layer's input.
-        output_dropout: Probability of dropping on each layer's output.
-        state_dropout: Probability of dropping on the hidden state that a step hands to the next.
+        input_dropout: Dropout probability for each layer's input.
+        output_dropout: Dropout probability for each layer's output.
+        state_dropout: Dropout probability for the hidden state that a step hands to the next.
         variational: One mask per sequence, the same at every step, instead of fresh masks.
-        init: Initial weights, `"torch"`, `"glorot"` (TensorFlow's; the head too), `"orthogonal"` or `"identity"`.
+        init: Initial weights, `"torch"`, `"glorot"` (TensorFlow's; also for the head), `"orthogonal"` or `"identity"`.
         embedding_size: Size E of the vector that represents each token; None for features as input.
         tie_weights: Whether the embedding and the head share one matrix (Press & Wolf 2017, arXiv:1608.05859). Needs
             embedding_size == hidden_size, one direction, and as many outputs as tokens.
 
     Raises:
-        ArgumentError: A size below 1, an unknown name, a dropout outside [0, 1), or weights that can't be tied.
+        ArgumentError: A size is below 1, a name is unknown, a dropout is outside [0, 1), or the weights can't be tied.
     """
 
     def __init__(
@@ -92,8 +92,8 @@ class RecurrentNet(nn.Module):
         if embedding is None or embedding.weight.shape != self.head.weight.shape:
             found = "none" if embedding is None else tuple(embedding.weight.shape)
             raise ArgumentError(
-                f"tie_weights needs an embedding of the head's shape {tuple(self.head.weight.shape)}, it is {found}: set "
-                "embedding_size=hidden_size, with as many outputs as tokens and one direction, or tie_weights=False"
+                f"tie_weights needs an embedding of the head's shape {tuple(self.head.weight.shape)}, but it is {found}: "
+                "set embedding_size=hidden_size, with as many outputs as tokens and one direction, or tie_weights=False"
             )
         embedding.weight = self.head.weight
 
@@ -108,10 +108,10 @@ class RecurrentNet(nn.Module):
         """The outputs for each sequence.
 
         Args:
-            x: (B, T, I), (T, I) unbatched, or packed; with an embedding tokens, (B, T) or (T,).
+            x: (B, T, I), (T, I) unbatched, or packed; with an embedding, tokens (B, T) or (T,).
             state: The initial state, h (L * D, B, H) or for an LSTM (h, c); zeros if not given.
             lengths: (B,) integers in [0, T]: each row is read up to its own length.
-            masks: From `sample_masks`; in training drawn if not given.
+            masks: From `sample_masks`; drawn in training if not given.
             reset: (B, T) bool, true where a new sequence begins at that step: the state before it is zero.
 
         Returns:
@@ -154,12 +154,12 @@ class RecurrentNet(nn.Module):
         dropouts.
         """
         kind = PlainLSTMNet if self.layers.mode == "LSTM" else PlainNet
-        head, embedding = copy.deepcopy((self.head, self.embedding))  # together: they may share a matrix
+        head, embedding = copy.deepcopy((self.head, self.embedding))  # copied together, as they may share a matrix
         net = kind(self.layers.to_torch(), head, isinstance(self, Seq2SeqNet), embedding)
         return net.train(self.training)
 
     def __prepare_scriptable__(self) -> NoReturn:
-        raise ArgumentError("torch.jit.script knows torch.nn's layers only: script what to_torch() gives")
+        raise ArgumentError("torch.jit.script knows torch.nn's layers only: script what to_torch() returns")
 
 
 class Seq2VecNet(RecurrentNet):
@@ -179,8 +179,8 @@ class Seq2VecNet(RecurrentNet):
 class Seq2SeqNet(RecurrentNet):
     """Gives one output per step: a linear projection of every step's output, never of the state.
 
-    Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, T, O), in the form of `x`; past a row's length
-    it is zero, bias included. It is TensorFlow's `OutputProjectionWrapper` without an activation.
+    Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, T, O), in the form of `x`; past a row's
+    length it is zero, without the bias. It is TensorFlow's `OutputProjectionWrapper` without an activation.
     """
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Any:

@@ -1,9 +1,9 @@
-"""Which implementation runs a layer: what each one supports, which is fastest, and how to force one.
+"""Which implementation runs a layer: what each one supports, which one is fastest, and how to force one.
 
 | path | what it is | does not support |
 |---|---|---|
 | `"torch"` | torch's own kernels | state dropout, `reset`; `torch.vmap` and forward-mode AD |
-| `"native"` | the whole sequence at once, in C, on a CPU | see `native_serves` |
+| `"native"` | the whole sequence at once, in C, on a CPU | see `native_lacks` |
 | `"reference"` | the papers' equations, step by step | nothing |
 """
 
@@ -27,9 +27,9 @@ Choice = Literal["auto", "torch", "native", "reference"]
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 _SMALL = 256
-"""Hidden units up to which four steps pay for packing the weights."""
+"""Up to this many hidden units, four steps are enough to pay for packing the weights."""
 _SECOND_CACHE = 2 * 2**20
-"""Bytes of weights that a core with AVX-512 keeps at hand."""
+"""The size, in bytes, of the L2 cache of a core with AVX-512."""
 
 _choice: ContextVar[Choice] = ContextVar("rnn_lightning_path", default="auto")
 
@@ -38,7 +38,7 @@ _choice: ContextVar[Choice] = ContextVar("rnn_lightning_path", default="auto")
 def force_path(path: Choice) -> Iterator[None]:
     """Runs every recurrent layer inside the `with` block on one path; `"auto"` chooses the fastest.
 
-    For tests and measurements. If the path does not support a layer's call, that raises `ArgumentError`. Inside
+    For tests and measurements. If the path does not support a layer's call, the call raises `ArgumentError`. Inside
     `torch.compile` and `torch.export` nothing is forced.
     """
     if path not in get_args(Choice):
@@ -65,7 +65,7 @@ def choose_path(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
 ) -> Path:
-    """The path of a stack of layers, or of one.
+    """The path of a stack of layers, or of one layer.
 
     Args:
         mode: torch.nn's name of the cell, such as `"LSTM"`.
@@ -103,7 +103,7 @@ def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Ten
     if reset is not None:
         return "reset"
     if lengths is not None and x.is_meta:
-        return "lengths of tensors without data"
+        return "support for lengths of tensors without data"
     return "rules for torch.vmap and forward-mode AD" if transforms() & {"Vmap", "Jvp"} else None
 
 
@@ -117,33 +117,33 @@ def native_lacks(
     - plain tensors in a CPU's memory: no meta, fake or functional ones, no other subclass of Tensor;
     - no tracing, compiling or exporting, which see only torch's operations;
     - no transform of torch.func and no forward-mode AD;
-    - a mask without a gradient of its own, in bfloat16, as masks are drawn;
+    - a mask without a gradient of its own, in bfloat16, the type in which masks are drawn;
     - no projection;
     - float32 or float64 (lower precisions arrive as float32, see `in_working_precision`);
     - the library, which needs a C compiler when the package is installed.
     """
     if traces():
-        return "tracing"
+        return "support for tracing"
     for tensor in chain((x, *state), *weights):
         if type(tensor) not in _PLAIN or not tensor.is_cpu:
-            return "tensors other than plain ones in a CPU's memory"
+            return "support for tensors other than plain ones in a CPU's memory"
     if transforms():
         return "rules for torch.func and forward-mode AD"
     if mask is not None and mask.keep.requires_grad:
         return "gradients of masks"
     if mask is not None and mask.keep.dtype != torch.bfloat16:
-        return "masks other than bfloat16, as they are drawn"
+        return "support for masks other than those in bfloat16"
     if len(weights[0]) in (3, 5):
         return "proj_size"
     if multiplied_type(x) not in (torch.float32, torch.float64, *REDUCED):
         return f"{x.dtype}"
     if not under_autocast(x) and any(t.dtype != x.dtype for t in state):
-        return "tensors of different types"
+        return "support for tensors of different types"
     return None if native.reason() is None else f"library ({native.reason()})"
 
 
 def _torch_is_faster(mode: str, x: Tensor, steps: int, weights: Sequence[Sequence[Tensor]]) -> bool:
-    """Where torch's kernels beat the native recurrence, as measured by `scripts/benchmark_recurrence.py`."""
+    """Whether torch's kernels beat the native recurrence, as measured by `scripts/benchmark_recurrence.py`."""
     if multiplied_type(x) in REDUCED:
         return False
     if 64 * steps < max(weights[0][1].shape[1], _SMALL):

@@ -20,7 +20,7 @@ Run = Callable[[Tensor, tuple[Tensor, ...], Sequence[Tensor]], tuple[Tensor, tup
 
 
 def under_autocast(x: Tensor) -> bool:
-    """Whether autocast is on for the device of `x`; there is none for meta tensors."""
+    """Whether autocast is on for the device of `x`; meta tensors have no autocast."""
     kind = x.device.type
     known = kind in ("cpu", "cuda") or torch.amp.is_autocast_available(kind)
     return known and torch.is_autocast_enabled(kind)
@@ -36,8 +36,8 @@ def multiplied_type(x: Tensor) -> torch.dtype:
 def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = False) -> torch.dtype:
     """The type of what torch.nn's layer returns, with autocast or without.
 
-    Under autocast on a CPU a GRU mixes its products with the state that it keeps, so the results have the wider of both
-    types; so do those of an LSTM for which torch has no fused kernel, as its input is packed or float16.
+    Under autocast on a CPU a GRU mixes its products with the state that it keeps, so the results have the wider of the
+    two types. The same holds for an LSTM whose input is packed or float16, as torch then has no fused kernel.
 
     Args:
         mode: torch.nn's name of the cell.
@@ -55,7 +55,7 @@ def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = Fa
 def in_working_precision(
     run: Run, x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor], result: torch.dtype
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`run(x, state, weights)` outside autocast, in float32 for lower precisions on a CPU; `result` is its results' type.
+    """`run(x, state, weights)` outside autocast, in float32 for lower precisions on a CPU; gives the type `result`.
 
     Autocast would cast the weights again at every step; here they are cast once.
     """
@@ -78,8 +78,9 @@ def _is_other(x: Tensor, kind: torch.dtype) -> bool:
 def torch_refuses(mode: str, x: Tensor, packed: bool = False) -> bool:
     """Whether torch's kernel for `mode` fails on this machine for an input like `x`.
 
-    The LSTM's fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs. All fail to pack
-    bfloat16 under autocast in float16, and the other way round: autocast cannot join tensors of the one there.
+    The LSTM's fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs. No kernel takes
+    packed bfloat16 under autocast in float16, or packed float16 under autocast in bfloat16, as autocast cannot join
+    such tensors.
     """
     dtype = multiplied_type(x)
     if dtype not in REDUCED or type(x) is not Tensor or x.device.type != "cpu" or torch.compiler.is_compiling():

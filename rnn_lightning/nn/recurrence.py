@@ -64,7 +64,7 @@ def recurrence(
         state: (h,) or (h, c), each (B, H); h is (B, P) with a projection.
         weights: w_ih (G * H, F), w_hh (G * H, H) and, with biases, b_ih (G * H,), b_hh (G * H,); with a projection,
             w_hh is (G * H, P), and w_hr (P, H) comes last.
-        mask: (T or 1, B, H), multiplied with the hidden state that a step hands to the next; it does not affect the
+        mask: (T or 1, B, H), which multiplies the hidden state that a step hands to the next; it does not affect the
             step's output or the LSTM's c.
         lengths: (B,); past a row's length its output is zero and its state stays as it is.
         reverse: Whether time runs from a row's last step to its first.
@@ -102,7 +102,7 @@ def recurrence(
 
 
 def _begins(reset: Tensor, lengths: Tensor | None, reverse: bool) -> Tensor:
-    """(T, B, 1), true where the state before a step is zero; steps past a row's end never begin a sequence."""
+    """(T, B, 1) bool, true where the state before a step is zero; steps past a row's end never begin a sequence."""
     if lengths is not None:
         reset = reset & (torch.arange(len(reset), device=reset.device)[:, None] < lengths)
     if reverse:  # the following step, which runs before this one

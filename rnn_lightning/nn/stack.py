@@ -28,8 +28,8 @@ from rnn_lightning.nn.state import State
 class RecurrentLayers(ForTools, DropoutLayers):
     """What `RNN`, `LSTM` and `GRU` add to torch.nn's classes of the same names.
 
-    Use one of the subclasses. Parameters, state_dict keys and shapes are torch.nn's, and without dropout so are
-    outputs, states and gradients.
+    Use one of the subclasses. Parameters, state_dict keys and shapes are torch.nn's. Without dropout, outputs, states
+    and gradients are the same as those of torch.nn.
     """
 
     def forward(
@@ -48,17 +48,17 @@ class RecurrentLayers(ForTools, DropoutLayers):
                 given.
             lengths: (B,) integers in [0, T]. Past a row's length its outputs are zero, and its state is the one at its
                 last step, as with packed sequences and `tf.nn.dynamic_rnn`. Length 0 leaves the state as it was.
-            masks: From `sample_masks`, applied also in evaluation; in training they are drawn if not given.
-            reset: (T, B) bool, or (B, T) with `batch_first`; (T,) unbatched. True where a new sequence begins at that
-                step: the state before it is zero, and no gradient goes back across it. The backward direction of
+            masks: From `sample_masks`, applied even in evaluation; in training they are drawn if not given.
+            reset: (T, B) bool, or (B, T) with `batch_first`; (T,) unbatched. It is true where a new sequence begins at
+                that step: the state before it is zero, and no gradient goes back across it. The backward direction of
                 bidirectional layers starts at the last step of each sequence. It skips padding.
 
         Returns:
             The top layer's output, (T, B, D * H) or in the form of the input, and the final state in the form of `hx`.
 
         Raises:
-            ArgumentError: `lengths` that do not fit, or given with packed input; masks of another batch size or T; a
-                `reset` of another shape or type.
+            ArgumentError: `lengths` do not fit or are given with packed input, masks are for another batch size or T,
+                or `reset` has a wrong shape or type.
             RuntimeError, ValueError: torch.nn refuses the input, with its own message.
         """
         if proxies(input, hx, lengths, reset):
@@ -89,7 +89,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
 
         Args:
             x: (B, F), or (F,) unbatched.
-            state: As `hx` of `forward`.
+            state: Like `hx` of `forward`.
             masks: As in `forward`.
 
         Returns:
@@ -101,14 +101,14 @@ class RecurrentLayers(ForTools, DropoutLayers):
         """
         if self.bidirectional:
             raise ArgumentError("step needs bidirectional=False: a backward direction starts at the sequence's end")
-        own = getattr(self.forward, "__func__", None) is RecurrentLayers.forward  # a subclass may have another
+        own = getattr(self.forward, "__func__", None) is RecurrentLayers.forward  # a subclass may have its own
         if own and masks is None and state is not None and can_run_cells(self, x, state):
             try:
                 return run_cells(self, x, state_parts(self.mode, state))
-            except RuntimeError:  # the cells refuse in words of their own; `forward` has the layer's
+            except RuntimeError:  # the cells have other messages; `forward` raises the layer's own
                 pass
         time_dim = 1 if self.batch_first and x.dim() == 2 else 0
-        given = {} if masks is None else {"masks": masks}  # a subclass may have torch's arguments only
+        given = {} if masks is None else {"masks": masks}  # a subclass may take only torch's arguments
         output, state = self(x.unsqueeze(time_dim), state, **given)
         return output.squeeze(time_dim), state
 

@@ -1,7 +1,7 @@
 """The recurrent state: what a stack hands from one time step, or one chunk, to the next.
 
-A state is a tensor, or any nest of tuples, lists, dicts, named tuples and dataclasses of tensors, with None and numbers in
-it. Every function here treats all of them alike.
+A state is a tensor, or any nest of tuples, lists, dicts, named tuples and dataclasses of tensors, which may also
+contain None and numbers. Every function here treats all of these alike.
 
 Legend: B batch, T time steps, H hidden units, L layers, D directions.
 """
@@ -26,7 +26,7 @@ def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:
         return fn(state, *others)
     if isinstance(state, (tuple, list)):
         parts = [map_state(fn, *same) for same in zip(state, *others, strict=True)]
-        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)  # a named tuple takes fields
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)  # named tuples take them singly
     if isinstance(state, Mapping):
         mapped: Any = copy.copy(state)
         for key in state:

@@ -1,19 +1,19 @@
-"""Whether torch traces, which transforms of torch.func are active, and whether forward-mode AD is.
+"""Tells whether torch is tracing, and which transforms of torch.func, including forward-mode AD, are active.
 
-torch.func has no public way to ask for its transforms. If a version of torch lacks the private one, no transform is
-found, and torch raises its own error.
+torch.func has no public way to ask for its transforms. If a version of torch lacks the private function used here, no
+transform is found, and torch raises its own error.
 """
 
 import torch
 
 
 def traces() -> bool:
-    """Whether torch compiles, traces or exports, where only its own operations should be seen."""
+    """Whether torch is compiling, tracing or exporting, and so should only see its own operations."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
 
 
 def transforms() -> set[str]:
-    """Of `"Vmap"`, `"Grad"`, `"Jvp"` and `"Functionalize"`, the active ones; forward-mode AD counts as `"Jvp"`."""
+    """The active ones of `"Vmap"`, `"Grad"`, `"Jvp"` and `"Functionalize"`; forward-mode AD counts as `"Jvp"`."""
     if torch.compiler.is_compiling():
         return set()
     stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)()

@@ -1,7 +1,7 @@
 """Runs a recurrent stack step by step, so that every hidden state is a node of the graph and has a gradient.
 
-The faster paths only have a layer's output, and a hook on it sees only the gradient from the layer above, not from the
-next step. Here both use the same tensor h_t, so its gradient is the whole dLoss/dh_t.
+The faster paths only give a layer's output, and a hook on that sees only the gradient from the layer above, not from
+the next step. Here the layer above and the next step use the same tensor h_t, so its gradient is the whole dLoss/dh_t.
 
 Legend: B batch, T time steps, F input features, H hidden units, L layers, D directions.
 """
@@ -38,7 +38,7 @@ def unrolled(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
 ) -> Unrolled:
-    """Runs a stack without dropout, one time step and one layer after the other.
+    """Runs a stack without dropout, one time step after the other and, at each step, one layer after the other.
 
     Args:
         layers: The stack, with `batch_first=True`.

@@ -148,7 +148,7 @@ def test_own_loaders_must_say_that_their_rows_go_on(word):
     for run in runs:
         if word is None:
             with pytest.raises(
-                ArgumentError, match="set contiguous = True on its dataset if they do, else carry_state=false"
+                ArgumentError, match="set contiguous = True on its dataset if they do, else set carry_state=false"
             ):
                 run()
         elif word == "dataset":  # for predict, Lightning makes a loader of its own

@@ -1,4 +1,4 @@
-"""The fast recurrence in C, for CPUs: forward and backward over whole sequences, state mask, lengths and resets included.
+"""The fast recurrence in C, for CPUs: forward and backward over whole sequences, with state masks, lengths and resets.
 
 The C sources are in this folder; begin with `recurrence.c`. If there is a C compiler, they are compiled when the
 package is installed (`build.py`). `library.py` loads them, `operators.py` makes them operators of torch, and

@@ -6,7 +6,7 @@
 #include "group.h"
 #include "panels.h"
 
-enum { GATHERED = 96 }; /* steps of rows whose gates' gradients are gathered for one product */
+enum { GATHERED = 96 }; /* steps, of all rows, whose gate gradients are gathered for one product */
 
 typedef struct {
     const real *hidden_panels, *input_panels; /* w_hh, w_ih as factors of the gates' gradients */
@@ -15,7 +15,7 @@ typedef struct {
     real *dx;                                 /* a row's gradient with respect to x, padded to whole panels */
     real *z;                                  /* gathered: augmented states [h, 1, x], one after the other */
     real *dz;                                 /* gathered: the gates' gradients, panel by panel */
-    size_t gathered, room;                    /* how many are gathered, and how many fit */
+    size_t gathered, room;                    /* how many are gathered now, and how many there is room for */
     real *dw;                                 /* this thread's weights' gradients: (depth, width) for each gate */
 } backward_space;
 
@@ -60,8 +60,9 @@ static void add_to_weights(const layer *l, backward_space *w)
     w->gathered = 0;
 }
 
-/* Writes the state that step s received in the forward pass to `h`. Returns the LSTM's memory before that step, of which
- * `readable` numbers may be read, as c_0 has no padding; null if it is zero, or if the cell is not an LSTM. */
+/* Writes the state that step s received in the forward pass to `h`. Returns the LSTM's memory before that step, or null
+ * if it is zero or if the cell is not an LSTM. Only `readable` numbers of the memory may be read, as c_0 has no
+ * padding. */
 static const real *state_before(const layer *l, size_t row, size_t s, real *h, size_t *readable)
 {
     const size_t width = width_of(l), hidden = l->hidden;

@@ -1,8 +1,9 @@
 """Compiles the native recurrence: `python rnn_lightning/nn/native/build.py` compiles it in place.
 
-It needs only a C compiler with GCC's vector extensions (gcc or clang; `CC` names another), neither torch nor Python's
-headers, so one library works with every version of both. For each kind of processor, the library contains one object for
-each number type and one that draws masks, compiled for that kind. The best kind is chosen when the library is loaded.
+It needs only a C compiler with GCC's vector extensions (gcc or clang; `CC` names another), but neither torch nor
+Python's headers, so one library works with every version of both. For each kind of processor, the library contains
+objects compiled for that kind: one for each number type, and one that draws masks. The best kind is chosen when the
+library is loaded.
 """
 
 import hashlib
@@ -51,7 +52,7 @@ def fingerprint(folder: Path = HERE) -> str:
 
 
 def compiler() -> list[str] | None:
-    """The C compiler's command, or None where there is none."""
+    """The C compiler's command, or None if there is none."""
     words = shlex.split(os.environ.get("CC", "")) or next(
         ([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), []
     )
@@ -63,7 +64,7 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> Path:
 
     Args:
         target: The file to write; it is written under another name and then renamed.
-        extra: Further flags for compiling and linking, such as a sanitizer's.
+        extra: Further flags for compiling and linking, such as those of a sanitizer.
 
     Raises:
         RuntimeError: There is no compiler, or it fails; the message is then the compiler's.

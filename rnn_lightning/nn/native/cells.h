@@ -28,7 +28,8 @@ static inline vec rnn_forward(int relu, const real *sums, real *tape)
     return h;
 }
 
-/* c' = f c + i g; h' = o tanh(c'). The gates' sums are `stride` numbers apart, the tape's quantities `width`. */
+/* c' = f c + i g; h' = o tanh(c'). The gates' sums are `stride` numbers apart, and the tape's quantities are `width`
+ * apart. */
 static inline vec lstm_forward(const real *sums, size_t stride, real *c, real *tape, size_t width)
 {
     const vec i = sigmoid_of(sum_of(sums, 0, stride)), f = sigmoid_of(sum_of(sums, 1, stride));
@@ -64,7 +65,7 @@ static inline vec gru_forward(const real *sums, size_t stride, vec h, real *tape
     return h_new;
 }
 
-/* Backward: d is the gradient with respect to h'; `da` receives those with respect to the gates' sums, `width`
+/* Backward: d is the gradient with respect to h'; `da` receives the gradients with respect to the gates' sums, `width`
  * apart. */
 
 static inline void rnn_backward(int relu, vec d, const real *tape, real *da)

@@ -7,7 +7,7 @@
 #include "panels.h"
 
 typedef struct {
-    const real *panels;        /* null where the weights are read as they are */
+    const real *panels;        /* null if the weights are read without packing */
     size_t at[MOST_GATES + 1]; /* the offset of each gate's panels */
     real *z, *z_next;          /* augmented states [h, 1, x] before and after a step, one per row */
     real *h;                   /* the step's output, before the mask */
@@ -98,7 +98,7 @@ static void forward_cell(const layer *l, const group *g, size_t alive, size_t s,
     }
 }
 
-/* A gate's sums for some columns from unpacked weights; for a few rows packing would take longer. */
+/* A gate's sums for some columns from unpacked weights; with only a few rows, packing would take longer. */
 static void forward_dots(const layer *l, gate one, size_t alive, size_t begin, size_t columns, const real *z,
                          size_t z_row, real *sums)
 {

@@ -25,7 +25,7 @@ def native_recurrence(
     """Runs one layer in one direction over all time steps; arguments and results are those of `recurrence`.
 
     x, state and weights are plain tensors in a CPU's memory, all float32 or all float64. On one machine and with the
-    same number of threads, results are the same bit for bit, whatever ran before.
+    same number of threads, results are bit-for-bit the same, whatever ran before.
     """
     keep, scale = (None, 1.0) if mask is None else mask
     h_0, c_0 = state if mode == "LSTM" else (state[0], None)
@@ -54,7 +54,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         *tensors, keep, lengths, reset, tape = ctx.saved_tensors
         layer = (ctx.mode, *tensors, keep, ctx.scale, lengths, ctx.reverse, reset)
-        # create_graph=True, where these gradients are differentiated again, or is_grads_batched=True
+        # create_graph=True, which differentiates these gradients again, or is_grads_batched=True
         if torch.is_grad_enabled() or transforms():
             return (None, *_by_reference(layer, grads), *(None,) * 5)
         grad_y, grad_h_n, grad_c_n = (*grads, None)[:3]

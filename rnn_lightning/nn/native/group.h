@@ -1,8 +1,8 @@
 /* A group of rows that run through time together, and their buffers.
  *
- * Rows do not depend on each other. A thread runs all steps of some rows, then of the next ones, and never waits for
- * another thread. A group has as many rows as fit into the first cache with their state. If the weights are too large
- * for the second cache, it has several blocks of rows, so that each panel is read once for all of them.
+ * Rows do not depend on each other. A thread runs all steps of some rows, then all steps of the next ones, and never
+ * waits for another thread. A group has as many rows as fit into the L1 cache together with their state. If the weights
+ * are too large for the L2 cache, a group has several blocks of rows, so that each panel is read once for all of them.
  */
 #ifndef GROUP_H
 #define GROUP_H
@@ -31,7 +31,7 @@ static inline size_t group_size(size_t rows, size_t most)
     return (rows + groups - 1) / groups;
 }
 
-/* How many rows have a step s; these are the first ones. */
+/* How many rows have a step s; they are the first rows of the group. */
 static inline size_t alive_at(const layer *l, const group *g, size_t s)
 {
     size_t alive = g->count;
@@ -40,7 +40,7 @@ static inline size_t alive_at(const layer *l, const group *g, size_t s)
     return alive;
 }
 
-/* The state before a row's first step, as it was given or zero. */
+/* The state before a row's first step: the given one, or zero. */
 static inline void initial_state(const layer *l, const real *given, size_t row, real *to)
 {
     if (given)

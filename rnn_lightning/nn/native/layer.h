@@ -1,7 +1,7 @@
 /* The arguments of a pass over one layer in one direction, in the order in which library.py packs them.
  *
  * T time steps, B rows of the batch, I inputs, H hidden units, G gates. Every field is eight bytes long. A pointer may
- * be null where its comment says so. Arrays are contiguous in the order of their sizes. Some have strides, counted in
+ * be null if its comment says so. Arrays are contiguous in the order of their sizes. Some have strides, counted in
  * numbers; of these only the last dimension is contiguous.
  *
  * Names: l the layer, g a group of rows or a gate, w a thread's working space or weights; row a row's number in the
@@ -25,20 +25,20 @@ typedef struct {
     const real *x; /* (T, B, I) */
     int64_t x_step, x_row;
     const real *w_ih, *w_hh, *b_ih, *b_hh; /* (G H, I), (G H, H), (G H); biases may be null */
-    const real *h_0, *c_0;                 /* (B, H); null is zero */
+    const real *h_0, *c_0;                 /* (B, H); null means zero */
 
     const uint16_t *mask; /* (T or 1, B, H) in bfloat16, mask of the state that a step hands to the next; may be null */
     int64_t mask_step, mask_row;
     double mask_scale;
-    const int64_t *lengths; /* (B): the steps of each row; null is T */
+    const int64_t *lengths; /* (B): the steps of each row; null means T */
     const uint8_t *reset;   /* (T, B): where a new sequence begins; may be null */
     int64_t reset_step, reset_row;
 
     real *y;          /* (T, B, H): the forward pass writes it */
-    real *h_n, *c_n;  /* (B, H), likewise; c_n of the LSTM only */
+    real *h_n, *c_n;  /* (B, H), also written; c_n for the LSTM only */
     real *tape;       /* (T, B, tape_width): saved for the backward pass; null in inference */
 
-    const real *grad_y; /* (T, B, H) from here on only for the backward pass; may be null */
+    const real *grad_y; /* (T, B, H), may be null; this and the rest are for the backward pass */
     int64_t grad_y_step, grad_y_row;
     const real *grad_h_n, *grad_c_n; /* (B, H); may be null */
     real *grad_x;                    /* (T, B, I); null where it is not needed */
@@ -50,8 +50,9 @@ typedef struct {
 /* The gates of a cell in this code. Each is a sum over part of the augmented state [h, 1, x]: a gate that reads the
  * state begins at h, one that reads the input ends after x. The GRU's candidate needs these two parts separately.
  *
- * In each row of GATES the gates that read the state come first, `hidden_gates_of` of them; as many that read the input
- * come last, starting at `first_input_gate`. The backward products take each of the two as one piece. */
+ * In each row of GATES the gates that read the state come first, `hidden_gates_of` of them; the same number of gates
+ * that read the input come last, starting at `first_input_gate`. The backward products take each of the two as one
+ * piece. */
 typedef struct {
     int hidden; /* which gate of w_hh, or -1 */
     int input;  /* which gate of w_ih, or -1 */
@@ -88,11 +89,11 @@ static inline size_t tape_vectors(int64_t cell) { return cell <= RNN_RELU ? 1 : 
 
 static inline size_t steps_of(const layer *l, size_t row) { return (size_t)(l->lengths ? l->lengths[row] : l->steps); }
 
-/* The time of a row's step number s in the order in which the recurrence runs. */
+/* The time of a row's step s; steps are numbered in the order in which the recurrence runs. */
 static inline size_t time_of(const layer *l, size_t row, size_t s) { return l->reverse ? steps_of(l, row) - 1 - s : s; }
 
-/* Whether the state before step s belongs to another sequence. Backwards in time, a sequence begins just before the
- * step where the next one begins. */
+/* Whether the state before step s belongs to another sequence. If time runs backwards, a sequence begins just before
+ * the step where the next sequence begins. */
 static inline int is_reset(const layer *l, size_t row, size_t s)
 {
     if (!l->reset)

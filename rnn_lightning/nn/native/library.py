@@ -1,8 +1,8 @@
 """The native recurrence's library: found beside this file, loaded once, called through pointers.
 
-It is optional. Without it the layers run on torch's kernels, and those with state dropout on the reference; `reason`
-says why. Set the environment variable `RNN_LIGHTNING_NATIVE` to choose a variant other than the best one, such as
-`avx2` or `baseline`, or to `off`.
+It is optional. Without it, layers run on torch's kernels, or on the reference if they have state dropout; `reason` says
+why it is missing. Set the environment variable `RNN_LIGHTNING_NATIVE` to a variant, such as `avx2` or `baseline`, to
+use that one instead of the best, or to `off` to use none.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 TAPE_VECTORS = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 6, "GRU": 5}
 """The same as `tape_vectors` in layer.h."""
 PACKED = struct.Struct("=7q Q2q 4Q 2Q Q2qd Q Q2q Q 2Q Q Q2q 2Q Q 2Q 2Q 2Q".replace(" ", ""))
-"""The fields of `layer` in layer.h: integers, and pointers as unsigned ones."""
+"""The fields of `layer` in layer.h: integers, and pointers as unsigned integers."""
 
 
 class Entries(NamedTuple):
@@ -37,7 +37,7 @@ class Entries(NamedTuple):
 
 
 class Library(NamedTuple):
-    """A loaded library: the variant that runs, its functions by type, and the one that draws masks."""
+    """A loaded library: the variant that runs, its functions by type, and the function that draws masks."""
 
     variant: str
     entries: dict[torch.dtype, Entries]
@@ -62,7 +62,9 @@ def _load(switch: str) -> Library | str:
     known = VARIANTS.get(machine(), {"baseline": None})
     usable = [name for name in known if getattr(loaded, f"supports_{name}")()]
     if switch and switch not in usable:
-        raise ArgumentError(f"{SWITCH}={switch!r}: give off, or one that this processor has: {', '.join(usable)}")
+        raise ArgumentError(
+            f"{SWITCH}={switch!r}: give off, or a variant that this processor supports: {', '.join(usable)}"
+        )
     variant = switch or usable[0]  # the widest is first
     _share_threads(loaded)
     types = {torch.float32: "float", torch.float64: "double"}
@@ -73,7 +75,7 @@ def _load(switch: str) -> Library | str:
 
 
 def _share_threads(loaded: ctypes.CDLL) -> None:
-    """Lets the library run on torch's own threads, if torch's OpenMP library is found among the loaded ones."""
+    """Lets the library run on torch's own threads, if torch's OpenMP library is found among those loaded."""
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:  # not Linux
@@ -94,7 +96,7 @@ def _entries(loaded: ctypes.CDLL, name: str) -> Entries:
 
 
 def library() -> Library | None:
-    """The loaded library, or None where there is none.
+    """The loaded library, or None if there is none.
 
     Raises:
         ArgumentError: `RNN_LIGHTNING_NATIVE` names a variant that this processor or the library does not have.
@@ -110,7 +112,7 @@ def variant() -> str | None:
 
 
 def reason() -> str | None:
-    """Why there is no native recurrence; None where there is one."""
+    """Why there is no native recurrence; None if there is one."""
     found = _load(os.environ.get(SWITCH, ""))
     return found if isinstance(found, str) else None
 
@@ -122,7 +124,7 @@ def width(hidden: int, dtype: torch.dtype) -> int:
 
 
 def entries(dtype: torch.dtype) -> Entries:
-    """The library's entries for float32 or float64."""
+    """The library's functions for float32 or float64."""
     found = library()
     if found is None:
         raise RuntimeError(f"there is no native recurrence: {reason()}")

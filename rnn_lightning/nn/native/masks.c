@@ -1,8 +1,9 @@
-/* Dropout masks by Threefry, a generator whose n-th output is a function of n and a key, with no state in between
+/* Dropout masks from Threefry, a generator whose n-th output is a function of n and a key, with no state in between
  * (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"). So threads can share the work on
- * one mask without waiting for each other, and any number of them draws the same mask, with vectors of any width.
+ * one mask without waiting for each other, and the mask does not depend on their number or on the vectors' width.
  *
- * Threefry4x32 with the authors' default of 20 rounds. It needs only additions, rotations and exclusive ors of 32 bits.
+ * This is Threefry4x32 with the authors' default of 20 rounds. It needs only additions, rotations and exclusive ors of
+ * 32 bits.
  */
 #define _GNU_SOURCE
 #include <stddef.h>
@@ -20,10 +21,10 @@ enum {
     ROUNDS = 20,
     WORDS = 4,                   /* of one output */
     PARITY = 0x1BD11BDA,         /* makes a fifth word of the key */
-    COUNTERS = VECTOR_BYTES / 4, /* outputs side by side in vectors */
+    COUNTERS = VECTOR_BYTES / 4, /* outputs that are computed side by side in vectors */
     RUN = 16,                    /* outputs whose words are stored together: as many as the widest vector holds */
-    ENTRIES = RUN * WORDS * 2,   /* of the mask, from one run */
-    RUNS_A_THREAD = 512,         /* which take longer than starting a thread */
+    ENTRIES = RUN * WORDS * 2,   /* entries of the mask from one run */
+    RUNS_A_THREAD = 512,         /* so many take longer than starting a thread */
     ONE = 0x3F80                 /* 1.0 in bfloat16 */
 };
 
@@ -38,7 +39,7 @@ static inline void mix(words *a, words *b, int rotation)
     *b = (*b << rotation | *b >> (32 - rotation)) ^ *a;
 }
 
-/* One round; in odd ones the second and the fourth word swap places. */
+/* One round; in odd rounds the second and the fourth word swap places. */
 static inline void mix_pairs(words x[WORDS], int round)
 {
     static const int ROTATIONS[8][2] = {{10, 26}, {11, 21}, {13, 27}, {23, 5}, {6, 20}, {17, 11}, {25, 10}, {18, 20}};
@@ -130,7 +131,7 @@ void NAMED(draw_mask)(uint16_t *keep, int64_t count, int64_t limit, uint64_t see
     in_parallel(m.shares, draw_share, &m);
 }
 
-/* One output, for a test against published ones. */
+/* One output, for a test against published outputs. */
 void NAMED(threefry)(const uint32_t counter[WORDS], const uint32_t key[WORDS], uint32_t out[WORDS])
 {
     const uint32_t extended[WORDS + 1] = {key[0], key[1], key[2], key[3], PARITY ^ key[0] ^ key[1] ^ key[2] ^ key[3]};

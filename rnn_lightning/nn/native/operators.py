@@ -1,6 +1,6 @@
 """The native recurrence and the drawing of masks as torch operators.
 
-So torch's modes see them: fake tensors, FLOP counting.
+As operators, they are seen by torch's modes, such as fake tensors and FLOP counting.
 
 Legend: T time steps, B batch, I inputs, H hidden units, G gates.
 """
@@ -98,7 +98,7 @@ def _empty_gradients(mode: str, x: Tensor, h_0: Tensor, c_0: Tensor | None, *res
 
 
 def _draw_mask(seed: Tensor, count: int, limit: int) -> Tensor:
-    """A mask's entries in bfloat16, 1 with probability limit / 2^16, which follow from the seed alone, an int64."""
+    """A mask's entries in bfloat16, 1 with probability limit / 2^16; they depend only on the seed, an int64."""
     keep = _empty_mask(seed, count, limit)
     found = library()
     if found is None:

@@ -1,11 +1,11 @@
-/* Weights packed into panels: all numbers that the micro-kernel reads for some columns are contiguous, in the order it
- * reads them.
+/* Weights packed into panels: all numbers that the micro-kernel reads for some columns are contiguous, in the order in
+ * which it reads them.
  *
  * A panel has PAIR columns; the last one has LANES if no more are left. Missing columns are zero.
  *
  *   panels           at[0]             at[1]             at[2]
  *   gates            | gate 0          | gate 1          | ...
- *   panels of one    | units 0..PAIR-1 | PAIR..2 PAIR-1  | ...   that of the units from `begin` on is at begin x depth
+ *   panels of one    | units 0..PAIR-1 | PAIR..2 PAIR-1  | ...   the one that starts at unit `begin` is at begin x depth
  *   rows of one      | k = 0           | k = 1           | ...   `depth` rows, one for each number of [h, 1, x]
  *   numbers of one   | PAIR weights of number k, one for each unit
  */

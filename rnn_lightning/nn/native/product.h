@@ -2,7 +2,7 @@
  *
  * C (rows, columns) = A (rows, depth) P (depth, columns), or C += ...; columns are one vector or two. At each step of
  * the depth it reads one or two vectors of the panel and one number per row, and does `rows` times as many
- * multiply-adds as it read vectors. (The scheme of Goto & van de Geijn, "Anatomy of high-performance matrix
+ * multiply-adds as it reads vectors. (The scheme of Goto & van de Geijn, "Anatomy of high-performance matrix
  * multiplication", 2008.)
  */
 #ifndef PRODUCT_H

@@ -2,9 +2,9 @@
  * library.
  *
  * The scheme: rows of a batch do not depend on each other, so each thread runs all steps of its rows without a barrier.
- * The state of a few rows stays in the first cache, the packed weights in the second. A row's input and bias are stored
- * beside its state, [h, 1, x]. So one product per gate gives the whole sum, and in the backward pass one product gives
- * the gradients of both weights and the bias.
+ * The state of a few rows stays in the L1 cache, and the packed weights stay in the L2 cache. A row's input and bias
+ * are stored beside its state, [h, 1, x]. So one product per gate gives the whole sum, and in the backward pass one
+ * product gives the gradients of both weights and the bias.
  *
  * This file is compiled once for each kind of processor and number type; see build.py.
  */
@@ -50,7 +50,7 @@ static int useful_threads(const layer *l)
     return threads < 1 ? 1 : (int)threads;
 }
 
-/* Sorts rows by length, the longest first, by a stable counting sort. Without lengths their order is kept. */
+/* Sorts rows by length, the longest first, with a stable counting sort. Without lengths their order is kept. */
 static int sort_rows(const layer *l, int64_t *sorted)
 {
     if (!l->lengths) {
@@ -71,8 +71,8 @@ static int sort_rows(const layer *l, int64_t *sorted)
     return 0;
 }
 
-/* Divides the rows among the threads: a contiguous piece each, or, if they are sorted by length, in turn, so that each
- * gets long and short ones. */
+/* Divides the rows among the threads. Each gets a contiguous piece; but if rows are sorted by length, threads take them
+ * in turn, so that each gets long and short ones. */
 static int divide_rows(pass *p)
 {
     const layer *l = p->l;
@@ -193,12 +193,12 @@ static int prepare(pass *p, const layer *l, size_t space)
     return divide_rows(p) || !p->space ? OUT_OF_MEMORY : 0;
 }
 
-/* Returns 0, or 1 if there is not enough memory; then nothing is written. */
+/* Returns 0, or 1 if there is not enough memory; in that case, nothing is written. */
 int NAMED(forward)(const layer *l)
 {
     pass p;
     int failed = prepare(&p, l, forward_size(l, most_rows(l)));
-    const int packs = l->steps * l->batch > FEW_ROWS; /* rows of all steps, which share one packing */
+    const int packs = l->steps * l->batch > FEW_ROWS; /* the rows of all steps share one packing */
     if (!failed && packs) {
         place_panels(l, p.at);
         p.panels = allocate(p.at[MOST_GATES] * sizeof(real));

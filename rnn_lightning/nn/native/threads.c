@@ -1,9 +1,9 @@
 /* Runs on torch's own threads if they can be found, else on new ones for each call.
  *
  * torch's threads are those of its OpenMP library. They spin for a while after each operation, so they start at once;
- * any other threads would have to share the cores with them. The library is the one that torch has loaded; this code
- * links to none. New threads take some 20 us to make. They are used where torch has no OpenMP, and in a forked process,
- * which has only the thread that forked.
+ * any other threads would have to share the cores with them. The library is the one that torch has loaded; this code is
+ * not linked to any. New threads take some 20 us to make. They are used if torch has no OpenMP, and in a forked
+ * process, which has only the thread that forked.
  */
 #include "threads.h"
 
@@ -16,7 +16,7 @@ static int (*team_size)(void);
 
 static void without_team(void) { open_team = NULL; }
 
-/* Takes GOMP_parallel, omp_get_thread_num and omp_get_num_threads of the library that torch uses. */
+/* Takes GOMP_parallel, omp_get_thread_num and omp_get_num_threads from the library that torch uses. */
 void use_openmp(void *parallel, void *thread_num, void *num_threads)
 {
     own_number = (int (*)(void))thread_num;

@@ -85,7 +85,7 @@ static inline void copy(real *to, const real *from, size_t count)
         to[at] = from[at];
 }
 
-/* Zeroes a row from `count` to `width`. An infinite x makes NaN there, which products would spread over the row. */
+/* Zeroes a row from `count` to `width`. An infinite x leaves NaN there, which products would spread over the row. */
 static inline void clear_behind(real *row, size_t count, size_t width)
 {
     for (size_t at = count; at < width; at++)

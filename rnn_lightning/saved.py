@@ -1,7 +1,7 @@
 """A network on disk, read and written with torch alone: in a run's checkpoint, or as JSON beside a plain state dict.
 
-`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first of
-the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
+`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first
+eight of the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
 """
 
 import hashlib
@@ -104,7 +104,7 @@ def read_description(path: str | Path) -> dict[str, Any]:
     """The checked contents of `NAME.json`, or the same information from a checkpoint.
 
     `NAME.json` has `network`, `arguments`, `weights` and `sha256`, a checkpoint only the first two. Both also
-    have `fitted` if the data module has fitted something.
+    have `fitted` if the data module fitted something.
 
     Raises:
         ArgumentError: There is no such file, or it has another format.
@@ -178,7 +178,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     files, place = fsspec.core.url_to_fs(str(path))
     if not files.isfile(place):
         raise ArgumentError(
-            f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit has written"
+            f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit wrote"
         )
     try:
         with files.open(place, "rb") as file:

@@ -177,9 +177,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     files, place = fsspec.core.url_to_fs(str(path))
     if not files.isfile(place):
-        raise ArgumentError(
-            f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit wrote"
-        )
+        raise ArgumentError(f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit wrote")
     try:
         with files.open(place, "rb") as file:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)

@@ -68,7 +68,7 @@ def put(part: Path, path: str | Path) -> None:
     _flush(part)
     os.replace(part, path)
     if os.name == "posix":
-        _flush(Path(path).parent)  # flush the new name, too
+        _flush(Path(path).parent)  # also flush the new name
 
 
 @contextmanager

@@ -194,7 +194,7 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
     """The checkpoint that `--ckpt_path` means.
 
     Args:
-        ckpt_path: A path or URL; or "best" or "last", for the newest run of this name that has such a checkpoint.
+        ckpt_path: A path or URL; or "best" or "last", for the newest run with this name that has such a checkpoint.
         root: The folder in which to look for runs.
         name: The run's name.
         **wanted: The run's `model` and `data`, if they are known.

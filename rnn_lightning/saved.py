@@ -36,7 +36,7 @@ def shipped() -> dict[str, Path]:
 def save_network(
     net: RecurrentNet, arguments: dict[str, Any], folder: str | Path, name: str, fitted: dict[str, Any] | None = None
 ) -> Path:
-    """Writes a network's weights and its arguments; earlier weights of the same name are removed.
+    """Writes a network's weights and its arguments; earlier weights with the same name are removed.
 
     Args:
         net: The network.
@@ -119,9 +119,9 @@ def read_description(path: str | Path) -> dict[str, Any]:
         raise ArgumentError(f"{path} is not readable JSON ({error}): {_REMEDY}") from error
     kinds = {"network": str, "arguments": dict, "weights": str, "sha256": str}
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
-        raise ArgumentError(f"{path} describes no network, which needs {', '.join(kinds)}: {_REMEDY}")
+        raise ArgumentError(f"{path} does not describe a network, which needs {', '.join(kinds)}: {_REMEDY}")
     if found["network"] not in NETWORKS:
-        raise ArgumentError(f"{path}: network={found['network']!r} is none of {', '.join(NETWORKS)}: {_REMEDY}")
+        raise ArgumentError(f"{path}: network={found['network']!r} is not one of {', '.join(NETWORKS)}: {_REMEDY}")
     if not found["weights"].isprintable() or Path(found["weights"]).name != found["weights"] or not found["weights"]:
         raise ArgumentError(f"{path}: weights={found['weights']!r} must be a file beside it, not a path: {_REMEDY}")
     return found

@@ -1,7 +1,7 @@
 """Runs every recipe, every system of the tutorial and the long-memory tasks, and writes the results into the docs.
 
     python scripts/reproduce.py --data_dir data           # the recipes and the tutorial's systems, three seeds
-    python scripts/reproduce.py --data_dir data --full    # long memory, MNIST pixel by pixel, the reach of gradients too
+    python scripts/reproduce.py --data_dir data --full    # also long memory, pixels and the reach of gradients
 
 `reproduction.yaml` lists the runs. Fits use the package's own command line, with one thread each, `--jobs` at a time.
 Each result is saved in `docs/reproduction.json` at once, so you can kill the command at any time and rerun it to
@@ -265,12 +265,16 @@ def _place(state: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="adds long memory, pixels, the reach of gradients: hours")
+    parser.add_argument(
+        "--full", action="store_true", help="also long memory, pixels and the reach of gradients (takes hours)"
+    )
     parser.add_argument("--only", action="append", metavar="NAME", help="a system, or a pattern such as 'adding_*'")
     parser.add_argument("--seeds", type=int, help="how many of the plan's seeds (default: all)")
     parser.add_argument("--renew", action="store_true", help="run again what another commit measured")
     parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files (default: data)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the results; the docs are filled from their own")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="file of results; the docs are always filled from the default"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="fits at a time (default: one per core)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no fit after so many minutes")
     options = parser.parse_args()

@@ -27,7 +27,7 @@ def add_options(parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(callback, name)
     words = "The run's name; by default that of the data file, else of the first --config, else of model and data."
     parser.add_argument("--name", type=str | None, default=None, help=words)
-    words = "predict only: steps to forecast beyond each sequence, feeding predictions back; 0: as the data says."
+    words = "predict only: steps to forecast after each sequence, feeding predictions back; 0 for the data's default."
     parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
     words = "predict only: also write the arrays, as predictions.npz."
     parser.add_argument("--arrays", type=bool, default=False, help=words)

@@ -55,7 +55,8 @@ def arguments_in(checkpoint: str, model: Namespace, typed: Arguments | None, sub
         raise ArgumentError(
             f"{checkpoint} holds a {found}, but the configuration asks for a {wanted}: give the same recipe's checkpoint"
         )
-    accepted = set(model.get("init_args", {}).keys()) - set(SIZES)  # base classes' too, by **kwargs
+    # `init_args` also has the arguments that **kwargs passes to a base class.
+    accepted = set(model.get("init_args", {}).keys()) - set(SIZES)
     known = saved.get("hyper_parameters", {})
     hints = hints_of(maker_of(model.class_path))
     arguments = {name: as_typed(value, hints.get(name)) for name, value in known.items() if name in accepted}

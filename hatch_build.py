@@ -15,9 +15,9 @@ NATIVE = "rnn_lightning/nn/native"
 class NativeRecurrence(BuildHookInterface):
     """Puts the compiled library into the wheel, or, for an editable install, beside its module.
 
-    The wheel is then for this platform, but for every version of Python. Without a compiler it is for every platform,
-    and the layers run on torch's kernels. A library in the tree is never added to a wheel, because git ignores it and
-    therefore the builder does, too; each wheel gets one that was compiled for it.
+    The wheel then works only on this platform, but with every version of Python. Without a compiler it works on every
+    platform, and the layers run on torch's kernels. A library in the tree is never added to a wheel, because git
+    ignores it and so does the builder; each wheel gets a library that was compiled for it.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -87,7 +87,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def readme(session: nox.Session) -> None:
-    """README's test command, unchanged, in a clean clone; the layers once more as on an older processor."""
+    """README's test command, unchanged, in a clean clone; then the layers' tests again, as on an older processor."""
     folder = _clone(session)
     (line,) = re.findall(r"^python3 -m venv .*pytest$", (folder / "README.md").read_text(), re.M)
     with session.chdir(folder):

@@ -15,7 +15,7 @@ _held: list[locks.Lock] = []
 
 
 def try_claim(folder: str) -> bool:
-    """Claims a folder for this process; returns whether it was free. Folders on other machines always are."""
+    """Claims a folder for this process; returns whether it was free. Folders on other machines always count as free."""
     place = local_path(folder)
     lock = locks.Lock(None) if place is None else locks.take(place)
     if lock is None:

@@ -45,7 +45,7 @@ class Continuation:
         check_generate(net)
         prompt = vocabulary.prompt(self.prompt)
         if isinstance(vocabulary, WordVocabulary) and (unknown := int((prompt == 0).sum())):
-            print(f"Of the prompt's {len(prompt)} words {unknown} are unknown to the network and read as {UNKNOWN}")
+            print(f"Of the prompt's {len(prompt)} words, {unknown} are unknown to the network and read as {UNKNOWN}")
         never = () if vocabulary.unknown is None else (vocabulary.unknown,)
         tokens = torch.from_numpy(prompt.astype("int64"))[None]
         drawn = generate(net, tokens, self.length, self.temperature, self.top_k, never)[0].tolist()

@@ -33,7 +33,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
-"""What torch's backends say if the process at the other end has gone."""
+"""What torch's backends say if the process at the other end is gone."""
 
 
 def reason(error: BaseException) -> str | None:

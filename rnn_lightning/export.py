@@ -104,7 +104,7 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool
 
 
 def _network_example(net: RecurrentNet, sizes: dict[str, dict[int, str]], before: list[str]) -> dict[str, Any]:
-    """Example inputs of a network by name, with the initial state if named; adds variable dimensions to `sizes`."""
+    """Example inputs of a network by name, with the states named in `before`; adds variable dimensions to `sizes`."""
     layers = net.layers
     sequence = {0: "batch", 1: "time"}
     rows = {1: "batch"}

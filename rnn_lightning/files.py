@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written under a temporary name, flushed to disk, then renamed."""
+"""Files that are either complete or absent: written under a temporary name, flushed to disk, then renamed."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ PREFIX = ".part-"
 
 
 def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], object]) -> Path:
-    """Writes a file so that it is never visible in part, even if the process is killed or others write it, too.
+    """Writes a file so that it is never visible in part, even if the process is killed or others also write it.
 
     Args:
         path: The file; its folder is made if necessary.
@@ -64,11 +64,11 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def put(part: Path, path: str | Path) -> None:
-    """Renames a finished file, once all of it is on the disk."""
+    """Renames a finished file once all of it is on disk."""
     _flush(part)
     os.replace(part, path)
     if os.name == "posix":
-        _flush(Path(path).parent)  # flush the new name, too
+        _flush(Path(path).parent)  # also flush the new name
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def folder_written_beside(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_beside(path: str | Path) -> Iterator[Path]:
-    """Gives an empty folder beside `path`, in which code may write `path` and leave other files; removed at the end.
+    """Gives an empty folder beside `path`, in which code may write `path` and other files; removed at the end.
 
     Raises:
         NotWrittenError: It cannot be made or written; the error names `path`.
@@ -108,7 +108,7 @@ def folder_beside(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _part_of(path: str | Path) -> Iterator[Path]:
-    """The place of an unfinished file or folder, at which nothing is left in the end; names `path` in errors."""
+    """Yields a place for an unfinished file or folder, where nothing is left at the end; names `path` in errors."""
     path = Path(path)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
@@ -122,7 +122,7 @@ def _part_of(path: str | Path) -> Iterator[Path]:
         raise NotWrittenError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):
-            _remove(part)  # after renaming there is none
+            _remove(part)  # nothing is there after renaming
 
 
 def remove_leftovers(folder: str | Path, name: str = "*") -> None:
@@ -154,7 +154,7 @@ def _remove(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Waits until a file or folder is on the disk, not only in the system's memory."""
+    """Waits until a file or folder is on disk, not only in the system's memory."""
     file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(file)

@@ -1,4 +1,4 @@
-"""What a DataModule has fitted on its training part is saved with the network, in checkpoints and exports.
+"""What a DataModule fits on its training part is saved with the network, in checkpoints and exports.
 
 A DataModule that fits something (scales, a vocabulary) has
 
@@ -35,6 +35,6 @@ def check_kind(fitted: dict[str, Any], kind: str, data: str) -> None:
     """Raises `ArgumentError` if fitted values come from another kind of DataModule."""
     if fitted.get("kind") != kind:
         raise ArgumentError(
-            f"the checkpoint's fitted values have the kind {fitted.get('kind')!r}, {data} needs {kind!r}: give the data "
-            "that the network was trained on"
+            f"the checkpoint's fitted values have the kind {fitted.get('kind')!r}, but {data} needs {kind!r}: give the "
+            "data that the network was trained on"
         )

@@ -146,10 +146,10 @@ def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
         folder: The `--output` of the export; `network.json` and the weights in it are read.
 
     Returns:
-        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; of a network that was trained on a `TimeSeries` a
-        `Forecaster` around it, which takes and gives values in the file's units. Its attribute `fitted` is what was fitted
-        on the training part: for a text `level` and `vocabulary` (characters in the order of their tokens from 1 on, or
-        words), for labelled sequences `classes`; {} if nothing was.
+        A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; for a network trained on a `TimeSeries`, a
+        `Forecaster` around it, which takes and gives values in the file's units. Its attribute `fitted` is what was
+        fitted on the training part: `level` and `vocabulary` for a text (characters in the order of their tokens from 1
+        on, or words), `classes` for labelled sequences, {} if nothing was fitted.
 
     Raises:
         ArgumentError: A file is missing, changed or truncated.

@@ -1,4 +1,4 @@
-"""Locks on files and folders that end with their process, however it ends: the system's own (`flock`).
+"""Locks on files and folders, by the system's own `flock`. They end with their process, however it ends.
 
 They leave nothing behind, and need no file of their own. Where the system or the file system has no such locks (Windows,
 some network disks), nobody is kept out.
@@ -31,7 +31,7 @@ class Lock:
 
 
 def take(path: str | Path) -> Lock | None:
-    """Locks a file or folder that is there; returns None at once if it is locked already."""
+    """Locks an existing file or folder; returns None at once if it is already locked."""
     if fcntl is None:
         return Lock(None)
     file = None

@@ -1,4 +1,4 @@
-"""The recipes in the package: a YAML file each in `configs/`, named on the command line without the suffix."""
+"""The recipes in the package: each is a YAML file in `configs/`, named on the command line without the suffix."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -50,7 +50,7 @@ READERS = {".csv": "series", ".tsv": "series", ".parquet": "series", ".pq": "ser
 
 
 def check_data(arguments: list[str]) -> None:
-    """Raises an error for a file as `--data`, and says which recipe reads it.
+    """Raises an error if `--data` is a file, and says which recipe reads it.
 
     Args:
         arguments: The typed arguments.

@@ -112,7 +112,7 @@ def number_run(trainer: Trainer) -> None:
 
 
 def _folder_of_others(checkpoint: str) -> str | None:
-    """The run whose other checkpoints are kept elsewhere: the checkpoint says where."""
+    """The run of a job's checkpoint: the folder of its other checkpoints, which the checkpoint itself names."""
     callbacks = read_checkpoint(checkpoint).get("callbacks", {})
     kept: Any = next((state for key, state in callbacks.items() if key.startswith("BestAndLast")), {})
     return run_folder(f"{kept['dirpath']}/") if kept.get("dirpath") else None
@@ -138,12 +138,12 @@ def keep(path: str) -> None:
 
 
 def free_version(folder: str, version: int | str, below: str | None = None) -> int | str:
-    """The version of a logger that begins: as given, or with a number appended if an earlier run has files there.
+    """The version for a new logger: as given, or with a number appended if an earlier run has files there.
 
     Args:
         folder: The folder of all versions.
         version: The version, as loggers take it.
-        below: The folder within the version's folder that it writes into, if there is one.
+        below: The folder within the version's folder that the logger writes into, if there is one.
     """
     name = version if isinstance(version, str) else f"version_{version}"
     candidates = ("-".join(filter(None, (name, str(n)))) if n else name for n in count())
@@ -194,7 +194,7 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
     """The checkpoint that `--ckpt_path` means.
 
     Args:
-        ckpt_path: A path or URL; or "best" or "last", for the newest run of this name that has such a checkpoint.
+        ckpt_path: A path or URL; or "best" or "last", for the newest run with this name that has such a checkpoint.
         root: The folder in which to look for runs.
         name: The run's name.
         **wanted: The run's `model` and `data`, if they are known.
@@ -297,7 +297,7 @@ def check_root(root: str) -> None:
 def folder_of_predictions(checkpoint: str | None, name: str) -> str:
     """Where predictions are written: in the checkpoint's run if it is on this machine, beside earlier ones.
 
-    What a killed process left unfinished there is removed.
+    Unfinished files that a killed process left there are removed.
     """
     folder = _join(RUNS, name) if checkpoint is None or "://" in checkpoint else run_folder(checkpoint)
     candidates = (_join(folder, f"predictions_{n}") if n else folder for n in count())
@@ -319,7 +319,7 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
 
 
 def _folders_with_record(files: Any, place: str) -> Iterator[str]:
-    """The folders below a place that have a record, wherever a logger has put them."""
+    """The folders below a place that have a record, wherever a logger put them."""
     if not _is_local(files):
         for folder, _, names in files.walk(place, maxdepth=_DEPTH + 1):
             if RECORD in names:

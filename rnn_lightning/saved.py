@@ -1,7 +1,7 @@
 """A network on disk, read and written with torch alone: in a run's checkpoint, or as JSON beside a plain state dict.
 
-`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first of
-the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
+`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first
+eight of the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def shipped() -> dict[str, Path]:
 def save_network(
     net: RecurrentNet, arguments: dict[str, Any], folder: str | Path, name: str, fitted: dict[str, Any] | None = None
 ) -> Path:
-    """Writes a network's weights and its arguments; earlier weights of the same name are removed.
+    """Writes a network's weights and its arguments; earlier weights with the same name are removed.
 
     Args:
         net: The network.
@@ -104,7 +104,7 @@ def read_description(path: str | Path) -> dict[str, Any]:
     """The checked contents of `NAME.json`, or the same information from a checkpoint.
 
     `NAME.json` has `network`, `arguments`, `weights` and `sha256`, a checkpoint only the first two. Both also
-    have `fitted` if the data module has fitted something.
+    have `fitted` if the data module fitted something.
 
     Raises:
         ArgumentError: There is no such file, or it has another format.
@@ -119,9 +119,9 @@ def read_description(path: str | Path) -> dict[str, Any]:
         raise ArgumentError(f"{path} is not readable JSON ({error}): {_REMEDY}") from error
     kinds = {"network": str, "arguments": dict, "weights": str, "sha256": str}
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
-        raise ArgumentError(f"{path} describes no network, which needs {', '.join(kinds)}: {_REMEDY}")
+        raise ArgumentError(f"{path} does not describe a network, which needs {', '.join(kinds)}: {_REMEDY}")
     if found["network"] not in NETWORKS:
-        raise ArgumentError(f"{path}: network={found['network']!r} is none of {', '.join(NETWORKS)}: {_REMEDY}")
+        raise ArgumentError(f"{path}: network={found['network']!r} is not one of {', '.join(NETWORKS)}: {_REMEDY}")
     if not found["weights"].isprintable() or Path(found["weights"]).name != found["weights"] or not found["weights"]:
         raise ArgumentError(f"{path}: weights={found['weights']!r} must be a file beside it, not a path: {_REMEDY}")
     return found
@@ -177,9 +177,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     files, place = fsspec.core.url_to_fs(str(path))
     if not files.isfile(place):
-        raise ArgumentError(
-            f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit has written"
-        )
+        raise ArgumentError(f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit wrote")
     try:
         with files.open(place, "rb") as file:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)

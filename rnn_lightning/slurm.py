@@ -19,7 +19,7 @@ def job() -> str | None:
 
 
 def folder(root: str, name: str | None) -> str | None:
-    """Where this job's checkpoints of a run of this name are; None outside of SLURM."""
+    """Where this job saves the checkpoints of a run with this name; None outside of SLURM."""
     number = job()
     return None if number is None or name is None else f"{root.rstrip('/')}/job_{number}/{name}"
 

@@ -2,8 +2,8 @@
 
     python scripts/benchmark_callbacks.py --data_dir data
 
-Timed inside `trainer.fit`, as the command line runs it, with everything else on (TensorBoard, progress, checkpoints,
-metrics). `--each` also measures them one by one.
+Fits are timed inside `trainer.fit`, as the command line runs it, with everything else on (TensorBoard, progress,
+checkpoints, metrics). `--each` also measures them one by one.
 """
 
 import os

@@ -2,11 +2,11 @@
 
     python scripts/benchmark_nodes.py --data_dir data --page docs/scaling_out.md
 
-Whole fits through the command line, with the recipe's batch in each process and one thread each: in one process; in two
-that know nothing of each other, at the same time; and in two "nodes" that torchrun starts, over gloo. All run in turn, in
-rounds. How much longer the second takes than the first is due to the processor (shared memory and caches). How much
-longer the third takes than the second is communication. A step is an optimizer step: the median over the batches of the
-slower process, without the first ones.
+Times whole fits through the command line, with the recipe's batch in each process and one thread each: in one process;
+in two that know nothing of each other, at the same time; and in two "nodes" that torchrun starts, over gloo. All run in
+turn, in rounds. The time that the second takes beyond the first is due to the processor (shared memory and caches). The
+time that the third takes beyond the second is communication. A step is an optimizer step: the median over the batches
+of the slower process, without the first ones.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def worker(options: argparse.Namespace) -> None:
 
 
 def measure(recipe: str, kind: str, options: argparse.Namespace) -> dict[str, float]:
-    """The step of the slower of the processes of one kind of run."""
+    """The step time of the slower process, in one kind of run."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

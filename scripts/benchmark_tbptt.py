@@ -43,7 +43,7 @@ def case(mode: str, steps: int, batches: int) -> dict[str, float]:
 
 
 def overhead(options: argparse.Namespace) -> None:
-    """Measures what a chunk costs more than in the plain loop, here and in other checkouts, in turn."""
+    """Measures how much more a chunk costs than in the plain loop, here and in other checkouts, in turn."""
     places = {"here": Path(__file__).parent.parent, **{path.name: path for path in options.against}}
     results: dict[str, list[dict[str, float]]] = {name: [] for name in places}
     for _ in range(options.rounds):
@@ -84,7 +84,7 @@ if __name__ == "__main__":
     parser = options_of(__doc__)
     parser.add_argument("--steps", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, default=3, help="of each case; 1 for lengths that take minutes")
+    parser.add_argument("--batches", type=int, default=3, help="batches of each case; 1 for lengths that take minutes")
     parser.add_argument("--full_up_to", type=int, default=10_000, help="longest sequence for full BPTT")
     parser.add_argument("--overhead", action="store_true", help="only what a chunk costs above the plain loop")
     parser.add_argument("--against", type=Path, nargs="+", default=[], help="other checkouts, for --overhead")

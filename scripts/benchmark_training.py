@@ -238,7 +238,7 @@ if __name__ == "__main__":
     parser = options_of(__doc__)
     parser.add_argument("what", choices=["mnist", "deep"])
     parser.add_argument("--data_dir", default="data", help="mnist: folder of the four MNIST files")
-    parser.add_argument("--epochs", type=int, default=5, help="mnist: of each fit")
+    parser.add_argument("--epochs", type=int, default=5, help="mnist: epochs of each fit")
     parser.add_argument("--rounds", type=int, help="alternations; 5 fits or 300 steps by default")
     options = parser.parse_args()
     options.rounds = options.rounds or {"mnist": 5, "deep": 300}[options.what]

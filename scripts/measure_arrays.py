@@ -4,8 +4,8 @@
     python scripts/measure_arrays.py --seeds 3
 
 JapaneseVowels (Kudo, Toyama & Shimbo 1999): 12 channels, 7 to 29 steps, 9 speakers, 270 sequences to train on and 370
-to test. A tenth of the 270 validates here, to choose the epoch. Further arguments go to the fits; the results are kept
-in `docs/own_data.json`.
+to test. A tenth of the 270 is used for validation here, to choose the epoch. Further arguments go to the fits; the
+results are kept in `docs/own_data.json`.
 """
 
 import importlib.util
@@ -46,7 +46,7 @@ def dtw(x: np.ndarray, others: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     Args:
         x: (T, I).
         others: (N, T', I), padded.
-        lengths: (N,) of the others.
+        lengths: (N,) the lengths of the others.
     """
     cost = ((x[:, None] - others[:, None]) ** 2).sum(-1)  # (N, T, T')
     least = np.full((len(others), len(x) + 1, others.shape[1] + 1), np.inf)

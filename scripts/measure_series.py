@@ -1,4 +1,4 @@
-"""What the recipe `series` reaches beside the naive answers, on series that packages ship.
+"""Compares what the recipe `series` reaches with the naive answers, on series that come with packages.
 
     pip install statsmodels vega_datasets     # only their data files are read
     python scripts/measure_series.py --seeds 3

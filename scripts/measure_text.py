@@ -28,10 +28,10 @@ from rnn_lightning.data.tokens import CharacterVocabulary
 
 
 def ngram_bits(train: np.ndarray, test: np.ndarray, order: int, size: int) -> float:
-    """Bits per token of an n-gram model, interpolated as by Witten & Bell (1991) down to the uniform distribution.
+    """Bits per token of an n-gram model, interpolated as in Witten & Bell (1991) down to the uniform distribution.
 
     Args:
-        train: (N,) tokens that are counted.
+        train: (N,) tokens to count.
         test: (M,) tokens that are predicted, each from those before it in the test part.
         order: n; 1 uses no context.
         size: The number of different tokens.
@@ -97,7 +97,7 @@ SHORT = ["--config=chars", "--trainer.max_epochs=3", "--model.lr_scheduler.T_max
 
 
 def of_chunks(k: int) -> list[str]:
-    """The same number of tokens and optimiser steps, gradients that flow back k steps."""
+    """A fit with the same number of tokens and optimiser steps, in which gradients flow back k steps."""
     return [
         *SHORT,
         "--trainer.gradient_clip_val=null",

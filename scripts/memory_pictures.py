@@ -25,7 +25,7 @@ BACKS = {784: "-", 196: "--", 28: ":"}
 
 
 def results(state: dict[str, Any], prefix: str) -> dict[str, list[dict[str, Any]]]:
-    """The results of the systems whose names begin like this: by the rest of the name, one for each seed."""
+    """The results of the systems whose names begin with `prefix`: by the rest of the name, one for each seed."""
     found: dict[str, list[dict[str, Any]]] = {}
     for run in plan():
         result = result_of(state, run)
@@ -35,7 +35,7 @@ def results(state: dict[str, Any], prefix: str) -> dict[str, list[dict[str, Any]
 
 
 def reach(state: dict[str, Any]) -> Figure | None:
-    """Loss, time and memory against k1 = k2; a panel for each task that was run. None if none was."""
+    """Loss, time and memory against k1 = k2; a panel for each task that was run. None if no task was run."""
     found = {name: results(state, f"reach_{name}_k") for name in REACHES}
     found = {name: by_k for name, by_k in found.items() if len(by_k) > 1}
     if not found:

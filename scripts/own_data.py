@@ -1,7 +1,7 @@
 """Fits on your own kinds of files, whose results are kept in `docs/own_data.json`.
 
-`measure_text.py`, `measure_arrays.py` and `measure_series.py` run the fits. One that has a result is not run again, so that
-a long measurement can be continued. `python scripts/tables.py` puts the figures into the pages.
+`measure_text.py`, `measure_arrays.py` and `measure_series.py` run the fits. A fit that has a result is not run again,
+so that a long measurement can be continued. `python scripts/tables.py` puts the figures into the pages.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Kept(CLI):
     found: Result = {}
 
     def after_fit(self) -> None:
-        """Keeps them, under the names that `tables.value` reads."""
+        """Keeps the results, under the names that `tables.value` reads."""
         epochs = self.trainer.current_epoch
         super().after_fit()
         test = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name[:5] == "test/"}

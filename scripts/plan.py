@@ -51,12 +51,12 @@ class Run:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What the recipe says that it starts from."""
+        """What its recipe contains."""
         return recipe_values(self.arguments[0].removeprefix("--config="))
 
     @property
     def settings(self) -> str:
-        """A digest of all that was set, in the recipe and by the arguments: a result counts for the same settings only."""
+        """A digest of all settings, in the recipe and by the arguments: a result counts only for the same settings."""
         text = json.dumps([self.recipe, self.arguments], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

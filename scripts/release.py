@@ -40,10 +40,10 @@ def split_changelog(text: str) -> tuple[str, str, str]:
 
 
 def substitute(path: Path, pattern: str, text: str) -> None:
-    """Replaces the one place in a file that matches."""
+    """Replaces the only match in a file."""
     new, count = re.subn(pattern, text, path.read_text(), flags=re.M)
     if count != 1:
-        sys.exit(f"error: {path.name} has {count} lines like {pattern}, one was expected")
+        sys.exit(f"error: {path.name} has {count} lines like {pattern}, but one was expected")
     path.write_text(new)
 
 

@@ -1,7 +1,7 @@
 """Runs every recipe, every system of the tutorial and the long-memory tasks, and writes the results into the docs.
 
     python scripts/reproduce.py --data_dir data           # the recipes and the tutorial's systems, three seeds
-    python scripts/reproduce.py --data_dir data --full    # long memory, MNIST pixel by pixel, the reach of gradients too
+    python scripts/reproduce.py --data_dir data --full    # also long memory, pixels and the reach of gradients
 
 `reproduction.yaml` lists the runs. Fits use the package's own command line, with one thread each, `--jobs` at a time.
 Each result is saved in `docs/reproduction.json` at once, so you can kill the command at any time and rerun it to
@@ -169,18 +169,18 @@ def chosen(
     """The runs to do now.
 
     Args:
-        full: Whether those that are left to `--full` are among them.
+        full: Whether to include the runs that only run with `--full`.
         only: Systems, or patterns of them; None for all.
         data_dir: Where MNIST is.
         state: The results so far.
         seeds: How many seeds; None for all.
-        renew: A commit: what was measured before it is run again; none if empty.
+        renew: A commit: runs that another commit measured are run again. If empty, none are.
     """
     runs = plan(full or only is not None)
     names = sorted({run.name for run in runs})
     for pattern in only or []:
         if not any(fnmatch(name, pattern) for name in names):
-            sys.exit(f"error: --only {pattern} is no system; the systems are {', '.join(names)}")
+            sys.exit(f"error: --only {pattern} is not a system; the systems are {', '.join(names)}")
     runs = [run for run in runs if not only or any(fnmatch(run.name, pattern) for pattern in only)]
     runs = [run for run in runs if run.seed in PLAN["seeds"][:seeds]]
     if any(run.mnist for run in runs) and not all(find_file(Path(data_dir).expanduser(), name) for name in SHA256):
@@ -200,10 +200,10 @@ def expected(run: Run, state: dict[str, Any]) -> float:
 
 
 class Progress:
-    """Prints after each fit how many are left, and how long they will take.
+    """After each fit, prints how many are left, and how long they will take.
 
     Args:
-        runs: All runs that are to be done.
+        runs: All runs to do.
         state: The results, which this function adds to.
     """
 
@@ -228,7 +228,7 @@ def carry_out(
 ) -> None:
     """Runs the fits, `jobs` at a time, keeps each result as it comes, and says how long the rest will take.
 
-    After so many `minutes` it begins no further fit.
+    After `minutes` minutes it begins no further fit.
     """
     progress, queue, end = Progress(runs, state), deque(runs), time.perf_counter() + 60 * minutes
     about = {"code": code(), "machine": _place(state)} if runs else {}
@@ -265,14 +265,18 @@ def _place(state: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="long memory, pixels and the reach of gradients too: hours")
+    parser.add_argument(
+        "--full", action="store_true", help="also long memory, pixels and the reach of gradients (takes hours)"
+    )
     parser.add_argument("--only", action="append", metavar="NAME", help="a system, or a pattern such as 'adding_*'")
-    parser.add_argument("--seeds", type=int, help="how many seeds of the plan's (default: all)")
-    parser.add_argument("--renew", action="store_true", help="run again what another commit has measured")
+    parser.add_argument("--seeds", type=int, help="how many of the plan's seeds (default: all)")
+    parser.add_argument("--renew", action="store_true", help="run again what another commit measured")
     parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files (default: data)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the results; the docs are filled from their own")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="file of results; the docs are always filled from the default"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="fits at a time (default: one per core)")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no fit later than that")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no fit after so many minutes")
     options = parser.parse_args()
     if options.jobs < 1 or (options.seeds is not None and options.seeds < 1):
         parser.error("--jobs and --seeds must be 1 or more")

@@ -21,10 +21,10 @@ class Packed:
 
 
 class Ledger:
-    """Bytes of the storages that are kept at a time, each counted once.
+    """Bytes of the storages that are kept at one time, each counted once.
 
     Args:
-        free: Addresses of storages that are there anyway: parameters.
+        free: Addresses of storages that exist anyway: those of parameters.
     """
 
     def __init__(self, free: set[int]) -> None:
@@ -41,7 +41,7 @@ class Ledger:
             self.peak = max(self.peak, self.now)
 
     def remove(self, address: int, size: int) -> None:
-        """It is no longer kept."""
+        """A tensor with this storage is no longer kept."""
         if address in self.free:
             return
         self.counts[address] -= 1

@@ -3,7 +3,7 @@
     python scripts/tables.py            # writes them
     python scripts/tables.py --check    # only lists those that are not up to date
 
-In Markdown, a table stands between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`.
+In Markdown, a table is between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`.
 The figures come from `docs/reproduction.json`, `docs/own_data.json`, and the JSON files beside the weights.
 """
 
@@ -34,7 +34,7 @@ PAGES = (
 """Pages whose tables are filled in here."""
 SPEED = "docs/performance.md"
 FORMS = {"seconds": ".0f", "window": ".3f", "milliseconds": ".1f", "best": ".4f"}
-"""How metrics are shown that need no digits of their own; losses and accuracies have four."""
+"""The formats of some metrics; losses and accuracies have four digits."""
 METRICS = {"acc": "accuracy", "mse": "MSE"}
 
 
@@ -131,7 +131,7 @@ class Figures:
         return markdown(spec["head"], kept) if len(kept) > spec.get("constant", 0) else "Not run yet."
 
     def printed(self, name: str) -> str:
-        """What a fit on your own file printed in the end, with the first seed."""
+        """What a fit on your own file printed at the end, with the first seed."""
         return f"```\n{self.results[name][0]['printed']}\n```"
 
     def run(self) -> str:
@@ -158,7 +158,7 @@ class Figures:
         return markdown(head, rows)
 
     def facts(self) -> str:
-        """Where the fits ran, by which commit."""
+        """Where the fits ran, and with which commit."""
         lines = []
         done = [self.state["runs"][run.key] for run in plan() if result_of(self.state, run)]
         for code, machine in sorted({(result["code"], result["machine"]) for result in done}):

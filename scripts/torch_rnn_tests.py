@@ -35,7 +35,7 @@ SUBSTITUTE = "RNN_LIGHTNING_SUBSTITUTE"
 
 
 def substitute() -> None:
-    """Replaces torch.nn's classes by ours; the cells and the base class stay."""
+    """Replaces torch.nn's classes with ours; the cells and the base class stay."""
     for name in NAMES:
         for module in (nn, nn.modules, nn.modules.rnn):
             setattr(module, name, getattr(ours, name))

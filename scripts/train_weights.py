@@ -119,9 +119,9 @@ def check(names: list[str], data_dir: str, folder: Path) -> list[str]:
             continue
         metric, claimed = training["metric"], training["runs"][str(training["seed"])]["test"]
         found = evaluate(load_network(path), held_out(metric, data_dir))
-        print(f"{name}: test {metric} {found:.5f}, its figures say {claimed}")
+        print(f"{name}: test {metric} {found:.5f}; its figures say {claimed}")
         if abs(found - claimed) > TOLERANCES[metric]:
-            wrong.append(f"{name}: its figures say test {metric} {claimed}, the weights have {found:.5f}")
+            wrong.append(f"{name}: its figures say test {metric} {claimed}, but the weights have {found:.5f}")
     return wrong
 
 

@@ -4,9 +4,9 @@
 
 A window of f(t) = t sin(t) / 3 + 2 sin(5 t) begins at a t0 that is uniform in [0, 28). Its second value, given the first,
 may be one of several; its third, given two, almost never. The first table has the first guess: the variance of the second
-value among windows whose first values are neighbours in a fine grid of t0. The second table has the second guess by kernel
-regression (Nadaraya & Watson 1964) of a width e on the pair of values that came before: what a model can reach if it
-cannot tell apart values that differ by less than about e.
+value among windows whose first values are neighbours in a fine grid of t0. The second table has the second guess by
+kernel regression (Nadaraya & Watson 1964) of width e on the pair of values that came before: what a model can reach if
+it cannot tell apart values that differ by less than about e.
 """
 
 from typing import Any

@@ -136,7 +136,7 @@ def test_words_fit_and_go_on(capsys):
         ["predict", "--ckpt_path=runs/book/version_0/checkpoints/best.ckpt", "--prompt=line zzz", "--length=5", *QUIET]
     )
     out = capsys.readouterr().out
-    assert "Of the prompt's 2 words 1 are unknown" in out
+    assert "Of the prompt's 2 words, 1 are unknown" in out
     text = Path("runs/book/version_0/predictions.txt").read_text()
     assert text.startswith("line <unk>")
     assert text.count("<unk>") == 1, "the unknown word is never drawn"

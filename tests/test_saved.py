@@ -103,7 +103,7 @@ def test_code_in_the_weights_is_not_run_even_if_the_hash_is_right(saved, monkeyp
     ("changes", "words"),
     [
         ({"network": "Transformer"}, "none of Seq2VecNet, Seq2SeqNet"),
-        ({"arguments": None}, "describes no network"),
+        ({"arguments": None}, "does not describe a network"),
         ({"arguments": {**ARGUMENTS, "depth": 3}}, "no argument depth"),
         ({"arguments": {"input_size": 3}}, "do not make a Seq2SeqNet"),
         ({"arguments": {**ARGUMENTS, "hidden_size": -1}}, "hidden_size=-1"),
@@ -120,7 +120,7 @@ def test_a_description_that_is_wrong(saved, changes, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "is not readable JSON"), ("[]", "describes no network")])
+@pytest.mark.parametrize(("text", "words"), [("{", "is not readable JSON"), ("[]", "does not describe a network")])
 def test_a_file_that_is_no_description(tmp_path, text, words):
     (tmp_path / "net.json").write_text(text)
     with pytest.raises(ArgumentError, match=words):

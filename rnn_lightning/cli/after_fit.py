@@ -1,4 +1,4 @@
-"""What comes after a fit: the best checkpoint is tested, and the run is shown."""
+"""After a fit: tests the best checkpoint, and says how to view the run."""
 
 import traceback
 from typing import Any

@@ -1,4 +1,4 @@
-"""The command line's arguments: the configurations, and what else was typed."""
+"""The command line's arguments: the configurations, and everything else that was typed."""
 
 import argparse
 import pkgutil
@@ -88,7 +88,7 @@ class HelpOf(argparse.Action):
     """A flag that prints the arguments of a part of a model; jsonargparse has such flags only at the top level.
 
     Args:
-        of: A dataclass, or the type of an argument that takes classes, one of which the flag names.
+        of: A dataclass, or the type of an argument that takes classes; the flag then names one of them.
         key: The prefix of its arguments on the command line, such as `model.tbptt`.
     """
 
@@ -166,11 +166,11 @@ class Arguments:
         """Adds the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
         config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
         if config is None and not self.configs and any(argument.startswith("--prompt") for argument in self.others):
-            config = "chars"  # continuing a text takes only the network; the recipe's model and data are not made
+            config = "chars"  # continuing a text needs only the network; the recipe's model and data are not made
         if config is None and self.ckpt_path is not None and not self._asks_for_help:
             given = self.ckpt_path in (BEST, LAST) and self._names_a_run
             if not (self.configs or given):
-                find_checkpoint(self.ckpt_path, RUNS, None)  # there may be none: then this says so
+                find_checkpoint(self.ckpt_path, RUNS, None)  # raises an error if there is none
         return self if config is None else replace(self, configs=[config])
 
     @property
@@ -182,7 +182,7 @@ class Arguments:
         return any(x.startswith(("--model", "--data", "--name")) for x in self.others)
 
     def with_folders_of_loggers(self) -> "Arguments":
-        """The same with the folder of all runs for each logger that needs one; a typed folder comes later and wins."""
+        """The same, with the folder of all runs for each logger that needs one; a typed folder overrides it."""
         others: list[str] = []
         for argument in self.others:
             others += (

@@ -12,7 +12,7 @@ from rnn_lightning.cli.signatures import hints_of
 
 
 def as_typed(value: Any, hint: Any) -> Any:
-    """The same value, with lists in the place of tensors and an enum's members by their names.
+    """The same value, with lists in place of tensors, and enum members by their names.
 
     Args:
         value: An argument's value from a checkpoint, in plain types.

@@ -1,4 +1,4 @@
-"""`CLI`: LightningCLI with recipes, sizes linked from data to model, named runs; and `main`, which runs it."""
+"""`CLI`: LightningCLI with recipes, named runs, and sizes linked from data to model; `main` runs it."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ EPILOG = "Each has its own help, as in: export --help"
 EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
 
 AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
-"""Settings of the Trainer by which Lightning would divide."""
+"""Settings of the Trainer by which Lightning divides."""
 
 
 class CLI(LightningCLI):
@@ -135,7 +135,7 @@ class CLI(LightningCLI):
                 network = arguments_in(self.checkpoint, config.model, arguments, self.config.subcommand)
         elif is_of_another_cell(config.get("model")):
             network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
-        # With a configuration as a dict, everything counts as typed. What served for the first parse is left out now,
+        # With a configuration as a dict, everything counts as typed. What only the first parse needed is left out now,
         # except where no model is made.
         is_made = exported is None and self.config.subcommand != "export"
         if arguments is not None and (network or (first is not None and is_made)):
@@ -213,7 +213,7 @@ class CLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs, **save_atomically(config.trainer))
 
     def after_instantiate_classes(self) -> None:
-        """Refuses a model that is untrained or does not go with the data."""
+        """Refuses a model that is untrained or does not match the data."""
         if self.subcommand is None:
             return
         if self.subcommand != "fit" and self.checkpoint is None and getattr(self.model, "fresh_head", False):

@@ -23,10 +23,10 @@ def inline(content: dict[str, Any]) -> str:
 
 
 class _Inline(yaml.SafeDumper):
-    """Quotes all texts, as "1e3" is none otherwise; JSON has no infinity."""
+    """Quotes all texts, as an unquoted "1e3" may be read as a number; JSON has no infinity."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Whether a value is written again where it comes again."""
+        """Whether a repeated value is written out again."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""The configured loggers that keep a folder for each run: told where to write before they are made."""
+"""Tells the configured loggers that keep a folder for each run where to write, before they are made."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ UNNAMED = "lightning_logs"
 
 
 def folder_loggers(trainer: Any, known: bool = True) -> list[Any]:
-    """The configurations of those that say where they write; with `known=False` of those that do not."""
+    """The configurations of the loggers that say where they write or, with `known=False`, of those that do not."""
     loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
     ours = [x for x in loggers if isinstance(x, Namespace) and issubclass(class_of(x.class_path), runs.FOLDERS)]
     return [x for x in ours if ("save_dir" in x.get("init_args", {})) is known]
@@ -28,12 +28,12 @@ def root_of_runs(trainer: Any) -> str:
 
 
 def direct_loggers(config: Any, root: str, checkpoint: str | None) -> None:
-    """Makes each write where no other run has written; if a run continues, the first one writes into its folder.
+    """Makes each logger write where no other run has written; if a run continues, the first one writes into its folder.
 
     Args:
         config: The configuration of a fit.
         root: The folder of all runs.
-        checkpoint: The checkpoint from which it continues, if there is one.
+        checkpoint: The checkpoint from which the fit continues, if there is one.
 
     Raises:
         ArgumentError: Nothing can be written there, or another fit does so right now.

@@ -17,12 +17,12 @@ from rnn_lightning.errors import ArgumentError
 
 
 def check_nulls(name: str, kind: Callable[..., Any], arguments: Namespace | None) -> None:
-    """Refuses each `null` for which the class has another default and whose type does not allow it.
+    """Refuses each `null` for an argument that has another default and whose type does not allow it.
 
     Args:
         name: The configuration's key, such as `"trainer"`.
         kind: The class that takes the arguments, or a function that makes an object.
-        arguments: What is configured. Arguments that are objects themselves are checked too.
+        arguments: What is configured. Arguments that are objects themselves are also checked.
     """
     if arguments is None:
         raise ArgumentError(f"{name}=null: give its arguments, or leave it out")
@@ -41,7 +41,7 @@ def check_nulls(name: str, kind: Callable[..., Any], arguments: Namespace | None
 
 
 def _parts(value: Any) -> list[Any]:
-    """What a value consists of: the elements of a list or a mapping, else itself."""
+    """What a value consists of: the elements of a list or a mapping, or else the value itself."""
     if isinstance(value, Mapping):
         return list(value.values())
     return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -53,7 +53,7 @@ def _check_inner(name: str, hint: Any, value: Namespace) -> None:
         check_nulls(name, maker_of(value.class_path), value.init_args)
         return
     named = [kind for kind in _within(hint) if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
-    if len(named) == 1:  # of several, it may be any
+    if len(named) == 1:  # if the type names several, it may be any of them
         check_nulls(name, named[0], value)
 
 
@@ -65,7 +65,7 @@ def _within(hint: Any) -> Iterator[Any]:
 
 
 def _allows_none(hint: Any) -> bool:
-    """Whether a type includes None; one that is not known does."""
+    """Whether a type includes None; an unknown type counts as including it."""
     origin = get_origin(hint)
     if origin in (Union, UnionType):
         return any(map(_allows_none, get_args(hint)))
@@ -74,5 +74,5 @@ def _allows_none(hint: Any) -> bool:
     kind = hint if origin is None else origin
     try:
         return not isinstance(kind, type) or isinstance(None, kind)
-    except TypeError:  # a protocol that can't be asked
+    except TypeError:  # a protocol that isinstance cannot check
         return True

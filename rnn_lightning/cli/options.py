@@ -22,12 +22,12 @@ _INNER = {"tbptt": TruncatedBPTT} | {
 
 
 def add_options(parser: LightningArgumentParser) -> None:
-    """Adds the callbacks of TensorBoard by name, the run's name, and what predict takes."""
+    """Adds the callbacks of TensorBoard by name, the run's name, and the options of predict."""
     for name, callback in TENSORBOARD_CALLBACKS.items():
         parser.add_lightning_class_args(callback, name)
     words = "The run's name; by default that of the data file, else of the first --config, else of model and data."
     parser.add_argument("--name", type=str | None, default=None, help=words)
-    words = "predict only: steps to forecast beyond each sequence, feeding predictions back; 0 for the data's own."
+    words = "predict only: steps to forecast after each sequence, feeding predictions back; 0 for the data's default."
     parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)
     words = "predict only: also write the arrays, as predictions.npz."
     parser.add_argument("--arrays", type=bool, default=False, help=words)

@@ -1,4 +1,4 @@
-"""Arguments that a model of your own requires: a checkpoint that has them saves you typing them again."""
+"""Arguments that a model of your own requires: if a checkpoint has them, you need not type them again."""
 
 from inspect import Parameter
 from typing import Any

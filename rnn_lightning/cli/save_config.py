@@ -21,7 +21,7 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, **kwargs)
         config = config.clone()
         self._resumed = runs.resumed_folder(config.ckpt_path)
-        config.ckpt_path = None  # where this run began; a test with this file belongs to this run
+        config.ckpt_path = None  # the checkpoint where this run began; a test with this file belongs to this run
         if KEY in config.data.get("init_args", {}):
             config.data.init_args.pop(KEY)  # the checkpoints contain it
         self._text = parser.dump(config, skip_unset=False)

@@ -36,13 +36,13 @@ def run_name(config: Namespace) -> str | None:
 
 
 def arguments_in(checkpoint: str, model: Namespace, typed: Arguments | None, subcommand: str) -> dict[str, Any]:
-    """The arguments that a checkpoint gives a configured model: its network's, except those from the data, and training's.
+    """The arguments that a checkpoint gives a configured model: its network's, without the data's sizes, and training's.
 
     Args:
         checkpoint: Its path.
         model: The configured model.
         typed: The command line's arguments; None for a configuration as a dict.
-        subcommand: That of the command line.
+        subcommand: The subcommand of the command line.
     """
     saved = read_checkpoint(checkpoint)
     if "state_dict" not in saved or "pytorch-lightning_version" not in saved:
@@ -55,7 +55,8 @@ def arguments_in(checkpoint: str, model: Namespace, typed: Arguments | None, sub
         raise ArgumentError(
             f"{checkpoint} holds a {found}, but the configuration asks for a {wanted}: give the same recipe's checkpoint"
         )
-    accepted = set(model.get("init_args", {}).keys()) - set(SIZES)  # with those of a class above that takes **kwargs
+    # `init_args` also has the arguments that **kwargs passes to a base class.
+    accepted = set(model.get("init_args", {}).keys()) - set(SIZES)
     known = saved.get("hyper_parameters", {})
     hints = hints_of(maker_of(model.class_path))
     arguments = {name: as_typed(value, hints.get(name)) for name, value in known.items() if name in accepted}

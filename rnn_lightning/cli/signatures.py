@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 
 def parameters_of(kind: Callable[..., Any]) -> list[Parameter]:
-    """The named parameters of a class, with those that pass through **kwargs to the classes above; or of a function."""
+    """The named parameters of a function, or of a class with those that pass through **kwargs to the classes above."""
     found: dict[str, Parameter] = {}
     for function in _constructors(kind):
         own = _own(kind, function)
@@ -28,7 +28,7 @@ def hints_of(kind: Callable[..., Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for function in reversed(_constructors(kind)):
         for parameter in _own(kind, function):
-            found.pop(parameter.name, None)  # whoever takes it says what it takes
+            found.pop(parameter.name, None)  # the class that takes it decides its type
         with suppress(Exception):  # annotations may be any code, with types that only a type checker imports
             found |= get_type_hints(function)
     return found

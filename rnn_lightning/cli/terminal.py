@@ -1,4 +1,4 @@
-"""How the terminal is kept quiet: messages that appear in every run and that no user can act on are dropped."""
+"""Keeps the terminal quiet: drops messages that appear in every run and that no user can act on."""
 
 import logging
 import warnings

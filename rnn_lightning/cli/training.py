@@ -34,7 +34,7 @@ def training_in(
         model: The configured model.
         recipe: The arguments of the model that the recipe sets.
         typed: The arguments of the model that were typed.
-        subcommand: That of the command line.
+        subcommand: The subcommand of the command line.
 
     Raises:
         ArgumentError: The run had a loss, an optimizer or a scheduler that can't be restored, and none was typed.
@@ -56,7 +56,7 @@ def training_in(
 
 
 def _loss_in(loss: Any, hyper_parameters: dict[str, Any], checkpoint: str, given: Any) -> dict[str, Any]:
-    """The loss that a checkpoint was trained with, and its number of outputs; None for that of the task."""
+    """The loss that a checkpoint was trained with, and its number of outputs; None for the task's own loss."""
     size = hyper_parameters.get("output_size")
     if loss is None:
         return {"loss": None}

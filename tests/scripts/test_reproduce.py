@@ -122,7 +122,7 @@ def test_only_chooses_by_pattern_and_refuses_what_is_no_system():
     state = finished([])
     assert len(reproduce.chosen(False, ["adding_gru_*_T50"], "data", state)) == 9
     assert len(reproduce.chosen(False, ["adding_gru_*_T50"], "data", state, seeds=1)) == 3
-    with pytest.raises(SystemExit, match="no_such is no system; the systems are adding_"):
+    with pytest.raises(SystemExit, match="no_such is not a system; the systems are adding_"):
         reproduce.chosen(False, ["no_such"], "data", state)
 
 

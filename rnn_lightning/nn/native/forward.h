@@ -3,6 +3,7 @@
 #define FORWARD_H
 
 #include "cells.h"
+#include "dots.h"
 #include "group.h"
 #include "panels.h"
 
@@ -98,25 +99,26 @@ static void forward_cell(const layer *l, const group *g, size_t alive, size_t s,
     }
 }
 
-/* A gate's sums for some columns from unpacked weights; with only a few rows, packing would take longer. */
+/* A gate's sums for some columns from unpacked weights. */
 static void forward_dots(const layer *l, gate one, size_t alive, size_t begin, size_t columns, const real *z,
                          size_t z_row, real *sums)
 {
-    const size_t hidden = l->hidden, inputs = l->inputs, width = width_of(l);
-    for (size_t i = 0; i < alive; i++, z += z_row, sums += PAIR)
-        for (size_t j = 0; j < columns; j++) {
-            const size_t unit = begin + j;
-            real sum = 0;
-            if (unit < hidden && one.hidden >= 0) {
-                const size_t row = one.hidden * hidden + unit;
-                sum += (l->b_hh ? l->b_hh[row] : 0) + dot(l->w_hh + row * hidden, z, hidden);
-            }
-            if (unit < hidden && one.input >= 0) {
-                const size_t row = one.input * hidden + unit;
-                sum += (l->b_ih ? l->b_ih[row] : 0) + dot(l->w_ih + row * inputs, z + width + 1, inputs);
-            }
-            sums[j] = sum;
-        }
+    const size_t hidden = l->hidden, inputs = l->inputs, units = least(columns, hidden - begin);
+    const size_t of_hidden = one.hidden * hidden + begin, of_input = one.input * hidden + begin;
+    const int reads_hidden = one.hidden >= 0, reads_input = one.input >= 0;
+    for (size_t j = 0; j < columns; j++) {
+        real bias = 0;
+        if (reads_hidden && l->b_hh && j < units)
+            bias += l->b_hh[of_hidden + j];
+        if (reads_input && l->b_ih && j < units)
+            bias += l->b_ih[of_input + j];
+        for (size_t i = 0; i < alive; i++)
+            sums[i * PAIR + j] = bias;
+    }
+    if (reads_hidden)
+        add_dots(alive, units, z, z_row, l->w_hh + of_hidden * hidden, hidden, sums, PAIR);
+    if (reads_input)
+        add_dots(alive, units, z + width_of(l) + 1, z_row, l->w_ih + of_input * inputs, inputs, sums, PAIR);
 }
 
 static void forward_step(const layer *l, const group *g, size_t alive, size_t s, forward_space *w)

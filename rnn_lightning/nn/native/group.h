@@ -20,8 +20,7 @@ typedef struct {
 
 static inline size_t most_rows(const layer *l)
 {
-    const size_t bytes = (size_t)hidden_gates_of(l) * width_of(l) * depth_of(l) * sizeof(real);
-    return (bytes > CACHE ? BUSY_BLOCKS : CALM_BLOCKS) * BLOCK;
+    return (weights_bytes(l) > CACHE ? BUSY_BLOCKS : CALM_BLOCKS) * BLOCK;
 }
 
 /* Groups of as equal a size as possible, the larger ones first. */

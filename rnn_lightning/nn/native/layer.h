@@ -79,6 +79,11 @@ static inline size_t width_of(const layer *l) { return round_up((size_t)l->hidde
 /* The augmented state [h, 1, x]: the index of the 1, and the total size. */
 static inline size_t depth_of(const layer *l) { return width_of(l) + 1 + (size_t)l->inputs; }
 
+static inline size_t weights_bytes(const layer *l)
+{
+    return (size_t)hidden_gates_of(l) * width_of(l) * depth_of(l) * sizeof(real);
+}
+
 static inline size_t gate_begin(const layer *l, gate g) { return g.hidden >= 0 ? 0 : width_of(l); }
 
 static inline size_t gate_end(const layer *l, gate g) { return g.input >= 0 ? depth_of(l) : width_of(l) + 1; }

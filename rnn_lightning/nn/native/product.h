@@ -110,24 +110,4 @@ static inline void add_transposed(size_t rows, int vectors, const real *a, size_
     in_blocks(vectors == 2 ? add_full_transposed : add_half_transposed, rows, a, 1, step, depth, panel, c, c_row);
 }
 
-/* The dot product of two vectors of `count` numbers. */
-static inline real dot(const real *a, const real *b, size_t count)
-{
-    vec even = all(0), odd = all(0);
-    size_t at = 0;
-    for (; at + PAIR <= count; at += PAIR) {
-        even += load(a + at) * load(b + at);
-        odd += load(a + at + LANES) * load(b + at + LANES);
-    }
-    for (; at + LANES <= count; at += LANES)
-        even += load(a + at) * load(b + at);
-    even += odd;
-    real sum = 0;
-    for (; at < count; at++)
-        sum += a[at] * b[at];
-    for (int lane = 0; lane < LANES; lane++)
-        sum += even[lane];
-    return sum;
-}
-
 #endif

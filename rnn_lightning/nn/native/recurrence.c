@@ -20,7 +20,7 @@
 #define JOIN(a, b) JOIN_(a, b)
 #define NAMED(name) JOIN(name, VARIANT)
 
-enum { OUT_OF_MEMORY = 1, LINE = 64, FEW_ROWS = 6 };
+enum { OUT_OF_MEMORY = 1, LINE = 64 };
 
 /* Shared by all threads of a pass. */
 typedef struct {
@@ -193,12 +193,19 @@ static int prepare(pass *p, const layer *l, size_t space)
     return divide_rows(p) || !p->space ? OUT_OF_MEMORY : 0;
 }
 
+/* Whether enough rows of all steps share the packed weights. The larger the weights are, the longer packing takes. */
+static int pays_to_pack(const layer *l)
+{
+    enum { LARGE = 512 * 1024, FEW_ROWS = 8, SOME_ROWS = 32 };
+    return l->steps * l->batch > (weights_bytes(l) > LARGE ? SOME_ROWS : FEW_ROWS);
+}
+
 /* Returns 0, or 1 if there is not enough memory; in that case, nothing is written. */
 int NAMED(forward)(const layer *l)
 {
     pass p;
     int failed = prepare(&p, l, forward_size(l, most_rows(l)));
-    const int packs = l->steps * l->batch > FEW_ROWS; /* the rows of all steps share one packing */
+    const int packs = pays_to_pack(l);
     if (!failed && packs) {
         place_panels(l, p.at);
         p.panels = allocate(p.at[MOST_GATES] * sizeof(real));

@@ -281,3 +281,18 @@ def test_an_empty_batch(mode):
     assert all(part.shape == (0, 5) for part in final)
     (gradient,) = torch.autograd.grad(y.sum(), weights[0])
     assert not gradient.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("mode", CELLS)
+@settings(max_examples=15, deadline=None)
+@given(rows=st.integers(2, 8), inputs=sizes, hidden=sizes)
+def test_a_row_of_a_few_is_the_same_alone(mode, dtype, rows, inputs, hidden):
+    x, state, weights = make(mode, 1, rows, inputs, hidden, dtype)
+    x.data[0, 0], state[0].data[0] = float("nan"), float("inf")  # of one row, which the others must not read
+    with torch.no_grad():
+        together, _ = native_recurrence(mode, x, state, weights)
+        for row in range(rows):
+            alone, _ = native_recurrence(mode, x[:, [row]], tuple(part[[row]] for part in state), weights)
+            assert torch.equal(together[0, row], alone[0, 0]) or row == 0
+    assert together[0, 1:].isfinite().all()

@@ -102,7 +102,7 @@ def test_code_in_the_weights_is_not_run_even_if_the_hash_is_right(saved, monkeyp
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"network": "Transformer"}, "none of Seq2VecNet, Seq2SeqNet"),
+        ({"network": "Transformer"}, "not one of Seq2VecNet, Seq2SeqNet"),
         ({"arguments": None}, "does not describe a network"),
         ({"arguments": {**ARGUMENTS, "depth": 3}}, "no argument depth"),
         ({"arguments": {"input_size": 3}}, "do not make a Seq2SeqNet"),

@@ -166,7 +166,7 @@ def test_bad_files_are_one_line(change, words, file):
 def test_values_of_another_fit_are_one_line(file):
     data = SequenceArrays(file(**arrays()))
     for content, fitted, words in (
-        (arrays(), {"kind": "series"}, "the kind 'series', SequenceArrays needs 'arrays'"),
+        (arrays(), {"kind": "series"}, "the kind 'series', but SequenceArrays needs 'arrays'"),
         (arrays(y=np.zeros((N, 2))), data.fitted_values, "y has values, but the network was trained on classes"),
     ):
         with pytest.raises(ArgumentError, match=words):

@@ -82,6 +82,14 @@ class Mine(LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
+class WithNote(Mine):
+    """Saves more than its arguments."""
+
+    def __init__(self, width: int = 3):
+        super().__init__(width)
+        self.save_hyperparameters({"note": "of the weather", "weights": [1.0, 2.0]})
+
+
 class Unranked(Mine):
     """Logs its validation loss under another name."""
 

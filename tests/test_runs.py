@@ -248,6 +248,21 @@ def test_a_run_that_lasts_longer_is_not_newer(printed):
     assert "/a/" in runs.find_checkpoint("best", "runs", "Seq2Seq-Sales")
 
 
+def test_a_loggers_folder_is_the_only_one_searched(printed):
+    there = ["--trainer.logger.save_dir=there"]
+    printed("fit", *OWN, *SHORT, *there, "--model.hidden_size=3")
+    printed("fit", *OWN, *SHORT, "--model.hidden_size=4")
+    printed("export", *OWN, *there, "--ckpt_path=best", "--output=out", "--onnx=false")
+    assert hub.load_exported("out").layers.hidden_size == 3, "the newer run lies elsewhere"
+
+
+def test_what_a_module_saves_beside_its_arguments_is_no_argument(printed):
+    noted = ["--model=own_parts.WithNote", "--data=own_parts.Sales", *SHORT]
+    printed("fit", *noted, "--model.width=7")
+    assert "test/loss" in printed("test", *noted, "--ckpt_path=best")
+    printed("fit", *noted, "--trainer.max_epochs=2", "--ckpt_path=last")
+
+
 @pytest.mark.slow
 def test_own_models_and_data_in_any_order(printed):
     printed("fit", *MODULE, *SHORT, "--model.width=7")

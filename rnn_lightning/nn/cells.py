@@ -33,7 +33,7 @@ def can_run_cells(layers: Any, x: Tensor, state: State) -> bool:
         x.dtype in _TYPES
         and x.dim() == 2
         and h.dim() == 3
-        and len(h) == layers.num_layers
+        and h.shape[0] == layers.num_layers  # len(h) takes a microsecond
         and not layers.proj_size
         and not (layers.training and (layers.dropout or layers._drops))
         and not (layers._forward_hooks or layers._forward_pre_hooks)

@@ -21,8 +21,10 @@ Run = Callable[[Tensor, tuple[Tensor, ...], Sequence[Tensor]], tuple[Tensor, tup
 
 def under_autocast(x: Tensor) -> bool:
     """Whether autocast is on for the device of `x`; meta tensors have no autocast."""
+    if x.is_cpu:  # this is asked at every single step
+        return torch.is_autocast_enabled("cpu")
     kind = x.device.type
-    known = kind in ("cpu", "cuda") or torch.amp.is_autocast_available(kind)
+    known = kind == "cuda" or torch.amp.is_autocast_available(kind)
     return known and torch.is_autocast_enabled(kind)
 
 

@@ -24,7 +24,7 @@ class SaveConfig(SaveConfigCallback):
         config.ckpt_path = None  # the checkpoint where this run began; a test with this file belongs to this run
         if KEY in config.data.get("init_args", {}):
             config.data.init_args.pop(KEY)  # the checkpoints contain it
-        self._text = parser.dump(config, skip_unset=False)
+        self._text = parser.dump(config, skip_unset=False, skip_validation=True)  # the parser has just made it
         size = config.model.get("init_args", {}).get("output_size")
         if size is not None:  # typed for a loss; the parser drops arguments that come from the data
             values = yaml.safe_load(self._text)

@@ -129,7 +129,7 @@ class SequenceDataModule(LightningDataModule):
 
     @property
     def fitted_values(self) -> dict[str, Any]:
-        """The values fitted on the training part, as plain values (see `rnn_lightning.fitted`); empty by default."""
+        """Everything fitted on the training part, as plain values (see `rnn_lightning.fitted`); empty by default."""
         return {}
 
     def setup(self, stage: str | None = None) -> None:

@@ -47,7 +47,7 @@ class Score:
         method: The name of the method: the network, or a naive answer.
         one_step_mae: The mean absolute error one step ahead, in the column's units.
         mae: The mean absolute error over the horizon.
-        mase: The mean absolute scaled error over the horizon; NaN if the training part repeats exactly each season.
+        mase: The mean absolute scaled error over the horizon; NaN if no series counts (see the function `mase`).
         by_distance: (N,) the mean absolute error at each distance.
     """
 

@@ -35,8 +35,8 @@ class Forecasts(TensorBoardCallback):
     - After each test, including the test at the end of a fit, it compares the network with the naive answers in a
       table. The table is shown in the terminal and in TensorBoard, and written to the run's folder as `forecasts.txt`
       and `forecasts.json`.
-    - After each validation, it draws `val/forecast` in TensorBoard: a forecast of the first series from the beginning of
-      its validation part.
+    - After each validation, it draws `val/forecast` in TensorBoard: a forecast of the first series from where its
+      validation part begins.
     - After `predict`, it writes the forecasts of all series, with dates, as `predictions.csv`, and draws the forecast
       of the first series as `predictions.png`.
 

@@ -22,7 +22,8 @@ class SeriesFigures(TensorBoardCallback):
     """Draws three figures of a `Seq2Seq` model after each validation.
 
     - `val/window`: the inputs, targets and predictions on one window, for regression only. The window is the data's
-      `example()` (for `SyntheticSine`, it starts at t = 12.2) or, if there is none, the first sequence of the validation.
+      `example()`, which starts at t = 12.2 for `SyntheticSine`. If there is no example, it is the first sequence of the
+      validation.
     - `val/forecast`: a forecast from that window on, in which each prediction is the next input. This needs a data
       module whose targets are the inputs one step ahead (`predicts_next_input`).
     - `val/error_by_step`: the held-out error of each time step, over the whole validation. It is the mean squared error

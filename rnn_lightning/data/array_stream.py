@@ -15,9 +15,9 @@ class ArrayStream(SequenceDataModule):
     The arrays may be memory maps: each batch reads only its own part of them.
 
     The time axis is cut into a training, a validation and a test part. `batch_size` parallel rows share the training
-    part and read it `n_steps` at a time. An epoch reads the whole part once. In the same way, `eval_batch_size` rows read
-    each of the other parts. Each row begins with a state of zeros. Every step is in exactly one batch. The last batch of
-    an epoch has a different number of steps, and has `lengths` if rows differ in length.
+    part and read it `n_steps` at a time. An epoch reads the whole part once. In the same way, `eval_batch_size` rows
+    read each of the other parts. Each row begins with a state of zeros. Every step is in exactly one batch. The last
+    batch of an epoch has a different number of steps, and has `lengths` if rows differ in length.
 
     A batch has `x` and `y`, (B, n_steps, ...). Whole numbers are int64, and all others are float32.
 

@@ -4,8 +4,8 @@ Number i of a stream is a hash of (key, i). So it can be computed directly, what
 and with any batch size. Resuming within an epoch and using several workers or devices need no special care.
 
 The hash is splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), with the
-constants of S. Vigna's public-domain splitmix64.c. torch has no unsigned 64-bit arithmetic, so the 64 bits are held in
-int64.
+constants of S. Vigna's public-domain splitmix64.c. The 64 bits are held in int64, as torch has no unsigned 64-bit
+arithmetic.
 """
 
 import torch
@@ -42,7 +42,7 @@ def splitmix64(counter: Tensor, key: int = 0) -> Tensor:
 
 
 def uniform(counter: Tensor, key: int) -> Tensor:
-    """Returns a uniform float64 in [0, 1) for each counter, from the top 53 bits of its hash, which float64 can hold."""
+    """Returns a uniform float64 in [0, 1) for each counter, from the top 53 bits of its hash: a float64's precision."""
     return _shift_right(splitmix64(counter, key), 11).to(torch.float64) * 2.0**-53
 
 

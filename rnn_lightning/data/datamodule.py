@@ -124,7 +124,7 @@ class SequenceDataModule(LightningDataModule):
         return 0 if self.trainer is None else self.trainer.global_rank
 
     def resolve_seed(self) -> int:
-        """Returns the seed in use. It is read late, as `seed_everything` may be called after the data module is made."""
+        """Returns the seed in use. It is read late, as `seed_everything` may be called after making the data module."""
         return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
 
     @property
@@ -165,8 +165,8 @@ class SequenceDataModule(LightningDataModule):
     def example(self, steps: int | None = None) -> Batch | None:
         """Returns the sequence that figures show; None, the default, for the first sequence of the validation set.
 
-        An example must also be the first sequence of the `predict` set. The figure of its prediction then shows its
-        times.
+        An example must also be the first sequence of the `predict` set. The figure of its prediction then has its times
+        on the axis.
 
         Args:
             steps: The length of the example, if it can be chosen. A longer example continues the shorter one.

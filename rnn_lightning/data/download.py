@@ -24,8 +24,7 @@ def download(name: str, folder: Path, mirrors: Sequence[str], sha256: str, by_ha
         folder: The folder, which is created if missing.
         mirrors: Addresses to which `name` is appended. They are tried in order.
         sha256: The file's hash, in hexadecimal. It is checked before the file is moved into place.
-        by_hand: What to do without a network. If no mirror has the file, the message of the `ArgumentError` ends with
-            it.
+        by_hand: What to do without a network: the end of the `ArgumentError`'s message if no mirror has the file.
     """
     path = folder / name
     remove_leftovers(folder, name)

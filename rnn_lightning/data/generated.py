@@ -44,8 +44,9 @@ class GeneratedSequences(SequenceDataModule):
     """Base class of data modules that generate each sequence from a fixed number of random numbers.
 
     Every step trains on new sequences, which depend only on (seed, epoch, step, rank). So a resumed run sees the same
-    sequences as an undisturbed one. The validation and test sets are the same for every seed; `predict` gets the first
-    ten sequences of the test set. A subclass sets `input_size`, `output_size`, `generate` and `n_numbers` in `__init__`.
+    sequences as an undisturbed one. The validation and test sets are the same for every seed. `predict` gets the first
+    ten sequences of the test set. In `__init__`, a subclass sets `input_size`, `output_size`, `generate` and
+    `n_numbers`.
 
     Args:
         steps_per_epoch: Training batches per epoch and process; the data have no natural epoch.

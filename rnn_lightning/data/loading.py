@@ -114,7 +114,7 @@ class EpochSampler(DistributedSampler[int]):
 
 
 _POOL = 50
-"""How many batches are sorted by length together: enough to keep padding low, and few enough to keep the order random."""
+"""How many batches are sorted by length together: enough to limit padding, and few enough to keep the order random."""
 
 
 def _of_like_length(order: Tensor, lengths: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -177,7 +177,7 @@ class ResumableLoader(DataLoader[Batch]):
         self._resume = None
         self._epoch, self._batches = getattr(sampler, "epoch", 0), 0
         if isinstance(sampler, EpochSampler):
-            # A checkpoint from the end of an epoch that `limit_train_batches` cut short must not shorten the next epoch.
+            # If `limit_train_batches` cut an epoch short, a checkpoint from its end must not shorten the next epoch.
             self._batches = seen if epoch == sampler.epoch else 0
             sampler.start = self._batches * (self.batch_size or 1)
         for batch in super().__iter__():
@@ -188,7 +188,7 @@ class ResumableLoader(DataLoader[Batch]):
             sampler.set_epoch(self._epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the position of the current pass: its `epoch`, and the number of `batches` yielded in this process."""
+        """Returns the position of the current pass: its `epoch`, and how many `batches` this process has yielded."""
         epoch, batches = self._resume or (self._epoch, self._batches)
         return {"epoch": epoch, "batches": batches}
 

@@ -61,7 +61,7 @@ def download_missing(data_dir: Path) -> None:
 
 
 def read_sizes(data_dir: Path) -> tuple[tuple[int, ...], int]:
-    """Reads the shape of the training images (N, rows, columns), and the number of classes: the highest label plus 1."""
+    """Reads the training images' shape (N, rows, columns), and the number of classes: the highest label plus 1."""
     (train, train_labels), (test, test_labels) = (read_part(data_dir, part, verify=False) for part in ("train", "t10k"))
     if train.shape[1:] != test.shape[1:]:
         raise ArgumentError(
@@ -72,7 +72,7 @@ def read_sizes(data_dir: Path) -> tuple[tuple[int, ...], int]:
 
 
 def read_part(data_dir: Path, part: Part, verify: bool) -> tuple[Tensor, Tensor]:
-    """Reads one part's images (N, rows, columns) uint8 and labels (N,) int64; with `verify`, they must be MNIST's own."""
+    """Reads one part's images (N, rows, columns) uint8 and labels (N,) int64. With `verify`, they must be MNIST's."""
     images, labels = (
         _read(data_dir, f"{part}-{kind}-ubyte", n, verify) for kind, n in (("images-idx3", 3), ("labels-idx1", 1))
     )

@@ -35,8 +35,8 @@ class SequenceArrays(SequenceDataModule):
     proportions. The choice is always the same for the same file.
 
     Use `Seq2Vec` for one target per sequence, and `Seq2Seq` for one target per step. Training batches have sequences of
-    similar length. A batch has `x` (B, T, I) float32, `y`, and `lengths` if the file has them. `predict` gets the test
-    part.
+    similar length. A batch has `x` (B, T, I) float32, `y`, and `lengths` if the file has `lengths`. `predict` gets the
+    test part.
 
     Args:
         path: The file.

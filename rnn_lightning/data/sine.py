@@ -25,7 +25,7 @@ def time_series(t: Tensor) -> Tensor:
 
 
 def sine_windows(starts: Tensor, n_steps: int, resolution: float) -> Batch:
-    """Returns the windows (B, n_steps, 1) float32 of the series that start at times (B,), with targets one step ahead."""
+    """Returns windows (B, n_steps, 1) float32 of the series that start at times (B,), with targets one step ahead."""
     steps = torch.arange(n_steps + 1, dtype=torch.float64) * resolution
     points = time_series(starts.to(torch.float64)[:, None] + steps).to(torch.float32)[..., None]
     # copies, so that writing into x does not change y; contiguous() would not copy a single window
@@ -38,7 +38,7 @@ def random_windows(numbers: Tensor, t_min: float, start_max: float, n_steps: int
 
 
 class SineData(SequenceDataModule):
-    """Base class of `SyntheticSine` and `SineStream`: a range of f(t) = t sin(t) / 3 + 2 sin(5 t), and a window to predict.
+    """Base class of `SyntheticSine` and `SineStream`: a range of f(t) = t sin(t) / 3 + 2 sin(5 t).
 
     Args:
         t_min: Where the series begins.

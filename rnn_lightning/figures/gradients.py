@@ -28,8 +28,8 @@ def gradient_reach_figure(
     """Draws the gradient's norm against the time step, with a panel for each layer and a line for each measurement.
 
     Args:
-        norms: (V, L, T) the norms of dLoss/dh_t for V measurements, L layers and T time steps, where the loss is that of
-            the last step. Norms of 0, where no gradient arrives, are not drawn.
+        norms: (V, L, T) the norms of dLoss/dh_t for V measurements, L layers and T time steps, where the loss is that
+            of the last step. Norms of 0, where no gradient arrives, are not drawn.
         steps: (V,) the training step of each measurement.
         cut: The first time step that the gradient reaches, if truncated BPTT cuts the gradient; otherwise None.
         cut_label: The label of that time step.
@@ -68,7 +68,7 @@ def gradient_reach_figure(
 
 
 def _without_lines(layers: int, steps: int, cut: int | None, cut_label: str, dotted: bool) -> Figure:
-    """Draws the figure without lines. Panels are stacked with the top layer on top, as TensorBoard's cards are narrow."""
+    """Draws the figure without lines. Panels are stacked, top layer first, as TensorBoard's cards are narrow."""
     figure, panels = new_figure(rows=layers, size=(CARD[0], CARD[1] + 0.28 * dotted + 1.9 * (layers - 1)))
     panels.reverse()
     for layer, axes in enumerate(panels):

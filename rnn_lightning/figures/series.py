@@ -47,7 +47,7 @@ def window_figure(
     Args:
         t: (T,) the times of the inputs.
         inputs: (T,) the inputs; None if they are not comparable with the targets.
-        t_targets: (T,) the times of the targets and predictions: one step later than `t` if the next value is predicted.
+        t_targets: (T,) the times of the targets and predictions; one step later than `t` if these are the next inputs.
         targets: (T,) the true values, or None if they are not known. NaN is not drawn.
         predictions: (T,) the model's predictions.
         title: The title of the figure.

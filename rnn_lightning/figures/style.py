@@ -1,6 +1,6 @@
 """The style of all figures, with consistent colours and sizes that suit TensorBoard's cards.
 
-Figures only use matplotlib's object interface, so that no backend is chosen for you, and pyplot does not keep figures in
+Figures only use matplotlib's object interface. So no backend is chosen for you, and pyplot does not keep figures in
 memory.
 """
 

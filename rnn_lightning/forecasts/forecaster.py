@@ -1,6 +1,6 @@
 """`Forecaster`: a network that reads raw values and returns raw forecasts. It needs only torch.
 
-Legend: B rows, T time steps, C predicted columns, K columns known ahead, L first steps, which only serve differences.
+Legend: B rows, T time steps, C predicted columns, K columns known ahead, L first steps, only used for differences.
 """
 
 from typing import Any, TypeAlias
@@ -38,7 +38,7 @@ class Forecaster(nn.Module):
     Attributes:
         columns: The names of the C columns: the targets, then the observed columns.
         known_names: The names of the K columns known ahead. The calendar's columns come last (see `calendar`).
-        lead: L, the number of first steps of `y` that only serve differences, if there is no state.
+        lead: L, the number of first steps of `y` that are only used for differences if there is no state.
     """
 
     shift: Tensor
@@ -66,8 +66,8 @@ class Forecaster(nn.Module):
     def calendar(self, times: Any) -> Tensor:
         """Computes the calendar's columns of `known` from the dates (N,) of the steps to predict.
 
-        Dates are a numpy array of datetime64, a list of datetime, or microseconds since 1970. They are local times as in
-        the file, or in UTC if the file has a time zone.
+        Dates are a numpy array of datetime64, a list of datetime, or microseconds since 1970. They are as in the file,
+        or in UTC if the file has a time zone.
         """
         return calendar_features(times, self.circles)
 
@@ -94,7 +94,7 @@ class Forecaster(nn.Module):
         """Predicts the value after each step.
 
         Args:
-            y: (B, T, C) raw values, NaN where a value is missing. Without a state, the first L steps only serve
+            y: (B, T, C) raw values, NaN where a value is missing. Without a state, the first L steps are only used for
                 differences.
             known: (B, T, K) columns known ahead, each row for the step after that of `y`; needed if K > 0.
             state: The final state of an earlier call.

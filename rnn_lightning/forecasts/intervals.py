@@ -32,7 +32,7 @@ def error_quantiles(errors: Tensor, scale: Tensor, level: float) -> Tensor:
 
 
 def coverage(errors: Tensor, scale: Tensor, bounds: Tensor) -> Tensor:
-    """Computes the share of values within the intervals at each distance: errors (B, N, C), bounds (2, N, C) -> (N, C)."""
+    """Computes the share of values within intervals at each distance: errors (B, N, C), bounds (2, N, C) -> (N, C)."""
     scaled = errors / scale[:, None]
     inside = ((scaled >= bounds[0]) & (scaled <= bounds[1])).double()
     return torch.where(scaled.isnan() | bounds[0].isnan(), float("nan"), inside).nanmean(0)

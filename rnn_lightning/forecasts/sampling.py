@@ -17,9 +17,9 @@ _DROPOUTS = ("input_dropout", "output_dropout", "state_dropout")
 class Paths:
     """Draws paths with the network's dropout on, and adds one of the network's own errors at each step.
 
-    Dropout alone shows how uncertain the weights are, but not how noisy the series is, so intervals would be too narrow.
-    Therefore, one-step errors are added, which are drawn from those on the validation part. Variational dropout masks
-    stay the same along a path.
+    Dropout alone shows how uncertain the weights are, but not how noisy the series is, so its intervals would be too
+    narrow. Therefore, one-step errors are added, which are drawn from those on the validation part. Variational dropout
+    masks stay the same along a path.
 
     Args:
         forecaster: The network with its fitted values.

@@ -31,7 +31,7 @@ def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
     Args:
         y: (B, lead + T, C) values.
         lags: The lag of each column: at most `lead` and, if not 0, at least `ahead`.
-        lead: The number of steps at the beginning that only serve differences.
+        lead: The number of steps at the beginning that are only used for differences.
         ahead: 0 to get what is subtracted from the steps themselves, 1 to get what is subtracted from the next steps.
 
     Returns:

@@ -227,7 +227,10 @@ def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) 
 def _panel(
     source: Source, columns: Columns, future: Any, time_format: str | None, fitted: dict[str, Any] | None
 ) -> Panel:
-    """Reads the series of a table, and any second table with columns known ahead, onto the grid of training or its own."""
+    """Reads the series of a table, and of any second table with columns known ahead.
+
+    They are put on the grid of training if there was one.
+    """
     before = None if fitted is None else Grid(**fitted["grid"])
     time_format = time_format or (None if before is None else before.time_format)
     rows = read(source, columns, time_format)

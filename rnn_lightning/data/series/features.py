@@ -64,7 +64,7 @@ class Features:
         return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
 
     def _own_known(self) -> np.ndarray:
-        """Returns the file's columns known ahead, with missing values replaced by the last value, or else by the mean."""
+        """Returns the file's columns known ahead, with missing values replaced by the last value or else the mean."""
         known = self.panel.filled(self.panel.known)
         return np.where(np.isnan(known), self.fitted["known_shift"][: known.shape[1]], known)
 

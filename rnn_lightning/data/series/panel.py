@@ -43,8 +43,8 @@ class Panel:
         """Puts rows on a grid. Steps without a row count as missing.
 
         Args:
-            rows: The rows, from `read`. The first `columns` columns of numbers are predicted; the others are known
-                ahead.
+            rows: The rows, from `read`. Their first `columns` columns of numbers are predicted, and the others are
+                known ahead.
             grid: The grid.
             columns: C, the number of predicted columns.
             source: Where the rows come from, for messages.

@@ -19,7 +19,7 @@ _TWO_NUMBERS = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})\b")
 def read_times(
     table: "pd.DataFrame", name: str | None, codes: np.ndarray, time_format: str | None, source: Source
 ) -> tuple[np.ndarray, str | None]:
-    """Reads the rows' times, (N,) datetime64[us] or int64, and their time zone; counts steps if there is no such column.
+    """Reads the rows' times, (N,) datetime64[us] or int64, and their time zone. Without a `name`, it counts steps.
 
     Raises:
         ArgumentError: A time is missing or cannot be read, or numbers look like dates.
@@ -127,7 +127,7 @@ def _is_day_first(texts: "pd.Series", name: str, source: Source) -> bool:
     """Returns whether the dates begin with the day, such as 31/12/2001.
 
     Raises:
-        ArgumentError: The day or the month may come first, or times have no year, so that pandas would add today's date.
+        ArgumentError: The day or the month may come first, or times have no year, so pandas would add today's date.
     """
     first = texts.iloc[0] if len(texts) else ""
     begins = _TWO_NUMBERS.match(first)

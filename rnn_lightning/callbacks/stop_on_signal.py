@@ -107,7 +107,7 @@ class StopOnSignal(Callback):
             if self._at_once:
                 raise SystemExit(128 + number)
             if self._speaks:  # print() is not safe in a signal handler
-                os.write(2, b"Stopping: saves last.ckpt after this step; a second signal ends the run at once\n")
+                os.write(2, b"Stopping: last.ckpt is saved after this step; a second signal ends the run at once\n")
         elif now - self._time >= 1:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

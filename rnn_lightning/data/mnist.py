@@ -99,7 +99,9 @@ class SequenceMNIST(SequenceDataModule):
         check_int("val_size", val_size, at_least=1)
         shape, classes = (_SHAPE, _CLASSES) if verify else read_sizes(folder)
         if val_size >= shape[0]:
-            raise ArgumentError(f"val_size must be below the {shape[0]} training images, got {val_size}: lower it")
+            raise ArgumentError(
+                f"val_size must be below the number of training images, {shape[0]}, got {val_size}: lower it"
+            )
         self.save_hyperparameters()
         self.folder, self.layout, self.val_size, self.verify = folder, layout, val_size, verify
         self.columns = shape[2]

@@ -116,14 +116,14 @@ class TextStream(SequenceDataModule):
             vocabulary = fit_vocabulary(level, texts["train"], min_count)
             if len(vocabulary) < 2:
                 raise ArgumentError(
-                    f"min_count={min_count}: none of the training part's {level} occurs that often, so all are unknown: "
+                    f"min_count={min_count}: no {level} occur that often in the training part, so all are unknown: "
                     "lower it, or give more text"
                 )
         else:
             vocabulary = restore_vocabulary(fitted)
             if vocabulary.level != level:
                 raise ArgumentError(
-                    f"level={level}, but the network was trained on {vocabulary.level}: make them equal"
+                    f"level={level}, but the network was trained on {vocabulary.level}: set level to that"
                 )
         tokens = {part: vocabulary.encode(texts[part]) for part in PARTS}
         self.characters_per_token = {part: len(texts[part]) / max(len(tokens[part]), 1) for part in PARTS}

@@ -78,7 +78,7 @@ class Forecaster(nn.Module):
             ArgumentError: There was no series with this id in training.
         """
         if series not in self.fitted["ids"]:
-            raise ArgumentError(f"there was no series {series!r} in training: leave its shift and scale out")
+            raise ArgumentError(f"there was no series {series!r} in training: forecast it without shift and scale")
         at = self.fitted["ids"].index(series)
         return self.shift[at], self.scale[at]
 
@@ -175,7 +175,7 @@ class Forecaster(nn.Module):
         """
         history = y.shape[1]
         if known is not None and known.shape[1] != history + steps - 1:
-            raise ArgumentError(f"known has {known.shape[1]} steps: give {history + steps - 1}, history and forecast")
+            raise ArgumentError(f"known has {known.shape[1]} steps: give {history + steps - 1}, for y and the forecast")
         if shift is None or scale is None:
             shift, scale = self._scaling(y, False, shift, scale)
         masks = self.net.sample_masks(len(y)) if self.net.training and self.net.layers.variational else None
@@ -208,7 +208,7 @@ def check_sizes(net: RecurrentNet, fitted: dict[str, Any]) -> None:
     found = net.layers.input_size, net.head.out_features
     if found != (inputs, len(names)):
         raise ArgumentError(
-            f"a network of {found[0]} inputs and {found[1]} outputs cannot forecast {', '.join(names)}, which needs "
+            f"a network with {found[0]} inputs and {found[1]} outputs cannot forecast {', '.join(names)}, which needs "
             f"{inputs} inputs and {len(names)} outputs, one value each: give a loss for values (no quantiles, no "
             "variance), or the network that was trained with these fitted values"
         )

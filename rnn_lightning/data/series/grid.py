@@ -52,7 +52,9 @@ class Grid:
         distances = np.diff(numbers)[neighbours]
         distances = distances[distances > 0]
         if not len(distances):
-            raise ArgumentError("no series has two times: give a file with more rows, or another data.time or data.id")
+            raise ArgumentError(
+                "no series has two different times: give a file with more rows, or another data.time or data.id"
+            )
         step = _commonest(distances)
         if times.dtype.kind == "i":
             return cls("int", step, _commonest(numbers % step), **written)

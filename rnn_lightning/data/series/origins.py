@@ -25,7 +25,9 @@ def origins_of_predict(data: "TimeSeries") -> np.ndarray:
     at: np.ndarray = number_of(data.panel, "origin", data.origin) - data.panel.first
     wrong = np.flatnonzero((at < 0) | (at >= data.panel.lengths))
     if len(wrong):
-        raise ArgumentError(f"origin={data.origin}: {data.panel.name(int(wrong[0]))} has no values then: change it")
+        raise ArgumentError(
+            f"origin={data.origin}: {data.panel.name(int(wrong[0]))} has no values at that time: change origin"
+        )
     return at
 
 

@@ -30,10 +30,10 @@ class BestAndLast(ModelCheckpoint):
             filename=BEST,
             monitor="val/loss",
             mode="min",
-            auto_insert_metric_name=False,  # "val/loss" has a slash
+            auto_insert_metric_name=False,  # the slash in "val/loss" would make a folder
             enable_version_counter=False,
         )
-        self._saved = (0, 0)  # epochs and steps in last.ckpt
+        self._saved = (0, 0)  # the epoch and the step of last.ckpt
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -33,7 +33,7 @@ class ClassFigures(TensorBoardCallback):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._confusion = None  # another fit may have other classes
+        self._confusion = None  # another fit may have different classes
 
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -123,7 +123,7 @@ class StopOnSignal(Callback):
     def _act(self, trainer: Trainer, number: int) -> None:
         if number == self._requeue_signal:
             self._waiting = self._ending = 0
-            self._requeue(number, None)  # saves, and lets SLURM end the processes
+            self._requeue(number, None)  # this saves a checkpoint; SLURM then ends the processes
         else:
             self._end(trainer, number)
 

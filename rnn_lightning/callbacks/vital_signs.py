@@ -13,7 +13,7 @@ from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
 
 
 class VitalSigns(TensorBoardCallback):
-    """Logs training progress every `log_every_n_steps` steps of the Trainer.
+    """Logs training progress at the interval of the Trainer's `log_every_n_steps`.
 
     - `train/grad_norm`: the 2-norm of the whole gradient at the optimizer step, before clipping.
     - `train/lr`: the learning rate of the first parameter group; those of other groups are `train/lr_1`, ...
@@ -32,7 +32,7 @@ class VitalSigns(TensorBoardCallback):
         super().__init__(enabled)
         self._every = 0  # steps between two logs; 0 if this callback does nothing on this rank in this run
         self._norm: torch.Tensor | None = None
-        self._logged = 0  # steps at the last log
+        self._logged = 0  # the number of steps at the last log
         self._since, self._steps, self._sequences = 0.0, 0, 0
 
     @override

@@ -11,7 +11,7 @@ arithmetic.
 import torch
 from torch import Tensor
 
-_GAMMA = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, made odd, so that i * GAMMA visits all 64-bit numbers
+_GAMMA = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, made odd, so that i * GAMMA visits all 64-bit numbers
 _MIX1 = 0xBF58476D1CE4E5B9
 _MIX2 = 0x94D049BB133111EB
 _ALL = 0xFFFFFFFFFFFFFFFF

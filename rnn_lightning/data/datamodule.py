@@ -1,4 +1,4 @@
-"""`SequenceDataModule`: what all sources of sequences have in common."""
+"""`SequenceDataModule`: the base class of all data modules."""
 
 import os
 from typing import Any
@@ -76,7 +76,7 @@ class SequenceDataModule(LightningDataModule):
         self.datasets: dict[str, Dataset[Batch]] = {}
 
     @classmethod
-    def from_datasets(  # Lightning's own accepts several datasets per stage, and its batch size is 1
+    def from_datasets(  # Lightning's own method accepts several datasets per stage, and its batch size is 1
         cls,
         train_dataset: Any = None,
         val_dataset: Any = None,

@@ -36,7 +36,7 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-_RAW = Path("MNIST", "raw")  # torchvision's folder below its root
+_RAW = Path("MNIST", "raw")  # where torchvision puts the files, below its root
 
 
 def find_file(data_dir: Path, name: str) -> Path | None:

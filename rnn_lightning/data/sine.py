@@ -28,7 +28,7 @@ def sine_windows(starts: Tensor, n_steps: int, resolution: float) -> Batch:
     """Returns windows (B, n_steps, 1) float32 of the series that start at times (B,), with targets one step ahead."""
     steps = torch.arange(n_steps + 1, dtype=torch.float64) * resolution
     points = time_series(starts.to(torch.float64)[:, None] + steps).to(torch.float32)[..., None]
-    # copies, so that writing into x does not change y; contiguous() would not copy a single window
+    # These are copies, so that writing into x does not change y. contiguous() would not copy a single window.
     return {"x": points[:, :-1].clone(), "y": points[:, 1:].clone()}
 
 

@@ -51,7 +51,7 @@ def _read(file: Path) -> str:
         if b"\0" in data:
             raise ArgumentError(f"{file} is not text, or not in UTF-8: it has a zero byte at {data.index(0)}")
         return data.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:  # the last two: a compressed file that is cut off or damaged
+    except (OSError, EOFError, zlib.error) as error:  # the last two mean that a compressed file is damaged
         raise ArgumentError(f"{file} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     except UnicodeDecodeError as error:
         raise ArgumentError(

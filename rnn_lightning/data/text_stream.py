@@ -17,7 +17,7 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 PARTS = ("train", "val", "test")
-_PROMPT = 100  # characters of the validation text that samples continue
+_PROMPT = 100  # how many characters of the validation text come before a sample
 
 
 class TextStream(SequenceDataModule):

@@ -42,7 +42,7 @@ class Origins(NamedTuple):
 
 @dataclass(frozen=True)
 class Errors:
-    """True values minus forecasts.
+    """The errors of forecasts: the true values minus the forecasts.
 
     Attributes:
         by: The errors (B, N, C) of each method, keyed by its name; NaN where the true value is not known.

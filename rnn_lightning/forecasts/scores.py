@@ -13,9 +13,9 @@ from rnn_lightning.forecasts.backtest import NETWORK, Errors
 from rnn_lightning.forecasts.text_table import number, text_table
 
 HELPS = (
-    "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for one "
-    "with seasons, a longer n_steps, more epochs, more series; for a series close to a random walk, no forecast beats the "
-    "last value"
+    "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for a "
+    "series with seasons, a longer n_steps, more epochs, or more series. For a series close to a random walk, no "
+    "forecast beats the last value"
 )
 
 
@@ -61,7 +61,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Table:
-    """Compares the network with the naive answers.
+    """A table that compares the network with the naive answers.
 
     Attributes:
         title: What was forecast, in one line.

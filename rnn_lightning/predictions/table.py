@@ -92,7 +92,7 @@ class PredictionTable:
 
 
 def merge_tables(parts: Sequence[Path], path: Path) -> None:
-    """Joins the tables of several processes into one, ordered by sequence, and removes the separate tables."""
+    """Joins the tables of several processes into one, ordered by sequence, and deletes the separate tables."""
     with ExitStack() as stack:
         readers = [csv.reader(stack.enter_context(open(part, newline=""))) for part in parts]
         headers = [header for reader in readers for header in islice(reader, 1)]

@@ -119,7 +119,7 @@ class TimeSeries(SequenceDataModule):
         self._take(fit(self.panel, self.columns, wanted) if fitted is None else fitted, wanted, horizon)
         origins_of_predict(self)  # raises an error if a series has no values at `origin`
         if stream:
-            self._positions(self.batch_size)  # checks that there are enough steps
+            self._positions(self.batch_size)  # raises an error if there are too few steps
 
     @property
     def fitted_values(self) -> dict[str, Any]:

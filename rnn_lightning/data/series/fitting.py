@@ -26,7 +26,7 @@ KIND = "series"
 
 @dataclass(frozen=True)
 class Wanted:
-    """How to fit: some of the arguments of `TimeSeries`."""
+    """The arguments of `TimeSeries` that say how to fit."""
 
     val: int | float | str
     test: int | float | str
@@ -77,8 +77,8 @@ def _window(panel: Panel, cuts: np.ndarray, n_steps: int | None, season: int, le
     if shortest < lead + n_steps + 1:
         raise ArgumentError(
             f"{panel.name(int(cuts[:, 0].argmin()))} has {max(shortest, 0)} steps in its training part, but a window "
-            f"needs {lead + n_steps + 1} (n_steps={n_steps}, the target, and {lead} steps before): lower n_steps, val or "
-            "test, or leave the series out"
+            f"needs {lead + n_steps + 1} (n_steps={n_steps}, the target, and {lead} steps before): lower n_steps, val "
+            "or test, or leave the series out"
         )
     return n_steps
 

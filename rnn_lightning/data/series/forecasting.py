@@ -26,7 +26,7 @@ _ORIGINS_OF_SAMPLES = 200
 
 @dataclass(frozen=True)
 class Intervals:
-    """How to make the intervals of forecasts.
+    """The settings for the intervals of forecasts.
 
     Attributes:
         level: The share of values that the intervals should contain, in (0, 1).
@@ -60,7 +60,7 @@ def compare(net: Any, data: TimeSeries, intervals: Intervals | None = None) -> T
     Args:
         net: The trained network, in evaluation mode.
         data: The series.
-        intervals: How to make intervals.
+        intervals: The settings for the intervals.
 
     Raises:
         ArgumentError: The test part is too short to forecast from, or the network has no dropout to sample.
@@ -94,8 +94,8 @@ def forecast(
     Args:
         net: The trained network, in evaluation mode.
         data: The series.
-        horizon: N, the number of steps; by default the data's horizon.
-        intervals: How to make intervals.
+        horizon: N, the number of steps to forecast; by default, the data's horizon.
+        intervals: The settings for the intervals.
 
     Returns:
         A table with one row for each series and step, in the file's units. Its columns are the id, if there is one; the

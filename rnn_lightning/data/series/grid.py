@@ -43,7 +43,7 @@ class Grid:
         Args:
             times: (N,) int64, or datetime64[us].
             neighbours: (N - 1,) bool, whether a row and the next row belong to the same series.
-            **written: `zone` and `time_format`.
+            **written: The `zone` and the `time_format` of the grid.
 
         Raises:
             ArgumentError: No series has two different times.

@@ -18,7 +18,7 @@ _MOST_STEPS, _STEPS_PER_ROW = 1_000_000, 100
 
 @dataclass(frozen=True)
 class Panel:
-    """Series of any lengths.
+    """Series of any lengths on one grid.
 
     Attributes:
         ids: (S,) names of the series.
@@ -120,7 +120,7 @@ def _check_gaps(rows: Rows, grid: Grid, sizes: np.ndarray, source: Source) -> No
 
 def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, source: Source) -> str:
     are = "are" if len(off) > 1 else "is"
-    remedy = "give every row a regular time, or leave these out; absent steps are taken as missing"
+    remedy = "give every row a regular time, or leave these out; steps without a row count as missing"
     if grid.zone is not None and (grid.unit == "month" or grid.step % DAY == 0):
         remedy = "days do not have 24 hours where clocks change: give dates without a time zone"
     return (

@@ -142,7 +142,7 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
     """
     if not columns.known:
         raise ArgumentError(
-            "data.future is given, but no columns are known ahead: name them in data.known, or leave it out"
+            "data.future is given, but no columns are known ahead: name them in data.known, or leave data.future out"
         )
     more = read(source, Columns(known=columns.known, time=columns.time, id=columns.id), time_format)
     unknown = next((name for name in more.ids if name not in rows.ids), None)
@@ -152,7 +152,7 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
         )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
     times = more.times
-    if columns.time is None:  # the new rows follow each series' last row
+    if columns.time is None:  # each series' new rows follow its last row
         times = times + np.bincount(rows.codes)[codes]
     empty = np.full((len(more.numbers), len(columns.predicted)), np.nan)
     numbers = np.concatenate((rows.numbers, np.concatenate((empty, more.numbers), axis=1)))

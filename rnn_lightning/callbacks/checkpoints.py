@@ -65,7 +65,7 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the paths of checkpoints, in the run's current folder, as the run may have been moved."""
+        """Restores the state, with all paths in the run's current folder, as the run may have been moved."""
         here = {**state_dict, "dirpath": self.dirpath}
         if self.dirpath is not None and state_dict.get("dirpath"):
             for key in ("best_model_path", "kth_best_model_path", "last_model_path"):

@@ -28,7 +28,7 @@ class TensorBoardCallback(Callback):
         self.enabled = enabled
 
     def is_active(self, trainer: Trainer) -> bool:
-        """Returns whether a fit is to be logged. All ranks get the same answer, so that they can reduce together."""
+        """Returns whether the callback should write. All ranks get the same answer, so that they can reduce together."""
         if not self.enabled or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return False
         return not trainer.fast_dev_run and _logger(trainer) is not None  # type: ignore[attr-defined]
@@ -46,7 +46,7 @@ class TensorBoardCallback(Callback):
         self.on_validated_batch(trainer, pl_module, outputs, batch)
 
     def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        """Does nothing by default. It is called after each validation batch, for subclasses."""
+        """Called after each validation batch, with its outputs. Subclasses may override this method."""
 
     def writer(self, trainer: Trainer) -> "SummaryWriter":
         """Returns TensorBoard's writer. Call this method only on rank zero, and if the callback is active."""

@@ -13,8 +13,9 @@ from rnn_lightning.nn import generate
 
 
 class TextSamples(TensorBoardCallback):
-    """Lets the network continue the beginning of a `TextStream`'s validation text, and shows it as `val/sample`.
+    """Adds `val/sample` after each validation: how the network continues the beginning of the validation text.
 
+    This needs a `TextStream`, and a `Seq2Seq` with an embedding.
     The random numbers are the same each time, so samples from two epochs only differ because of the weights.
 
     Args:

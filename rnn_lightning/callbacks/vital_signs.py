@@ -19,7 +19,7 @@ class VitalSigns(TensorBoardCallback):
     - `train/lr`: the learning rate of the first parameter group; those of other groups are `train/lr_1`, ...
     - `speed/steps_per_second`, `speed/sequences_per_second`: the speed since the last log, in optimizer steps and in
       sequences on all devices. The time includes data loading, but not validations.
-    - `memory/peak_MiB`: the most memory in use so far: that of tensors on CUDA, or else that of the process.
+    - `memory/peak_MiB`: the peak memory so far, of tensors on a CUDA device or else of the process.
 
     Lightning's own monitors do not work here. `LearningRateMonitor` raises an error without a logger.
     `ThroughputMonitor` waits for the GPU at every batch, and assumes that all batches are equally large.
@@ -83,7 +83,7 @@ class VitalSigns(TensorBoardCallback):
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Returns the most MiB in use so far, by tensors on a CUDA device or else by the process; None if unknown."""
+    """Returns the peak memory in MiB, of tensors on a CUDA device or else of the process; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

@@ -165,7 +165,7 @@ class TextStream(SequenceDataModule):
             check_one_direction(net)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Raises `ArgumentError`: a text model continues a prompt instead."""
+        """Raises `ArgumentError`, as there is no set to predict: a text model continues a prompt instead."""
         raise ArgumentError(
             'a TextStream has no set to predict: give --prompt "TEXT", or, from Python, use rnn_lightning.nn.generate'
         )

@@ -1,4 +1,4 @@
-"""Figures of a classifier: the confusion matrix, and misclassified images."""
+"""Draws figures of a classifier: the confusion matrix, and misclassified images."""
 
 from collections.abc import Sequence
 from typing import Any

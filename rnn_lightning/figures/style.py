@@ -101,7 +101,7 @@ def log_scale(axes: Axes) -> None:
 
 
 def marker_size(points: int, largest: float = 7.0) -> float:
-    """Returns the size of markers, which is smaller if there are many, so that they do not overlap."""
+    """Returns the size of markers in points. It is smaller if there are many markers, so that they do not overlap."""
     return float(np.clip(largest * (20 / max(points, 1)) ** 0.5, 2.0, largest))
 
 

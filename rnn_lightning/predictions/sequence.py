@@ -74,7 +74,7 @@ class ShownSequence:
         )
 
     def forecast_figure(self, forecast: Tensor, title: str) -> "Figure":
-        """Draws a forecast (N, O) for the last N times, in which each prediction is the next input, and true values."""
+        """Draws a forecast (N, O) for the last N times, made from its own predictions, beside the true values."""
         from rnn_lightning.figures import forecast_figure
 
         begin = len(self.t) - len(forecast)

@@ -28,7 +28,7 @@ class TensorBoardCallback(Callback):
         self.enabled = enabled
 
     def is_active(self, trainer: Trainer) -> bool:
-        """Returns whether the callback should write. All ranks get the same answer, so that they can reduce together."""
+        """Returns whether to write anything. All ranks get the same answer, so that they can reduce together."""
         if not self.enabled or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return False
         return not trainer.fast_dev_run and _logger(trainer) is not None  # type: ignore[attr-defined]

@@ -15,8 +15,8 @@ from rnn_lightning.nn import generate
 class TextSamples(TensorBoardCallback):
     """Adds `val/sample` after each validation: how the network continues the beginning of the validation text.
 
-    This needs a `TextStream`, and a `Seq2Seq` with an embedding.
-    The random numbers are the same each time, so samples from two epochs only differ because of the weights.
+    This needs a `TextStream`, and a `Seq2Seq` with an embedding. The random numbers are the same each time, so samples
+    from two epochs only differ because of the weights.
 
     Args:
         enabled: Whether to add samples.

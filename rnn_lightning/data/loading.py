@@ -41,7 +41,7 @@ class BatchDataset(Dataset[Batch]):
 
 
 class TensorBatches(BatchDataset):
-    """Samples held in tensors.
+    """A dataset of samples that are held in tensors.
 
     Args:
         tensors: The tensors, keyed by name. All have the same first dimension N, the number of samples.

@@ -66,7 +66,7 @@ def _tensor(value: Any) -> Tensor:
 
 
 class SampleBatches(BatchDataset):
-    """Batches from a dataset of single sequences.
+    """Makes batches from a dataset of single sequences.
 
     Args:
         dataset: Maps an index to a sample (see `pad_samples`), and has a length: a `Dataset`, or a list.

@@ -202,7 +202,7 @@ def _check_values(path: str, x: np.ndarray, y: np.ndarray, lengths: np.ndarray |
 
 
 def _fits(values: np.ndarray) -> np.ndarray:
-    """Returns which values are numbers in float32; no integer is too large for it."""
+    """Returns which values are numbers in float32. All integers are."""
     return np.abs(values) <= _LARGEST if values.dtype.kind == "f" else np.ones(values.shape, dtype=bool)
 
 

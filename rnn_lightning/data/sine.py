@@ -1,4 +1,4 @@
-"""`SyntheticSine`: windows of a generated series, which is predicted one step ahead. It needs no files."""
+"""`SyntheticSine`: windows of a generated series, which is predicted one step ahead. No files are needed."""
 
 import math
 from functools import partial

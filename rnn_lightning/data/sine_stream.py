@@ -37,7 +37,7 @@ class StreamDataset(BatchDataset):
         return self.readers * self.batches
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Index i is reader i % B in batch i // B; counting continues from epoch to epoch."""
+        """Returns rows of a batch. Index i is reader i % B in batch i // B; counting continues from epoch to epoch."""
         numbers = torch.tensor(indices)
         reader, batch = numbers % self.readers, numbers // self.readers
         stretch = (reader * self.stretches // self.readers + batch) % self.stretches

@@ -205,7 +205,7 @@ class TimeSeries(SequenceDataModule):
 
 
 def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) -> dict[str, Any]:
-    """Returns the columns' names. Names and a season that you give must equal those in the fitted values."""
+    """Returns the columns' names. If values were fitted, the names and the season that you give must match them."""
     if fitted is None:
         return named
     check_kind(fitted, KIND, "TimeSeries")

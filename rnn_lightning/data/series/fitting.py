@@ -149,7 +149,7 @@ def training_parts(panel: Panel, cuts: np.ndarray) -> list[Tensor]:
 
 
 def choose_lags(train: list[Tensor], difference: Difference, season: int) -> list[int]:
-    """Chooses how far back each column's difference reaches: 0 for no difference, 1 for the first, else `season`.
+    """Chooses how far back each column's difference reaches: 0 (none), 1 (first) or `season` (seasonal).
 
     For each column, "auto" compares three naive forecasts one step ahead on the training part: the training mean, the
     last value and the same season. It takes the one with the smallest mean absolute error.

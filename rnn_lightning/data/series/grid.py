@@ -98,7 +98,7 @@ class Grid:
         return months.astype("datetime64[us]") + np.timedelta64(self.anchor, "us")
 
     def local(self, numbers: Any) -> Any:
-        """Returns the times with the given numbers as for a DataFrame: in their time zone, or as whole numbers."""
+        """Returns the times with the given numbers, for pandas: in their time zone, or as whole numbers."""
         return self._in_zone(self.times(numbers))
 
     def written(self, times: np.ndarray) -> list[str]:

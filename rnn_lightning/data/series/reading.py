@@ -96,8 +96,7 @@ class Rows:
 
 
 def read(source: Source, columns: Columns, time_format: str | None = None) -> Rows:
-    """Reads a table.
-
+    """Reads the given columns of a table, and sorts its rows by series.
     Args:
         source: The table.
         columns: The columns to read.

@@ -120,7 +120,7 @@ class Stream(BatchDataset):
         return self.rows * self.batches
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Index i is row i % B of batch i // B; counting continues from epoch to epoch."""
+        """Returns rows of a batch. Index i is row i % B of batch i // B; counting continues from epoch to epoch."""
         numbers = torch.tensor(indices)
         row = numbers % self.rows
         column = (numbers // self.rows % self.batches)[:, None] * self.n_steps + torch.arange(self.n_steps)  # (B, T)
@@ -138,8 +138,7 @@ def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.nd
 
 
 def stretches(offsets: np.ndarray, begin: np.ndarray, end: np.ndarray, lead: int, n_steps: int) -> Tensor:
-    """Returns stretches (W, 3) for `Stretches` that score each of the steps [begin, end) of every series exactly once.
-
+    """Returns stretches (W, 3) for `Stretches` in which each value in [begin, end) is a target exactly once.
     `begin` and `end` (S,) count from the offset of each series. The first `lead` steps of a series are not read.
     """
     scored, series = ranges(np.maximum(begin - 1, lead), end - 1, n_steps)  # a step's target is the next value

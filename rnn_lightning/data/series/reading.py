@@ -97,6 +97,7 @@ class Rows:
 
 def read(source: Source, columns: Columns, time_format: str | None = None) -> Rows:
     """Reads the given columns of a table, and sorts its rows by series.
+
     Args:
         source: The table.
         columns: The columns to read.

@@ -139,6 +139,7 @@ def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.nd
 
 def stretches(offsets: np.ndarray, begin: np.ndarray, end: np.ndarray, lead: int, n_steps: int) -> Tensor:
     """Returns stretches (W, 3) for `Stretches` in which each value in [begin, end) is a target exactly once.
+
     `begin` and `end` (S,) count from the offset of each series. The first `lead` steps of a series are not read.
     """
     scored, series = ranges(np.maximum(begin - 1, lead), end - 1, n_steps)  # a step's target is the next value

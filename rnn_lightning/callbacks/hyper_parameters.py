@@ -42,7 +42,7 @@ _LEFT_OUT |= {"eval_batch_size", "eval_windows"}
 def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float | str]:
     """Collects a run's settings in a flat dict: model, data, optimizer, truncation, and the Trainer's main arguments.
 
-    Settings that are false, None, zero or empty are left out, as TensorBoard initially shows only five settings, in
+    Settings that are false, None, zero or empty are left out. TensorBoard initially shows only five settings, in
     alphabetical order.
     """
     found: dict[str, Any] = {**module.hparams, **getattr(getattr(trainer, "datamodule", None), "hparams", {})}

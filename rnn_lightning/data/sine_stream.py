@@ -16,8 +16,8 @@ from rnn_lightning.errors import ArgumentError
 class StreamDataset(BatchDataset):
     """B readers, spread evenly over one long series. Each batch has the next stretch of every reader.
 
-    Reader r begins at stretch r S / B of the S stretches. After the last stretch, it goes on with the first. `reset` is
-    true where a row begins anew: after this jump, and in the first batch of an epoch.
+    Reader r begins at stretch r S / B of the S stretches. After the last stretch, it continues with the first. `reset`
+    is true where a row begins anew: after this jump, and in the first batch of an epoch.
 
     Args:
         series: (N,) the series. It has S = (N - 1) // n_steps stretches.
@@ -48,9 +48,9 @@ class StreamDataset(BatchDataset):
 class SineStream(SineData):
     """Reads f(t) = t sin(t) / 3 + 2 sin(5 t) in order, for a model with `carry_state`; targets are one step ahead.
 
-    `batch_size` readers, spread evenly over the series, read it `n_steps` at a time. From its end, they go on at its
-    beginning. Validation and test read the same series once, at points shifted by a half and a quarter of `resolution`.
-    `predict` gets one window.
+    `batch_size` readers, spread evenly over the series, read it `n_steps` at a time. A reader that reaches the end
+    continues at the beginning. Validation and test read the same series once, at points shifted by a half and a quarter
+    of `resolution`. `predict` gets one window.
 
     A batch has `x` and `y`, both (B, n_steps, 1) float32, and `reset` (B,) bool, true where a row begins anew.
 

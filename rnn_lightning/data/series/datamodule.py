@@ -44,8 +44,8 @@ class TimeSeries(SequenceDataModule):
         id: The column that says which series a row belongs to. By default, there is one series.
         known: Columns that are known ahead. A column may also be constant in each series, to describe the series.
         observed: Columns that are only known up to now. They are predicted, too, so that a forecast can continue.
-        calendar: Whether to add the hour, weekday and day of the year as columns known ahead, as far as they change
-            from step to step. By default, it is true if times are dates.
+        calendar: Whether to add the hour, weekday and day of the year as columns known ahead, if they change from step
+            to step. By default, it is true if times are dates.
         n_steps: Steps of a window, or of each row of a stream. By default, it is two seasons or 24 steps, whichever is
             more, but no more than the shortest training part allows.
         stride: Steps from one window to the next, and from one origin of the backtest to the next.
@@ -229,7 +229,7 @@ def _panel(
 ) -> Panel:
     """Reads the series of a table, and of any second table with columns known ahead.
 
-    They are put on the grid of training if there was one.
+    The series are put on the grid from training if there is one.
     """
     before = None if fitted is None else Grid(**fitted["grid"])
     time_format = time_format or (None if before is None else before.time_format)

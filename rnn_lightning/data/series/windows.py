@@ -21,7 +21,7 @@ class Steps:
         x: (N, I) float32, the inputs.
         y: (N, O) float32, the targets; 0 where no target is known.
         counts: (N, O) bool, whether a target is known.
-        units: (S, O) float32, how much 1 in `y` is in the file's units.
+        units: (S, O) float32, the size of 1 in `y` in the file's units.
         offset: (N, O) float32, the value in the file's units at which `y` is 0.
         series: (N,) int64, the series that each step belongs to.
     """

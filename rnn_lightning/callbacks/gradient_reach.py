@@ -56,7 +56,7 @@ class GradientReach(TensorBoardCallback):
         from rnn_lightning.figures import gradient_reach_figure
 
         norms = gradient_norms(pl_module, self._probe)
-        if self._norms and self._norms[-1].shape != norms.last.shape:  # a checkpoint's lines are from other data
+        if self._norms and self._norms[-1].shape != norms.last.shape:  # restored norms are from other data
             self._steps, self._norms, self._figure = [], [], None
         self._steps.append(logged_step(trainer))
         self._norms.append(norms.last)

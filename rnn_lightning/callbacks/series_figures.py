@@ -15,7 +15,7 @@ from rnn_lightning.nn import Seq2SeqNet, free_run
 from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.predictions import ShownSequence
 
-_AHEAD = 60  # steps of the forecast beyond the data's example
+_AHEAD = 60  # how many steps to forecast beyond the data's example
 
 
 class SeriesFigures(TensorBoardCallback):

@@ -37,7 +37,7 @@ class StopOnSignal(Callback):
         self._checks: float = 0  # how many more batches of this validation every process has
         self._at_once = self._speaks = False
         self._requeue: Any = None  # Lightning's handler
-        self._requeue_signal = self._waiting = 0  # the signal of that handler, and the signal once it has come, else 0
+        self._requeue_signal = self._waiting = 0  # that handler's signal; the same signal once it has arrived, else 0
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

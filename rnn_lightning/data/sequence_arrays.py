@@ -30,7 +30,7 @@ class SequenceArrays(SequenceDataModule):
 
     The file, written by `numpy.savez`, has `x` (N, T, I), padded to the same T, and the targets `y`. Whole numbers or
     strings (N,) or (N, T) are classes. Other numbers, (N,), (N, O) or (N, T, O), are values. Two arrays are optional:
-    `lengths` (N,) says how many steps of each sequence count, and `split` (N,) names the part of each sequence, "train",
+    `lengths` (N,) says how many steps of each sequence count, and `split` (N,) names each sequence's part: "train",
     "val" or "test". Without `split`, or if it has no "val", the missing parts are chosen at random, with classes in the
     same proportions. The choice is always the same for the same file.
 

@@ -49,7 +49,7 @@ def _yearday(days: Tensor, time: Tensor) -> Tensor:
     Hinnant's `civil_from_days` does the same arithmetic, in eras of 400 years of the Gregorian calendar.
     """
     of_era = (days + 719_468) % 146_097
-    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365  # of the era; begins in March
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365  # within the era, from March on
     day = of_era - (365 * year + year // 4 - year // 100)
     end = year + 1  # the calendar year of the February that ends it
     leap = (end % 4 == 0) & ((end % 100 != 0) | (end % 400 == 0))

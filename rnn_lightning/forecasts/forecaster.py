@@ -96,7 +96,7 @@ class Forecaster(nn.Module):
         Args:
             y: (B, T, C) raw values, NaN where a value is missing. Without a state, the first L steps are only used for
                 differences.
-            known: (B, T, K) columns known ahead, each row for the step after that of `y`; needed if K > 0.
+            known: (B, T, K) columns known ahead, for the steps after those of `y`; needed if K > 0.
             state: The final state of an earlier call.
             shift: (C,) or (B, C). By default, if there was one series in training, `shift` and `scale` are those of
                 training. If there were several, they are computed from the history `y`.

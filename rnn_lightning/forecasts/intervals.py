@@ -10,7 +10,7 @@ from torch import Tensor
 def error_quantiles(errors: Tensor, scale: Tensor, level: float) -> Tensor:
     """Computes how far an interval reaches below and above a forecast, at each distance.
 
-    The bounds are those of split conformal prediction: two order statistics of the n errors. A new error of the same
+    The bounds are those of split conformal prediction: two order statistics of the errors. A new error of the same
     distribution lies between them with a probability of at least `level`.
 
     Args:

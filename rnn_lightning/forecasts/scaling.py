@@ -26,16 +26,16 @@ def carry_forward(y: Tensor) -> Tensor:
 
 
 def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
-    """Returns what is subtracted from each column to get differences: the value `lag` steps earlier, or 0 for lag 0.
+    """Returns what to subtract from each column to get differences: the value `lag` steps earlier, or 0 for lag 0.
 
     Args:
         y: (B, lead + T, C) values.
         lags: The lag of each column: at most `lead` and, if not 0, at least `ahead`.
         lead: The number of steps at the beginning that are only used for differences.
-        ahead: 0 to get what is subtracted from the steps themselves, 1 to get what is subtracted from the next steps.
+        ahead: 0 for the differences of the steps themselves, 1 for those of the next steps.
 
     Returns:
-        (B, T, C), what is subtracted.
+        The values to subtract, (B, T, C).
     """
     steps = y.shape[1] - lead
     columns = [

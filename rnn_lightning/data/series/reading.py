@@ -41,7 +41,7 @@ class Columns:
         """Makes the columns from the names that you give. Without a target, the only remaining column is the target.
 
         Raises:
-            ArgumentError: A column is named twice, or no target is given and the number of remaining columns is not one.
+            ArgumentError: A column is named twice, or no target is given and there is not exactly one column left.
         """
         columns = cls(**{name: value for name, value in others.items() if value is not None})
         if target is None:

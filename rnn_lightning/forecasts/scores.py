@@ -13,8 +13,8 @@ from rnn_lightning.forecasts.backtest import NETWORK, Errors
 from rnn_lightning.forecasts.text_table import number, text_table
 
 HELPS = (
-    "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for a "
-    "series with seasons, a longer n_steps, more epochs, or more series. For a series close to a random walk, no "
+    "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for "
+    "a series with seasons, a longer n_steps, more epochs, or more series. For a series close to a random walk, no "
     "forecast beats the last value"
 )
 

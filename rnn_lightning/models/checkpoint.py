@@ -1,4 +1,4 @@
-"""Reads checkpoints and weights: only tensors and plain values, and only of the same model."""
+"""Reads checkpoints and weights that contain only tensors and plain values, and belong to the same model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +50,7 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
         Whether the head's weights were loaded as well.
 
     Raises:
-        ArgumentError: There is no such name or file, it is not readable, or it belongs to another network.
+        ArgumentError: The name or file does not exist, or the file can't be read or belongs to another network.
     """
     label = f"weights={source!r}"
     weights, saved = _read_weights(source)
@@ -68,7 +68,7 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
 
 
 def _read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights by name, and those arguments of their network that are known."""
+    """Reads weights by name, and the known arguments of their network."""
     known = shipped()
     path = known.get(source) if source in known and not Path(source).is_file() else Path(source)
     assert path is not None

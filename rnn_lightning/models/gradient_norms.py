@@ -20,7 +20,7 @@ from rnn_lightning.nn.unrolled import Unrolled, unrolled
 
 
 class GradientNorms(NamedTuple):
-    """Norms of the gradients that reach each time step, averaged over the sequences that have not ended before it.
+    """Norms of the gradients that reach each time step, averaged over the sequences that have not ended by then.
 
     Attributes:
         last: (L, T), for the loss of each sequence's last target alone; it shows where gradients vanish or explode on
@@ -43,7 +43,7 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
         batch: From `prepare_batch`, with targets, on the module's device.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        # These are copies, as tensors from a validation may not allow gradients.
+        # These are copies, as tensors from validation may not allow gradients.
         batch = {key: value.clone() if isinstance(value, Tensor) else value for key, value in batch.items()}
         x = module.net.embed(batch["x"])
         batch["x"] = x = x.detach().to(next(module.parameters()).dtype)  # (B, T, I)
@@ -73,7 +73,7 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
 
 
 def _times(span: Span, rows: int, steps: int, device: torch.device) -> Tensor:
-    """(B, t), each row's time step in the batch for each step of a span."""
+    """The time steps (B, t) that a span takes from each row of the batch."""
     begins = torch.full((rows,), span.start) if span.begins is None else span.begins
     times = begins[:, None] + torch.arange(span.stop - span.start)
     return times.clamp(max=steps - 1).to(device)  # there is no gradient past a row's end
@@ -97,7 +97,7 @@ def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: 
 
 
 def _add(gradients: Tensor, loss: Tensor, run: Unrolled, times: Tensor) -> None:
-    """Adds a pass's gradients. Passes that share time steps each have their own graph, and the weights get the sum."""
+    """Adds a pass's gradients. Passes that share time steps have separate graphs, so their gradients are summed."""
     places = [
         ((layer, direction, t), h)
         for layer, hidden in enumerate(run.hidden)

@@ -55,7 +55,7 @@ class TargetLoss:
     `GaussianNLLLoss` reads 2 D outputs: D means, then D numbers whose softplus is the variance.
 
     Args:
-        loss: An object or a class of torch.nn's losses, its name, a dict with `class_path` and `init_args`, the import
+        loss: A loss of torch.nn (an object, a class or its name), a dict with `class_path` and `init_args`, the import
             path of a function, or a callable from outputs (N, O) and targets, (N,) classes or (N, D) values.
         output_size: O.
 
@@ -183,7 +183,7 @@ class TargetLoss:
 
 
 def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
-    """A loss as plain values, for a checkpoint: a torch loss with its arguments, any other only by its name."""
+    """Describes a loss in plain values, for a checkpoint: a torch loss with its arguments, any other by name only."""
     if loss is None:
         return None
     cls, call = type(loss.call), loss.call
@@ -195,7 +195,7 @@ def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
 
 
 def restored(saved: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Makes a loss again from what `described` returned, if it is torch's; a checkpoint never runs other code."""
+    """Returns what `described` returned if the loss is torch's, else None: a checkpoint never runs other code."""
     home, _, name = str(saved.get("class_path")).rpartition(".")
     return saved if home == "torch.nn" and _is_torchs(name) else None
 

@@ -35,7 +35,7 @@ class Metrics(nn.Module):
     With several loaders, it also logs them for each loader.
 
     A metric gets the predictions and the targets that count: probabilities (N, O) and classes (N,), probabilities (N, O)
-    and labels (N, O), or values (N, D) and values (N, D), which are (N,) if D is 1. A target with a missing value is
+    and labels (N, O), or predicted and true values, both (N, D), or (N,) if D is 1. A target with a missing value is
     left out.
 
     Args:
@@ -45,7 +45,7 @@ class Metrics(nn.Module):
         objective: The model's.
 
     Raises:
-        ArgumentError: There is no such metric, it cannot be made, or two have the same name.
+        ArgumentError: A metric does not exist or cannot be made, or two have the same name.
     """
 
     def __init__(self, metrics: Named, objective: Objective) -> None:
@@ -131,7 +131,7 @@ def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
 
 
 def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
-    """A metric's name, and the metric."""
+    """Makes a metric, and returns its name and the metric."""
     metric, arguments = named(metric, _TORCHS, _NOT_FOUND)
     if isinstance(metric, Metric) and not arguments:
         name, found = type(metric).__name__, copy.deepcopy(metric)
@@ -157,7 +157,7 @@ def _made(cls: type[Metric], arguments: dict[str, Any]) -> Metric:
 
 @contextmanager
 def _refusing(name: str, metric: Metric, given: str) -> Iterator[None]:
-    """Says in one line what a metric of torchmetrics can't take; an error in your own metric keeps its traceback."""
+    """Says in one line what a torchmetrics metric can't take; an error in a metric of your own keeps its traceback."""
     try:
         yield
     except (TypeError, ValueError, RuntimeError, IndexError) as error:

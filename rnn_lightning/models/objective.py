@@ -124,7 +124,7 @@ class Objective:
         return y
 
     def loss_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """Sum of the losses of the targets that count; `y` comes from `prepare`, and the other shapes are the same."""
+        """Sums the losses of the targets that count; `y` comes from `prepare`, and shapes are as described there."""
         return self.loss_and_weight(y_hat, y, valid)[0]
 
     def loss_and_weight(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
@@ -167,7 +167,7 @@ class Objective:
 
     @torch.no_grad()
     def errors(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """(2, T), by step of the outputs (B, T, O): sum of squared errors or wrong classes, and number of targets."""
+        """Sums squared errors, or counts wrong classes, for each step of (B, T, O), and counts targets: (2, T)."""
         errors = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).square())  # (B, T, D)
         if errors is None:
             return y_hat.new_zeros(2, y_hat.shape[1])
@@ -177,7 +177,7 @@ class Objective:
 
     @torch.no_grad()
     def predictions(self, y_hat: Tensor) -> dict[str, Tensor]:
-        """Predictions by name from the outputs (..., O).
+        """Makes predictions, by name, from the outputs (..., O).
 
         Returns:
             `prediction`: (...) classes, or (..., D) values or labels 0 and 1. Classes and labels also have
@@ -202,7 +202,7 @@ class Objective:
 
 
 def _like(valid: Tensor, y: Tensor) -> Tensor:
-    """(...) or (..., D) bool in a shape that broadcasts with (..., D)."""
+    """Reshapes bool (...) or (..., D) so that it broadcasts with (..., D)."""
     if valid.dim() < y.dim():
         return valid[..., None]
     if valid.dim() != y.dim() or valid.shape[-1] != y.shape[-1]:

@@ -17,9 +17,9 @@ from rnn_lightning.nn import Seq2SeqNet
 class Seq2Seq(SequenceModule):
     """Trains a `Seq2SeqNet`: one output per time step, regression by default.
 
-    Arguments and errors are those of `SequenceModule`. Targets are `y` (B, T), or (B, T, O) for regression and labels.
-    Targets do not count past a row's length, where the batch's `mask` is false, or if they are NaN or the class -100.
-    Under `tbptt`, every chunk has a loss.
+    Arguments and errors are those of `SequenceModule`. Targets are `y` (B, T), or (B, T, O) for regression or several
+    labels. Targets do not count past a row's length, where the batch's `mask` is false, or if they are NaN or the class
+    -100. Under `tbptt`, every chunk has a loss.
     """
 
     network = Seq2SeqNet

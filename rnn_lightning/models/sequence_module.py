@@ -138,7 +138,7 @@ class SequenceModule(TruncatedBPTTModule):
         return self.net(x, state, lengths)
 
     def aim(self, loss: Loss | Mapping[str, Any] | None) -> None:
-        """Sets the objective, and makes the metrics anew to match it."""
+        """Sets the objective, and recreates the metrics to match it."""
         hparams = self.hparams
         self.objective = Objective(hparams["task"], hparams["output_size"], loss, self.default_task)
         if self.objective.loss is not None and isinstance(self.objective.loss.call, torch.nn.Module):
@@ -152,7 +152,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     @torch.no_grad()
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream, for inference; call `eval()` first, and pass each call's state to the next.
+        """Runs one time step of a stream, for inference; call `eval()` first, and pass each call's state to the next.
 
         Args:
             x: (B, I), or tokens (B,).
@@ -170,7 +170,7 @@ class SequenceModule(TruncatedBPTTModule):
         raise NotImplementedError
 
     def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
-        """(B, horizon, O) beyond the sequences' ends, from the outputs (B, T, O), their state, and lengths (B,) if any."""
+        """Forecasts (B, horizon, O) beyond the sequences, from outputs (B, T, O), their state, and any lengths (B,)."""
         self.check_forecast()
         assert isinstance(self.net, Seq2SeqNet), "checked"
         assert state is not None, "there was a pass"
@@ -255,7 +255,7 @@ class SequenceModule(TruncatedBPTTModule):
         return batch
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """The outputs for a batch, chunk by chunk.
+        """Computes the outputs for a batch, chunk by chunk.
 
         Returns:
             `x`, `y` and `lengths` if the batch has them; what `Objective.predictions` gives; and with a
@@ -285,7 +285,7 @@ class SequenceModule(TruncatedBPTTModule):
     # Optimisation and checkpoints.
 
     def configure_optimizers(self) -> Any:
-        """The optimizer, and the scheduler with the interval it steps at."""
+        """Makes the optimizer, and the scheduler with its interval."""
         optimizer = self.make_optimizer()
         if self.lr_scheduler is None:
             return optimizer
@@ -316,14 +316,14 @@ class SequenceModule(TruncatedBPTTModule):
             tell_what_continues(self, checkpoint.get("training", {}))
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer of all parameters, with the learning rate `lr` if it is set."""
+        """Makes the optimizer of all parameters, with the learning rate `lr` if it is set."""
         optimizer = self.optimizer(self.parameters())
         for group in optimizer.param_groups if self.lr is not None else []:
             group["lr"] = self.lr
         return optimizer
 
     def _try_optimizer(self) -> str:
-        """The optimizer's class; it is made at once, so that wrong arguments are found before any work is done."""
+        """Makes an optimizer to find wrong arguments before any work is done; returns the name of its class."""
         try:
             made = self.make_optimizer()
             if isinstance(made, torch.optim.SparseAdam):

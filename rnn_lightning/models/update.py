@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pending:
-    """What has been accumulated for the next optimizer step, which may take several batches.
+    """What has been accumulated for the next optimizer step, which may span several batches.
 
     Attributes:
         divisor: The number that the step's losses are divided by; None before its first pass.
@@ -63,7 +63,7 @@ class Update:
     Attributes:
         optimizer: Lightning's (whose steps the Trainer counts), or torch's own.
         strategy: The Trainer's.
-        parameters: Gives all parameters of the model.
+        parameters: Returns all parameters of the model.
         backward: Runs backward from a loss; by default the strategy does it.
         pending: The unfinished step, from the previous batch.
         guard: Checks every loss.

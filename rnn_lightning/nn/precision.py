@@ -55,7 +55,7 @@ def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = Fa
 def in_working_precision(
     run: Run, x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor], result: torch.dtype
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`run(x, state, weights)` outside autocast, in float32 for lower precisions on a CPU; gives the type `result`.
+    """Calls `run` outside autocast, in float32 for lower precisions on a CPU; returns tensors of type `result`.
 
     Autocast would cast the weights again at every step; here they are cast once.
     """
@@ -78,9 +78,9 @@ def _is_other(x: Tensor, kind: torch.dtype) -> bool:
 def torch_refuses(mode: str, x: Tensor, packed: bool = False) -> bool:
     """Whether torch's kernel for `mode` fails on this machine for an input like `x`.
 
-    The LSTM's fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs. No kernel takes
-    packed bfloat16 under autocast in float16, or packed float16 under autocast in bfloat16, as autocast cannot join
-    such tensors.
+    The LSTM kernel fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs. No kernel
+    takes packed bfloat16 under autocast in float16, or packed float16 under autocast in bfloat16, as autocast cannot
+    join such tensors.
     """
     dtype = multiplied_type(x)
     if dtype not in REDUCED or type(x) is not Tensor or x.device.type != "cpu" or torch.compiler.is_compiling():

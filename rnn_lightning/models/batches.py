@@ -35,7 +35,7 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
         batch = dict(zip(("x", "y"), batch, strict=False))
     batch = _padded(batch)
     if "x" not in batch or (needs_y and "y" not in batch):
-        raise ArgumentError(f"the batch has {sorted(batch)}, but no x: add x" + (" and y" if needs_y else ""))
+        raise ArgumentError(f"the batch has {sorted(batch)}: it needs x" + (" and y" if needs_y else ""))
     for key in ("x", "y", "lengths", "mask", "reset"):
         if batch.get(key) is not None and not isinstance(batch[key], Tensor):
             raise ArgumentError(f"{key} of the batch is {describe(batch[key])}: give a tensor, with sequences padded")

@@ -35,7 +35,7 @@ from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
 
 
 class TruncatedBPTTModule(OneLightning, LightningModule):
-    """A LightningModule that trains, validates and tests chunk by chunk. You write `chunk_step`; it does the rest.
+    """A LightningModule that trains, validates and tests chunk by chunk. You only write `chunk_step`.
 
     With `tbptt`, training uses manual optimisation: forward over k1 steps, backward over at most k2, and an optimizer
     step after each chunk, batch or number of batches. Clipping, mixed precision, schedulers and several devices are

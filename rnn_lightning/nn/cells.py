@@ -1,4 +1,4 @@
-"""One time step on torch's cells, which are faster than any recurrence over a sequence of one step."""
+"""Runs one time step on torch's cells, which are faster than any recurrence over a sequence of one step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,8 +46,8 @@ def can_run_cells(layers: Any, x: Tensor, state: State) -> bool:
 def run_cells(layers: Any, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, State]:
     """One step through all layers: x (B, F) and the state, tensors (L, B, H) -> the output (B, H) and the new state.
 
-    Output and state share no memory: the output may be changed in place, and neither the state nor what the backward
-    pass needs will change.
+    Output and state share no memory: the output may be changed in place without changing the state, or what the
+    backward pass needs.
 
     With a batch of one, a step takes 25 us, half of it in Python, so this is written for speed.
     """

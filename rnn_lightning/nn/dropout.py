@@ -73,11 +73,11 @@ class DropoutMasks:
     variational: bool
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> "DropoutMasks":
-        """Masks of the same p, with `fn` applied to every tensor."""
+        """Applies `fn` to the tensor of every mask; p stays the same."""
         return DropoutMasks(map_state(fn, self.layers), self.variational)
 
     def to(self, device: torch.device | str) -> "DropoutMasks":
-        """The same masks on another device."""
+        """Returns the masks on another device."""
         return self.map(lambda keep: keep.to(device))
 
     def narrow(self, start: int, stop: int) -> "DropoutMasks":

@@ -42,7 +42,7 @@ class DropoutLayers(nn.RNNBase):
             self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws the initial weights by `init`."""
+        """Draws the initial weights as `init` says."""
         init = self.__dict__.get("init", "torch")  # torch's constructor calls this before `init` is known
         if init == "torch":
             super().reset_parameters()
@@ -50,7 +50,7 @@ class DropoutLayers(nn.RNNBase):
             initialize_layers(self, init)
 
     def extra_repr(self) -> str:
-        """torch.nn's arguments, then those of ours that differ from their defaults."""
+        """Lists torch.nn's arguments, then those of our own that differ from their defaults."""
         parts = [super().extra_repr()]
         for name in ("input_dropout", "output_dropout", "state_dropout", "variational"):
             if getattr(self, name):

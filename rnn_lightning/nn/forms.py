@@ -1,6 +1,6 @@
 """Converts every form of a layer's input (unbatched, batch first, time first, packed) to time first with lengths.
 
-Invalid inputs are also found here; torch.nn's own forward then raises its error.
+Invalid inputs are also found here; torch.nn's own forward then raises the error.
 
 Legend: B batch, T time steps, F input features, L layers, D directions.
 """
@@ -20,7 +20,7 @@ Restore = Callable[[Tensor, tuple[Tensor, ...]], tuple[Any, tuple[Tensor, ...]]]
 
 
 class Sequences(NamedTuple):
-    """A batch in the form that the layers compute with.
+    """A batch in the form in which the layers compute.
 
     Attributes:
         x: (T, B, F).

@@ -1,4 +1,4 @@
-"""For tools that know only torch.nn's own classes: plain copies of our modules, and clear errors.
+"""Plain copies of our modules, and clear errors, for tools that know only torch.nn's own classes.
 
 Such tools look at a module's exact type or at its source: dynamic quantisation, `torch.jit.script`, Opacus, BackPACK.
 """
@@ -19,7 +19,7 @@ def proxies(*args: Any) -> list[Proxy]:
 
 
 class ForTools(nn.RNNBase):
-    """Makes recurrent layers work with such tools, or refuse them."""
+    """Makes recurrent layers work with these tools, or refuse them with a clear error."""
 
     def to_torch(self) -> Any:
         """A plain `torch.nn.RNN`, `LSTM` or `GRU` with a copy of the weights.
@@ -97,7 +97,7 @@ class PlainNet(nn.Module):
         self.directions = 2 if layers.bidirectional else 1
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """From x (B, T, I), or tokens (B, T), to y (B, O) or (B, T, O), and the final state."""
+        """Computes y (B, O) or (B, T, O), and the final state, from x (B, T, I) or tokens (B, T)."""
         output, state = self.layers(self.embedding(x), state)
         return self.read(output, state), state
 
@@ -114,6 +114,6 @@ class PlainLSTMNet(PlainNet):
     def forward(  # type: ignore[override]
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """From x (B, T, I), or tokens (B, T), to y (B, O) or (B, T, O), and the final state (h, c)."""
+        """Computes y (B, O) or (B, T, O), and the final state (h, c), from x (B, T, I) or tokens (B, T)."""
         output, state = self.layers(self.embedding(x), state)
         return self.read(output, state[0]), state

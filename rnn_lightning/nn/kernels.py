@@ -28,7 +28,7 @@ def run_kernel(
     weights: Sequence[Tensor],
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Runs some layers without state dropout.
+    """Runs `count` layers that have no state dropout.
 
     Args:
         layers: The stack, for its settings: cell, bias, directions, torch's own dropout between layers.

@@ -22,10 +22,10 @@ Nonlinearity = Literal["tanh", "relu"]
 
 
 class RecurrentNet(nn.Module):
-    """Recurrent layers and a linear head: what `Seq2VecNet` and `Seq2SeqNet` share. Use one of those two.
+    """Recurrent layers and a linear head: what `Seq2VecNet` and `Seq2SeqNet` share. Use one of these two classes.
 
-    With `embedding_size` it reads integer tokens, x (B, T), instead of features. First comes the embedding, then the
-    layers (whose `input_dropout` acts on the embedded tokens), then the head.
+    With `embedding_size`, the network reads integer tokens, x (B, T), instead of features. First comes the embedding,
+    then the layers (whose `input_dropout` acts on the embedded tokens), then the head.
 
     Args:
         input_size: Features I of each time step; with `embedding_size` the number of different tokens.
@@ -105,7 +105,7 @@ class RecurrentNet(nn.Module):
         masks: DropoutMasks | None = None,
         reset: Tensor | None = None,
     ) -> tuple[Any, State]:
-        """The outputs for each sequence.
+        """Computes the outputs for each sequence.
 
         Args:
             x: (B, T, I), (T, I) unbatched, or packed; with an embedding, tokens (B, T) or (T,).
@@ -134,12 +134,12 @@ class RecurrentNet(nn.Module):
         return weight.new_zeros(rows, steps, self.layers.input_size)
 
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
+        """Runs one time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
         output, state = self.layers.step(self.embed(x), state, masks)
         return self.read(output, state), state
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Any:
-        """What the head makes of the top layer's outputs (B, T, D * H), packed or not, and of the final state."""
+        """Applies the head to the top layer's outputs (B, T, D * H), packed or not, or to the final state."""
         raise NotImplementedError
 
     def sample_masks(self, batch_size: int, steps: int | None = None) -> DropoutMasks | None:
@@ -147,7 +147,7 @@ class RecurrentNet(nn.Module):
         return self.layers.sample_masks(batch_size, steps)
 
     def to_torch(self) -> PlainNet:
-        """The same network made of torch.nn's own modules, `layers` and `head`, with a copy of the weights.
+        """Returns the same network made of torch.nn's own modules, `layers` and `head`, with a copy of the weights.
 
         For tools that look at a module's type or source, such as dynamic quantisation and `torch.jit.script`. Its
         `forward(x, state=None) -> (y, state)` reads the same x, but takes no lengths or masks and has none of the three
@@ -166,8 +166,8 @@ class Seq2VecNet(RecurrentNet):
     """Reads a sequence and returns one output, from a linear head on the top layer's final state.
 
     Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, O), or (O,) unbatched. With two directions the
-    head reads both final states. It reads them as the next step would have received them. So in training, state dropout
-    acts on the head's input, and the top layer's output dropout does not.
+    head reads both final states. The head reads a state as the next step would have received it. So in training, state
+    dropout acts on the head's input, and the top layer's output dropout does not.
     """
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Tensor:
@@ -180,7 +180,7 @@ class Seq2SeqNet(RecurrentNet):
     """Gives one output per step: a linear projection of every step's output, never of the state.
 
     Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, T, O), in the form of `x`; past a row's
-    length it is zero, without the bias. It is TensorFlow's `OutputProjectionWrapper` without an activation.
+    length it is zero, without the bias. This is TensorFlow's `OutputProjectionWrapper` without an activation.
     """
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Any:

@@ -65,7 +65,7 @@ def choose_path(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
 ) -> Path:
-    """The path of a stack of layers, or of one layer.
+    """Chooses the path of a stack of layers, or of one layer.
 
     Args:
         mode: torch.nn's name of the cell, such as `"LSTM"`.
@@ -78,7 +78,7 @@ def choose_path(
         reset: As in `recurrence`.
 
     Raises:
-        ArgumentError: The forced path does not support these.
+        ArgumentError: The forced path does not support this call.
     """
     choice = "auto" if torch.compiler.is_compiling() else _choice.get()  # Dynamo does not support context variables
     if choice == "reference":

@@ -27,7 +27,7 @@ def under_autocast(x: Tensor) -> bool:
 
 
 def multiplied_type(x: Tensor) -> torch.dtype:
-    """The type in which torch.nn's layer multiplies: autocast's, or its input's. Autocast leaves float64 as it is."""
+    """The type in which torch.nn's layer multiplies: autocast's, or its input's. Autocast does not change float64."""
     if under_autocast(x) and x.dtype != torch.float64:
         return torch.get_autocast_dtype(x.device.type)
     return x.dtype
@@ -36,7 +36,7 @@ def multiplied_type(x: Tensor) -> torch.dtype:
 def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = False) -> torch.dtype:
     """The type of what torch.nn's layer returns, with autocast or without.
 
-    Under autocast on a CPU a GRU mixes its products with the state that it keeps, so the results have the wider of the
+    Under autocast on a CPU, a GRU mixes its products with the state that it keeps, so the results have the wider of the
     two types. The same holds for an LSTM whose input is packed or float16, as torch then has no fused kernel.
 
     Args:

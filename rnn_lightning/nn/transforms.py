@@ -8,7 +8,7 @@ import torch
 
 
 def traces() -> bool:
-    """Whether torch is compiling, tracing or exporting, and so should only see its own operations."""
+    """Whether torch is compiling, tracing or exporting, and so must see only its own operations."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
 
 

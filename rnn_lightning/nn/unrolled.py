@@ -1,7 +1,7 @@
 """Runs a recurrent stack step by step, so that every hidden state is a node of the graph and has a gradient.
 
-The faster paths only give a layer's output, and a hook on that sees only the gradient from the layer above, not from
-the next step. Here the layer above and the next step use the same tensor h_t, so its gradient is the whole dLoss/dh_t.
+The faster paths return only a layer's output, and a hook on the output sees only the gradient from the layer above, not
+from the next step. Here both read the same tensor h_t, so its gradient is the whole dLoss/dh_t.
 
 Legend: B batch, T time steps, F input features, H hidden units, L layers, D directions.
 """

@@ -87,8 +87,8 @@ static const real *state_before(const layer *l, size_t row, size_t s, real *h, s
     return l->cell == LSTM ? tape + width : NULL;
 }
 
-/* Backward through the cell of one row. The gates' gradients are written to `da`; dh keeps the part of the gradient
- * that does not pass through the gates. */
+/* Runs backward through the cell of one row. The gates' gradients are written to `da`; dh keeps the part of the
+ * gradient that does not pass through the gates. */
 __attribute__((always_inline)) static inline void backward_columns(const enum cell cell, const layer *l, size_t row,
                                                                    size_t s, const real *h, const real *c,
                                                                    size_t readable, real *dh, real *dc, real *da)
@@ -146,7 +146,7 @@ static void gather(const layer *l, const real *da, backward_space *w, size_t pla
         }
 }
 
-/* Backward through the products: dh += da W_hh, dx = da W_ih. */
+/* Runs backward through the products: dh += da W_hh, dx = da W_ih. */
 static void backward_products(const layer *l, const group *g, size_t alive, size_t s, backward_space *w)
 {
     const size_t width = width_of(l), da_row = gates_of(l) * width;

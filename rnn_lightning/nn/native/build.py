@@ -44,7 +44,7 @@ def machine() -> str:
 
 
 def fingerprint(folder: Path = HERE) -> str:
-    """A hash of the C sources; a library compiled from other sources is never loaded."""
+    """Hashes the C sources; a library compiled from other sources is never loaded."""
     digest = hashlib.sha256()
     for path in sorted((*folder.glob("*.h"), *folder.glob("*.c"))):
         digest.update(path.name.encode() + path.read_bytes())
@@ -67,7 +67,7 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> Path:
         extra: Further flags for compiling and linking, such as those of a sanitizer.
 
     Raises:
-        RuntimeError: There is no compiler, or it fails; the message is then the compiler's.
+        RuntimeError: There is no compiler, or it fails; the error then has the compiler's message.
     """
     command = compiler()
     if command is None or sys.platform == "win32":

@@ -2,7 +2,7 @@
  *
  * T time steps, B rows of the batch, I inputs, H hidden units, G gates. Every field is eight bytes long. A pointer may
  * be null if its comment says so. Arrays are contiguous in the order of their sizes. Some have strides, counted in
- * numbers; of these only the last dimension is contiguous.
+ * numbers; of such arrays, only the last dimension is contiguous.
  *
  * Names: l the layer, g a group of rows or a gate, w a thread's working space or weights; row a row's number in the
  * batch, i its place in the group; s a step's number in the order of running, t its time in the sequence; at a position
@@ -51,8 +51,8 @@ typedef struct {
  * state begins at h, one that reads the input ends after x. The GRU's candidate needs these two parts separately.
  *
  * In each row of GATES the gates that read the state come first, `hidden_gates_of` of them; the same number of gates
- * that read the input come last, starting at `first_input_gate`. The backward products take each of the two as one
- * piece. */
+ * that read the input come last, starting at `first_input_gate`. The backward products treat each of these two groups
+ * as one piece. */
 typedef struct {
     int hidden; /* which gate of w_hh, or -1 */
     int input;  /* which gate of w_ih, or -1 */

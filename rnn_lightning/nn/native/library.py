@@ -132,7 +132,7 @@ def entries(dtype: torch.dtype) -> Entries:
 
 
 def pointer(tensor: Tensor | None) -> int:
-    """The address of a tensor's data; 0 for None, which is a null pointer in C."""
+    """Returns the address of a tensor's data; 0 for None, which is a null pointer in C."""
     if tensor is None:
         return 0
     address = tensor.data_ptr()

@@ -24,7 +24,7 @@ enum {
     COUNTERS = VECTOR_BYTES / 4, /* outputs that are computed side by side in vectors */
     RUN = 16,                    /* outputs whose words are stored together: as many as the widest vector holds */
     ENTRIES = RUN * WORDS * 2,   /* entries of the mask from one run */
-    RUNS_A_THREAD = 512,         /* so many take longer than starting a thread */
+    RUNS_A_THREAD = 512,         /* drawing this many takes longer than starting a thread */
     ONE = 0x3F80                 /* 1.0 in bfloat16 */
 };
 

@@ -27,12 +27,12 @@ _library.define("draw_mask(Tensor seed, SymInt count, int limit) -> Tensor")
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """The tensor with a contiguous last dimension, as C reads it."""
+    """Makes a tensor's last dimension contiguous, as C reads it."""
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
 def _strides(tensor: Tensor | None) -> tuple[int, int]:
-    """The strides, in numbers, from one time step to the next and from one row to the next."""
+    """Returns the strides, in numbers, from one time step to the next and from one row to the next."""
     return (0, 0) if tensor is None else (0 if len(tensor) == 1 else tensor.stride(0), tensor.stride(1))
 
 

@@ -1,4 +1,4 @@
-"""What happens when an epoch of training, validation, test or predict begins and ends."""
+"""Runs what is due at the beginning and end of an epoch of training, validation, test or predict."""
 
 from math import isfinite
 from typing import TYPE_CHECKING

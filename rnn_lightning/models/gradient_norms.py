@@ -80,7 +80,7 @@ def _times(span: Span, rows: int, steps: int, device: torch.device) -> Tensor:
 
 
 def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: Unrolled) -> tuple[Tensor, Tensor]:
-    """The losses of the sequences' last targets, and of all targets from `start` on, each summed over the sequences."""
+    """Sums, over the sequences, the losses of the last targets, and those of all targets from `start` on."""
     objective, y_hat, valid = module.objective, module.net.read(run.output, run.state), module.valid(batch)
     if y_hat.dim() == 2:  # one target per sequence
         loss = objective.loss_sum(y_hat, objective.prepare(y_hat, batch["y"], valid), valid)
@@ -112,7 +112,7 @@ def _add(gradients: Tensor, loss: Tensor, run: Unrolled, times: Tensor) -> None:
 
 
 def _norms(gradients: Tensor, alive: Tensor) -> Tensor:
-    """(L, T), the norm over both directions' hidden units, averaged over the sequences that have not ended."""
+    """Norms (L, T) over both directions' hidden units, averaged over the sequences that have not ended."""
     norms = gradients.double().square().sum(dim=(1, 4)).sqrt().cpu()  # (L, T, B)
     alive = alive.T.cpu()  # (T, B)
     return (norms * alive).sum(dim=2) / alive.sum(dim=1).clamp(min=1)

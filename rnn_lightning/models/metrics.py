@@ -118,7 +118,7 @@ class Metrics(nn.Module):
 
 
 def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
-    """The parts of a metric's value that can be logged: a number, or one for each class or name."""
+    """The parts of a metric's value that can be logged: a number, or one number for each class or name."""
     if isinstance(value, Mapping):
         return [pair for key, part in value.items() for pair in _numbers(f"{name}_{key}", part)]
     value = torch.as_tensor(value)

@@ -153,7 +153,7 @@ class Objective:
 
     @torch.no_grad()
     def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, units: Tensor | None = None) -> Tensor | None:
-        """Sum of the metric over the targets that count: correct predictions or absolute errors.
+        """Sums the metric over the targets that count: correct predictions or absolute errors.
 
         None if the outputs do not predict the targets directly. `units` (..., D) says what a difference of 1 in `y` is;
         the errors are in these units.

@@ -1,4 +1,4 @@
-"""A plan of where truncated BPTT cuts a sequence: plain values, made once per batch, for training and evaluation.
+"""Plans where truncated BPTT cuts a sequence: in plain values, once per batch, for training and evaluation.
 
 `passes(10, k1=3, k2=5)` plans four backward passes. The steps before a chunk run again, with a graph but without
 losses, from a detached state that an earlier pass kept. A chunk is cut where a later pass restarts.

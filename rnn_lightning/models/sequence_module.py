@@ -232,17 +232,17 @@ class SequenceModule(TruncatedBPTTModule):
         return ~one_value(ignored, places)
 
     def advance(self, chunk: Batch, state: State | None) -> State:
-        """The state at a chunk's end, computed without the head and the losses."""
+        """Computes the state at a chunk's end, without running the head or computing losses."""
         x = self.net.embed(chunk["x"])
         return self.net.layers(x, state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
 
     def predict_chunk(self, chunk: Batch, state: State | None) -> tuple[dict[str, Tensor], State]:
-        """The outputs of a chunk."""
+        """Computes the outputs of a chunk."""
         y_hat, state = self._outputs(chunk, state)
         return {"prediction": y_hat}, state
 
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
-        """The dropout masks of a batch: drawn once per sequence if variational, else for these steps."""
+        """Draws a batch's dropout masks: once per sequence if variational, else for `steps` steps."""
         return self.net.sample_masks(rows, steps)
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:

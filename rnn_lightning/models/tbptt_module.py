@@ -47,7 +47,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         carry_state: Whether row i of a batch continues row i of the previous batch. The state is detached, and reset
             where the batch's `reset` is true and at the start of each epoch.
         lr_interval: When a scheduler steps: after each `"epoch"`, `"batch"`, or optimizer `"step"`. Without `tbptt`,
-            Lightning's automatic optimisation has only "step" for the last two.
+            Lightning's automatic optimisation uses "step" for both of the last two.
     """
 
     time_keys: tuple[str, ...] = ("x", "y", "mask", "units", "offset")
@@ -90,7 +90,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
     def advance(self, chunk: Batch, state: Any) -> Any:
-        """The state at the end of a chunk whose losses do not count (k2 > k1).
+        """Computes the state at the end of a chunk whose losses do not count (k2 > k1).
 
         Override it to avoid computing the losses.
         """

@@ -86,7 +86,7 @@ class Update:
 
     @classmethod
     def of(cls, module: "TruncatedBPTTModule", tbptt: TruncatedBPTT) -> "Update":
-        """The update for a training batch; raises `ArgumentError` if the module's optimizer does not allow it."""
+        """Makes the update for a training batch; raises `ArgumentError` if the module's optimizer does not allow it."""
         trainer, optimizer = module.trainer, module.optimizers()
         if not isinstance(optimizer, LightningOptimizer):
             raise ArgumentError("truncated BPTT trains with one optimizer: return one from configure_optimizers")
@@ -166,7 +166,7 @@ class Update:
 
 
 def _is_bare(module: LightningModule) -> bool:
-    """Whether Lightning would do nothing but the backward pass; calling its hooks takes as long as a small pass."""
+    """Whether Lightning would only run the backward pass; calling its hooks takes as long as a small pass."""
     trainer, hooks = module.trainer, ("on_before_backward", "on_after_backward")
     listeners = [(callback, Callback, hooks) for callback in trainer.callbacks]  # type: ignore[attr-defined]
     return (

@@ -38,7 +38,7 @@ class Sequences(NamedTuple):
 
 
 def state_parts(mode: str, hx: Any) -> tuple[Tensor, ...]:
-    """The state as a tuple: (h,), or for an LSTM (h, c), which may be given as any pair."""
+    """Converts a state to a tuple: (h,), or for an LSTM (h, c), which may be given as any pair."""
     return (hx[0], hx[1]) if mode == "LSTM" else (hx,)
 
 
@@ -50,7 +50,7 @@ def state_shapes(layers: nn.RNNBase, batch: int) -> tuple[tuple[int, int, int], 
 
 
 def size_of(layers: nn.RNNBase, input: Tensor | PackedSequence, hx: Any) -> tuple[int, int] | None:
-    """T and B of an input; None if torch.nn's forward would refuse the input or its state."""
+    """Returns T and B of an input; None if torch.nn's forward would refuse the input or its state."""
     if isinstance(input, PackedSequence):
         x, size, batched = input.data, (len(input.batch_sizes), int(input.batch_sizes[0])), True
         if x.dim() != 2:
@@ -131,7 +131,7 @@ def _packer(given: PackedSequence, lengths: Tensor) -> Restore:
 
 
 def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | None:
-    """Lengths as int64 on the CPU."""
+    """Converts lengths to int64 on the CPU."""
     if lengths is None:
         return None
     steps, batch = size

@@ -22,7 +22,7 @@ class ForTools(nn.RNNBase):
     """Makes recurrent layers work with these tools, or refuse them with a clear error."""
 
     def to_torch(self) -> Any:
-        """A plain `torch.nn.RNN`, `LSTM` or `GRU` with a copy of the weights.
+        """Returns a plain `torch.nn.RNN`, `LSTM` or `GRU` with a copy of the weights.
 
         It keeps torch.nn's own `dropout`. Dropout on input, output and state is left out, as torch.nn has none.
         """

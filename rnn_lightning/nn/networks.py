@@ -127,7 +127,7 @@ class RecurrentNet(nn.Module):
         return x._replace(data=self.embedding(x.data)) if isinstance(x, PackedSequence) else self.embedding(x)
 
     def example_input(self, rows: int = 1, steps: int = 2) -> Tensor:
-        """Zeros in the form of `x`, to trace the network with."""
+        """Returns zeros in the form of `x`, for tracing the network."""
         weight = self.layers.weight_ih_l0
         if self.embedding is not None:
             return torch.zeros(rows, steps, dtype=torch.int64, device=weight.device)

@@ -96,7 +96,7 @@ def _entries(loaded: ctypes.CDLL, name: str) -> Entries:
 
 
 def library() -> Library | None:
-    """The loaded library, or None if there is none.
+    """Returns the loaded library, or None if there is none.
 
     Raises:
         ArgumentError: `RNN_LIGHTNING_NATIVE` names a variant that this processor or the library does not have.
@@ -124,7 +124,7 @@ def width(hidden: int, dtype: torch.dtype) -> int:
 
 
 def entries(dtype: torch.dtype) -> Entries:
-    """The library's functions for float32 or float64."""
+    """Returns the library's functions for float32 or float64."""
     found = library()
     if found is None:
         raise RuntimeError(f"there is no native recurrence: {reason()}")

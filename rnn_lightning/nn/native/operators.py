@@ -125,7 +125,7 @@ draw_mask = torch.ops.rnn_lightning.draw_mask.default
 
 @register_flop_formula(torch.ops.rnn_lightning.forward)
 def _forward_flops(mode: str, x: Any, h_0: Any, c_0: Any, w_ih: Any, w_hh: Any, *rest: Any, **kwargs: Any) -> int:
-    """FLOPs of the products, as torch counts those of its own kernels: two for each weight, step and row."""
+    """Counts the FLOPs of the products, as torch does for its own kernels: two for each weight, step and row."""
     steps, batch, _ = x
     return 2 * steps * batch * (w_ih[0] * w_ih[1] + w_hh[0] * w_hh[1])
 

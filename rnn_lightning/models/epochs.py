@@ -45,7 +45,7 @@ def end(module: "TruncatedBPTTModule", stage: str) -> None:
 
 
 def _added(module: "TruncatedBPTTModule") -> list[Metrics]:
-    """The metrics that were added; in a module of your own, `metrics` may be something else."""
+    """Returns the metrics that were added; in a module of your own, `metrics` may be something else."""
     return [metrics] if isinstance(metrics := getattr(module, "metrics", None), Metrics) else []
 
 

@@ -73,7 +73,7 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
 
 
 def _times(span: Span, rows: int, steps: int, device: torch.device) -> Tensor:
-    """The time steps (B, t) that a span takes from each row of the batch."""
+    """Returns the time steps (B, t) that a span takes from each row of the batch."""
     begins = torch.full((rows,), span.start) if span.begins is None else span.begins
     times = begins[:, None] + torch.arange(span.stop - span.start)
     return times.clamp(max=steps - 1).to(device)  # there is no gradient past a row's end
@@ -112,7 +112,7 @@ def _add(gradients: Tensor, loss: Tensor, run: Unrolled, times: Tensor) -> None:
 
 
 def _norms(gradients: Tensor, alive: Tensor) -> Tensor:
-    """Norms (L, T) over both directions' hidden units, averaged over the sequences that have not ended."""
+    """Computes norms (L, T) over both directions' hidden units, averaged over the sequences that have not ended."""
     norms = gradients.double().square().sum(dim=(1, 4)).sqrt().cpu()  # (L, T, B)
     alive = alive.T.cpu()  # (T, B)
     return (norms * alive).sum(dim=2) / alive.sum(dim=1).clamp(min=1)

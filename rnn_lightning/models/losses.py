@@ -103,17 +103,17 @@ class TargetLoss:
         return self.task == REGRESSION and not self.gaussian and not self._log_rates
 
     def values(self, y_hat: Tensor) -> Tensor:
-        """Predictions of the targets' values: the mean if the outputs are a distribution, otherwise the outputs."""
+        """Predicts the targets' values: the mean if the outputs are a distribution, otherwise the outputs."""
         if self.gaussian:
             return y_hat[..., : self.output_size // 2]
         return y_hat.exp() if self._log_rates else y_hat
 
     def more(self, y_hat: Tensor) -> dict[str, Tensor]:
-        """What else the outputs contain: for `GaussianNLLLoss` the `variance` of each value."""
+        """Returns what else the outputs contain: for `GaussianNLLLoss` the `variance` of each value."""
         return {"variance": self._variance(y_hat)} if self.gaussian else {}
 
     def sums(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
-        """The sum of the losses over the targets that count, and the sum of their weights.
+        """Sums the losses over the targets that count, and sums the targets' weights.
 
         Args:
             y_hat: (N, O).

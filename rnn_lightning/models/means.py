@@ -37,7 +37,7 @@ class Means:
                 into[name] = into.get(name, 0.0) + value.detach()
 
     def compute(self, stage: str, strategy: Strategy) -> dict[str, float]:
-        """The means of a stage over all ranks, by name.
+        """Computes the means of a stage over all ranks, by name.
 
         With several data loaders, they include each loader's means, as `NAME/loader_I`.
         """
@@ -62,7 +62,7 @@ class Means:
         self._sums.pop(stage, None)
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums of the training epoch so far."""
+        """Returns the sums of the training epoch so far."""
         return _floats(self._sums.get("train", {}).get(0, {}))
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

@@ -118,7 +118,7 @@ class Metrics(nn.Module):
 
 
 def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
-    """The parts of a metric's value that can be logged: a number, or one number for each class or name."""
+    """Returns the parts of a metric's value that can be logged: a number, or one number for each class or name."""
     if isinstance(value, Mapping):
         return [pair for key, part in value.items() for pair in _numbers(f"{name}_{key}", part)]
     value = torch.as_tensor(value)
@@ -177,7 +177,7 @@ def _shown(values: Tensor) -> str:
 
 
 def _following(cls: type, objective: Objective) -> dict[str, Any]:
-    """The metric's arguments that follow from the objective."""
+    """Returns those arguments of a metric that follow from the objective."""
     size = objective.target_size
     task = "multiclass" if objective.task == CLASSIFICATION else "multilabel"
     known = {"task": task, "num_classes": size, "num_labels": size}

@@ -33,7 +33,7 @@ def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict
 
 
 def refuses_two(call: Callable[..., Any], **options: Any) -> str | None:
-    """Why a function can't be called with two values and these options, such as "takes (value)"; None if it can."""
+    """Says why a function can't take two values and these options, such as "takes (value)"; None if it can."""
     try:
         wanted = signature(call)
     except (TypeError, ValueError):  # some built-in functions have none

@@ -66,7 +66,7 @@ class Objective:
         return self.output_size if self.loss is None or self.classifies else self.loss.target_size
 
     def ignored(self, y: Tensor) -> Tensor | None:
-        """Bool in the shape of y, true where a target does not count; None if targets of this type always count."""
+        """Returns bool in the shape of y, true where a target does not count; None if such targets always count."""
         if self.task == REGRESSION:
             return y.isnan() if y.is_floating_point() else None
         ignored = y == _IGNORED
@@ -128,7 +128,7 @@ class Objective:
         return self.loss_and_weight(y_hat, y, valid)[0]
 
     def loss_and_weight(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
-        """The sums of the targets' losses and of their weights (1, or class weights), over the targets that count."""
+        """Sums the losses of the targets that count, and sums their weights (1, or class weights)."""
         if self.loss is not None:
             dims = y_hat.dim() - 2
             rows = None if valid is None else valid.flatten(0, dims)  # (N,) or (N, D)
@@ -145,7 +145,7 @@ class Objective:
         return torch.where(counts, losses, torch.zeros_like(losses)).sum(), self.count(y, valid)
 
     def count(self, y: Tensor, valid: Tensor | None) -> Tensor | float:
-        """The number of targets that count; a target with missing values counts in part."""
+        """Counts the valid targets; a target with missing values counts in part."""
         if valid is None:
             return y.numel() if self.classifies else y.shape[:-1].numel()
         each_value = not self.classifies and valid.dim() == y.dim()
@@ -192,7 +192,7 @@ class Objective:
         return {"prediction": self.loss.values(y_hat), **self.loss.more(y_hat)}
 
     def _scores(self, y_hat: Tensor, y: Tensor, error: Callable[[Tensor, Tensor], Tensor]) -> Tensor | None:
-        """(..., D or 1) correct predictions or errors; None if the outputs do not predict the targets directly."""
+        """Returns correct predictions or errors (..., D or 1); None if the outputs do not predict targets directly."""
         if self.classifies:
             return (y_hat.argmax(-1) == y).float()[..., None]
         if self.task == MULTILABEL:

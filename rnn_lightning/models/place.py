@@ -17,7 +17,7 @@ _COUNTERS = ("ready", "started", "processed", "completed")
 
 
 def place_of(trainer: Trainer) -> Place:
-    """Where a run would continue if it were saved now."""
+    """Returns where a run would continue if it were saved now."""
     loop = trainer.fit_loop
     batch, validation = loop.epoch_loop.batch_progress, loop.epoch_loop.val_loop.batch_progress
     if trainer.validating:

@@ -1,4 +1,4 @@
-"""Plans where truncated BPTT cuts a sequence: in plain values, once per batch, for training and evaluation.
+"""Plans where truncated BPTT cuts a sequence. A plan contains only plain values, and is made once per batch.
 
 `passes(10, k1=3, k2=5)` plans four backward passes. The steps before a chunk run again, with a graph but without
 losses, from a detached state that an earlier pass kept. A chunk is cut where a later pass restarts.
@@ -34,11 +34,11 @@ class Span(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One backward pass. Without a chunk, it is the pass of a device that ran out of data before the others.
+    """One backward pass. A pass without a chunk is for a device that ran out of data before the others.
 
     Attributes:
         begin: The step whose initial state was kept.
-        chunk: The spans whose losses count. After each span the state is kept.
+        chunk: The spans whose losses count. The state after each span is kept.
         before: Spans that are run with a graph, so that gradients flow back through them; their losses do not count.
         dark: Spans that are run first, without a graph.
         ends_step: Whether the optimizer steps after this pass.
@@ -63,7 +63,7 @@ class Pass(NamedTuple):
 
 
 def passes(steps: int, k1: int, k2: int) -> list[Pass]:
-    """Plans a sequence of T = `steps`: chunks of length k1 (the last may be shorter), gradients over k2 steps."""
+    """Plans the passes for T = `steps`: chunks of length k1 (the last may be shorter), gradients over k2 steps."""
     plan = []
     for start in range(0, steps, k1):
         stop, begin = min(start + k1, steps), max(0, start - (k2 - k1))

@@ -7,7 +7,7 @@ from lightning.pytorch.strategies import Strategy
 
 
 def world_size(strategy: Strategy) -> int:
-    """The number of processes."""
+    """Returns the number of processes."""
     return getattr(strategy, "world_size", 1)
 
 

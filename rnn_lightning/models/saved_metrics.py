@@ -52,5 +52,5 @@ def _is_known(description: Mapping[str, Any]) -> bool:
 
 
 def _settings(metric: Metric) -> str:
-    """The attributes that are plain values, for comparison."""
+    """Returns the attributes that are plain values, for comparison."""
     return repr(plain({name: value for name, value in vars(metric).items() if not name.startswith("_")})[0])

@@ -80,7 +80,7 @@ def check_total_steps(module: LightningModule) -> None:
 
 
 def schedulers_of(module: LightningModule, interval: LRInterval) -> list[Any]:
-    """A module's schedulers, except those that follow a metric; none if its `lr_interval` is not `interval`."""
+    """Returns the schedulers that do not follow a metric; none if the module's `lr_interval` is not `interval`."""
     if module.lr_interval != interval:
         return []
     return [scheduler for scheduler in _schedulers(module) if not isinstance(scheduler, ReduceLROnPlateau)]

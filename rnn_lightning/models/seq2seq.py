@@ -62,6 +62,6 @@ class Seq2Seq(SequenceModule):
         return derived
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
-        """`errors` (2, T); see `Objective.errors`."""
+        """Returns `errors` (2, T); see `Objective.errors`."""
         y_hat, valid = result.more["prediction"], self.valid(chunk)
         return {"errors": self.objective.errors(y_hat, self.objective.prepare(y_hat, chunk["y"], valid), valid)}

@@ -53,5 +53,5 @@ class Seq2Vec(SequenceModule):
         return chunk.get("counts")
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
-        """`outputs` (O, B); the last dimension is the rows."""
+        """Returns `outputs` (O, B); the last dimension is the rows."""
         return {"outputs": result.more["prediction"].T}

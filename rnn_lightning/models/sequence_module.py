@@ -166,7 +166,7 @@ class SequenceModule(TruncatedBPTTModule):
     # Defined by the two subclasses.
 
     def valid(self, chunk: Batch) -> Tensor | None:
-        """Which targets of a chunk count, in the shape of class indices; None if all do."""
+        """Returns which targets of a chunk count, in the shape of class indices; None if all do."""
         raise NotImplementedError
 
     def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
@@ -220,7 +220,7 @@ class SequenceModule(TruncatedBPTTModule):
         return ["loss", self.objective.metric, *(self.metrics.names if self.metrics is not None else ())]
 
     def counting(self, y: Tensor, places: int) -> Tensor | None:
-        """Which targets of a batch are not missing; None if none are missing.
+        """Returns which targets of a batch are not missing; None if none are missing.
 
         Args:
             y: (...) or (..., D).

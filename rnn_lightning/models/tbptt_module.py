@@ -97,7 +97,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return self.chunk_step(chunk, state)[2]
 
     def predict_chunk(self, chunk: Batch, state: Any) -> tuple[dict[str, Tensor], Any]:
-        """The outputs (B, t, ...) of a chunk by name, and the state. Override it if predict gets batches without y."""
+        """Returns a chunk's outputs (B, t, ...) by name, and the state. Override it to predict without y."""
         result = Result.of(self.chunk_step(chunk, state))
         outputs = {key: value for key, value in result.more.items() if isinstance(value, Tensor) and value.dim() > 0}
         if "prediction" not in outputs:
@@ -184,7 +184,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return self._evaluate(batch, batch_idx, "test", dataloader_idx)
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
-        """What callbacks get from a chunk in validation and test; tensors are joined along their last dimension."""
+        """Returns what callbacks get from a validation or test chunk; tensors are joined along the last dimension."""
         return {}
 
     def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:

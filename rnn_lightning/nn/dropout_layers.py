@@ -93,7 +93,7 @@ class DropoutLayers(nn.RNNBase):
         return DropoutMasks(tuple(layers), self.variational)
 
     def mask_shapes(self, steps: int, batch: int) -> list[tuple[tuple[int, ...], ...]]:
-        """For each layer, the shapes of the masks on its input, output and state."""
+        """Returns the shapes of the masks on each layer's input, output and state."""
         directions, hidden = 2 if self.bidirectional else 1, self.proj_size or self.hidden_size
         output, state = (steps, batch, directions * hidden), (steps, directions, batch, hidden)
         first = (steps, batch, self.input_size)

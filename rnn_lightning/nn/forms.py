@@ -43,7 +43,7 @@ def state_parts(mode: str, hx: Any) -> tuple[Tensor, ...]:
 
 
 def state_shapes(layers: nn.RNNBase, batch: int) -> tuple[tuple[int, int, int], ...]:
-    """The shape of h, or for an LSTM the shapes of h and c."""
+    """Returns the shape of h, or for an LSTM the shapes of h and c."""
     count = layers.num_layers * (2 if layers.bidirectional else 1)
     h = (count, batch, layers.proj_size or layers.hidden_size)
     return (h, (count, batch, layers.hidden_size)) if layers.mode == "LSTM" else (h,)
@@ -150,7 +150,7 @@ def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | No
 
 
 def _time_first_reset(reset: Tensor | None, size: tuple[int, int], batch_first: bool) -> Tensor | None:
-    """Reset as (T, B)."""
+    """Returns `reset` as (T, B)."""
     if reset is None:
         return None
     shape = size[::-1] if batch_first else size

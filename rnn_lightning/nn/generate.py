@@ -76,7 +76,7 @@ def generate(
 def _draw(
     logits: Tensor, temperature: float, top_k: int | None, never: list[int], generator: torch.Generator | None
 ) -> Tensor:
-    """(B,) tokens from logits (B, O)."""
+    """Draws tokens (B,) from logits (B, O)."""
     logits[:, never] = -torch.inf
     if temperature == 0:
         return logits.argmax(dim=1)

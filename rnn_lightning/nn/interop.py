@@ -13,7 +13,7 @@ from rnn_lightning.errors import ArgumentError
 
 
 def proxies(*args: Any) -> list[Proxy]:
-    """The arguments of a call that `torch.fx` traces, including those inside a state given as a tuple."""
+    """Finds the arguments of a call that `torch.fx` traces, including those inside a state given as a tuple."""
     parts = [part for arg in args for part in (arg if isinstance(arg, tuple) else (arg,))]
     return [part for part in parts if isinstance(part, Proxy)]
 

@@ -121,7 +121,7 @@ class RecurrentNet(nn.Module):
         return self.read(output, state, lengths), state
 
     def embed(self, x: Any) -> Any:
-        """The layers' input: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x itself."""
+        """Returns the layers' input: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x."""
         if self.embedding is None:
             return x
         return x._replace(data=self.embedding(x.data)) if isinstance(x, PackedSequence) else self.embedding(x)
@@ -171,7 +171,7 @@ class Seq2VecNet(RecurrentNet):
     """
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Tensor:
-        """(B, O), from the final state."""
+        """Computes y (B, O) from the final state."""
         h = state[0] if self.layers.mode == "LSTM" else state  # (L * D, B, H)
         return self.head(torch.cat((h[-2], h[-1]), dim=-1) if self.layers.bidirectional else h[-1])
 
@@ -184,7 +184,7 @@ class Seq2SeqNet(RecurrentNet):
     """
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Any:
-        """(B, T, O), in the form of the top layer's outputs."""
+        """Computes y (B, T, O), in the form of the top layer's outputs."""
         if isinstance(output, PackedSequence):
             return output._replace(data=self.head(output.data))
         y = self.head(output)  # (B, T, O)

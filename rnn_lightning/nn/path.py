@@ -97,7 +97,7 @@ def choose_path(
 
 
 def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Tensor | None) -> str | None:
-    """What torch's kernels do not support in a layer's call, or None."""
+    """Returns what torch's kernels lack for a layer's call; None if nothing."""
     if mask is not None:
         return "state_dropout"
     if reset is not None:
@@ -110,7 +110,7 @@ def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Ten
 def native_lacks(
     x: Tensor, weights: Sequence[Sequence[Tensor]], state: Sequence[Tensor], mask: Mask | None
 ) -> str | None:
-    """What the native recurrence does not support in a layer's call, or None.
+    """Returns what the native recurrence lacks for a layer's call; None if nothing.
 
     It needs
 

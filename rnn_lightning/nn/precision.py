@@ -27,14 +27,14 @@ def under_autocast(x: Tensor) -> bool:
 
 
 def multiplied_type(x: Tensor) -> torch.dtype:
-    """The type in which torch.nn's layer multiplies: autocast's, or its input's. Autocast does not change float64."""
+    """Returns the type in which torch.nn's layer multiplies: autocast's (except for float64), or its input's."""
     if under_autocast(x) and x.dtype != torch.float64:
         return torch.get_autocast_dtype(x.device.type)
     return x.dtype
 
 
 def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = False) -> torch.dtype:
-    """The type of what torch.nn's layer returns, with autocast or without.
+    """Returns the type of what torch.nn's layer returns, with autocast or without.
 
     Under autocast on a CPU, a GRU mixes its products with the state that it keeps, so the results have the wider of the
     two types. The same holds for an LSTM whose input is packed or float16, as torch then has no fused kernel.

@@ -13,7 +13,7 @@ def traces() -> bool:
 
 
 def transforms() -> set[str]:
-    """The active ones of `"Vmap"`, `"Grad"`, `"Jvp"` and `"Functionalize"`; forward-mode AD counts as `"Jvp"`."""
+    """Returns which of `"Vmap"`, `"Grad"`, `"Jvp"` and `"Functionalize"` are active; forward-mode AD is `"Jvp"`."""
     if torch.compiler.is_compiling():
         return set()
     stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)()

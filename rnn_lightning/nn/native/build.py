@@ -38,7 +38,7 @@ NUMBERS = {"float": ("float", "int32_t", 1), "double": ("double", "int64_t", 0)}
 
 
 def machine() -> str:
-    """The processor's family as `VARIANTS` names it."""
+    """Returns the processor's family as `VARIANTS` names it."""
     name = platform.machine().lower()
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
@@ -52,7 +52,7 @@ def fingerprint(folder: Path = HERE) -> str:
 
 
 def compiler() -> list[str] | None:
-    """The C compiler's command, or None if there is none."""
+    """Returns the C compiler's command, or None if there is none."""
     words = shlex.split(os.environ.get("CC", "")) or next(
         ([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), []
     )

@@ -46,7 +46,7 @@ class Library(NamedTuple):
 
 @cache
 def _load(switch: str) -> Library | str:
-    """The library, or the reason why there is none."""
+    """Loads the library, or returns the reason why there is none."""
     if switch == "off":
         return f"{SWITCH}=off"
     path = HERE / LIBRARY
@@ -106,19 +106,19 @@ def library() -> Library | None:
 
 
 def variant() -> str | None:
-    """The variant that runs: `"avx512"`, `"avx2"`, `"baseline"`; None without the library."""
+    """Returns the variant that runs: `"avx512"`, `"avx2"`, `"baseline"`; None without the library."""
     found = library()
     return None if found is None else found.variant
 
 
 def reason() -> str | None:
-    """Why there is no native recurrence; None if there is one."""
+    """Says why there is no native recurrence; None if there is one."""
     found = _load(os.environ.get(SWITCH, ""))
     return found if isinstance(found, str) else None
 
 
 def width(hidden: int, dtype: torch.dtype) -> int:
-    """`hidden` padded to whole vectors, as on the tape."""
+    """Returns `hidden` padded to whole vectors, as on the tape."""
     lanes = entries(dtype).lanes
     return -(-hidden // lanes) * lanes
 

@@ -98,7 +98,7 @@ def _empty_gradients(mode: str, x: Tensor, h_0: Tensor, c_0: Tensor | None, *res
 
 
 def _draw_mask(seed: Tensor, count: int, limit: int) -> Tensor:
-    """A mask's entries in bfloat16, 1 with probability limit / 2^16; they depend only on the seed, an int64."""
+    """Draws a mask's entries in bfloat16, 1 with probability limit / 2^16; they depend only on `seed`, an int64."""
     keep = _empty_mask(seed, count, limit)
     found = library()
     if found is None:

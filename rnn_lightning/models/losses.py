@@ -48,9 +48,9 @@ class TargetLoss:
     """Sums a loss over the targets that count, and sums their weights.
 
     A loss with an argument or attribute `reduction` is called with "none", so that it returns one value per target. Any
-    other loss gets the targets that count and returns their mean, or one value per target. The mean over all targets,
-    chunks and devices is then the same as if the loss were computed on all of them at once. This also holds for class
-    weights of `CrossEntropyLoss`, as torch also divides by the sum of the weights.
+    other loss gets the targets that count and returns their mean, or one value per target. So the mean over all
+    targets, chunks and devices equals the loss computed on all targets at once. This also holds for class weights of
+    `CrossEntropyLoss`, as torch also divides by the sum of the weights.
 
     `GaussianNLLLoss` reads 2 D outputs: D means, then D numbers whose softplus is the variance.
 
@@ -64,7 +64,7 @@ class TargetLoss:
         task: The task that the loss is for, or None for any task.
 
     Raises:
-        ArgumentError: There is no such loss, or it does not fit the outputs and targets.
+        ArgumentError: The loss does not exist, or does not fit the outputs and targets.
     """
 
     def __init__(self, loss: "Loss | Mapping[str, Any]", output_size: int) -> None:

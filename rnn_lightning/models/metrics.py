@@ -23,7 +23,7 @@ from rnn_lightning.models.ranks import gather
 _TORCHS = {**vars(torchmetrics.regression), **vars(torchmetrics.classification), **vars(torchmetrics)}
 _NOT_FOUND = "metrics has {name}: there is no such metric of torchmetrics, and no such import path"
 _ALL = -1
-"""Stands for all loaders together."""
+"""The loader number that stands for all loaders together."""
 
 Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Metric | str | Mapping[str, Any]]
 """Metrics, or names of torchmetrics classes; a mapping gives them names of your own."""
@@ -32,7 +32,7 @@ Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Met
 class Metrics(nn.Module):
     """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`.
 
-    With several loaders, it also logs them for each loader.
+    With several loaders, it also logs the metrics of each loader.
 
     A metric gets the predictions and the targets that count: probabilities (N, O) and classes (N,), probabilities (N, O)
     and labels (N, O), or predicted and true values, both (N, D), or (N,) if D is 1. A target with a missing value is
@@ -65,7 +65,7 @@ class Metrics(nn.Module):
 
     @property
     def fresh(self) -> dict[str, Metric]:
-        """The metrics by name, without a value."""
+        """The metrics by name, without accumulated values."""
         return dict(zip(self.names, self._fresh.values(), strict=True))  # type: ignore[arg-type]
 
     def clear(self, stage: str) -> None:

@@ -15,7 +15,7 @@ from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL, REGRESSION, 
 
 Task = Literal["classification", "regression", "multilabel"]
 _IGNORED = -100
-"""The class that means no target, as in torch."""
+"""The class that means "no target", as in torch."""
 
 
 class Objective:
@@ -30,10 +30,10 @@ class Objective:
     Targets that are NaN do not count. If only some values of a target are NaN, these values do not count.
 
     Args:
-        task: One of the above; if not given, the loss's task.
+        task: One of the above; by default, the loss's task.
         output_size: O.
         loss: Another loss; see `TargetLoss`.
-        default: The task if neither gives one.
+        default: The task if neither `task` nor `loss` gives one.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Objective:
             is O, except for `GaussianNLLLoss` and for your own losses, which may take any number.
 
         Raises:
-            ArgumentError: Shape or dtype of the targets does not fit.
+            ArgumentError: The targets have a wrong shape or dtype.
         """
         places = y_hat.shape[:-1]
         if self.classifies:

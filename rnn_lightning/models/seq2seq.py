@@ -47,7 +47,7 @@ class Seq2Seq(SequenceModule):
         return valid_steps(chunk)
 
     def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
-        """For tokens, `perplexity` (e to the power of the loss), and `bits_per_character` if the data counts characters."""
+        """Adds, for tokens, `perplexity` (e^loss), and `bits_per_character` if the data counts characters."""
         if self.net.embedding is None or not self.objective.classifies:
             return {}
         per_token: dict[str, float] = getattr(self.trainer.datamodule, "characters_per_token", {})  # type: ignore[attr-defined]

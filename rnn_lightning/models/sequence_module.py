@@ -193,7 +193,7 @@ class SequenceModule(TruncatedBPTTModule):
     # For truncated BPTT.
 
     def chunk_step(self, chunk: Batch, state: State | None) -> tuple[Tensor, Tensor | float, State, dict[str, Any]]:
-        """Loss and metric of a chunk over its valid targets, and its outputs."""
+        """Computes a chunk's loss and metric over its valid targets, and its outputs."""
         y_hat, state = self._outputs(chunk, state)
         valid, objective = self.valid(chunk), self.objective
         y = objective.prepare(y_hat, chunk["y"], valid)
@@ -258,7 +258,7 @@ class SequenceModule(TruncatedBPTTModule):
         """Computes the outputs for a batch, chunk by chunk.
 
         Returns:
-            `x`, `y` and `lengths` if the batch has them; what `Objective.predictions` gives; and with a
+            `x`, `y` and `lengths` if the batch has them; what `Objective.predictions` returns; and with a
             `horizon`, `forecast` (B, horizon, O). For a batch with `units`, targets (NaN where they don't count) and
             predictions are in these units.
         """

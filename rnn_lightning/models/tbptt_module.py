@@ -170,7 +170,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
     @property
     def accumulating(self) -> bool:
-        """Whether gradients wait for an optimizer step; checkpoints do not contain them, so none should be saved now."""
+        """Whether gradients wait for an optimizer step; if so, no checkpoint should be saved, as it would lack them."""
         return self.pending.divisor is not None
 
     # Validation, test and predict.

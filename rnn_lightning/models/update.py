@@ -153,7 +153,7 @@ class Update:
         if targets == 0:  # without targets, momentum alone must not move the weights
             return True
         self.optimizer.step()  # Lightning unscales and calls on_before_optimizer_step, which clips
-        torch.clear_autocast_cache()  # it may hold low-precision copies of the weights as they were before the step
+        torch.clear_autocast_cache()  # it may hold low-precision copies of the old weights
         for scheduler in self.schedulers:
             scheduler.step()
         return not 0 <= self.max_steps <= self.steps_taken()

@@ -68,7 +68,7 @@ class DropoutLayers(nn.RNNBase):
         """Draws the dropout masks of one batch from torch's global generator.
 
         Masks belong to a sequence. If you cut sequences into chunks, draw variational masks once and pass them to every
-        chunk; the chunks then give the same results as the whole sequence, in training as well.
+        chunk. Then chunks give the same results as the whole sequence, even in training.
 
         Args:
             batch_size: B.
@@ -78,7 +78,7 @@ class DropoutLayers(nn.RNNBase):
             Masks for `forward(masks=...)`; None if all three dropouts are 0.
 
         Raises:
-            ArgumentError: Fresh masks were asked for without `steps`.
+            ArgumentError: Fresh masks need `steps`, which is missing.
         """
         if not self._drops:
             return None

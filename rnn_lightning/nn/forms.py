@@ -1,6 +1,6 @@
 """Converts every form of a layer's input (unbatched, batch first, time first, packed) to time first with lengths.
 
-Invalid inputs are also found here; torch.nn's own forward then raises the error.
+Also finds invalid inputs; torch.nn's own forward then raises the error.
 
 Legend: B batch, T time steps, F input features, L layers, D directions.
 """
@@ -86,7 +86,7 @@ def sequences(
     """Converts an input that `size_of` has accepted.
 
     Raises:
-        ArgumentError: `lengths` or `reset` does not fit.
+        ArgumentError: `lengths` or `reset` does not fit the input.
     """
     state = None if hx is None else state_parts(layers.mode, hx)
     if isinstance(input, PackedSequence):
@@ -131,7 +131,7 @@ def _packer(given: PackedSequence, lengths: Tensor) -> Restore:
 
 
 def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | None:
-    """Converts lengths to int64 on the CPU."""
+    """Checks lengths, and converts them to int64 on the CPU."""
     if lengths is None:
         return None
     steps, batch = size

@@ -12,9 +12,9 @@ typedef struct {
     size_t at[MOST_GATES + 1]; /* the offset of each gate's panels */
     real *z, *z_next;          /* augmented states [h, 1, x] before and after a step, one per row */
     real *h;                   /* the step's output, before the mask */
-    real *c;                   /* LSTM's memory */
+    real *c;                   /* the LSTM's memory */
     real *sums;                /* a panel's sums: gate by gate, row by row, PAIR columns */
-    size_t rows;               /* capacity */
+    size_t rows;               /* how many rows there is room for */
 } forward_space;
 
 static inline size_t forward_size(const layer *l, size_t rows)

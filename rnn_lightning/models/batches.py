@@ -70,7 +70,7 @@ def _check_options(batch: Batch, rows: int, steps: int) -> None:
             raise ArgumentError(f"lengths is {describe(lengths)}: give one integer for each row, shape ({rows},)")
         low, high = map(int, lengths.aminmax())
         if not 1 <= low <= high <= steps:
-            raise ArgumentError(f"lengths are in [{low}, {high}]: give each sequence 1 to T={steps} steps")
+            raise ArgumentError(f"lengths are in [{low}, {high}]: give lengths from 1 to T={steps}")
     if mask is not None and (mask.shape[:2] != (rows, steps) or mask.dim() > 3 or mask.dtype != torch.bool):
         raise ArgumentError(
             f"mask is {describe(mask)}: give bool of shape ({rows}, {steps}), or one entry for each value of a target"

@@ -30,7 +30,7 @@ class CarriedStates:
         if rows > before:
             raise ArgumentError(
                 f"carry_state: this batch has {rows} rows, but the previous one had {before}; each row continues where "
-                "it ended, so rows may end, but none can begin within an epoch: give batches of one size"
+                "it ended, so within an epoch rows may end, but none can begin: give batches of equal size"
             )
         if rows < before:
             state = first_rows(state, rows)

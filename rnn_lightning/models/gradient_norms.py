@@ -35,8 +35,8 @@ class GradientNorms(NamedTuple):
 def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
     """Measures dLoss/dh_t on a batch, over the passes that truncated BPTT makes in training, at fixed weights.
 
-    The network runs without dropout, step by step from a state of zeros. It leaves no gradient on any parameter and
-    draws no random numbers.
+    The network runs without dropout, step by step from a state of zeros. No parameter keeps a gradient, and no random
+    numbers are drawn.
 
     Args:
         module: `Seq2Vec` or `Seq2Seq`.

@@ -104,11 +104,11 @@ def remember(make: Callable[..., Any], *given: Callable[[], Any]) -> dict[str, A
 
     Args:
         make: A class, or a function that returns an object.
-        given: Makes the first argument of `make`: parameters for an optimizer, an optimizer for a scheduler.
+        given: Makes the first argument of `make`: the parameters for an optimizer, or the optimizer for a scheduler.
 
     Returns:
         The class's import path, and the arguments that make the same object again. If the class is not torch's or
-        Lightning's, or if its arguments are unknown, only its name.
+        Lightning's, or if its arguments are unknown, only the class's name.
     """
     made, arguments = make(*(give() for give in given)), {}
     cls = type(made)

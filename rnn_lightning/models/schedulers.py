@@ -1,7 +1,7 @@
 """Learning-rate schedulers: their configuration for Lightning, and their steps under manual optimisation.
 
-Under manual optimisation Lightning steps no scheduler, so a module does it with these functions. Schedulers that follow
-a metric are always stepped here, even under automatic optimisation.
+Under manual optimisation, Lightning steps no scheduler, so modules step them with these functions. Schedulers that
+follow a metric are always stepped here, even under automatic optimisation.
 """
 
 from typing import Any, Literal
@@ -25,7 +25,7 @@ class WarmUp(SequentialLR):
         optimizer: The optimizer.
         steps: How many scheduler steps the warm-up takes; `lr_interval` says what a step is.
         start_factor: The factor for the learning rate in the first step.
-        then: Makes the scheduler that follows; by default the learning rate then stays constant.
+        then: Makes the scheduler that follows; by default, the learning rate stays constant after the warm-up.
 
     Raises:
         ArgumentError: `steps` is below 1, or `then` is `ReduceLROnPlateau`, which follows a metric.

@@ -42,7 +42,7 @@ class SequenceModule(TruncatedBPTTModule):
     """A recurrent network with its loss, metrics and optimisation. Use `Seq2Vec` or `Seq2Seq`.
 
     Args:
-        input_size: Features I of each time step, or with `embedding_size` the number of different tokens; on the
+        input_size: Features I of each time step, or, with `embedding_size`, the number of different tokens; on the
             command line it comes from the data module.
         output_size: Outputs O: classes, or values to predict; on the command line it comes from the data module.
         task: "classification" (cross-entropy, `acc`), "regression" (mean squared error, `mae`) or "multilabel" (binary

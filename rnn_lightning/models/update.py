@@ -1,7 +1,7 @@
 """`Update`: backward passes and optimizer steps under manual optimisation, on one device or several.
 
 A step uses the gradient of the mean loss over all its valid targets on all ranks. DDP averages the ranks' gradients, so
-each rank scales its loss by the number of ranks over the number of all targets.
+each rank scales its loss by the number of ranks divided by the number of all targets.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,7 @@ class Pending:
     """What has been accumulated for the next optimizer step, which may span several batches.
 
     Attributes:
-        divisor: The number that the step's losses are divided by; None before its first pass.
+        divisor: The number that the step's losses are divided by; None before the step's first pass.
         targets: The step's valid targets on this rank.
     """
 

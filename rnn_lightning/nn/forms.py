@@ -177,5 +177,5 @@ def check_masks(masks: DropoutMasks, shapes: Sequence[Sequence[tuple[int, ...]]]
             time, rows = mask.keep.shape[0], mask.keep.shape[-2]
             raise ArgumentError(
                 f"masks are for {time} steps of {rows} rows, {tuple(mask.keep.shape)}, but the input has {steps} "
-                f"of {batch}: draw them with sample_masks({batch}, {steps})"
+                f"steps of {batch} rows: draw them with sample_masks({batch}, {steps})"
             )

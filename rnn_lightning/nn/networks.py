@@ -28,7 +28,7 @@ class RecurrentNet(nn.Module):
     then the layers (whose `input_dropout` acts on the embedded tokens), then the head.
 
     Args:
-        input_size: Features I of each time step; with `embedding_size` the number of different tokens.
+        input_size: Features I of each time step; with `embedding_size`, the number of different tokens.
         output_size: Outputs O: classes, or values to predict.
         cell: `"rnn"`, `"lstm"` or `"gru"`.
         nonlinearity: `"tanh"` or `"relu"`, for cell="rnn" only.

@@ -70,7 +70,7 @@ def recurrence(
         reverse: Whether time runs from a row's last step to its first.
         reset: (T, B) bool, true where a new sequence begins at that step: the state before it is zero, and no gradient
             goes back across it. With `reverse` a sequence is read from its last step, so the state before step t is
-            zero where `reset` is true at t + 1. Past a row's length `reset` is ignored.
+            zero where `reset` is true at t + 1. Past a row's length, `reset` is ignored.
 
     Returns:
         The outputs (T, B, H), and the state as the next step would receive it.

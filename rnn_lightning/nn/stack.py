@@ -46,7 +46,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
             input: (T, B, F), or (B, T, F) with `batch_first`; (T, F) unbatched; or packed.
             hx: The initial state, h (L * D, B, H) or for an LSTM the pair (h, c), (L * D, H) unbatched; zeros if not
                 given.
-            lengths: (B,) integers in [0, T]. Past a row's length its outputs are zero, and its state is that of its
+            lengths: (B,) integers in [0, T]. Past a row's length, its outputs are zero, and its state is that of its
                 last step, as with packed sequences and `tf.nn.dynamic_rnn`. A row of length 0 keeps its state.
             masks: From `sample_masks`, applied even in evaluation; in training they are drawn if not given.
             reset: (T, B) bool, or (B, T) with `batch_first`; (T,) unbatched. It is true where a new sequence begins at

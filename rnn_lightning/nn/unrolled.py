@@ -38,7 +38,7 @@ def unrolled(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
 ) -> Unrolled:
-    """Runs a stack without dropout, one time step after the other and, at each step, one layer after the other.
+    """Runs a stack without dropout, time step by time step and, within each step, layer by layer.
 
     Args:
         layers: The stack, with `batch_first=True`.

@@ -75,7 +75,7 @@ static inline void extend_key(uint64_t seed, uint32_t key[WORDS + 1])
     key[WORDS] = PARITY ^ key[0] ^ key[1];
 }
 
-/* Computes the words of the outputs from `first` on: the first word of each output, then each second word, and so on. */
+/* Draws the words of the outputs from `first` on: the first word of each output, then the second of each, and so on. */
 static inline void random_run(uint64_t first, const uint32_t key[WORDS + 1], uint32_t out[RUN * WORDS])
 {
     words lane = {0};

@@ -1,6 +1,7 @@
 """Plain copies of our modules, and clear errors, for tools that know only torch.nn's own classes.
 
-Such tools look at a module's exact type or at its source: dynamic quantisation, `torch.jit.script`, Opacus, BackPACK.
+Such tools look at a module's exact type or at its source. Examples are dynamic quantisation, `torch.jit.script`, Opacus
+and BackPACK.
 """
 
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ def proxies(*args: Any) -> list[Proxy]:
 
 
 class ForTools(nn.RNNBase):
-    """Makes recurrent layers work with these tools, or refuse them with a clear error."""
+    """Makes recurrent layers work with these tools, or raise clear errors."""
 
     def to_torch(self) -> Any:
         """Returns a plain `torch.nn.RNN`, `LSTM` or `GRU` with a copy of the weights.

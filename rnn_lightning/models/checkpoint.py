@@ -38,12 +38,12 @@ def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> Non
 
 
 def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> bool:
-    """Loads trained weights into a network, strictly except for a head of another size, which is left as it is.
+    """Loads trained weights into a network, strictly except for a head of another size, which is left unchanged.
 
     Args:
         net: The network.
         source: The name of a trained network that ships with the package, or a file: a checkpoint, a plain state dict,
-            or the JSON beside one. A file takes precedence over a trained network of the same name.
+            or the JSON file beside a state dict. A file takes precedence over a trained network of the same name.
         arguments: The network's arguments, to report differences.
 
     Returns:

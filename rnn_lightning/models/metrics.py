@@ -77,7 +77,7 @@ class Metrics(nn.Module):
     def update(
         self, stage: str, loader: int, loaders: int, found: Mapping[str, Tensor], y: Tensor, valid: Tensor | None
     ) -> None:
-        """Adds a chunk: what `Objective.predictions` gives, and the targets from `Objective.prepare`."""
+        """Adds a chunk: what `Objective.predictions` returns, and the targets from `Objective.prepare`."""
         given = found.get("probability", found["prediction"])  # (..., O or D)
         if valid is not None:
             rows = valid if self._objective.classifies or valid.dim() < y.dim() else valid.all(-1)

@@ -38,8 +38,8 @@ _choice: ContextVar[Choice] = ContextVar("rnn_lightning_path", default="auto")
 def force_path(path: Choice) -> Iterator[None]:
     """Runs every recurrent layer inside the `with` block on one path; `"auto"` chooses the fastest.
 
-    For tests and measurements. If the path does not support a layer's call, the call raises `ArgumentError`. Inside
-    `torch.compile` and `torch.export` nothing is forced.
+    This is for tests and measurements. If the path does not support a layer's call, the call raises `ArgumentError`.
+    Inside `torch.compile` and `torch.export` nothing is forced.
     """
     if path not in get_args(Choice):
         raise ArgumentError(f"path={path!r} is unknown: choose one of {', '.join(get_args(Choice))}")
@@ -112,7 +112,7 @@ def native_lacks(
 ) -> str | None:
     """Returns what the native recurrence lacks for a layer's call; None if nothing.
 
-    It needs
+    The native recurrence needs
 
     - plain tensors in a CPU's memory: no meta, fake or functional ones, no other subclass of Tensor;
     - no tracing, compiling or exporting, which see only torch's operations;

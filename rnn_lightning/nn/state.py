@@ -26,7 +26,8 @@ def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:
         return fn(state, *others)
     if isinstance(state, (tuple, list)):
         parts = [map_state(fn, *same) for same in zip(state, *others, strict=True)]
-        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)  # named tuples take several
+        # A named tuple takes its values as separate arguments.
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
     if isinstance(state, Mapping):
         mapped: Any = copy.copy(state)
         for key in state:

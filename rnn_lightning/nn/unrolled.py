@@ -21,7 +21,7 @@ class Unrolled(NamedTuple):
     """The result of `unrolled`.
 
     Attributes:
-        output: (B, T, D * H), the top layer's hidden states; past a row's length they are meaningless, not zero.
+        output: (B, T, D * H), the top layer's hidden states; past a row's length, they are meaningless, not zero.
         state: The final state in torch's layout.
         hidden: Each layer's h_t by time step and direction, (B, H) each: `hidden[layer][t][direction]`.
     """
@@ -44,7 +44,7 @@ def unrolled(
         layers: The stack, with `batch_first=True`.
         x: (B, T, F).
         state: The initial state, h (L * D, B, H) or (h, c); zeros if not given.
-        lengths: (B,) integers in [0, T]; after a row's end its state stays as it is.
+        lengths: (B,) integers in [0, T]; after a row's end, its state does not change.
         reset: (B, T) bool, true where a new sequence begins at that step.
 
     Returns:

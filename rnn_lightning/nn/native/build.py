@@ -1,6 +1,6 @@
 """Compiles the native recurrence: `python rnn_lightning/nn/native/build.py` compiles it in place.
 
-It needs only a C compiler with GCC's vector extensions (gcc or clang; `CC` names another), but neither torch nor
+It needs only a C compiler with GCC's vector extensions (gcc or clang; `CC` names another). It needs neither torch nor
 Python's headers, so one library works with every version of both. For each kind of processor, the library contains
 objects compiled for that kind: one for each number type, and one that draws masks. The best kind is chosen when the
 library is loaded.

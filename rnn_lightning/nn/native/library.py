@@ -23,7 +23,7 @@ SWITCH = "RNN_LIGHTNING_NATIVE"
 HERE = Path(__file__).parent
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 TAPE_VECTORS = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 6, "GRU": 5}
-"""The same as `tape_vectors` in layer.h."""
+"""The same numbers as in `tape_vectors` of layer.h."""
 PACKED = struct.Struct("=7q Q2q 4Q 2Q Q2qd Q Q2q Q 2Q Q Q2q 2Q Q 2Q 2Q 2Q".replace(" ", ""))
 """The fields of `layer` in layer.h: integers, and pointers as unsigned integers."""
 

@@ -16,12 +16,12 @@ from rnn_lightning.saved import load_network, read_description
 
 @dataclass(frozen=True)
 class Continuation:
-    """How to continue a text.
+    """Settings for the continuation of a text.
 
     Args:
         prompt: The text to continue; None for none.
         length: Tokens to add: characters, bytes or words, whichever the network was trained on.
-        temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
+        temperature: Values below 1 make likely tokens likelier; 0 always takes the likeliest.
         top_k: Draws among the k likeliest tokens only.
     """
 

@@ -66,7 +66,7 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool
 
     The inputs of a `Forecaster` are `y` (batch, time, C) float64, raw values and NaN where one is missing; `known`
     (batch, time, K) float64, if K > 0, for the steps after those of `y`; `shift` and `scale` (batch, C) float64. Its
-    outputs are `y_hat` (batch, time - L, C), the raw predictions of the value after each step, the network's state, and
+    outputs are `y_hat` (batch, time - L, C), the raw predictions of the value after each step; the network's state; and
     `last`, the raw values from which the next differences are computed.
 
     Batch and time may have any size. The given module is not changed.
@@ -130,7 +130,7 @@ def _forecaster_example(module: Forecaster, sizes: dict[str, dict[int, str]]) ->
 
 
 class _Stream(torch.nn.Module):
-    """A network whose inputs and outputs are a flat list of tensors, as in an ONNX file."""
+    """A network that takes and returns flat lists of tensors, as an ONNX file does."""
 
     def __init__(self, net: RecurrentNet) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class _Stream(torch.nn.Module):
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Hides the exporter's message, printed from C++, about shapes of packed sequences, which are not needed."""
+    """Hides a needless message about the shapes of packed sequences, which the exporter prints from C++."""
     try:
         stderr = os.dup(2)
     except OSError:  # a process without one

@@ -2,8 +2,8 @@
 
 A DataModule that fits something (scales, a vocabulary) has
 
-- the property `fitted_values`, a dict of JSON values, {} if there are none. Its `"kind"` says which DataModule can read
-  it;
+- the property `fitted_values`, a dict of JSON values, {} if there are none. Its entry `"kind"` says which DataModule
+can read it;
 - the constructor's argument `fitted: dict | None`. If it is given, nothing is fitted.
 
 Checkpoints and an export's `network.json` contain the values under `"fitted"`. For test, predict and resume the command

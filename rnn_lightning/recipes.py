@@ -46,17 +46,17 @@ def recipe_or_file(config: str) -> str:
 
 
 READERS = {".csv": "series", ".tsv": "series", ".parquet": "series", ".pq": "series", ".npz": "arrays", ".txt": "chars"}
-"""The recipe that reads your own file, by the file's suffix."""
+"""For each suffix of a data file, the recipe that reads such files."""
 
 
 def check_data(arguments: list[str]) -> None:
-    """Raises an error if `--data` is a file, and says which recipe reads it.
+    """Raises an error if `--data` is a data file; the error names the recipe that reads it.
 
     Args:
         arguments: The typed arguments.
 
     Raises:
-        ArgumentError: The value of `--data` is such a file.
+        ArgumentError: The value of `--data` is a data file.
     """
     pairs: list[Any] = [argument.partition("=")[::2] for argument in arguments]
     for (name, value), after in zip(pairs, [*arguments, ""][1:], strict=True):

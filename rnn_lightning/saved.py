@@ -28,7 +28,7 @@ _REMEDY = "install the package again, or export the network again"
 
 
 def shipped() -> dict[str, Path]:
-    """The JSON files of the trained networks that ship with the package, by name."""
+    """Returns the JSON files of the trained networks that ship with the package, by name."""
     folder = Path(str(files("rnn_lightning") / "weights"))
     return {path.stem: path for path in sorted(folder.glob("*.json"))}
 
@@ -79,7 +79,7 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
 
     Args:
         path: The checkpoint (a path or URL), or the JSON file.
-        pretrained: Whether to load the trained weights; if not, the network is untrained.
+        pretrained: Whether to load the trained weights; otherwise the network is untrained.
 
     Raises:
         ArgumentError: A file is missing, changed or truncated, has another format, or the two files do not match.
@@ -128,7 +128,7 @@ def read_description(path: str | Path) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Reads the network's weights, without running any code in the file.
+    """Reads a network's weights, without running any code in the file.
 
     Args:
         path: `NAME.json`, which names the weights and their hash; or a checkpoint or a plain state dict.
@@ -193,7 +193,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def check_parts(checkpoint: dict[str, Any], source: str) -> None:
-    """Raises `ArgumentError` if a part of a run's checkpoint does not have the expected type."""
+    """Raises `ArgumentError` if a part of a run's checkpoint has an unexpected type."""
     for name, (kind, inner, keys) in _PARTS.items():
         if name not in checkpoint:
             continue

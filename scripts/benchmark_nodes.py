@@ -54,7 +54,7 @@ class Clock(Callback):
         self.parameters = sum(p.numel() for p in pl_module.parameters())
 
     def seconds(self) -> float:
-        """The time of an optimizer step."""
+        """The median seconds per optimizer step."""
         pairs = list(zip(self.ends[WARM:], self.ends[WARM + 1 :], strict=False))
         return statistics.median((end - start) / (after - before) for (start, before), (end, after) in pairs)
 

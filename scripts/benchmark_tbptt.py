@@ -58,7 +58,7 @@ def overhead(options: argparse.Namespace) -> None:
         above = sorted(run["above"] for run in runs)
         plain = statistics.median(run["plain loop"] for run in runs)
         rows.append((name, f"{plain:.0f}", f"{statistics.median(above):.0f} ({above[0]:.0f} to {above[-1]:.0f})"))
-    head = ("checkout", "plain loop, microseconds per chunk", "ours above it (median, min to max)")
+    head = ("checkout", "plain loop, microseconds per chunk", "added by ours (median, min to max)")
     publish(options, "tbptt_overhead", markdown(head, rows), overhead=results)
 
 

@@ -173,7 +173,7 @@ class Network(nn.Module):
 
 
 def second(step: Callable[[], object]) -> Callable[[], float]:
-    """Seconds of a step that follows another step of the same network, as in training."""
+    """How many seconds a step takes right after another step of the same network, as in training."""
 
     def timed() -> float:
         step()

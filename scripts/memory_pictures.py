@@ -1,4 +1,4 @@
-"""The pictures of long memory, from `docs/reproduction.json`: how far gradients must reach, and pixels over updates."""
+"""Draws long-memory figures from `docs/reproduction.json`: how far gradients must reach, and MNIST pixel by pixel."""
 
 import statistics
 from typing import Any
@@ -77,7 +77,7 @@ def _losses(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> lis
 
 
 def _plain_log(axes: Axes) -> None:
-    """A logarithmic vertical axis with plain numbers, more of them where it is short."""
+    """A logarithmic vertical axis with plain numbers, more of them if it spans a small range."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(

@@ -1,4 +1,4 @@
-"""Compares the final weights of seeded fits here and in another checkout, after a change of the training loop.
+"""Compares the final weights of seeded fits here and in another checkout, after a change to the training loop.
 
     python scripts/same_seeds.py --against ../other_checkout
 

@@ -76,7 +76,7 @@ def run(
 
 
 def overhead(chunks: int = 100, rounds: int = 5) -> dict[str, float]:
-    """CPU microseconds per chunk: the hand-written loop, and ours above it; the fastest batches of alternating runs."""
+    """CPU microseconds per chunk in the hand-written loop, and what ours adds; the fastest of alternating batches."""
     size = Size(rows=4, hidden=8, k=10)  # small, so that the overhead is not lost in the recurrence's noise
     torch.set_num_threads(1)
     batches = [size.batch(chunks * size.k)] * 4

@@ -43,7 +43,7 @@ def fail(message: str) -> NoReturn:
 
 
 def maker_of(class_path: str) -> Callable[..., Any]:
-    """What makes a configured object: its class, or a function or class method that returns it."""
+    """The callable that makes a configured object: its class, or a function or class method that returns the object."""
     return pkgutil.resolve_name(class_path)
 
 
@@ -57,7 +57,7 @@ def class_of(class_path: str) -> type:
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser that reports each error in one line."""
 
     commands: Any = None
     """The subcommands, once they are added."""
@@ -71,7 +71,7 @@ class Parser(LightningArgumentParser):
         fail(message)
 
     def add_subcommands(self, *args: Any, **kwargs: Any) -> Any:
-        """Keeps the subcommands, so that more can be added to them."""
+        """Keeps a reference to the subcommands, so that more can be added."""
         self.commands = super().add_subcommands(*args, **kwargs)
         return self.commands
 
@@ -85,11 +85,11 @@ class RecipeOrFile(ActionConfigFile):
 
 
 class HelpOf(argparse.Action):
-    """A flag that prints the arguments of a part of a model; jsonargparse has such flags only at the top level.
+    """A flag that prints the arguments of one part of a model. jsonargparse has such flags only at the top level.
 
     Args:
         of: A dataclass, or the type of an argument that takes classes; the flag then names one of them.
-        key: The prefix of its arguments on the command line, such as `model.tbptt`.
+        key: The prefix of the part's arguments on the command line, such as `model.tbptt`.
     """
 
     def __init__(self, *, of: Any, key: str, **options: Any) -> None:
@@ -143,7 +143,7 @@ class Arguments:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """What the configurations set together, before any default."""
+        """The merged content of the configurations, without defaults."""
         return content_of(self.configs)
 
     @property
@@ -182,7 +182,7 @@ class Arguments:
         return any(x.startswith(("--model", "--data", "--name")) for x in self.others)
 
     def with_folders_of_loggers(self) -> "Arguments":
-        """The same, with the folder of all runs for each logger that needs one; a typed folder overrides it."""
+        """These arguments, with the folder of all runs for each logger that needs one, unless another was typed."""
         others: list[str] = []
         for argument in self.others:
             others += (
@@ -191,10 +191,10 @@ class Arguments:
         return replace(self, others=others)
 
     def parsed_after(self, *configs: str) -> list[str]:
-        """All arguments, those of configurations first, so that typed arguments take precedence wherever they are.
+        """All arguments, configurations first, so that typed arguments override them wherever they were typed.
 
         Args:
-            *configs: More configurations, which override the others but not what was typed.
+            *configs: More configurations, which override the others but not typed arguments.
         """
         path = [] if self.ckpt_path is None else [f"--ckpt_path={self.ckpt_path}"]
         return [*self.subcommand, *(f"--config={config}" for config in (*self.configs, *configs)), *path, *self.others]

@@ -12,7 +12,7 @@ from rnn_lightning.cli.signatures import hints_of
 
 
 def as_typed(value: Any, hint: Any) -> Any:
-    """The same value, with lists in place of tensors, and enum members by their names.
+    """Returns a value with lists in place of tensors and names in place of enum members.
 
     Args:
         value: An argument's value from a checkpoint, in plain types.

@@ -1,4 +1,4 @@
-"""Only one fit at a time writes into a run's folder: a second one, started by accident, would overwrite its files."""
+"""Only one fit at a time writes into a run's folder: a second fit, started by accident, would overwrite files."""
 
 import time
 

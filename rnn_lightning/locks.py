@@ -1,7 +1,7 @@
-"""Locks on files and folders, by the system's own `flock`. They end with their process, however it ends.
+"""Locks on files and folders, with the system's own `flock`, that end with their process, however it ends.
 
-They leave nothing behind, and need no file of their own. Where the system or the file system has no such locks (Windows,
-some network disks), nobody is kept out.
+The locks leave nothing behind, and need no file of their own. Where the system or the file system has no such locks
+(Windows, some network disks), no process is kept out.
 """
 
 import os

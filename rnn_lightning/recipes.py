@@ -10,13 +10,13 @@ from rnn_lightning.errors import ArgumentError
 
 
 def recipes() -> dict[str, Path]:
-    """The shipped recipes by name."""
+    """Returns the paths of the shipped recipes by name."""
     folder = Path(str(files("rnn_lightning") / "configs"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def recipe_or_file(config: str) -> str:
-    """What `--config` means: a file, the text at a URL, or the recipe of this name.
+    """Resolves a `--config`: returns a file's path, the text at a URL, or the path of the recipe with this name.
 
     JSON is returned unchanged.
 

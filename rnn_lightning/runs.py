@@ -35,9 +35,9 @@ RECORD = "run.json"
 HPC = "hpc_ckpt_"
 """The beginning of the names of checkpoints that Lightning saves when SLURM requeues a job."""
 FOLDERS = (TensorBoardLogger, CSVLogger)
-"""The loggers that have a folder for each run; others have one for all runs, or none."""
+"""The loggers that have a folder for each run; other loggers have one folder for all runs, or none."""
 _DEPTH = 8
-"""How many folders there may be, at most, between the folder of all runs and a run's record."""
+"""The maximal number of folders between the folder of all runs and a run's record."""
 _OF_LOGGERS = ("metrics.csv", "hparams.yaml")
 """Files that a logger would overwrite."""
 
@@ -51,7 +51,7 @@ class Run:
         model: The class path of the LightningModule.
         data: The class path of the DataModule.
         config: The name of the run's configuration, a file in the same folder.
-        started: When the run began, in seconds since 1970.
+        started: When the run began or last continued, in seconds since 1970.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Run:
 
 
 def resumed_folder(checkpoint: str | None) -> str | None:
-    """The folder of a checkpoint's run, in which a fit from the checkpoint continues; None if it belongs to no run."""
+    """The folder of a checkpoint's run, in which a resumed fit continues; None if the checkpoint belongs to no run."""
     if checkpoint is None:
         return None
     of_job = checkpoint.replace("\\", "/").rpartition("/")[2].startswith(HPC)
@@ -130,7 +130,7 @@ def newest_of_job(folder: str) -> str | None:
 
 @rank_zero_only
 def keep(path: str) -> None:
-    """Renames a file that a logger would overwrite, with a number after its stem."""
+    """Renames a file that a logger would overwrite, by adding a number after the file's stem."""
     files, place = _at(path)
     if files.isfile(place):
         stem, _, suffix = place.rpartition(".")
@@ -161,7 +161,7 @@ def new_folder(trainer: Trainer, name: str, elsewhere: tuple[type, ...] = ()) ->
     Args:
         trainer: The Trainer of the run.
         name: The run's name.
-        elsewhere: Classes of loggers that do not count, as a later command would not know where they write.
+        elsewhere: Classes of loggers to ignore, as a later command would not know where they write.
 
     Raises:
         ArgumentError: The folder cannot be made.
@@ -272,7 +272,7 @@ def check_name(name: str) -> None:
 
 
 def name_of_file(path: str | Path) -> str | None:
-    """The run's name for a data file: the file's name without its suffixes, including that of compression."""
+    """The run's name for a data file: the file's name without its suffixes, such as `.csv` and `.csv.gz`."""
     place = Path(path).expanduser()
     if place.name in ("", ".."):  # a folder such as `.`
         place = place.resolve()

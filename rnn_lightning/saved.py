@@ -1,7 +1,7 @@
-"""A network on disk, read and written with torch alone: in a run's checkpoint, or as JSON beside a plain state dict.
+"""Reads and writes networks with torch alone, from a run's checkpoint, or as JSON beside a plain state dict.
 
-`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first
-eight of the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
+`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`, where the eight letters are the
+first eight of the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def save_network(
         fitted: The data module's fitted values, if any: plain values, saved in the JSON file.
 
     Returns:
-        The path of the weights. The same weights always give the same bytes, and so the same name.
+        The path of the weights. Equal weights always give the same bytes, and so the same name.
     """
     memory = io.BytesIO()  # not a path, as torch would write the file's name into its bytes
     torch.save({key: value.detach().cpu().clone() for key, value in net.state_dict().items()}, memory)
@@ -69,13 +69,13 @@ def save_network(
 
 
 def load_module(path: str | Path) -> RecurrentNet | Forecaster:
-    """Like `load_network`, but a network trained on a `TimeSeries` is returned in a `Forecaster`."""
+    """Loads a network like `load_network`, but returns one trained on a `TimeSeries` within a `Forecaster`."""
     net, fitted = load_network(path), read_description(path).get(KEY, {})
     return Forecaster(net, fitted) if fitted.get("kind") == "series" else net
 
 
 def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
-    """The network of a run's checkpoint, or the one that `NAME.json` describes, in evaluation mode on the CPU.
+    """Loads the network of a run's checkpoint, or of `NAME.json`, in evaluation mode on the CPU.
 
     Args:
         path: The checkpoint (a path or URL), or the JSON file.
@@ -101,7 +101,7 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
 
 
 def read_description(path: str | Path) -> dict[str, Any]:
-    """The checked contents of `NAME.json`, or the same information from a checkpoint.
+    """Returns the checked contents of `NAME.json`, or the same information from a checkpoint.
 
     `NAME.json` has `network`, `arguments`, `weights` and `sha256`, a checkpoint only the first two. Both also
     have `fitted` if the data module fitted something.
@@ -216,11 +216,11 @@ _PARTS: dict[str, tuple[type, type, tuple[str, ...]]] = {
     "ranks": (list, dict, ("generators",)),
     "metrics": (dict, Tensor, ()),
 }
-"""For each part of a checkpoint: its type, its elements' type, and the keys that it, or each element, must have."""
+"""For each part of a checkpoint: its type, its elements' type, and the keys that it (or each element) must have."""
 
 
 def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
-    """The network's weights in a checkpoint of its LightningModule, or in a plain state dict.
+    """Returns the network's weights from a checkpoint of its LightningModule, or from a plain state dict.
 
     Raises:
         ArgumentError: It contains no weights.
@@ -235,7 +235,7 @@ def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
 
 
 def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
-    """The class and the arguments of a checkpoint's network."""
+    """Returns the class and the arguments of a checkpoint's network."""
     model, saved = checkpoint.get("model"), checkpoint.get("hyper_parameters")
     network = str(checkpoint.get("network", _OF_MODEL.get(str(model))))
     if "state_dict" not in checkpoint or network not in NETWORKS or not isinstance(saved, dict):

@@ -1,6 +1,6 @@
 """Requeued SLURM jobs: Lightning saves them as `hpc_ckpt_N.ckpt`, here in a separate folder for each job.
 
-Lightning looks for them in the folder of all runs, and takes the newest there, whichever job saved it.
+Lightning itself looks in the folder of all runs, and takes the newest checkpoint there, whichever job saved it.
 """
 
 import os

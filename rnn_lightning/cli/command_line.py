@@ -55,7 +55,7 @@ AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
 
 
 class CLI(LightningCLI):
-    """LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
+    """A LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
 
     Precedence: the command line, the checkpoint (which sets the network; see also `cli.training`), the recipe.
     """
@@ -104,7 +104,7 @@ class CLI(LightningCLI):
         self.parser.commands.add_subcommand("export", parser, help=EXPORT)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Takes sizes from the data, names runs, and logs them to TensorBoard."""
+        """Links the model's sizes to the data, and adds the options of the command line."""
         add_options(parser)
         link_sizes(parser, self)
 
@@ -226,7 +226,7 @@ class CLI(LightningCLI):
         self.config_init[self.subcommand].forecasts.check(self.model, self.datamodule, self.subcommand)
 
     def before_fit(self) -> None:
-        """Numbers the run, before any process is spawned."""
+        """Chooses the run's number, before any process is spawned."""
         runs.number_run(self.trainer)
 
     def after_fit(self) -> None:

@@ -1,4 +1,4 @@
-"""What every run of the command line has: callbacks, and checkpoints that are either complete or absent."""
+"""Gives every run of the command line its callbacks, and checkpoints that are either complete or absent."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def callbacks_of(trainer: Namespace, subcommand: str | None) -> list[Any]:
 
 
 def save_atomically(trainer: Namespace) -> dict[str, Any]:
-    """Lets a configured Trainer save with `AtomicCheckpointIO`, unless it has its own way.
+    """Lets a configured Trainer save with `AtomicCheckpointIO`, unless the Trainer has its own way to save.
 
     Returns:
         The Trainer's arguments with this plugin.

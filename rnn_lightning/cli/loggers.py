@@ -20,7 +20,7 @@ def folder_loggers(trainer: Any, known: bool = True) -> list[Any]:
 
 
 def root_of_runs(trainer: Any) -> str:
-    """The folder of all runs: that of the first logger which says where it keeps them, else the Trainer's."""
+    """The folder of all runs: from the first logger that says where it writes, else from the Trainer."""
     folder = trainer.default_root_dir or "."
     for logger in folder_loggers(trainer)[:1]:
         folder = folder if logger.init_args.save_dir == runs.RUNS else logger.init_args.save_dir

@@ -35,7 +35,7 @@ class SaveConfig(SaveConfigCallback):
         del self.parser, self.config  # the rest can be pickled for spawned processes
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Does all this once, before the checkpoint callbacks' `setup`."""
+        """Does this once, before the `setup` of the checkpoint callbacks."""
         if self.already_saved or stage != "fit":
             return
         self.already_saved = True
@@ -47,7 +47,7 @@ class SaveConfig(SaveConfigCallback):
         run = trainer.strategy.broadcast(run)
         assert run is not None, "the first process has already begun it"
         if trainer.local_rank == 0:
-            if runs.Run.read(folder) != run:  # this machine has its own disk
+            if runs.Run.read(folder) != run:  # then this machine has its own disk
                 run.write(folder, self._text)
             for place in (folder, f"{folder}/checkpoints"):
                 remove_leftovers(place)

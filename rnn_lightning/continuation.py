@@ -58,7 +58,7 @@ class Continuation:
 
 
 def exported_network(path: str | None) -> str | None:
-    """The `network.json` that a path means: that file itself, or the folder of an export; None for anything else."""
+    """The `network.json` at a path to this file or to the folder of an export; None for any other path."""
     if path is None:
         return None
     file = Path(path, "network.json") if Path(path).is_dir() else Path(path)

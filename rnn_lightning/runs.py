@@ -37,7 +37,7 @@ HPC = "hpc_ckpt_"
 FOLDERS = (TensorBoardLogger, CSVLogger)
 """The loggers that have a folder for each run; other loggers have one folder for all runs, or none."""
 _DEPTH = 8
-"""The maximal number of folders between the folder of all runs and a run's record."""
+"""The maximum number of folders between the folder of all runs and a run's record."""
 _OF_LOGGERS = ("metrics.csv", "hparams.yaml")
 """Files that a logger would overwrite."""
 
@@ -355,7 +355,7 @@ def _exists(path: str) -> bool:
 
 
 def _join(*parts: Any) -> str:
-    """Joins the parts of a path or URL, without empty ones."""
+    """Joins the parts of a path or URL, except empty parts."""
     return "/".join([str(parts[0]).rstrip("/"), *(part for part in map(str, parts[1:]) if part)])
 
 

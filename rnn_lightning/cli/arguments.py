@@ -1,4 +1,4 @@
-"""The command line's arguments: the configurations, and everything else that was typed."""
+"""The arguments that were typed on the command line: the configurations, and everything else."""
 
 import argparse
 import pkgutil
@@ -117,7 +117,7 @@ class _Shown(ArgumentParser):
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a user typed.
+    """The arguments that a user typed, split into parts.
 
     Attributes:
         subcommand: The subcommand, or nothing if there is an option in its place.
@@ -133,7 +133,7 @@ class Arguments:
 
     @classmethod
     def of(cls, arguments: list[str]) -> "Arguments":
-        """Splits the arguments of a process."""
+        """Splits a list of typed arguments."""
         subcommand = arguments[:1] if arguments and not arguments[0].startswith("-") else []
         parser = _FirstParser(add_help=False, allow_abbrev=False)
         parser.add_argument("-c", "--config", action="append", default=[])

@@ -1,4 +1,4 @@
-"""`CLI`: LightningCLI with recipes, named runs, and sizes linked from data to model; `main` runs it."""
+"""`CLI`: a LightningCLI with recipes, named runs, and sizes linked from data to model; `main` runs it."""
 
 import os
 import signal
@@ -109,7 +109,7 @@ class CLI(LightningCLI):
         link_sizes(parser, self)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the arguments; those of a checkpoint's network override the recipe's, and typed ones override both."""
+        """Parses the arguments. A checkpoint's network overrides the recipe's, and typed arguments override both."""
         arguments, first = None, None
         if args is None or isinstance(args, list):
             arguments = Arguments.of(sys.argv[1:] if args is None else args)

@@ -39,9 +39,9 @@ _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by pee
 def reason(error: BaseException) -> str | None:
     """Returns the line to print in place of an error's traceback, or None if the traceback is needed.
 
-    One line is enough for a file that can't be written, a lost process and a lack of memory; for the package's own
-    errors, even if jsonargparse has wrapped them; and for Lightning's errors about its settings, and torch's about a
-    checkpoint's weights, if only their own code is in the traceback.
+    One line is enough if a file can't be written, a process is lost or memory runs out. It is also enough for the
+    package's own errors, even within jsonargparse's errors, and for errors of Lightning about its settings and of torch
+    about a checkpoint's weights, if no other code is in the traceback.
     """
     if isinstance(error, NotWrittenError) or is_of_disk(error):
         where = f" {error.filename}" if error.filename else ""

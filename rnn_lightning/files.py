@@ -42,7 +42,7 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Yields a path to write to. At the end, the file there replaces `path`; after an error, that file is removed.
+    """Yields a path to write to. At the end, the written file replaces `path`; after an error, it is removed.
 
     Args:
         path: The file; its folder is made if necessary.

@@ -65,11 +65,11 @@ class Run:
         """Records a run that begins or continues now.
 
         Args:
-            folder: The run's folder, from `new_folder`, or that of the run that continues.
+            folder: The folder of the run, from `new_folder`, or of the run that continues.
             name: The run's name.
             model: The class path of the LightningModule.
             data: The class path of the DataModule.
-            config: The text of the run's configuration, which is saved beside those of earlier starts.
+            config: The text of the run's configuration, which is saved beside the configurations of earlier starts.
         """
         files, place = _at(folder)
         number, file = 0, "config.yaml"
@@ -155,8 +155,9 @@ def free_version(folder: str, version: int | str, below: str | None = None) -> i
 def new_folder(trainer: Trainer, name: str, elsewhere: tuple[type, ...] = ()) -> str:
     """The folder for a new run. Call this function on all ranks, in `setup` or later. All ranks get the same folder.
 
-    It is the folder of the first logger that has one for each run (TensorBoard, CSV), with a number appended if it
-    already contains a run; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
+    The folder comes from the first logger with a folder for each run (TensorBoard, CSV). If that folder already
+    contains a run, a number is appended. Without such a logger, the next `NAME/version_N` in the Trainer's
+    `default_root_dir` is taken.
 
     Args:
         trainer: The Trainer of the run.

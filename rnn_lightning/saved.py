@@ -1,7 +1,7 @@
 """Reads and writes networks with torch alone, from a run's checkpoint, or as JSON beside a plain state dict.
 
 `NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`, where the eight letters are the
-first eight of the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
+first eight of the file's SHA-256. The shipped weights in `weights/` and the files that `export` writes have this form.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def save_network(
 
 
 def load_module(path: str | Path) -> RecurrentNet | Forecaster:
-    """Loads a network like `load_network`, but returns one trained on a `TimeSeries` within a `Forecaster`."""
+    """Loads a network with `load_network`. A network trained on a `TimeSeries` is returned within a `Forecaster`."""
     net, fitted = load_network(path), read_description(path).get(KEY, {})
     return Forecaster(net, fitted) if fitted.get("kind") == "series" else net
 

@@ -24,7 +24,7 @@ from rnn_lightning.files import write_atomically
 def options_of(description: str | None) -> argparse.ArgumentParser:
     """Returns a parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", help="also write the results there")
+    parser.add_argument("--json", help="also write the results into this file")
     parser.add_argument(
         "--page", type=Path, help="also put the table into this page, between <!-- table NAME --> and <!-- end -->"
     )

@@ -45,7 +45,7 @@ def keep(name: str, result: Result) -> None:
 
 
 class Kept(CLI):
-    """Keeps the results of a fit and its test, together with those of the naive answers, if there are any."""
+    """Keeps the results of a fit and its test, and of the naive answers if there are any."""
 
     found: Result = {}
 

@@ -83,7 +83,7 @@ def packages(folder: Path, version: str, address: str | None) -> list[Path]:
             "no remote origin and no --repository: the packages will have no project.urls, and README's links stay relative"
         )
     run(sys.executable, "-m", "build", "--outdir", "dist", cwd=folder)
-    for wheel in (folder / "dist").glob("*-linux_*.whl"):  # an index does not accept such a wheel
+    for wheel in (folder / "dist").glob("*-linux_*.whl"):  # a package index does not accept such a wheel
         run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", "dist", wheel, cwd=folder)
         wheel.unlink()
     run(sys.executable, "-m", "twine", "check", "--strict", *(folder / "dist").iterdir(), cwd=folder)
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", help="of the release, such as 0.2.0")
     parser.add_argument("--dry_run", action="store_true", help="leave this repository as it is")
-    parser.add_argument("--repository", help="the repository's address (default: that of the remote origin)")
+    parser.add_argument("--repository", help="the repository's address (default: the address of the remote origin)")
     options = parser.parse_args()
     if not re.fullmatch(r"\d+\.\d+\.\d+", options.version):
         parser.error(f"{options.version} is not a version: give three numbers, such as 0.2.0")

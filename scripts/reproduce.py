@@ -47,7 +47,7 @@ def prepare_process(parent: int | None = None) -> None:
     """Makes a process compute on one thread, as small networks gain nothing from more, and print only warnings.
 
     Args:
-        parent: The process that collects the results. When it ends, this one ends too, as its results would be lost.
+        parent: The process that collects the results. When it ends, this process ends too, as results would be lost.
     """
     torch.set_num_threads(1)
     for name in ("lightning.pytorch", "lightning.fabric"):

@@ -178,7 +178,7 @@ class Figures:
 
 
 def description(path: Path) -> dict[str, Any]:
-    """Returns the JSON beside some weights, with `tests` (one for each seed), `test` (the shipped one) and `unit`."""
+    """Returns the JSON beside some weights, with `tests` (all seeds), `test` (the shipped network) and `unit`."""
     found: dict[str, Any] = json.loads(path.read_text())
     training = found["training"]
     tests = [run["test"] for run in training["runs"].values()]

@@ -10,7 +10,7 @@ from rnn_lightning.recipes import recipe_or_file
 
 
 def content_of(configs: Sequence[str]) -> dict[str, Any]:
-    """Returns the content of all `--config`s; later ones override earlier ones."""
+    """Returns the content of all `--config`s, where later files override earlier ones."""
     content: dict[str, Any] = {}
     for config in configs:
         _merge(content, _read(config))

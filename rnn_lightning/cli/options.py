@@ -1,4 +1,4 @@
-"""The options of the command line besides those of Trainer, model and data."""
+"""Options of the command line that belong to neither the Trainer, the model nor the data."""
 
 from argparse import SUPPRESS
 from typing import get_type_hints

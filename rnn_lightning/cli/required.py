@@ -15,8 +15,8 @@ from rnn_lightning.saved import read_checkpoint
 def required_from_checkpoint(arguments: Arguments) -> dict[str, Any] | None:
     """Returns a configuration with the model's required arguments that were not given; None if all were given.
 
-    The configuration is only for a first parse, which finds the checkpoint that `best` or `last` means. For this, the
-    newest checkpoint of the model serves, whatever its run's name and data.
+    The configuration is only for a first parse, which finds the checkpoint that `best` or `last` means. That parse uses
+    the newest checkpoint of the model, with any run's name and data.
 
     Raises:
         ArgumentError: The checkpoint lacks one of these arguments.

@@ -36,7 +36,7 @@ def run_name(config: Namespace) -> str | None:
 
 
 def arguments_in(checkpoint: str, model: Namespace, typed: Arguments | None, subcommand: str) -> dict[str, Any]:
-    """The arguments that a checkpoint gives a configured model: the network's, except the data's sizes, and training's.
+    """Returns a checkpoint's arguments for a configured model: of the network, without sizes, and of training.
 
     Args:
         checkpoint: The checkpoint's path.

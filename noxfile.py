@@ -101,7 +101,7 @@ def no_compiler(session: nox.Session) -> None:
     folder = _clone(session)
     session.install(f"{folder}[test]", env=NO_COMPILER)
     with session.chdir(folder):
-        session.run("rm", "-r", "rnn_lightning", external=True)  # so that the tests find what was installed
+        session.run("rm", "-r", "rnn_lightning", external=True)  # so that the tests find the installed package
         session.run("pytest", "tests/nn", *session.posargs)
 
 

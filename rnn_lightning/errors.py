@@ -14,7 +14,7 @@ class ArgumentError(ValueError):
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss became NaN or infinite. The message says at which step.
+    """The loss became NaN or infinite. The message names the step.
 
     On a CPU, the error is raised before the loss affects the weights; on an accelerator, some steps later.
     """

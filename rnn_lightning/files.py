@@ -15,7 +15,7 @@ from rnn_lightning import locks
 from rnn_lightning.errors import NotWrittenError, is_of_disk
 
 PREFIX = ".part-"
-"""The prefix of a file's name while it is being written; it keeps the final suffix."""
+"""The prefix of a file's name while the file is being written. The suffix is already the final one."""
 
 
 def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], object]) -> Path:

@@ -19,7 +19,7 @@ ALL, NONE = "all callbacks on", "all off"
 
 
 def only(*names: str) -> list[str]:
-    """Returns the arguments that disable all callbacks but these."""
+    """Returns the arguments that disable all callbacks except the named ones."""
     return [f"--{name}.enabled={str(name in names).lower()}" for name in TENSORBOARD_CALLBACKS]
 
 

@@ -33,7 +33,7 @@ SERIES = {"t_min": 0.0, "t_max": 30.0, "resolution": 0.1, "n_steps": 20, "start"
 
 
 def readme(options: argparse.Namespace) -> None:
-    """Trains the recipes and extracts from the event files what TensorBoard shows after the last validation."""
+    """Trains the recipes, and extracts the pictures that TensorBoard shows after the last validation."""
     for recipe, files in README_PICTURES.items():
         with tempfile.TemporaryDirectory() as folder:
             main(["fit", "--config", recipe, f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"])

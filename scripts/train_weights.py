@@ -109,7 +109,7 @@ def make(name: str, entry: dict[str, Any], seeds: list[int], data_dir: str, outp
 
 
 def check(names: list[str], data_dir: str, folder: Path) -> list[str]:
-    """Returns what is wrong with the weights in a folder; an empty list if each network reaches its figures."""
+    """Returns error messages about the weights in a folder; an empty list if each network reaches its figures."""
     wrong = []
     for name in names:
         path = folder / f"{name}.json"

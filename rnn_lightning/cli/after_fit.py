@@ -15,7 +15,7 @@ def after_fit(trainer: Trainer, model: LightningModule, data: LightningDataModul
     """Tests the best checkpoint, and prints how to view the run."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     kept = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
-    best = "" if kept is None else kept.best_model_path  # a test in spawned processes would find another path
+    best = "" if kept is None else kept.best_model_path  # the path would be different after a test in spawned processes
     if best:
         _test(trainer, model, data, best)
     if not trainer.is_global_zero:

@@ -48,7 +48,7 @@ def maker_of(class_path: str) -> Callable[..., Any]:
 
 
 def class_of(class_path: str) -> type:
-    """The class of a configured object; `object` if a function does not say what it returns."""
+    """The class of a configured object; `object` if a function has no return annotation."""
     maker = maker_of(class_path)
     if not isinstance(maker, type):
         with suppress(NameError, TypeError, AttributeError):  # types that only a type checker imports
@@ -77,7 +77,7 @@ class Parser(LightningArgumentParser):
 
 
 class RecipeOrFile(ActionConfigFile):
-    """`--config`: a YAML file, the name of a shipped recipe (a file of that name wins), or a mapping in one line."""
+    """`--config`: a YAML file, the name of a shipped recipe (if there is no such file), or a mapping in one line."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Turns a recipe's name into its path and reads it."""
@@ -88,7 +88,7 @@ class HelpOf(argparse.Action):
     """A flag that prints the arguments of one part of a model. jsonargparse has such flags only at the top level.
 
     Args:
-        of: A dataclass, or the type of an argument that takes classes; the flag then names one of them.
+        of: A dataclass, or the type of an argument that takes classes, one of which the flag then names.
         key: The prefix of the part's arguments on the command line, such as `model.tbptt`.
     """
 
@@ -170,7 +170,7 @@ class Arguments:
         if config is None and self.ckpt_path is not None and not self._asks_for_help:
             given = self.ckpt_path in (BEST, LAST) and self._names_a_run
             if not (self.configs or given):
-                find_checkpoint(self.ckpt_path, RUNS, None)  # raises an error if there is none
+                find_checkpoint(self.ckpt_path, RUNS, None)  # raises an error if there is no such checkpoint
         return self if config is None else replace(self, configs=[config])
 
     @property

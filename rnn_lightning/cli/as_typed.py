@@ -1,4 +1,4 @@
-"""`as_typed`: an argument's value in a checkpoint, in the form in which the command line takes it."""
+"""`as_typed` turns an argument's value from a checkpoint into the form that the command line takes."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

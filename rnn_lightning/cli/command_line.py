@@ -57,7 +57,7 @@ AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
 class CLI(LightningCLI):
     """A LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
 
-    Precedence: the command line, the checkpoint (which sets the network; see also `cli.training`), the recipe.
+    The command line overrides the checkpoint (which sets the network; see `cli.training`); both override the recipe.
     """
 
     checkpoint: str | None = None
@@ -134,14 +134,14 @@ class CLI(LightningCLI):
             if self.config.subcommand != "export":
                 network = arguments_in(self.checkpoint, config.model, arguments, self.config.subcommand)
         elif is_of_another_cell(config.get("model")):
-            network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
+            network = {"nonlinearity": "tanh"}  # the recipe's value is for another cell; a typed value raises an error
         # With a configuration as a dict, everything counts as typed. Arguments that only the first parse needed are now
         # left out, unless no model is made.
         is_made = exported is None and self.config.subcommand != "export"
         if arguments is not None and (network or (first is not None and is_made)):
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
             super().parse_arguments(parser, arguments.parsed_after(inline(between)))
-        # Lightning would let the checkpoint override what was typed; it gets the path again below.
+        # Lightning would let the checkpoint override typed arguments, so Lightning gets the path only later.
         self.config[self.config.subcommand].ckpt_path = None
 
     def before_instantiate_classes(self) -> None:
@@ -268,7 +268,7 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
     """
     quiet()
     if args is None and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # `rnn-lightning --data my_data.Sales` finds what `python -m` finds
+        sys.path.insert(0, os.getcwd())  # `rnn-lightning --data my_data.Sales` finds the same modules as `python -m`
     try:
         with _ends_on_sigint():
             cli(

@@ -23,7 +23,7 @@ def inline(content: dict[str, Any]) -> str:
 
 
 class _Inline(yaml.SafeDumper):
-    """Writes YAML with all texts quoted, as an unquoted "1e3" may be read as a number. JSON has no infinity."""
+    """Writes YAML with all texts quoted, as an unquoted "1e3" may be read as a number. JSON could not hold infinity."""
 
     def ignore_aliases(self, data: Any) -> bool:
         """Always true: a repeated value is written out again."""

@@ -1,4 +1,4 @@
-"""Arguments that a model of your own requires: if a checkpoint has them, you need not type them again."""
+"""Takes the required arguments of your own model from a checkpoint, so that you need not type them again."""
 
 from inspect import Parameter
 from typing import Any

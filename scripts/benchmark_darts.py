@@ -5,22 +5,26 @@
 
 All contestants train an LSTM of 64 units for 10 epochs, with Adam (0.003), batches of 32 windows, and clipping at 1:
 
-- the recipe as the command line runs it, with TensorBoard, checkpoints, and a validation that chooses the epoch;
-- the same training from Python without any of these, which is how Darts trains here;
-- Darts' RNNModel with the same inputs: differenced and scaled as by the recipe, with the calendar as future covariates.
-  Only missing values differ, as Darts cannot read them. For Darts, they are interpolated up to each origin, and count in
-  training. Ours carries the last value forward, adds a flag, and does not count them;
-- Darts' RNNModel on values that are only scaled to the range 0 to 1, as by Darts' Scaler: no differences, no calendar.
+- the recipe as the command line runs it: with a validation that chooses the epoch, checkpoints, progress bar, TensorBoard
+  and the callbacks that draw into it;
+- the same without these callbacks, as Darts has nothing like them;
+- Darts' RNNModel with a validation that chooses the epoch, checkpoints, progress bar, and TensorBoard. Its inputs are the
+  same: differenced and scaled as by the recipe, with the calendar as future covariates. Only missing values differ, as
+  Darts cannot read them. For Darts, they are interpolated up to each origin, and count in training. Ours carries the
+  last value forward, adds a flag, and does not count them;
+- the recipe and Darts once more, bare: they train and do nothing else, and the last weights are kept;
+- both bare on plain values, which are only scaled: no differences, no calendar.
 
 All train on the same windows of the training part. With a stride, Darts counts them from the end of a series, so that
-they begin at other steps. Initial weights differ, too: the recipe's are Glorot's, Darts' are those of torch.nn.LSTM.
+they begin at other steps. In validation, Darts scores every window, so that most values count often; ours counts each
+value once. Initial weights differ, too: the recipe's are Glorot's, Darts' are those of torch.nn.LSTM.
+
 Times are those within `trainer.fit`. All forecasts begin at the origins of our backtest, and read the same number of
 values before them. The script fails if the last value does not have the same errors on both sides.
 """
 
 import argparse
 import importlib.util
-import json
 import logging
 import os
 import statistics
@@ -30,13 +34,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from benchmark_callbacks import only
 from benchmark_training import silent_folder
-from darts_case import ALONE, BATCH, EPOCHS, HIDDEN, RATE, Prepared, as_darts, backtested, rnn_model
+from darts_case import ALONE, BATCH, EPOCHS, HIDDEN, RATE, Prepared, backtested, rnn_model
 from lightning.pytorch import Trainer, seed_everything
 from measure import options_of, publish
 from measure_series import FITS, write
@@ -45,7 +49,6 @@ from tables import markdown, spread
 from rnn_lightning.cli import CLI, main
 from rnn_lightning.data.series import TimeSeries, compare
 from rnn_lightning.models import Seq2Seq
-from rnn_lightning.runs import run_folder
 
 SERIES = {
     "series/co2": "weekly CO2, 52 weeks",
@@ -78,8 +81,13 @@ def timed(fit: Callable[..., Any], *given: Any, **more: Any) -> float:
     return time.perf_counter() - begin
 
 
-def by_command(name: str, seed: int, epochs: int) -> Outcome:
-    """The recipe through the command line, whose table comes from the best checkpoint."""
+def errors_of(model: Any, data: Any) -> list[tuple[float, float]]:
+    """The errors of our network, and those of the last value."""
+    return [(score.one_step_mae, score.mae) for score in compare(model.eval().net, data).scores[:2]]
+
+
+def by_command(name: str, others: list[str], seed: int, epochs: int) -> Outcome:
+    """The recipe through the command line, with these other arguments; the weights are those of the best epoch."""
     found: list[Any] = []
 
     class Timed(CLI):
@@ -88,21 +96,19 @@ def by_command(name: str, seed: int, epochs: int) -> Outcome:
 
         def after_fit(self) -> None:
             super().after_fit()
-            path = Path(run_folder(str(self.trainer.ckpt_path)), "forecasts.json")
-            for line in json.loads(path.read_text())["scores"][:2]:  # the network, the last value
-                found.append((line["one_step_mae"], line["mae"]))
+            found.extend(errors_of(self.model, self.datamodule))  # the test has loaded the best weights
 
     with silent_folder() as folder:
         more = [f"--seed_everything={seed}", f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu"]
-        main(["fit", "--config=series", *FITS[name], *more, f"--trainer.logger.save_dir={folder}"], Timed)
+        main(["fit", "--config=series", *FITS[name], *others, *more, f"--trainer.logger.save_dir={folder}"], Timed)
     return Outcome(*found)
 
 
-def data_of(name: str) -> TimeSeries:
-    """The data module that the recipe makes of the same arguments."""
+def data_of(name: str, **more: Any) -> TimeSeries:
+    """The data module that the recipe makes of the same arguments, and more of them."""
     pairs = dict(typed.removeprefix("--data.").split("=") for typed in FITS[name])
     arguments: dict[str, Any] = {key: int(value) if value.isdecimal() else value for key, value in pairs.items()}
-    return TimeSeries(**arguments, batch_size=BATCH)
+    return TimeSeries(**arguments, **more, batch_size=BATCH)
 
 
 def by_python(data: TimeSeries, seed: int, epochs: int) -> Outcome:
@@ -114,13 +120,14 @@ def by_python(data: TimeSeries, seed: int, epochs: int) -> Outcome:
         model = Seq2Seq(data.input_size, data.output_size, **settings)
         trainer = Trainer(max_epochs=epochs, **ALONE)
         seconds = timed(trainer.fit, model, datamodule=data)
-        scores = compare(model.eval().net, data).scores[:2]  # the network, the last value
-    return Outcome(seconds, trainer.global_step, *((score.one_step_mae, score.mae) for score in scores))
+        return Outcome(seconds, trainer.global_step, *errors_of(model, data))
 
 
-def by_darts(data: TimeSeries, alike: bool, seed: int, epochs: int) -> Outcome:
-    """Darts' RNNModel; the weights are the last ones."""
+def by_darts(data: TimeSeries, alone: bool, seed: int, epochs: int) -> Outcome:
+    """Darts' RNNModel; the weights are the last ones if `alone`, else those of the best epoch."""
     import pytorch_lightning
+    from pytorch_lightning.callbacks import ModelCheckpoint
+    from pytorch_lightning.loggers import TensorBoardLogger
 
     seconds = 0.0
 
@@ -129,31 +136,39 @@ def by_darts(data: TimeSeries, alike: bool, seed: int, epochs: int) -> Outcome:
             nonlocal seconds
             seconds = timed(super().fit, *given, **more)
 
-    with silent_folder():
-        torch.manual_seed(seed)
-        prepared = Prepared(data, alike)
-        model, trainer = rnn_model(data, seed), Timed(max_epochs=epochs, **ALONE)
-        read, known = prepared.training()
-        covariates = None if known is None else as_darts(known)
-        model.fit(as_darts(read), future_covariates=covariates, trainer=trainer, stride=data.stride)
+    with silent_folder() as folder:
+        settings, validation = ALONE, {}
+        prepared, model = Prepared(data), rnn_model(data, seed)
+        (values, known), (val_values, val_known) = prepared.part("train"), prepared.part("val")
+        if not alone:
+            best = ModelCheckpoint(folder, monitor="val_loss", save_last=True)
+            more = {"logger": TensorBoardLogger(folder), "callbacks": [best], "log_every_n_steps": 10}
+            settings = {"accelerator": "cpu", "gradient_clip_val": ALONE["gradient_clip_val"], **more}
+            validation = {"val_series": val_values, "val_future_covariates": val_known, "load_best": True}
+        trainer = Timed(max_epochs=epochs, **settings)
+        model.fit(values, future_covariates=known, trainer=trainer, stride=data.stride, **validation)
         errors = [torch.cat(parts) for parts in zip(*backtested(model, prepared), strict=True)]  # 2 of (B, N)
     maes = ((float(error[:, 0].nanmean()), float(error.nanmean())) for error in errors)
     return Outcome(seconds, trainer.global_step, *maes)
 
 
-def contestants(data: TimeSeries, name: str) -> dict[str, Callable[[int, int], Outcome]]:
+def contestants(name: str) -> dict[str, Callable[[int, int], Outcome]]:
     """Fits by their names in the table; each takes a seed and a number of epochs."""
+    data, plain = data_of(name), data_of(name, difference="none", calendar=False)
     return {
-        "recipe `series`, command line": partial(by_command, name),
-        "recipe `series`, training alone": partial(by_python, data),
-        "Darts, same inputs": partial(by_darts, data, True),
-        "Darts, values only scaled": partial(by_darts, data, False),
+        "recipe `series`": partial(by_command, name, []),
+        "recipe `series`, no pictures": partial(by_command, name, only()),
+        "Darts": partial(by_darts, data, False),
+        "recipe `series`, bare": partial(by_python, data),
+        "Darts, bare": partial(by_darts, data, True),
+        "recipe `series`, bare, plain values": partial(by_python, plain),
+        "Darts, bare, plain values": partial(by_darts, plain, True),
     }
 
 
 def compared(name: str, seeds: int) -> dict[str, list[Outcome]]:
     """Runs all contestants in turn, seed by seed, and checks that they forecast from the same origins."""
-    fits = contestants(data_of(name), name)
+    fits = contestants(name)
     for fit in fits.values():
         fit(0, 1)  # the first fit of a process also includes imports and cache misses
     found: dict[str, list[Outcome]] = {who: [] for who in fits}
@@ -177,8 +192,7 @@ def rows_of(name: str, found: dict[str, list[Outcome]]) -> Iterator[tuple[str, .
 
 
 def run(options: argparse.Namespace) -> None:
-    for package in ("lightning.pytorch", "pytorch_lightning"):
-        logging.getLogger(package).setLevel(logging.ERROR)
+    logging.disable(logging.INFO)  # what each trainer says at its start
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

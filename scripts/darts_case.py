@@ -28,38 +28,42 @@ class Prepared:
 
     Args:
         data: The series, with one target.
-        alike: Whether to difference and scale as `data` does and to give the calendar; else values are scaled to 0 to 1.
     """
 
-    def __init__(self, data: TimeSeries, alike: bool) -> None:
-        self.data, self.alike, self.lead = data, alike, data.lead
-        self.lags = data.lags if alike else [0]
-        cuts = zip(data.panel.offsets, data.cuts[:, 0], strict=False)
-        self.parts = [slice(begin, begin + end) for begin, end in cuts]
-        self.values = [interpolated(data.panel.values[part][None]) for part in self.parts]
+    def __init__(self, data: TimeSeries) -> None:
+        self.data, self.lead = data, data.lead
         self.shift, self.scale = data.scaling["shift"][:, None], data.scaling["scale"][:, None]  # (S, 1, 1)
-        if not alike:
-            low, high = (torch.stack([getattr(y, kind)() for y in self.values]) for kind in ("min", "max"))
-            self.shift, self.scale = low[:, None, None], (high - low)[:, None, None]
 
     def of(self, y: Tensor, series: Tensor) -> Tensor:
         """Raw values (B, T, 1) of these series (B,) -> what the network reads, (B, T - lead, 1)."""
-        z: Tensor = y[:, self.lead :] - lagged(y, self.lags, self.lead)
+        z: Tensor = y[:, self.lead :] - lagged(y, self.data.lags, self.lead)
         return (z - self.shift[series]) / self.scale[series]
 
     def restored(self, z: Tensor, y: Tensor, series: Tensor) -> Tensor:
         """Forecasts (B, N, 1) after the raw history y (B, T, 1), in the series' units."""
-        (lag,), steps = self.lags, y.shape[1]
+        (lag,), steps = self.data.lags, y.shape[1]
         for change in (z * self.scale[series] + self.shift[series]).unbind(1):
             y = torch.cat((y, (change + y[:, -lag] if lag else change)[:, None]), dim=1)
         return y[:, steps:]
 
-    def training(self) -> tuple[list[Tensor], list[Tensor] | None]:
-        """The training part of each series (T, 1), and the calendar of the same steps (T, K)."""
-        numbers = torch.arange(len(self.values))
-        read = [self.of(y, numbers[s, None])[0] for s, y in enumerate(self.values)]
+    def part(self, name: str) -> tuple[list[Any], list[Any] | None]:
+        """Darts' series of the part "train" or "val", and the calendar of the same steps."""
         known = self.data.features.known()
-        return read, [known[part][self.lead :] for part in self.parts] if self.alike and known.shape[1] else None
+        values, calendar = [], []
+        for s, rows in enumerate(self._rows(name)):
+            y = interpolated(self.data.panel.values[rows][None])
+            values.append(self.of(y, torch.tensor([s]))[0])
+            calendar.append(known[rows][self.lead :])
+        return as_darts(values), as_darts(calendar) if known.shape[1] else None
+
+    def _rows(self, name: str) -> list[slice]:
+        """The rows of each series' part; a window before the validation part is read, too."""
+        data, before = self.data, self.lead + self.data.n_steps
+        parts = zip(data.panel.offsets, *data.cuts.T, strict=False)
+        return [
+            slice(begin, begin + val) if name == "train" else slice(begin + max(val - before, 0), begin + test)
+            for begin, val, test in parts
+        ]
 
 
 def interpolated(y: np.ndarray) -> Tensor:
@@ -95,9 +99,8 @@ def backtested(model: Any, prepared: Prepared) -> Iterator[tuple[Tensor, Tensor]
     data = prepared.data
     for batch in histories(data, *origins_of(data, "test"), data.horizon):
         y = interpolated(batch.y.numpy())
-        known = None if batch.known is None or not prepared.alike else batch.known[:, data.lead - 1 :]
+        covariates = None if batch.known is None else as_darts(batch.known[:, data.lead - 1 :])
         read = as_darts(prepared.of(y, batch.series))
-        covariates = None if known is None else as_darts(known)
         settings = {"batch_size": 512, "verbose": False, "show_warnings": False}
         found = model.predict(data.horizon, series=read, future_covariates=covariates, **settings)
         z = torch.from_numpy(np.stack([series.values() for series in found])).double()

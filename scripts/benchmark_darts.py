@@ -213,5 +213,5 @@ if __name__ == "__main__":
     parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES), help="which series")
     options = parser.parse_args()
     if missing := [name for name in ("darts", "pytorch_lightning") if importlib.util.find_spec(name) is None]:
-        sys.exit(f'error: Darts needs {" and ".join(missing)}: pip install "darts[torch]"')
+        sys.exit(f'error: {" and ".join(missing)} not found, which this compares with: pip install "darts[torch]"')
     run(options)

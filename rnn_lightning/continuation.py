@@ -22,7 +22,7 @@ class Continuation:
         prompt: The text to continue; None for none.
         length: Tokens to add: characters, bytes or words, whichever the network was trained on.
         temperature: Values below 1 make likely tokens likelier; 0 always takes the likeliest.
-        top_k: Draws among the k likeliest tokens only.
+        top_k: Draws from the k likeliest tokens only.
     """
 
     prompt: str

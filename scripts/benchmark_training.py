@@ -149,7 +149,7 @@ def keras_if_there() -> tuple[Any, str] | None:
 
 
 def keras_fit(keras: Any, data_dir: str, epochs: int) -> float:
-    """Returns the seconds of Keras' `fit` for the recipe's network, with validations."""
+    """Returns the seconds that Keras' `fit` takes on the recipe's network, validation included."""
     train, val = (tuple(tensor.numpy() for tensor in tensors) for tensors in samples(data_dir))
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.SimpleRNN(150), keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -132,11 +132,11 @@ def run(arguments: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="evaluate the shipped weights; all if no name is given")
     parser.add_argument("--data_dir", default="data", help="folder of the MNIST files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training each")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder of the weights")
+    parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder for the weights")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NETWORKS]
     if unknown or not (options.names or options.check):
-        fail(f"{', '.join(unknown) or 'no NAME'}: give one or several of {', '.join(NETWORKS)}")
+        fail(f"{', '.join(unknown) or 'no NAME'}: give one or more of {', '.join(NETWORKS)}")
     torch.set_num_threads(1)  # rounding of sums depends on the number of threads
     try:
         if options.check:

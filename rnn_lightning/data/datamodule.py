@@ -23,7 +23,7 @@ def check_int(name: str, value: Any, at_least: int) -> None:
 class SequenceDataModule(LightningDataModule):
     """Base class of the data modules, with the loaders of all stages. It can be used without a Trainer.
 
-    For your own datasets of single sequences, of any lengths, use `from_datasets`.
+    For your own datasets of single sequences, of any length, use `from_datasets`.
 
     A subclass sets `input_size` and `output_size` in `__init__`, and calls `save_hyperparameters()` there if its
     arguments are plain values. Its `setup` fills `self.datasets` under "train", "val", "test" and "predict". The
@@ -86,7 +86,7 @@ class SequenceDataModule(LightningDataModule):
         num_workers: int = 0,
         **settings: Any,
     ) -> "SequenceDataModule":
-        """Makes a data module from your own datasets, whose samples are single sequences of any lengths.
+        """Makes a data module from your own datasets, whose samples are single sequences of any length.
 
         A sample is a dict, or a pair (x, y), of tensors, arrays or numbers. Its x is (T, I), or (T,) for tokens. T may
         differ between samples. Batches are padded and have `lengths` (see `rnn_lightning.data.samples.pad_samples`).

@@ -66,7 +66,7 @@ def read_sizes(data_dir: Path) -> tuple[tuple[int, ...], int]:
     if train.shape[1:] != test.shape[1:]:
         raise ArgumentError(
             f"training images {tuple(train.shape)} and test images {tuple(test.shape)} in data_dir {data_dir} differ in "
-            "size: put files of one set there"
+            "size: put files from one set there"
         )
     return tuple(train.shape), 1 + max(int(labels.max()) for labels in (train_labels, test_labels))
 
@@ -78,7 +78,7 @@ def read_part(data_dir: Path, part: Part, verify: bool) -> tuple[Tensor, Tensor]
     )
     if len(images) != len(labels):
         raise ArgumentError(
-            f"{len(images)} {part} images but {len(labels)} labels in data_dir {data_dir}: put files of one set there"
+            f"{len(images)} {part} images but {len(labels)} labels in data_dir {data_dir}: put files from one set there"
         )
     # Copies, as torch needs writable memory.
     return torch.from_numpy(images.copy()), torch.from_numpy(labels.astype(np.int64))

@@ -1,4 +1,4 @@
-"""Makes padded batches with `lengths` from single sequences of any lengths."""
+"""Makes padded batches with `lengths` from single sequences of any length."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

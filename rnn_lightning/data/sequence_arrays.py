@@ -26,7 +26,7 @@ _SPLIT_KEY = derive_key(16)
 
 
 class SequenceArrays(SequenceDataModule):
-    """Sequences of any lengths from an `.npz` file, with targets for whole sequences or for each step.
+    """Sequences of any length from an `.npz` file, with targets for whole sequences or for each step.
 
     The file, written by `numpy.savez`, has `x` (N, T, I), padded to the same T, and the targets `y`. Whole numbers or
     strings (N,) or (N, T) are classes. Other numbers, (N,), (N, O) or (N, T, O), are values. Two arrays are optional:

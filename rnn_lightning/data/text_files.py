@@ -15,7 +15,7 @@ PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
 
 
 def read_text(path: str | Path, argument: str = "path") -> str:
-    """Reads a UTF-8 file, or all files of a folder except hidden ones, in the order of their paths.
+    """Reads a UTF-8 file, or all files in a folder except hidden ones, in order of path.
 
     Files written by gzip or dictzip (.gz, .dz) are decompressed.
 

@@ -115,7 +115,7 @@ def one_value(valid: Tensor, places: int) -> Tensor:
 
 
 def valid_steps(batch: Batch) -> Tensor | None:
-    """Returns which targets count by `lengths` and `mask`: bool, (B, T) or the mask's shape; None if all do."""
+    """Returns which targets count, given `lengths` and `mask`: bool, (B, T) or the mask's shape; None if all do."""
     valid = batch.get("mask")
     if batch.get("lengths") is not None:
         x = batch["x"]

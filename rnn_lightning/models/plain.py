@@ -25,7 +25,7 @@ _LOST = object()
 def plain(value: Any, name: str = "", types: bool = False) -> tuple[Any, dict[str, str]]:
     """Converts a value to plain types. A value that is already plain is returned unchanged.
 
-    Numpy's scalars become numbers, and its arrays become tensors. Paths become strings, enums become their values,
+    NumPy scalars become numbers, and its arrays become tensors. Paths become strings, enums become their values,
     named tuples become tuples, and dataclasses become dicts.
 
     Args:

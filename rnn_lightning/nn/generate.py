@@ -43,7 +43,7 @@ def generate(
         prompt: (B, T) integer tokens, T >= 1, on the network's device.
         length: How many tokens to add to each row.
         temperature: Divides the logits. Below 1, likely tokens become likelier; 0 always takes the likeliest.
-        top_k: Draws among the k likeliest tokens only; None for all.
+        top_k: Draws from the k likeliest tokens only; None for all.
         never: Tokens that are not drawn.
         generator: Draws the random numbers; torch's global one if not given.
 

@@ -18,7 +18,7 @@ _MOST_STEPS, _STEPS_PER_ROW = 1_000_000, 100
 
 @dataclass(frozen=True)
 class Panel:
-    """Series of any lengths on one grid.
+    """Series of any length on one grid.
 
     Attributes:
         ids: (S,) names of the series.

@@ -47,10 +47,10 @@ class Columns:
         if target is None:
             target = [name for name in source.names() if name not in columns.all and not name.startswith(UNNAMED)]
             if len(target) != 1:
-                raise ArgumentError(f"target is not given: give --data.target, one or several of {', '.join(target)}")
+                raise ArgumentError(f"target is not given: give --data.target, one or more of {', '.join(target)}")
         columns = replace(columns, target=[target] if isinstance(target, str) else list(target))
         if not columns.target:
-            raise ArgumentError("target names no column: give one or several with --data.target")
+            raise ArgumentError("target names no column: give one or more with --data.target")
         twice = next((name for name in columns.all if columns.all.count(name) > 1), None)
         if twice is not None:
             raise ArgumentError(
@@ -203,7 +203,7 @@ def _ids(table: "pd.DataFrame", name: str | None, source: Source) -> tuple[np.nd
     ids = [str(value) for value in found]
     twice = next((value for value in ids if ids.count(value) > 1), None) if len(set(ids)) < len(ids) else None
     if twice is not None:
-        raise ArgumentError(f"{source}: column {name} has {twice!r} as a text and as a number: use one of them")
+        raise ArgumentError(f"{source}: column {name} has {twice!r} as text and as a number: use one of them")
     return codes.astype(np.int64), ids
 
 

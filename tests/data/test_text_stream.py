@@ -181,7 +181,7 @@ def test_there_is_no_set_to_predict(book):
         (b"text " * 50, {"n_steps": 0}, "n_steps"),
         (b"text " * 50, {"min_count": 0}, "min_count"),
         (b"text " * 50, {"min_count": 999}, "no characters occur that often in the training part"),
-        (b"one two three " * 50, {"level": "words", "min_count": 99}, "training part's words"),
+        (b"one two three " * 50, {"level": "words", "min_count": 99}, "no words occur that often"),
         (b"te\0xt " * 50, {}, "it has a zero byte at 2"),
         ("text ".encode("utf-16-le") * 50, {}, "it has a zero byte at 1"),
         (b"PK\x03\x04" + b"text " * 50, {}, "is compressed: unpack it"),

@@ -25,7 +25,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Saves a checkpoint.
 
         Raises:
-            OSError: The checkpoint cannot be written. The error names the file, and an earlier file there is unchanged.
+            OSError: The checkpoint cannot be written. The error names the file, and any existing file is left unchanged.
         """
         place = local_path(path)
         if place is None or storage_options is not None:

@@ -21,7 +21,7 @@ class NonFiniteLossError(FloatingPointError):
 
 
 class NotWrittenError(OSError):
-    """A file that could not be written; its `filename` names it. An earlier file there is unchanged."""
+    """A file that could not be written; its `filename` names it. Any existing file is left unchanged."""
 
 
 _WAY = ("lightning", "jsonargparse", "rnn_lightning.cli", "contextlib", "torch.utils._contextlib")

@@ -34,7 +34,7 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
 
     Args:
         ckpt_path: A checkpoint of a run.
-        output: The folder to write; it must be new, or empty.
+        output: The folder to write to; it must be new or empty.
         onnx: Whether to write the ONNX files, which need the package onnx.
 
     Returns:

@@ -30,7 +30,7 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
         The path.
 
     Raises:
-        NotWrittenError: The file cannot be written. An earlier file there is unchanged.
+        NotWrittenError: The file cannot be written. Any existing file is left unchanged.
     """
     with written_beside(path) as part:
         if callable(content):
@@ -51,7 +51,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         A path in the same folder, with the same suffix, that no other process uses.
 
     Raises:
-        NotWrittenError: The file cannot be written. The error names `path`, and an earlier file there is unchanged.
+        NotWrittenError: The file cannot be written. The error names `path`, and any existing file is left unchanged.
     """
     with _part_of(path) as part:
         part.touch()

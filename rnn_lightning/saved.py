@@ -183,7 +183,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader may raise anything on such bytes
         raise ArgumentError(
-            f"{str(path)!r} is not a readable checkpoint: it is truncated, or has more than tensors and plain values"
+            f"{str(path)!r} is not a readable checkpoint: it is truncated, or contains more than tensors and plain values"
         ) from error
     if not isinstance(checkpoint, dict):
         raise ArgumentError(f"{str(path)!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")

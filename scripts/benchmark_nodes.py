@@ -1,4 +1,4 @@
-"""Measures the time of a training step on two nodes on this machine's loopback, and its share of communication.
+"""Measures the time of a training step on two nodes on this machine's loopback, and how much of it is communication.
 
     python scripts/benchmark_nodes.py --data_dir data --page docs/scaling_out.md
 

@@ -174,7 +174,7 @@ def chosen(
         data_dir: The folder of MNIST's files.
         state: The results so far.
         seeds: How many seeds; None for all.
-        renew: A commit. Runs that another commit measured are run again; if empty, no runs are.
+        renew: A commit. Runs measured at any other commit are repeated; if empty, none are.
     """
     runs = plan(full or only is not None)
     names = sorted({run.name for run in runs})
@@ -270,7 +270,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="a system, or a pattern such as 'adding_*'")
     parser.add_argument("--seeds", type=int, help="how many of the plan's seeds (default: all)")
-    parser.add_argument("--renew", action="store_true", help="run again the fits that another commit measured")
+    parser.add_argument("--renew", action="store_true", help="rerun fits that were measured at another commit")
     parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files (default: data)")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="file of results; the docs are always filled from the default"

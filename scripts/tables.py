@@ -110,7 +110,7 @@ class Figures:
         return spread(values, form) + some
 
     def expand(self, text: Any) -> str:
-        """Returns a text with every `{=SYSTEM METRIC FORMAT}` filled in."""
+        """Returns text with every `{=SYSTEM METRIC FORMAT}` filled in."""
         return re.sub(r"\{=([^}]+)\}", lambda match: self.show(*match[1].split()), str(text))
 
     def rows(self, rows: list[Any]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""What the command line tells in one line, and what shows its traceback: a bug must never hide behind a message."""
+"""What the command line reports in one line, and what shows its traceback: a bug must never hide behind a message."""
 
 import pytest
 

@@ -234,7 +234,7 @@ def test_a_run_is_resumed_with_its_own_training(capsys, fail):
 
 @pytest.mark.slow
 def test_how_a_resumed_run_trains_is_the_recipes_to_say(capsys):
-    """What a recipe sets overrides the checkpoint, and is told; what it leaves out is the checkpoint's."""
+    """What a recipe sets overrides the checkpoint, and is reported; what it leaves out is the checkpoint's."""
     run = ["--model.hidden_size=4", *SINE, *SHORT, "--name=r"]
     recipe = "model:\n  class_path: Seq2Seq\n  init_args:\n    tbptt: {k1: %d, k2: 10}\n"
     Path("mine.yaml").write_text(recipe % 5)

@@ -70,7 +70,7 @@ class TensorBoardCallback(Callback):
 
 
 def as_code(text: str) -> str:
-    """Turns a text into Markdown that shows it unchanged, line by line."""
+    """Turns text into Markdown that shows it unchanged, line by line."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 

@@ -77,7 +77,7 @@ class Parser(LightningArgumentParser):
 
 
 class RecipeOrFile(ActionConfigFile):
-    """`--config`: a YAML file, the name of a shipped recipe (if there is no such file), or a mapping in one line."""
+    """`--config`: a YAML file, the name of a shipped recipe (if there is no such file), or a mapping on one line."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Turns a recipe's name into its path and reads it."""

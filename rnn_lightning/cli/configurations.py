@@ -18,12 +18,12 @@ def content_of(configs: Sequence[str]) -> dict[str, Any]:
 
 
 def inline(content: dict[str, Any]) -> str:
-    """Returns content as the text of a `--config` in one line; values that are not plain are written as text."""
+    """Returns content as a `--config` on one line; values that are not plain are written as text."""
     return yaml.dump(content, Dumper=_Inline, default_flow_style=True, width=math.inf)
 
 
 class _Inline(yaml.SafeDumper):
-    """Writes YAML with all texts quoted, as an unquoted "1e3" may be read as a number. JSON could not hold infinity."""
+    """Writes YAML with all strings quoted, as an unquoted "1e3" may be read as a number. JSON could not hold infinity."""
 
     def ignore_aliases(self, data: Any) -> bool:
         """Always true: a repeated value is written out again."""

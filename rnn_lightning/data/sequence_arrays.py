@@ -161,7 +161,7 @@ def _read(path: str) -> dict[str, np.ndarray]:
     if y.ndim not in dims or len(y) != len(x) or not steps_fit or 0 in y.shape:
         raise ArgumentError(
             f"{path}: y has type {y.dtype} and shape {y.shape}, but x has shape {x.shape}: give classes (whole numbers "
-            "or texts) (N,) or (N, T), or values (floats) (N,), (N, O) or (N, T, O)"
+            "or strings) (N,) or (N, T), or values (floats) (N,), (N, O) or (N, T, O)"
         )
     lengths = arrays.get("lengths")
     if lengths is not None:

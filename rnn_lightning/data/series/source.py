@@ -159,7 +159,7 @@ class Source:
             columns = "one column" if len(names) == 1 else f"{len(names)} columns"
             raise ArgumentError(
                 f"{self} has {columns} and {len(first)} values in row 2: write decimals with a point, "
-                f"put texts with a {used!r} in quotes, or give --data.separator"
+                f"put strings that contain {used!r} in quotes, or give --data.separator"
             )
         return [name or f"{UNNAMED}{at}" for at, name in enumerate(names)]
 

@@ -75,7 +75,7 @@ def _within(numbers: np.ndarray, low: int, high: int) -> bool:
 
 
 def _dates(values: "pd.Series", name: str, time_format: str | None, source: Source) -> "pd.Series":
-    """Converts texts or whole numbers to dates, which are in UTC if UTC offsets differ."""
+    """Converts strings or whole numbers to dates, which are in UTC if UTC offsets differ."""
     import pandas as pd
 
     if not pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
@@ -109,7 +109,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
 
 
 def _parsed(texts: Any, formats: list[str | None], dayfirst: bool) -> "pd.Series | None":
-    """Parses the dates in the first format that fits all texts; returns None if no format does."""
+    """Parses the dates in the first format that fits all strings; returns None if no format does."""
     import pandas as pd
 
     for utc in (False, True):  # UTC is only needed if UTC offsets differ

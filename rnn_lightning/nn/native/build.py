@@ -44,7 +44,7 @@ def machine() -> str:
 
 
 def fingerprint(folder: Path = HERE) -> str:
-    """Hashes the C sources; a library compiled from other sources is never loaded."""
+    """Hashes the C sources; a library compiled from different sources is never loaded."""
     digest = hashlib.sha256()
     for path in sorted((*folder.glob("*.h"), *folder.glob("*.c"))):
         digest.update(path.name.encode() + path.read_bytes())

@@ -58,7 +58,7 @@ def _load(switch: str) -> Library | str:
         return f"{path} can't be loaded: {error}"
     loaded.sources.restype = ctypes.c_char_p
     if loaded.sources().decode() != fingerprint():
-        return f"{path} was compiled from other sources: install the package again"
+        return f"{path} was compiled from different sources: install the package again"
     known = VARIANTS.get(machine(), {"baseline": None})
     usable = [name for name in known if getattr(loaded, f"supports_{name}")()]
     if switch and switch not in usable:

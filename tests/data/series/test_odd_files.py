@@ -108,7 +108,7 @@ def test_columns_of_any_name_and_an_index_that_is_in_the_file(tmp_path):
 
 
 def test_ids_that_look_like_missing_values(tmp_path):
-    """Namibia's code is NA; in other columns such texts are missing values."""
+    """Namibia's code is NA; in other columns such strings are missing values."""
     pd.concat([frame(id="NA"), frame(id="DE")]).to_csv(tmp_path / "file.csv", index=False)
     path = tmp_path / "file.csv"
     path.write_text(path.read_text().replace(",7.0,", ",NA,"))

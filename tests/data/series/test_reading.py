@@ -1,4 +1,4 @@
-"""Files of every kind are read, and what is wrong with one is told in a line, by its place."""
+"""Files of every kind are read, and what is wrong with one is reported in one line, with its place."""
 
 import numpy as np
 import pandas as pd

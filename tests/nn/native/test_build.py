@@ -149,7 +149,7 @@ show()
     assert done.returncode == 0, done.stderr
     fresh, other, broken, gone = done.stdout.splitlines()
     assert fresh == "None"
-    assert "compiled from other sources: install the package again" in other
+    assert "compiled from different sources: install the package again" in other
     assert "can't be loaded" in broken
     assert "install a C compiler, then the package again" in gone
 

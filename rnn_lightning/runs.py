@@ -105,7 +105,7 @@ def resumed_folder(checkpoint: str | None) -> str | None:
 
 
 def number_run(trainer: Trainer) -> None:
-    """Makes the loggers choose their folders now, as processes spawned later would choose other folders for a test."""
+    """Makes the loggers choose their folders now, as processes spawned later would choose different folders for a test."""
     for logger in trainer.loggers:
         if isinstance(logger, FOLDERS):
             _ = logger.version  # a logger remembers it
@@ -314,7 +314,7 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
         if not _is_local(files):
             folder = files.unstrip_protocol(folder)
         elif not os.path.isabs(os.path.expanduser(root)):
-            folder = Path(os.path.relpath(folder)).as_posix()  # stays relative, as other machines have other folders
+            folder = Path(os.path.relpath(folder)).as_posix()  # stays relative, as folders differ between machines
         if run := Run.read(folder):
             yield folder, run
 

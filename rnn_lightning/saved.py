@@ -155,7 +155,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # torch's reader may raise anything on such bytes
         raise ArgumentError(f"the weights {file} contain more than tensors, or are not a torch file") from error
     if not isinstance(weights, dict) or not weights or not all(map(_is_weight, weights.keys(), weights.values())):
-        raise ArgumentError(f"the weights {file} are not a state dict: give a file of floating-point tensors by name")
+        raise ArgumentError(
+            f"the weights {file} are not a state dict: give a file of floating-point tensors keyed by name"
+        )
     return weights
 
 
@@ -230,7 +232,7 @@ def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
         prefix = "net."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ArgumentError(f"{source!r} contains no state dict: give a checkpoint, or a file of tensors by name")
+        raise ArgumentError(f"{source!r} contains no state dict: give a checkpoint, or a file of tensors keyed by name")
     return weights
 
 

@@ -16,7 +16,7 @@ All contestants train an LSTM of 64 units for 10 epochs, with Adam (0.003), batc
 - both bare on plain values, which are only scaled: no differences, no calendar.
 
 All train on the same windows of the training part. With a stride, Darts counts them from the end of a series, so that
-they begin at other steps. In validation, Darts scores every window, so that most values count often; ours counts each
+they begin at different steps. In validation, Darts scores every window, so that most values count often; ours counts each
 value once. Initial weights differ, too: the recipe's are Glorot's, Darts' are those of torch.nn.LSTM.
 
 Times are those within `trainer.fit`. All forecasts begin at the origins of our backtest, and read the same number of

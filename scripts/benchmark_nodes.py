@@ -141,9 +141,9 @@ def run(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = options_of(__doc__)
     parser.add_argument("--recipes", nargs="+", default=["sine_tbptt", "mnist_rnn"])
-    parser.add_argument("--batches", type=int, default=60, help="of each fit")
+    parser.add_argument("--batches", type=int, default=60, help="batches in each fit")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--data_dir", default="data", help="of MNIST")
+    parser.add_argument("--data_dir", default="data", help="the folder of MNIST's files")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.data_dir = os.path.abspath(options.data_dir)

@@ -59,7 +59,7 @@ def dtw(x: np.ndarray, others: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def nearest_neighbour() -> float:
-    """Returns the test accuracy of one nearest neighbour by `dtw` among all 270, the archive's own baseline."""
+    """Returns the test accuracy of the nearest neighbour under `dtw` among all 270, the archive's own baseline."""
     (train, labels), (test, truth) = japanese_vowels("TRAIN"), japanese_vowels("TEST")
     lengths = np.array([len(sequence) for sequence in train])
     padded = np.zeros((len(train), lengths.max(), train[0].shape[1]))

@@ -92,7 +92,7 @@ def packages(folder: Path, version: str, address: str | None) -> list[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("version", help="of the release, such as 0.2.0")
+    parser.add_argument("version", help="the version of the new release, such as 0.2.0")
     parser.add_argument("--dry_run", action="store_true", help="do not change this repository")
     parser.add_argument("--repository", help="the repository's address (default: the address of the remote origin)")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Kill -9 in mid-epoch, resume, and end with the weights of an undisturbed run, to the bit."""
+"""Kill -9 in mid-epoch, resume, and end with the weights of an uninterrupted run, to the bit."""
 
 import multiprocessing
 import os

@@ -98,7 +98,7 @@ class PeriodicCheckpoint(Callback):
     Under manual optimisation, Lightning's `ModelCheckpoint(train_time_interval=...)` never saves, and
     `every_n_train_steps` only saves if a batch's last step is a multiple of n. This callback saves at the end of the
     batch in which a checkpoint is due, or of the group of batches that share a step (`tbptt.step_every`). So a resumed
-    run equals an undisturbed one.
+    run equals an uninterrupted one.
 
     Args:
         every_n_steps: Optimizer steps between two checkpoints; None to ignore steps.

@@ -44,7 +44,7 @@ class GeneratedSequences(SequenceDataModule):
     """Base class of data modules that generate each sequence from a fixed number of random numbers.
 
     Every step trains on new sequences, which depend only on (seed, epoch, step, rank). So a resumed run sees the same
-    sequences as an undisturbed one. The validation and test sets are the same for every seed. `predict` gets the first
+    sequences as an uninterrupted one. The validation and test sets are the same for every seed. `predict` gets the first
     ten sequences of the test set. In `__init__`, a subclass sets `input_size`, `output_size`, `generate` and
     `n_numbers`.
 

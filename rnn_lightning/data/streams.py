@@ -92,6 +92,6 @@ def _by_name(value: Any) -> Any:
 
 
 def _tensor(values: np.ndarray) -> Tensor:
-    """Converts whole numbers to int64 and others to float32, as networks and losses need."""
+    """Converts whole numbers to int64 and others to float32, as networks and losses require."""
     kind = np.float32 if values.dtype.kind == "f" else np.int64
     return torch.from_numpy(np.asarray(values).astype(kind, copy=False))

@@ -1,4 +1,4 @@
-"""Compiles the native recurrence while the package is built, if there is a C compiler; see nn/native/build.py."""
+"""Compiles the native recurrence when the package is built, if there is a C compiler; see nn/native/build.py."""
 
 import runpy
 import sys
@@ -13,15 +13,15 @@ NATIVE = "rnn_lightning/nn/native"
 
 
 class NativeRecurrence(BuildHookInterface):
-    """Puts the compiled library into the wheel, or, for an editable install, beside its module.
+    """Puts the compiled library into the wheel or, for an editable install, beside its module.
 
-    The wheel then works only on this platform, but with every version of Python. Without a compiler it works on every
-    platform, and the layers run on torch's kernels. A library in the tree is never added to a wheel, because git
-    ignores it and so does the builder; each wheel gets a library that was compiled for it.
+    The wheel then works only on this platform, but with every version of Python. Without a compiler, the wheel works on
+    every platform, and the layers run on torch's kernels. A library in the tree is never added to a wheel, because git
+    and the builder ignore it. Each wheel gets a library that was compiled for this wheel.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles the library; if that fails, says so and continues the build."""
+        """Compiles the library; if that fails, prints why and continues the build."""
         native = Path(self.root, NATIVE)
         script = runpy.run_path(str(native / "build.py"))
         library = script["LIBRARY"]
@@ -38,5 +38,5 @@ class NativeRecurrence(BuildHookInterface):
             build_data["force_include"][str(target)] = f"{NATIVE}/{library}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Removes what was compiled for this wheel."""
+        """Removes the library that was compiled for this wheel."""
         self.folder.cleanup()

@@ -2,7 +2,7 @@
 
 dependencies = ["torch"]
 
-from rnn_lightning.hub import (  # noqa: E402  # torch.hub lists what is callable here
+from rnn_lightning.hub import (  # noqa: E402  # torch.hub lists the callables in this file
     seq2seq,  # noqa: F401
     seq2seq_sine,  # noqa: F401
     seq2seq_sine_deep,  # noqa: F401

@@ -1,4 +1,4 @@
-"""What CI runs, each check in a fresh environment: `nox` for all, `nox -s lint` for one, `nox -l` for the list.
+"""The checks that CI runs, each in a fresh environment. `nox` runs all, `nox -s lint` runs one, `nox -l` lists them.
 
 `PIP_CONSTRAINT` may name a file that restricts pip to certain versions, as `.ci/run` does for torch.
 """
@@ -32,7 +32,7 @@ MNIST = os.environ.get("RNN_LIGHTNING_MNIST", str(Path("../shared/data/mnist").r
 
 
 def _clone(session: nox.Session) -> Path:
-    """A clean clone of the last commit, in the session's temporary folder."""
+    """Makes a clean clone of the last commit, in the session's temporary folder."""
     if session.run("git", "status", "--porcelain", external=True, silent=True):
         session.warn("there are uncommitted changes, which this session does not include")
     folder = Path(tempfile.mkdtemp(dir=session.create_tmp()), "clone")
@@ -46,7 +46,7 @@ def _mnist() -> dict[str, str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff's checks and format."""
+    """Ruff's checks, and the format of the code."""
     (ruff,) = (line for line in nox.project.load_toml()["project"]["optional-dependencies"]["dev"] if "ruff" in line)
     session.install(ruff)
     session.run("ruff", "check", ".")
@@ -69,7 +69,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """The tests that the default leaves out."""
+    """The tests marked `slow`, which the default leaves out."""
     session.install("-e", ".[test]")
     session.run("pytest", "-m", "slow", *session.posargs, env=_mnist())
 
@@ -78,7 +78,7 @@ def slow(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The pages: tables match the results, links work, and the site builds without a warning.
 
-    The tests run the pages' code.
+    The session `tests` runs the pages' code.
     """
     session.install("-e", ".[docs]", env=NO_COMPILER)
     session.run("python", "scripts/tables.py", "--check")
@@ -97,11 +97,11 @@ def readme(session: nox.Session) -> None:
 
 @nox.session
 def no_compiler(session: nox.Session) -> None:
-    """An install where no C compiler works: it succeeds, and the layers pass their tests on torch's kernels."""
+    """An install where no C compiler works must succeed, and the layers must pass their tests on torch's kernels."""
     folder = _clone(session)
     session.install(f"{folder}[test]", env=NO_COMPILER)
     with session.chdir(folder):
-        session.run("rm", "-r", "rnn_lightning", external=True)  # so that the tests find what was installed
+        session.run("rm", "-r", "rnn_lightning", external=True)  # so that the tests find the installed package
         session.run("pytest", "tests/nn", *session.posargs)
 
 

@@ -1,4 +1,4 @@
-"""`Batch`: what a data loader gives and a model takes.
+"""`Batch`: the dict that data loaders yield and models take.
 
 Legend: B batch, T time steps, I input features, O outputs.
 """
@@ -15,5 +15,5 @@ predictions are given. A chunk of a batch is also a batch; in training it also h
 
 
 def first_rows(batch: Batch, rows: int) -> Batch:
-    """The first sequences of a batch."""
+    """Returns the first `rows` sequences of a batch."""
     return {key: value[:rows] if hasattr(value, "__getitem__") else value for key, value in batch.items()}

@@ -13,9 +13,9 @@ from rnn_lightning.files import local_path, write_atomically
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints to a temporary file beside the final one, flushes it to disk, and renames it.
 
-    Lightning's own writes to the system's folder for temporary files. If that is on another file system, it finally
-    copies the file over the last good checkpoint. A checkpoint at a URL, such as `s3://...`, is still written by
-    Lightning.
+    Lightning's own plugin writes to the system's folder for temporary files. If that folder is on another file system,
+    Lightning then copies the file over the last good checkpoint. A checkpoint at a URL, such as `s3://...`, is still
+    written by Lightning.
 
     `Trainer(plugins=[AtomicCheckpointIO()])`
     """

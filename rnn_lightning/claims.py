@@ -1,4 +1,4 @@
-"""Only one fit at a time writes into a run's folder: a second one, started by accident, would overwrite its files."""
+"""Only one fit at a time writes into a run's folder: a second fit, started by accident, would overwrite files."""
 
 import time
 
@@ -9,7 +9,7 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import local_path
 
 _PATIENCE = 60.0
-"""Seconds to wait for another fit: one that was told to end may still be saving."""
+"""How many seconds to wait for another fit, which may still be saving after it was told to end."""
 
 _held: list[locks.Lock] = []
 
@@ -26,7 +26,7 @@ def try_claim(folder: str) -> bool:
 
 @rank_zero_only
 def claim(folder: str) -> None:
-    """Claims a folder for this run, on its first process; waits for a fit that is about to end.
+    """Claims a folder for this run, on the run's first process, and waits for a fit there that is about to end.
 
     Raises:
         ArgumentError: Another fit still writes there.

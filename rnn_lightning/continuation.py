@@ -16,13 +16,13 @@ from rnn_lightning.saved import load_network, read_description
 
 @dataclass(frozen=True)
 class Continuation:
-    """How to continue a text.
+    """Settings for the continuation of a text.
 
     Args:
         prompt: The text to continue; None for none.
         length: Tokens to add: characters, bytes or words, whichever the network was trained on.
-        temperature: Below 1 likely tokens become likelier; 0 always takes the likeliest.
-        top_k: Draws among the k likeliest tokens only.
+        temperature: Values below 1 make likely tokens likelier; 0 always takes the likeliest.
+        top_k: Draws from the k likeliest tokens only.
     """
 
     prompt: str
@@ -58,7 +58,7 @@ class Continuation:
 
 
 def exported_network(path: str | None) -> str | None:
-    """The `network.json` that a path means: that file itself, or the folder of an export; None for anything else."""
+    """The `network.json` at a path to this file or to the folder of an export; None for any other path."""
     if path is None:
         return None
     file = Path(path, "network.json") if Path(path).is_dir() else Path(path)

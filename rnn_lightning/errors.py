@@ -7,16 +7,16 @@ from typing import TypeGuard
 
 
 class ArgumentError(ValueError):
-    """A wrong argument, file or setting. The message is one line: what is wrong, which argument, what to do.
+    """A wrong argument, file or setting. The message is one line: which argument is wrong, why, and what to do.
 
-    From Python it is a `ValueError`. The command line prints its message after `error: ` and exits with 2.
+    In Python, this is a `ValueError`. The command line prints the message after `error: ` and exits with 2.
     """
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss became NaN or infinite. The message says at which step.
+    """The loss became NaN or infinite. The message names the step.
 
-    On a CPU it is raised before the loss affects the weights, on an accelerator some steps later.
+    On a CPU, the error is raised before the loss affects the weights; on an accelerator, some steps later.
     """
 
 
@@ -25,23 +25,23 @@ class NotWrittenError(OSError):
 
 
 _WAY = ("lightning", "jsonargparse", "rnn_lightning.cli", "contextlib", "torch.utils._contextlib")
-"""The modules through which a setting passes from the command line to the place where Lightning checks it."""
+"""The modules through which a setting passes from the command line to Lightning's check of the setting."""
 
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
-"""Reasons why a file can't be written although nothing is wrong with the program."""
+"""Error numbers of a file that can't be written although nothing is wrong with the program."""
 
 
 _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
-"""What torch's backends say if the process at the other end is gone."""
+"""The messages of torch's backends if the process at the other end is gone."""
 
 
 def reason(error: BaseException) -> str | None:
-    """The line to print in place of an error's traceback, or None if the traceback is needed.
+    """Returns the line to print in place of an error's traceback, or None if the traceback is needed.
 
-    One line is enough for a file that can't be written, a lost process and a lack of memory; for the package's own
-    errors, even if jsonargparse has wrapped them; and for Lightning's errors about its settings, and torch's about a
-    checkpoint's weights, if only their own code is in the traceback.
+    One line is enough if a file can't be written, a process is lost or memory runs out. It is also enough for the
+    package's own errors, even within jsonargparse's errors, and for errors of Lightning about its settings and of torch
+    about a checkpoint's weights, if no other code is in the traceback.
     """
     if isinstance(error, NotWrittenError) or is_of_disk(error):
         where = f" {error.filename}" if error.filename else ""
@@ -74,33 +74,33 @@ def is_of_disk(error: BaseException) -> TypeGuard[OSError]:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and its causes. An error that was being handled meanwhile (`__context__`) is not a cause."""
+    """Yields an error and its causes. An error that was merely being handled (`__context__`) is not a cause."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def _is_of_settings(error: BaseException) -> bool:
-    """Whether Lightning or jsonargparse raised the error, with no other code in the traceback."""
+    """Whether Lightning or jsonargparse raised the error, and no other code is in the traceback."""
     modules = _modules(error)
     raised = "".join(frame.line or "" for frame in traceback.extract_tb(error.__traceback__)[-1:])
     return (
         _are_within(modules, _WAY)
         and modules[-1].startswith(_WAY[:2])
-        # If a call itself fails, for instance because of its arguments, the last line is that call, and the function
-        # may be yours.
+        # If a call itself fails, for instance because of its arguments, the last line is that call, and the called
+        # function may be yours.
         and raised.startswith("raise")
     )
 
 
 def _is_of_weights(error: BaseException) -> bool:
-    """Whether torch refused a checkpoint's weights, with no code in the traceback but its own and Lightning's."""
+    """Whether torch refused a checkpoint's weights, and no code but torch's and Lightning's is in the traceback."""
     said = isinstance(error, RuntimeError) and str(error).startswith("Error(s) in loading state_dict")
     return said and _are_within(_modules(error), (*_WAY, "torch.nn.modules.module"))
 
 
 def _modules(error: BaseException) -> list[str]:
-    """The modules of an error's traceback."""
+    """The names of the modules in an error's traceback."""
     return [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 

@@ -24,7 +24,7 @@ NAME = "network"
 
 
 def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
-    """Writes the network of a checkpoint as plain weights, its arguments as JSON, and an ONNX file.
+    """Writes the network of a checkpoint as plain weights, with its arguments as JSON, and as ONNX.
 
     `output` then contains `network.json` and `network-xxxxxxxx.pt`, which `rnn_lightning.hub.load_exported` reads with
     torch alone, and `network.onnx`, from `x` (batch, time, I) to `y` and the final state `h` (for an LSTM, `h` and
@@ -62,11 +62,11 @@ def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
 
 
 def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool = False) -> None:
-    """Writes a network in evaluation mode, in single precision, as ONNX: x (batch, time, I) to y and the final state.
+    """Writes a network in evaluation mode and single precision as ONNX: x (batch, time, I) to y and the final state.
 
-    The inputs of a `Forecaster` are `y` (batch, time, C) float64, raw values and NaN where one is missing; `known`
+    The inputs of a `Forecaster` are `y` (batch, time, C) float64, raw values with NaN where a value is missing; `known`
     (batch, time, K) float64, if K > 0, for the steps after those of `y`; `shift` and `scale` (batch, C) float64. Its
-    outputs are `y_hat` (batch, time - L, C), the raw predictions of the value after each step, the network's state, and
+    outputs are `y_hat` (batch, time - L, C), the raw predictions of the value after each step; the network's state; and
     `last`, the raw values from which the next differences are computed.
 
     Batch and time may have any size. The given module is not changed.
@@ -104,7 +104,7 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool
 
 
 def _network_example(net: RecurrentNet, sizes: dict[str, dict[int, str]], before: list[str]) -> dict[str, Any]:
-    """Example inputs of a network by name, with the states named in `before`; adds variable dimensions to `sizes`."""
+    """Returns a network's example inputs by name, with the states in `before`; adds variable dimensions to `sizes`."""
     layers = net.layers
     sequence = {0: "batch", 1: "time"}
     rows = {1: "batch"}
@@ -118,7 +118,7 @@ def _network_example(net: RecurrentNet, sizes: dict[str, dict[int, str]], before
 
 
 def _forecaster_example(module: Forecaster, sizes: dict[str, dict[int, str]]) -> dict[str, Any]:
-    """Example inputs of a forecaster by name; adds their variable dimensions to `sizes`."""
+    """Returns a forecaster's example inputs by name; adds their variable dimensions to `sizes`."""
     columns, known, steps = len(module.columns), len(module.known_names), module.lead + 3
     series, rows = {0: "batch", 1: "time"}, {0: "batch"}
     example = {"y": torch.rand(2, steps, columns, dtype=torch.float64)}
@@ -130,7 +130,7 @@ def _forecaster_example(module: Forecaster, sizes: dict[str, dict[int, str]]) ->
 
 
 class _Stream(torch.nn.Module):
-    """A network whose inputs and outputs are a flat list of tensors, as in an ONNX file."""
+    """A network that takes and returns flat lists of tensors, as an ONNX file does."""
 
     def __init__(self, net: RecurrentNet) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class _Stream(torch.nn.Module):
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Hides the exporter's message, printed from C++, about shapes of packed sequences, which are not needed."""
+    """Hides a needless message about the shapes of packed sequences, which the exporter prints from C++."""
     try:
         stderr = os.dup(2)
     except OSError:  # a process without one

@@ -15,11 +15,11 @@ from rnn_lightning import locks
 from rnn_lightning.errors import NotWrittenError, is_of_disk
 
 PREFIX = ".part-"
-"""The prefix of a file's name while it is being written; it keeps the final suffix."""
+"""The prefix of a file's name while the file is being written. The suffix is already the final one."""
 
 
 def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], object]) -> Path:
-    """Writes a file so that it is never visible in part, even if the process is killed or others also write it.
+    """Writes a file that is never visible in part, even if the process is killed or other processes also write it.
 
     Args:
         path: The file; its folder is made if necessary.
@@ -42,7 +42,7 @@ def write_atomically(path: str | Path, content: bytes | str | Callable[[Path], o
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Yields a path to write to. At the end it replaces `path`; after an error it is removed.
+    """Yields a path to write to. At the end, the written file replaces `path`; after an error, it is removed.
 
     Args:
         path: The file; its folder is made if necessary.
@@ -56,7 +56,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     with _part_of(path) as part:
         part.touch()
         os.utime(part, (0, 0))
-        with locks.held(part):  # tells `remove_leftovers` that it is being written
+        with locks.held(part):  # tells `remove_leftovers` that the file is being written
             yield part
             if part.stat().st_mtime == 0:
                 raise FileNotFoundError(errno.ENOENT, "nothing was written", str(part))
@@ -73,7 +73,7 @@ def put(part: Path, path: str | Path) -> None:
 
 @contextmanager
 def folder_written_beside(path: str | Path) -> Iterator[Path]:
-    """Gives a new folder that becomes `path` at the end, or is removed if an error ends it.
+    """Yields a new folder that becomes `path` at the end, or is removed after an error.
 
     Args:
         path: The new folder; it must not exist, or must be empty.
@@ -82,7 +82,7 @@ def folder_written_beside(path: str | Path) -> Iterator[Path]:
         A folder in the same parent folder.
 
     Raises:
-        NotWrittenError: It cannot be written; the error names `path`.
+        NotWrittenError: The folder cannot be written. The error names `path`.
     """
     with folder_beside(path) as part:
         yield part
@@ -95,10 +95,10 @@ def folder_written_beside(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_beside(path: str | Path) -> Iterator[Path]:
-    """Gives an empty folder beside `path`, in which code may write `path` and other files; removed at the end.
+    """Yields an empty folder beside `path`, for unfinished files, and removes the folder at the end.
 
     Raises:
-        NotWrittenError: It cannot be made or written; the error names `path`.
+        NotWrittenError: The folder cannot be made or written. The error names `path`.
     """
     with _part_of(path) as part:
         part.mkdir()
@@ -108,7 +108,7 @@ def folder_beside(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _part_of(path: str | Path) -> Iterator[Path]:
-    """Yields a place for an unfinished file or folder, where nothing is left at the end; names `path` in errors."""
+    """Yields a path for an unfinished file or folder, and leaves nothing there at the end. Errors name `path`."""
     path = Path(path)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
@@ -129,8 +129,8 @@ def remove_leftovers(folder: str | Path, name: str = "*") -> None:
     """Removes unfinished files that killed processes left, but none that a process is writing now.
 
     Args:
-        folder: Where they are.
-        name: A pattern of the finished files' names.
+        folder: The folder of the unfinished files.
+        name: A pattern for the names of the finished files.
     """
     place = local_path(folder)
     for part in Path(place).glob(f"{PREFIX}*-{name}") if place is not None else ():
@@ -141,7 +141,7 @@ def remove_leftovers(folder: str | Path, name: str = "*") -> None:
 
 
 def local_path(path: str | Path) -> str | None:
-    """The local path of a path or URL; None if it is on another machine."""
+    """Returns the local path of a path or URL; None if the file is on another machine."""
     files, place = fsspec.core.url_to_fs(str(path))
     return str(place) if isinstance(files, LocalFileSystem) else None
 
@@ -154,7 +154,7 @@ def _remove(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Waits until a file or folder is on disk, not only in the system's memory."""
+    """Waits until a file or folder is on disk and not only in the system's memory."""
     file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(file)

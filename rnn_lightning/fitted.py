@@ -1,13 +1,13 @@
-"""What a DataModule fits on its training part is saved with the network, in checkpoints and exports.
+"""Saves the values that a DataModule fits on its training part with the network, in checkpoints and exports.
 
 A DataModule that fits something (scales, a vocabulary) has
 
-- the property `fitted_values`, a dict of JSON values, {} if there are none. Its `"kind"` says which DataModule can read
-  it;
-- the constructor's argument `fitted: dict | None`. If it is given, nothing is fitted.
+- the property `fitted_values`, a dict of JSON values, which is {} if there are none. Its entry `"kind"` says which
+DataModule can read it;
+- the constructor's argument `fitted: dict | None`. If this argument is given, nothing is fitted.
 
-Checkpoints and an export's `network.json` contain the values under `"fitted"`. For test, predict and resume the command
-line passes the checkpoint's values to the DataModule's constructor, so that no size can change.
+Checkpoints and an export's `network.json` contain the values under `"fitted"`. For test, predict and resume, the
+command line passes the checkpoint's values to the DataModule's constructor, so that no size can change.
 """
 
 import inspect

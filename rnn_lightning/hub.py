@@ -143,13 +143,13 @@ def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
         >>> y, state = net(x)
 
     Args:
-        folder: The `--output` of the export; `network.json` and the weights in it are read.
+        folder: The `--output` of the export, which contains `network.json` and the weights.
 
     Returns:
         A `Seq2VecNet` or `Seq2SeqNet` in evaluation mode on the CPU; for a network trained on a `TimeSeries`, a
-        `Forecaster` around it, which takes and gives values in the file's units. Its attribute `fitted` is what was
-        fitted on the training part: `level` and `vocabulary` for a text (characters in the order of their tokens from 1
-        on, or words), `classes` for labelled sequences, {} if nothing was fitted.
+        `Forecaster` around the network, which takes and returns values in the file's units. Its attribute `fitted` has
+        the values that were fitted on the training part: `level` and `vocabulary` for a text (characters in the order
+        of their tokens from 1 on, or words), `classes` for labelled sequences, and {} if nothing was fitted.
 
     Raises:
         ArgumentError: A file is missing, changed or truncated.

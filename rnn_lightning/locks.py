@@ -1,7 +1,7 @@
-"""Locks on files and folders, by the system's own `flock`. They end with their process, however it ends.
+"""Locks on files and folders, with the system's own `flock`, that end with their process, however it ends.
 
-They leave nothing behind, and need no file of their own. Where the system or the file system has no such locks (Windows,
-some network disks), nobody is kept out.
+The locks leave nothing behind, and need no file of their own. Where the system or the file system has no such locks
+(Windows, some network disks), no process is kept out.
 """
 
 import os
@@ -16,13 +16,13 @@ except ImportError:  # Windows
 
 
 class Lock:
-    """A lock that is held, until `release` or the end of the process."""
+    """A lock that is held until `release` or until the process ends."""
 
     def __init__(self, file: int | None) -> None:
         self._file = file  # None where there are no locks
 
     def release(self) -> None:
-        """Releases it, even for processes that this one has forked since."""
+        """Releases the lock, even for processes that this one has forked since."""
         if self._file is not None:
             with suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)
@@ -47,7 +47,7 @@ def take(path: str | Path) -> Lock | None:
 
 @contextmanager
 def held(path: str | Path) -> Iterator[None]:
-    """Locks a file or folder for the length of a block, if nobody else has."""
+    """Locks a file or folder while a `with` block runs, unless it is already locked."""
     lock = take(path)
     try:
         yield

@@ -10,13 +10,13 @@ from rnn_lightning.errors import ArgumentError
 
 
 def recipes() -> dict[str, Path]:
-    """The shipped recipes by name."""
+    """Returns the paths of the shipped recipes by name."""
     folder = Path(str(files("rnn_lightning") / "configs"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def recipe_or_file(config: str) -> str:
-    """What `--config` means: a file, the text at a URL, or the recipe of this name.
+    """Resolves a `--config`: returns a file's path, the text at a URL, or the path of the recipe with this name.
 
     JSON is returned unchanged.
 
@@ -46,17 +46,17 @@ def recipe_or_file(config: str) -> str:
 
 
 READERS = {".csv": "series", ".tsv": "series", ".parquet": "series", ".pq": "series", ".npz": "arrays", ".txt": "chars"}
-"""The recipe that reads your own file, by the file's suffix."""
+"""For each suffix of a data file, the recipe that reads such files."""
 
 
 def check_data(arguments: list[str]) -> None:
-    """Raises an error if `--data` is a file, and says which recipe reads it.
+    """Raises an error if `--data` is a data file; the error names the recipe that reads it.
 
     Args:
         arguments: The typed arguments.
 
     Raises:
-        ArgumentError: The value of `--data` is such a file.
+        ArgumentError: The value of `--data` is a data file.
     """
     pairs: list[Any] = [argument.partition("=")[::2] for argument in arguments]
     for (name, value), after in zip(pairs, [*arguments, ""][1:], strict=True):

@@ -1,11 +1,11 @@
-"""Where a run is saved: decided with the Trainer, recorded in the run's folder, and found again by later commands.
+"""Decides where a run is saved, records the run in its folder, and finds the folder again for later commands.
 
-Three places decide it, in this order: `cli.loggers.direct_loggers` tells the loggers where to write before they are made;
-`SaveConfig.setup` of the command line takes the folder of the run that a fit continues, or else asks `new_folder`, which
-takes the first logger's folder, or the next free one.
+Two functions of the command line choose a run's folder. First `cli.loggers.direct_loggers` tells the loggers where to
+write, before they are made. Then `SaveConfig.setup` takes the folder of the run that a fit continues, or else calls
+`new_folder`, which returns the first logger's folder or the next free one.
 
-A run's folder contains `run.json` (this record), the configuration and `checkpoints/`. By default it is
-`runs/NAME/version_N`, beside the events of TensorBoard. A folder may be a path, or a URL for any file system that
+A run's folder contains `run.json` (the record), the configuration and `checkpoints/`. By default the folder is
+`runs/NAME/version_N`, which also holds TensorBoard's events. A folder may be a path, or a URL for any file system that
 fsspec knows, such as `s3://bucket/runs`.
 """
 
@@ -35,9 +35,9 @@ RECORD = "run.json"
 HPC = "hpc_ckpt_"
 """The beginning of the names of checkpoints that Lightning saves when SLURM requeues a job."""
 FOLDERS = (TensorBoardLogger, CSVLogger)
-"""The loggers that have a folder for each run; others have one for all runs, or none."""
+"""The loggers that have a folder for each run; other loggers have one folder for all runs, or none."""
 _DEPTH = 8
-"""How many folders there may be, at most, between the folder of all runs and a run's record."""
+"""The maximum number of folders between the folder of all runs and a run's record."""
 _OF_LOGGERS = ("metrics.csv", "hparams.yaml")
 """Files that a logger would overwrite."""
 
@@ -47,11 +47,11 @@ class Run:
     """The record of a run.
 
     Attributes:
-        name: As given by `--name`, or made from the configuration.
+        name: The run's name, from `--name` or the configuration.
         model: The class path of the LightningModule.
         data: The class path of the DataModule.
-        config: The name of its configuration, a file in the same folder.
-        started: When the run began, in seconds since 1970.
+        config: The name of the run's configuration, a file in the same folder.
+        started: When the run began or last continued, in seconds since 1970.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Run:
         """Records a run that begins or continues now.
 
         Args:
-            folder: The run's folder, from `new_folder`, or that of the run that continues.
+            folder: The folder of the run, from `new_folder`, or of the run that continues.
             name: The run's name.
             model: The class path of the LightningModule.
             data: The class path of the DataModule.
-            config: The text of its configuration, which is saved beside those of earlier starts.
+            config: The text of the run's configuration, which is saved beside the configurations of earlier starts.
         """
         files, place = _at(folder)
         number, file = 0, "config.yaml"
@@ -96,7 +96,7 @@ class Run:
 
 
 def resumed_folder(checkpoint: str | None) -> str | None:
-    """The folder of a checkpoint's run, in which a fit from the checkpoint continues; None if it belongs to no run."""
+    """The folder of a checkpoint's run, in which a resumed fit continues; None if the checkpoint belongs to no run."""
     if checkpoint is None:
         return None
     of_job = checkpoint.replace("\\", "/").rpartition("/")[2].startswith(HPC)
@@ -105,14 +105,14 @@ def resumed_folder(checkpoint: str | None) -> str | None:
 
 
 def number_run(trainer: Trainer) -> None:
-    """Makes the loggers choose their folders now; a process spawned later would choose others for a test."""
+    """Makes the loggers choose their folders now, as processes spawned later would choose other folders for a test."""
     for logger in trainer.loggers:
         if isinstance(logger, FOLDERS):
             _ = logger.version  # a logger remembers it
 
 
 def _folder_of_others(checkpoint: str) -> str | None:
-    """The run of a job's checkpoint: the folder of its other checkpoints, which the checkpoint itself names."""
+    """The folder of the run that saved a job's checkpoint, found from a path in the checkpoint."""
     callbacks = read_checkpoint(checkpoint).get("callbacks", {})
     kept: Any = next((state for key, state in callbacks.items() if key.startswith("BestAndLast")), {})
     return run_folder(f"{kept['dirpath']}/") if kept.get("dirpath") else None
@@ -130,7 +130,7 @@ def newest_of_job(folder: str) -> str | None:
 
 @rank_zero_only
 def keep(path: str) -> None:
-    """Renames a file that a logger would overwrite, with a number after its stem."""
+    """Renames a file that a logger would overwrite, by adding a number after the file's stem."""
     files, place = _at(path)
     if files.isfile(place):
         stem, _, suffix = place.rpartition(".")
@@ -138,7 +138,7 @@ def keep(path: str) -> None:
 
 
 def free_version(folder: str, version: int | str, below: str | None = None) -> int | str:
-    """The version for a new logger: as given, or with a number appended if an earlier run has files there.
+    """The version for a new logger: the given one, with a number appended if an earlier run has files there.
 
     Args:
         folder: The folder of all versions.
@@ -153,15 +153,16 @@ def free_version(folder: str, version: int | str, below: str | None = None) -> i
 
 
 def new_folder(trainer: Trainer, name: str, elsewhere: tuple[type, ...] = ()) -> str:
-    """The folder for a new run. Call it on all ranks, from `setup` on; all get the same folder.
+    """The folder for a new run. Call this function on all ranks, in `setup` or later. All ranks get the same folder.
 
-    It is the folder of the first logger that has one for each run (TensorBoard, CSV), with a number appended if it
-    already contains a run; without such a logger, the next `NAME/version_N` in the Trainer's `default_root_dir`.
+    The folder comes from the first logger with a folder for each run (TensorBoard, CSV). If that folder already
+    contains a run, a number is appended. Without such a logger, the next `NAME/version_N` in the Trainer's
+    `default_root_dir` is taken.
 
     Args:
         trainer: The Trainer of the run.
         name: The run's name.
-        elsewhere: Classes of loggers that do not count, as a later command would not know where they write.
+        elsewhere: Classes of loggers to ignore, as a later command would not know where they write.
 
     Raises:
         ArgumentError: The folder cannot be made.
@@ -181,7 +182,7 @@ def new_folder(trainer: Trainer, name: str, elsewhere: tuple[type, ...] = ()) ->
 
 
 def _begin(folder: str) -> bool:
-    """Makes a run's folder; returns False if another fit that is starting now has taken it."""
+    """Makes a run's folder. Returns False if another fit, started at the same moment, has taken it."""
     files, place = _at(folder)
     try:
         files.makedirs(place, exist_ok=True)
@@ -229,13 +230,13 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
 
 
 def newest_of_model(ckpt_path: str, root: str, model: str, name: str | None = None) -> str | None:
-    """A model's checkpoint: the file at a path, or that of the newest of its runs, whatever their data.
+    """A checkpoint of a model: the file at a path, or the one in the model's newest run, whatever its data.
 
     Args:
         ckpt_path: As for `find_checkpoint`.
         root: The folder in which to look for runs.
         model: The class path.
-        name: The runs' name, if it is known.
+        name: The run's name, if it is known.
     """
     if _is_file(ckpt_path):
         return ckpt_path
@@ -250,14 +251,14 @@ def newest_of_model(ckpt_path: str, root: str, model: str, name: str | None = No
 
 
 def run_folder(checkpoint: str) -> str:
-    """The run that a checkpoint belongs to: the folder above its `checkpoints/`, else the one it is in."""
+    """The folder of the run that a checkpoint belongs to: the one above `checkpoints/`, else the checkpoint's own."""
     folder = checkpoint.replace("\\", "/").rpartition("/")[0] or "."
     above, _, last = folder.rpartition("/")
     return (above or ".") if last == "checkpoints" else folder
 
 
 def config_of(checkpoint: str) -> str | None:
-    """The configuration of the run that a checkpoint belongs to, if the run's folder has one."""
+    """The configuration file of a checkpoint's run, if the run's folder has a record."""
     run = Run.read(run_folder(checkpoint))
     return _join(run_folder(checkpoint), run.config) if run else None
 
@@ -272,7 +273,7 @@ def check_name(name: str) -> None:
 
 
 def name_of_file(path: str | Path) -> str | None:
-    """The run's name for a data file: the file's name without its suffixes, including that of compression."""
+    """The run's name for a data file: the file's name without its suffixes, such as `.csv` and `.csv.gz`."""
     place = Path(path).expanduser()
     if place.name in ("", ".."):  # a folder such as `.`
         place = place.resolve()
@@ -285,7 +286,7 @@ def name_of_file(path: str | Path) -> str | None:
 def check_root(root: str) -> None:
     """Raises `ArgumentError` if no run can be written in a folder. The folder need not exist yet."""
     if "://" in root:
-        return  # only trying shows whether a remote file system allows it
+        return  # only an attempt shows whether a remote file system allows it
     path = Path(root).absolute()
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -295,7 +296,7 @@ def check_root(root: str) -> None:
 
 
 def folder_of_predictions(checkpoint: str | None, name: str) -> str:
-    """Where predictions are written: in the checkpoint's run if it is on this machine, beside earlier ones.
+    """The folder for new predictions: in the checkpoint's run if it is on this machine, beside earlier predictions.
 
     Unfinished files that a killed process left there are removed.
     """
@@ -307,19 +308,19 @@ def folder_of_predictions(checkpoint: str | None, name: str) -> str:
 
 
 def _runs(root: str) -> Iterator[tuple[str, Run]]:
-    """All runs in a folder, each with its own folder."""
+    """Yields every run in a folder, together with the run's own folder."""
     files, place = _at(root)
     for folder in _folders_with_record(files, place):
         if not _is_local(files):
             folder = files.unstrip_protocol(folder)
         elif not os.path.isabs(os.path.expanduser(root)):
-            folder = Path(os.path.relpath(folder)).as_posix()  # kept as given, as other machines have other folders
+            folder = Path(os.path.relpath(folder)).as_posix()  # stays relative, as other machines have other folders
         if run := Run.read(folder):
             yield folder, run
 
 
 def _folders_with_record(files: Any, place: str) -> Iterator[str]:
-    """The folders below a place that have a record, wherever a logger put them."""
+    """Yields the folders below `place` that have a record, wherever a logger put them."""
     if not _is_local(files):
         for folder, _, names in files.walk(place, maxdepth=_DEPTH + 1):
             if RECORD in names:
@@ -355,7 +356,7 @@ def _exists(path: str) -> bool:
 
 
 def _join(*parts: Any) -> str:
-    """Joins the parts of a path or URL, without empty ones."""
+    """Joins the parts of a path or URL, except empty parts."""
     return "/".join([str(parts[0]).rstrip("/"), *(part for part in map(str, parts[1:]) if part)])
 
 

@@ -1,7 +1,7 @@
-"""A network on disk, read and written with torch alone: in a run's checkpoint, or as JSON beside a plain state dict.
+"""Reads and writes networks with torch alone, from a run's checkpoint, or as JSON beside a plain state dict.
 
-`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`; the eight letters are the first
-eight of the file's SHA-256. The shipped weights in `weights/` have this form, and so does what `export` writes.
+`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`, where the eight letters are the
+first eight of the file's SHA-256. The shipped weights in `weights/` and the files that `export` writes have this form.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _REMEDY = "install the package again, or export the network again"
 
 
 def shipped() -> dict[str, Path]:
-    """The JSON files of the trained networks that ship with the package, by name."""
+    """Returns the JSON files of the trained networks that ship with the package, by name."""
     folder = Path(str(files("rnn_lightning") / "weights"))
     return {path.stem: path for path in sorted(folder.glob("*.json"))}
 
@@ -46,7 +46,7 @@ def save_network(
         fitted: The data module's fitted values, if any: plain values, saved in the JSON file.
 
     Returns:
-        The path of the weights. The same weights always give the same bytes, and so the same name.
+        The path of the weights. Equal weights always give the same bytes, and so the same name.
     """
     memory = io.BytesIO()  # not a path, as torch would write the file's name into its bytes
     torch.save({key: value.detach().cpu().clone() for key, value in net.state_dict().items()}, memory)
@@ -69,17 +69,17 @@ def save_network(
 
 
 def load_module(path: str | Path) -> RecurrentNet | Forecaster:
-    """Like `load_network`, but a network trained on a `TimeSeries` is returned in a `Forecaster`."""
+    """Loads a network with `load_network`. A network trained on a `TimeSeries` is returned within a `Forecaster`."""
     net, fitted = load_network(path), read_description(path).get(KEY, {})
     return Forecaster(net, fitted) if fitted.get("kind") == "series" else net
 
 
 def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
-    """The network of a run's checkpoint, or the one that `NAME.json` describes, in evaluation mode on the CPU.
+    """Loads the network of a run's checkpoint, or of `NAME.json`, in evaluation mode on the CPU.
 
     Args:
         path: The checkpoint (a path or URL), or the JSON file.
-        pretrained: Whether to load the trained weights; if not, the network is untrained.
+        pretrained: Whether to load the trained weights; otherwise the network is untrained.
 
     Raises:
         ArgumentError: A file is missing, changed or truncated, has another format, or the two files do not match.
@@ -101,7 +101,7 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
 
 
 def read_description(path: str | Path) -> dict[str, Any]:
-    """The checked contents of `NAME.json`, or the same information from a checkpoint.
+    """Returns the checked contents of `NAME.json`, or the same information from a checkpoint.
 
     `NAME.json` has `network`, `arguments`, `weights` and `sha256`, a checkpoint only the first two. Both also
     have `fitted` if the data module fitted something.
@@ -128,7 +128,7 @@ def read_description(path: str | Path) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Reads the network's weights, without running any code in the file.
+    """Reads a network's weights, without running any code in the file.
 
     Args:
         path: `NAME.json`, which names the weights and their hash; or a checkpoint or a plain state dict.
@@ -193,7 +193,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def check_parts(checkpoint: dict[str, Any], source: str) -> None:
-    """Raises `ArgumentError` if a part of a run's checkpoint does not have the expected type."""
+    """Raises `ArgumentError` if a part of a run's checkpoint has an unexpected type."""
     for name, (kind, inner, keys) in _PARTS.items():
         if name not in checkpoint:
             continue
@@ -216,11 +216,11 @@ _PARTS: dict[str, tuple[type, type, tuple[str, ...]]] = {
     "ranks": (list, dict, ("generators",)),
     "metrics": (dict, Tensor, ()),
 }
-"""For each part of a checkpoint: its type, its elements' type, and the keys that it, or each element, must have."""
+"""For each part of a checkpoint: its type, its elements' type, and the keys that it (or each element) must have."""
 
 
 def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
-    """The network's weights in a checkpoint of its LightningModule, or in a plain state dict.
+    """Returns the network's weights from a checkpoint of its LightningModule, or from a plain state dict.
 
     Raises:
         ArgumentError: It contains no weights.
@@ -235,7 +235,7 @@ def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
 
 
 def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
-    """The class and the arguments of a checkpoint's network."""
+    """Returns the class and the arguments of a checkpoint's network."""
     model, saved = checkpoint.get("model"), checkpoint.get("hyper_parameters")
     network = str(checkpoint.get("network", _OF_MODEL.get(str(model))))
     if "state_dict" not in checkpoint or network not in NETWORKS or not isinstance(saved, dict):

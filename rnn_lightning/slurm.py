@@ -1,6 +1,6 @@
-"""Jobs of SLURM that are requeued: Lightning saves them as `hpc_ckpt_N.ckpt`, here in a separate folder for each job.
+"""Requeued SLURM jobs: Lightning saves them as `hpc_ckpt_N.ckpt`, here in a separate folder for each job.
 
-Lightning looks for them in the folder of all runs, and takes the newest there, whichever job saved it.
+Lightning itself looks in the folder of all runs, and takes the newest checkpoint there, whichever job saved it.
 """
 
 import os
@@ -19,7 +19,7 @@ def job() -> str | None:
 
 
 def folder(root: str, name: str | None) -> str | None:
-    """Where this job saves the checkpoints of a run with this name; None outside of SLURM."""
+    """The folder in which this job saves the checkpoints of a run with this name; None outside of SLURM."""
     number = job()
     return None if number is None or name is None else f"{root.rstrip('/')}/job_{number}/{name}"
 

@@ -1,9 +1,9 @@
-"""The cost of the callbacks that show a run: the fit of `mnist_rnn` with all of them on, and with all of them off.
+"""Measures the cost of the TensorBoard callbacks: times the fit of `mnist_rnn` with all of them on, and all off.
 
     python scripts/benchmark_callbacks.py --data_dir data
 
 Fits are timed inside `trainer.fit`, as the command line runs it, with everything else on (TensorBoard, progress,
-checkpoints, metrics). `--each` also measures them one by one.
+checkpoints, metrics). `--each` also measures the callbacks one by one.
 """
 
 import os
@@ -19,7 +19,7 @@ ALL, NONE = "all callbacks on", "all off"
 
 
 def only(*names: str) -> list[str]:
-    """The arguments that disable all callbacks but these."""
+    """Returns the arguments that disable all callbacks except the named ones."""
     return [f"--{name}.enabled={str(name in names).lower()}" for name in TENSORBOARD_CALLBACKS]
 
 

@@ -1,12 +1,12 @@
-"""Time of a training step on two nodes of this machine's loopback, and what share of it is communication.
+"""Measures the time of a training step on two nodes on this machine's loopback, and its share of communication.
 
     python scripts/benchmark_nodes.py --data_dir data --page docs/scaling_out.md
 
-Times whole fits through the command line, with the recipe's batch in each process and one thread each: in one process;
-in two that know nothing of each other, at the same time; and in two "nodes" that torchrun starts, over gloo. All run in
-turn, in rounds. The time that the second takes beyond the first is due to the processor (shared memory and caches). The
-time that the third takes beyond the second is communication. A step is an optimizer step: the median over the batches
-of the slower process, without the first ones.
+Whole fits run through the command line, with the recipe's batch in each process and one thread per process. There are
+three kinds of runs: one process ("one"); two processes that run at the same time and exchange nothing ("apart"); and
+two nodes that torchrun starts, over gloo ("nodes"). All kinds run in turn, in rounds. The time that "apart" takes
+beyond "one" is due to the processor (shared memory and caches). The time that "nodes" takes beyond "apart" is
+communication. The time of an optimizer step is the median over the slower process's batches, without the first ones.
 """
 
 import argparse
@@ -42,25 +42,25 @@ WARM = 10
 
 
 class Clock(Callback):
-    """Notes when batches end, and how many optimizer steps there were until then."""
+    """Records when batches end, and the number of optimizer steps until then."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[float, int]] = []
         self.parameters = 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Notes the end of a batch."""
+        """Records the end of a batch."""
         self.ends.append((time.perf_counter(), trainer.global_step))
         self.parameters = sum(p.numel() for p in pl_module.parameters())
 
     def seconds(self) -> float:
-        """The time of an optimizer step."""
+        """The median seconds per optimizer step."""
         pairs = list(zip(self.ends[WARM:], self.ends[WARM + 1 :], strict=False))
         return statistics.median((end - start) / (after - before) for (start, before), (end, after) in pairs)
 
 
 def worker(options: argparse.Namespace) -> None:
-    """A fit in this process; the first process of a run prints its step time."""
+    """Runs a fit in this process, and prints its step time and number of parameters."""
     clock = Clock()
 
     class Timed(CLI):
@@ -83,7 +83,7 @@ def worker(options: argparse.Namespace) -> None:
 
 
 def measure(recipe: str, kind: str, options: argparse.Namespace) -> dict[str, float]:
-    """The step time of the slower process, in one kind of run."""
+    """Runs one kind of run, and returns the result of the slower process."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -112,7 +112,7 @@ def measure(recipe: str, kind: str, options: argparse.Namespace) -> dict[str, fl
 
 
 def run(options: argparse.Namespace) -> None:
-    """All recipes and kinds of runs, in turn."""
+    """Measures all recipes and kinds of runs, in turn, and publishes the table."""
     results: dict[str, dict[str, list[dict[str, float]]]] = {}
     for _ in range(options.rounds):
         for recipe in options.recipes:

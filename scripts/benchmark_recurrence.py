@@ -2,14 +2,15 @@
 
     OMP_NUM_THREADS=2 python scripts/benchmark_recurrence.py --page docs/performance.md
 
-All contestants of a case run in turn, round after round, in one process, in float32. Each runs through its public layer
-with default settings, with a fresh graph each time. `ours` is a layer of rnn_lightning.nn: without dropout, with one
-state mask per sequence (`variational`), and with one per step (`fresh`); masks are drawn anew each time. `cells` is a
-loop over torch.nn's cell with a variational mask, as you would write it for state dropout without this package. `--busy
-N` runs N other processes, each of which keeps a core busy.
+All contestants of a case run in turn, round after round, in one process, in float32. Each contestant runs through its
+public layer with default settings, and with a fresh graph each time. `ours` is a layer of rnn_lightning.nn: without
+dropout, with one state mask per sequence (`variational`), and with one mask per step (`fresh`). Masks are drawn anew
+each time. `cells` is a loop over torch.nn's cell with a variational mask, as you would write it for state dropout
+without this package. `--busy N` runs N other processes, each of which keeps a core busy.
 
-GFLOP/s count the products: 2 T B G H (I + H) forward and twice that backward, minus the input's gradient if it is not
-needed. The peak is measured with a loop of multiply-adds in registers (fma_peak.c), on the same number of threads.
+GFLOP/s count only the products: 2 T B G H (I + H) forward and twice that backward, minus the input's gradient if that
+gradient is not needed. The peak is measured with a loop of multiply-adds in registers (fma_peak.c), on the same number
+of threads.
 """
 
 import contextlib
@@ -38,10 +39,10 @@ P = 0.3  # of dropping
 
 
 def training(layer: nn.Module, x: Tensor, grad: Tensor, **options: Any) -> Callable[[], float]:
-    """Seconds of a forward and a backward pass."""
+    """Returns a function that times a forward and a backward pass, in seconds."""
 
     def once() -> float:
-        for _ in range(2):  # as if it ran alone: the first call finds the caches and the memory of another contestant
+        for _ in range(2):  # the first call, which does not count, finds another contestant's data in the caches
             layer.zero_grad(set_to_none=True)
             x.grad = None
             start = time.perf_counter()
@@ -52,7 +53,7 @@ def training(layer: nn.Module, x: Tensor, grad: Tensor, **options: Any) -> Calla
 
 
 def inference(run: Callable[[], Any], repeats: int = 1) -> Callable[[], float]:
-    """Seconds of a call without a graph."""
+    """Returns a function that times a call without a graph, in seconds."""
 
     def once() -> float:
         with torch.no_grad():
@@ -65,7 +66,7 @@ def inference(run: Callable[[], Any], repeats: int = 1) -> Callable[[], float]:
 
 
 def contestants(cell: str, size: Size) -> dict[str, Callable[[], float]]:
-    """The contestants of one case, by name."""
+    """Returns the contestants of one case, by name."""
     steps, batch, features, hidden = size
     x, grad = torch.randn(steps, batch, features), torch.randn(steps, batch, hidden)
     wanted = x.clone().requires_grad_()
@@ -88,7 +89,7 @@ def contestants(cell: str, size: Size) -> dict[str, Callable[[], float]]:
 
 
 def single_steps(cell: str, batch: int, hidden: int = 150) -> dict[str, Callable[[], float]]:
-    """One time step of a stream, by torch.nn's cell and by a layer's `step`."""
+    """Returns functions that time one step of a stream, with torch.nn's cell and with a layer's `step`."""
     x, theirs, own = torch.randn(batch, hidden), getattr(nn, f"{cell}Cell")(hidden, hidden), getattr(ours, cell)
     layer = own(hidden, hidden).eval()
     h = torch.zeros(batch, hidden)
@@ -101,7 +102,7 @@ def single_steps(cell: str, batch: int, hidden: int = 150) -> dict[str, Callable
 
 @contextlib.contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Other processes, each of which keeps a core busy."""
+    """Runs other processes, each of which keeps a core busy."""
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
@@ -112,7 +113,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def medians(runs: dict[str, Callable[[], float]], seconds: float) -> dict[str, float]:
-    """The median seconds of each contestant, over as many rounds as fit into the time."""
+    """Returns each contestant's median seconds, over as many rounds as fit into the time."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         once = sum(min(times) for times in alternate(runs, 2).values())  # also warms up
         times = alternate(runs, min(200, max(5, int(seconds / once))))
@@ -120,13 +121,13 @@ def medians(runs: dict[str, Callable[[], float]], seconds: float) -> dict[str, f
 
 
 def gflop(cell: str, size: Size) -> float:
-    """FLOPs of a forward and a backward pass without the input's gradient."""
+    """GFLOP of a forward and a backward pass without the input's gradient."""
     steps, batch, features, hidden = size
     return 2e-9 * steps * batch * GATES[cell] * hidden * (2 * features + 3 * hidden)
 
 
 def row(cell: str, size: Size, found: dict[str, float], peak: float) -> list[str]:
-    """A line of the table: milliseconds, then ratios."""
+    """Returns a row of the table: milliseconds, then ratios."""
     ms = [f"{1e3 * found[name]:.3g}" for name in ("torch.nn", "ours", "variational", "fresh", "cells")]
     pairs = (("torch.nn", "ours"), ("torch.nn, x", "ours, x"), ("torch.nn inference", "ours inference"))
     ratios = [f"{found[theirs] / found[own]:.2f}" for theirs, own in pairs]

@@ -1,16 +1,16 @@
-"""Memory and time of a training step by truncated BPTT, against the length of the sequence and a hand-written loop.
+"""Measures memory and time of truncated BPTT for several sequence lengths, and compares with a hand-written loop.
 
     python scripts/benchmark_tbptt.py
 
 An LSTM (B 32, I 1, H 128) with a linear head, k1 = k2 = 100, SGD. Each case runs in a fresh process: three batches
-through `Trainer.fit`, of which the last two count. Memory is the peak of resident memory beyond its size with the input
-in place, after a warm-up batch of 200 steps. For comparison, full BPTT is measured where it fits, and the same network
-in a plain loop over chunks, as a careful user would write it by hand.
+through `Trainer.fit`, of which the last two count. Memory is how far the peak of resident memory exceeds its size with
+the input in place, after a warm-up batch of 200 steps. For comparison, full BPTT is measured where it fits, and so is
+the same network in a plain loop over chunks, as a careful user would write it by hand.
 
     python scripts/benchmark_tbptt.py --overhead --against ../other_checkout
 
-This measures what a chunk costs above that loop, in CPU time on one thread (B 4, H 8, k1 = 10, so that the recurrence
-costs little). Each checkout uses its own recurrence on both sides, in fresh processes that run in turn.
+This command measures how much more CPU time a chunk takes than in that loop, on one thread (B 4, H 8, k1 = 10, so that
+the recurrence costs little). Each checkout uses its own recurrence on both sides, in fresh processes that run in turn.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MODES = ("tbptt", "plain loop", "full")
 
 
 def case(mode: str, steps: int, batches: int) -> dict[str, float]:
-    """Measures one case in this process; the first of several batches does not count."""
+    """Measures one case in this process. The first of several batches does not count."""
     size = Size()
     batch = size.batch(steps)
     run(
@@ -58,7 +58,7 @@ def overhead(options: argparse.Namespace) -> None:
         above = sorted(run["above"] for run in runs)
         plain = statistics.median(run["plain loop"] for run in runs)
         rows.append((name, f"{plain:.0f}", f"{statistics.median(above):.0f} ({above[0]:.0f} to {above[-1]:.0f})"))
-    head = ("checkout", "plain loop, microseconds per chunk", "ours above it (median, min to max)")
+    head = ("checkout", "plain loop, microseconds per chunk", "added by ours (median, min to max)")
     publish(options, "tbptt_overhead", markdown(head, rows), overhead=results)
 
 

@@ -1,20 +1,20 @@
-"""Whole fits of the recipe `mnist_rnn`, and training steps of a deep network with dropout, against hand-written code.
+"""Times fits of the recipe `mnist_rnn`, and training steps of a deep network with dropout, against hand-written code.
 
     python scripts/benchmark_training.py mnist --data_dir data
     python scripts/benchmark_training.py deep
 
 `mnist`: the recipe as the command line runs it, timed inside `trainer.fit`, with everything that is on by default:
-Lightning, TensorBoard, the progress bar, checkpoints, metrics. It is compared with a bare loop over torch.nn.RNN, a
-linear layer and Adam, with the same batches and validations; and with a plain LightningModule with the same layers, fed
-by a DataLoader over a TensorDataset, with Lightning's defaults.
+Lightning, TensorBoard, the progress bar, checkpoints, metrics. This fit is compared with a bare loop over torch.nn.RNN,
+a linear layer and Adam, with the same batches and validations; and with a plain LightningModule with the same layers,
+fed by a DataLoader over a TensorDataset, with Lightning's defaults.
 
-If Keras 3 is installed (extra `bench`) and KERAS_BACKEND names a backend, such as jax, both also compare with Keras. It
-compiles its steps before the clock starts.
+If Keras 3 is installed (extra `bench`) and KERAS_BACKEND names a backend, such as jax, both are also compared with
+Keras, which compiles its steps before the clock starts.
 
 `deep`: 3 tanh layers of 100 units, 20 steps, batches of 50, dropout 0.3 on every layer's input and state, a linear
-unit, MSE and Adam: whole training steps. It is compared with a loop over torch.nn.RNNCell, as you would write it for
-state dropout, with one mask per sequence or with `dropout` at every step; and with Keras' SimpleRNN layers, which use
-one mask per sequence.
+unit, MSE and Adam. Whole training steps are compared with a loop over torch.nn.RNNCell, as you would write it for state
+dropout, with one mask per sequence or with `dropout` at every step; and with Keras' SimpleRNN layers, which use one
+mask per sequence.
 """
 
 import argparse
@@ -47,7 +47,7 @@ STEPS, ROWS, LAYERS, HIDDEN, P = 20, 50, 3, 100, 0.3  # of `deep`
 
 @contextlib.contextmanager
 def silent_folder() -> Iterator[str]:
-    """A temporary folder, with all output suppressed."""
+    """Runs a block in a temporary folder, with all output suppressed."""
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as screen, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
@@ -55,7 +55,7 @@ def silent_folder() -> Iterator[str]:
 
 
 def ours(data_dir: str, epochs: int, *more: str) -> float:
-    """Seconds inside `trainer.fit`, with further arguments of the command line."""
+    """Returns the seconds inside `trainer.fit`, with further arguments of the command line."""
     seconds = 0.0
 
     class Timed(CLI):
@@ -75,7 +75,7 @@ def ours(data_dir: str, epochs: int, *more: str) -> float:
 
 
 def samples(data_dir: str) -> list[tuple[Tensor, Tensor]]:
-    """All training and all validation images, each with their labels."""
+    """Returns all training and all validation images, both with their labels."""
     data = SequenceMNIST(data_dir)
     data.setup("fit")
     stages = (data.datasets[stage] for stage in ("train", "val"))
@@ -84,7 +84,7 @@ def samples(data_dir: str) -> list[tuple[Tensor, Tensor]]:
 
 
 def bare(data_dir: str, epochs: int) -> float:
-    """Seconds of a loop as a careful user of plain PyTorch would write it."""
+    """Returns the seconds of a loop as a careful user of plain PyTorch would write it."""
     (x, y), (x_val, y_val) = samples(data_dir)
     rnn, head = nn.RNN(28, 150, batch_first=True), nn.Linear(150, 10)
     optimizer = torch.optim.Adam([*rnn.parameters(), *head.parameters()], lr=0.001)
@@ -130,7 +130,7 @@ class Plain(lightning.LightningModule):
 
 
 def plain_lightning(data_dir: str, epochs: int) -> float:
-    """Seconds inside `trainer.fit` of a plain module on a DataLoader over a TensorDataset."""
+    """Returns the seconds inside `trainer.fit` for a plain module on a DataLoader over a TensorDataset."""
     train, val = (TensorDataset(*tensors) for tensors in samples(data_dir))
     loaders = DataLoader(train, BATCH, shuffle=True), DataLoader(val, BATCH)
     with silent_folder() as folder:
@@ -141,7 +141,7 @@ def plain_lightning(data_dir: str, epochs: int) -> float:
 
 
 def keras_if_there() -> tuple[Any, str] | None:
-    """Keras on the backend that KERAS_BACKEND names, and its name; None if one of the two is missing."""
+    """Returns the module keras and the name of its backend; None without Keras or KERAS_BACKEND."""
     if "KERAS_BACKEND" not in os.environ or importlib.util.find_spec("keras") is None:
         return None
     keras: Any = importlib.import_module("keras")
@@ -149,7 +149,7 @@ def keras_if_there() -> tuple[Any, str] | None:
 
 
 def keras_fit(keras: Any, data_dir: str, epochs: int) -> float:
-    """Seconds of Keras' `fit` of the recipe's network, with its validations."""
+    """Returns the seconds that Keras' `fit` takes on the recipe's network, validation included."""
     train, val = (tuple(tensor.numpy() for tensor in tensors) for tensors in samples(data_dir))
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.SimpleRNN(150), keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -162,7 +162,7 @@ def keras_fit(keras: Any, data_dir: str, epochs: int) -> float:
 
 
 class Network(nn.Module):
-    """Recurrent layers (T, B, I) -> (T, B, H), and a linear unit."""
+    """Recurrent layers (T, B, I) -> (T, B, H), followed by a linear unit."""
 
     def __init__(self, layers: nn.Module) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class Network(nn.Module):
 
 
 def second(step: Callable[[], object]) -> Callable[[], float]:
-    """Seconds of a step that follows another step of the same network, as in training."""
+    """Returns the seconds of a step right after another step of the same network, as in training."""
 
     def timed() -> float:
         step()
@@ -185,7 +185,7 @@ def second(step: Callable[[], object]) -> Callable[[], float]:
 
 
 def deep_contestants() -> dict[str, Callable[[], float]]:
-    """Seconds of a whole training step: masks, forward, backward, Adam."""
+    """Returns the seconds of a whole training step: masks, forward, backward, Adam."""
     x, y = torch.randn(ROWS, STEPS, 1), torch.randn(ROWS, STEPS, 1)
     net = partial(Seq2SeqNet, 1, 1, "rnn", "tanh", HIDDEN, LAYERS)
     loops = (CellLoop("RNN", 1, HIDDEN, LAYERS, P, P, variational) for variational in (True, False))

@@ -1,5 +1,6 @@
-/* The most multiply-adds that a core can do: twelve chains in registers and nothing else. It is compiled with the flags
- * of a variant of the native recurrence. In its disassembly the loop has twelve vfmadd (fmla) and no memory access. */
+/* Measures the most multiply-adds that a core can do: twelve chains in registers, and nothing else. The file is
+ * compiled with the flags of a variant of the native recurrence. In the disassembly, the loop has twelve vfmadd (fmla)
+ * instructions and no memory access. */
 #include "vectors.h"
 
 float multiply_add(long rounds)
@@ -16,5 +17,5 @@ float multiply_add(long rounds)
     return (float)sum[0];
 }
 
-/* Floating-point operations of a round. */
+/* The number of floating-point operations in a round. */
 int operations(void) { return 12 * LANES * 2; }

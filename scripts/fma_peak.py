@@ -1,4 +1,4 @@
-"""The processor's peak: the floating-point operations per second of its multiply-add units, in registers alone."""
+"""Measures the processor's peak: multiply-add operations per second, with all data in registers."""
 
 import ctypes
 import tempfile
@@ -10,7 +10,7 @@ from rnn_lightning.nn.native import build, variant
 
 
 def fma_peak(threads: int, seconds: float = 0.2) -> float:
-    """GFLOP/s of all threads together, the best of some short runs; 0 if the native recurrence is missing."""
+    """Returns the GFLOP/s of all threads together, the best of some short runs; 0 without the native recurrence."""
     name = variant()
     if name is None:
         return 0.0

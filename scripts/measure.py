@@ -1,7 +1,7 @@
-"""What the benchmarks share: running contestants in turn, tables of medians and ranges, and the machine's description.
+"""Shared code of the benchmarks: runs contestants in turn, and makes tables with the machine's description.
 
 `torch.utils.benchmark` finishes one contestant before it starts the next. If the machine's speed changes by the minute,
-that compares minutes, not contestants. Here all run in turn, round after round.
+such a measurement compares minutes, not contestants. Here, all contestants run in turn, round after round.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from rnn_lightning.files import write_atomically
 
 
 def options_of(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has."""
+    """Returns a parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", help="also write the results there")
+    parser.add_argument("--json", help="also write the results into this file")
     parser.add_argument(
         "--page", type=Path, help="also put the table into this page, between <!-- table NAME --> and <!-- end -->"
     )
@@ -32,11 +32,11 @@ def options_of(description: str | None) -> argparse.ArgumentParser:
 
 
 def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Runs every contestant once a round, in turn, so that a machine that slows down slows them all.
+    """Runs every contestant once per round, in turn, so that a machine that slows down affects all of them.
 
     Args:
         contestants: Functions by name; each returns the seconds it took.
-        rounds: How many times each runs.
+        rounds: How many times each contestant runs.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in range(rounds):
@@ -47,7 +47,7 @@ def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int) -> di
 
 
 def table(times: dict[str, list[float]], base: str, unit: Literal["s", "ms"] = "s") -> str:
-    """Medians, range, and each contestant's time as a multiple of `base`'s, as a Markdown table."""
+    """Returns a Markdown table of medians, ranges, and each median as a multiple of `base`'s."""
     scale, reference = 1e3 if unit == "ms" else 1.0, statistics.median(times[base])
     rows = []
     for name, values in times.items():
@@ -60,7 +60,7 @@ def table(times: dict[str, list[float]], base: str, unit: Literal["s", "ms"] = "
 class CellLoop(nn.Module):
     """A loop over torch.nn's cells with dropout on input and state, as you would write it: (T, B, I) -> (T, B, H).
 
-    It has one mask per sequence (`variational`), or torch's `dropout` at every step.
+    The loop uses one mask per sequence (`variational`), or torch's `dropout` at every step.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class CellLoop(nn.Module):
 
 
 def machine() -> dict[str, Any]:
-    """Where a measurement was taken."""
+    """Returns the processor, the numbers of cores and threads, and torch's version."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -105,9 +105,9 @@ def machine() -> dict[str, Any]:
 
 
 def publish(options: argparse.Namespace, name: str, text: str, **results: Any) -> None:
-    """Prints a table (Markdown) with the machine, and writes it where the options of `options_of` say.
+    """Prints a Markdown table with the machine, and writes the table where the options of `options_of` say.
 
-    `name` is the table's name in a page, `results` is what `--json` keeps.
+    `name` is the table's name in a page; `results` are the values that `--json` writes.
     """
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     print(f"\n{about}\n\n{text}")

@@ -1,11 +1,11 @@
-"""Measures what the recipe `arrays` reaches on JapaneseVowels, on its official split.
+"""Measures the accuracy of the recipe `arrays` on the official split of JapaneseVowels.
 
     pip install --no-deps aeon     # only its data files are read
     python scripts/measure_arrays.py --seeds 3
 
 JapaneseVowels (Kudo, Toyama & Shimbo 1999): 12 channels, 7 to 29 steps, 9 speakers, 270 sequences to train on and 370
-to test. A tenth of the 270 is used for validation here, to choose the epoch. Further arguments go to the fits; the
-results are kept in `docs/own_data.json`.
+to test. Here, a tenth of the 270 training sequences is used for validation, to choose the epoch. Further arguments go
+to the fits; results are saved in `docs/own_data.json`.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from own_data import keep, load, options_of, run
 
 
 def japanese_vowels(part: str) -> tuple[list[np.ndarray], list[str]]:
-    """Sequences (T, 12) and labels of "TRAIN" or "TEST", from the package aeon."""
+    """Returns the sequences (T, 12) and labels of "TRAIN" or "TEST", from the package aeon."""
     found = importlib.util.find_spec("aeon")
     if found is None or found.origin is None:
         sys.exit("error: the data are in the package aeon: pip install --no-deps aeon")
@@ -41,12 +41,12 @@ def write(path: Path) -> None:
 
 
 def dtw(x: np.ndarray, others: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Dependent dynamic time warping: (N,) the least sum of squared distances along a path from x to each of the others.
+    """Dependent dynamic time warping: (N,) the least sum of squared distances on a path from x to each other sequence.
 
     Args:
         x: (T, I).
         others: (N, T', I), padded.
-        lengths: (N,) the lengths of the others.
+        lengths: (N,) the lengths of the other sequences.
     """
     cost = ((x[:, None] - others[:, None]) ** 2).sum(-1)  # (N, T, T')
     least = np.full((len(others), len(x) + 1, others.shape[1] + 1), np.inf)
@@ -59,7 +59,7 @@ def dtw(x: np.ndarray, others: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def nearest_neighbour() -> float:
-    """The test accuracy of one nearest neighbour by `dtw` among all 270, the archive's own baseline."""
+    """Returns the test accuracy of one nearest neighbour by `dtw` among all 270, the archive's own baseline."""
     (train, labels), (test, truth) = japanese_vowels("TRAIN"), japanese_vowels("TEST")
     lengths = np.array([len(sequence) for sequence in train])
     padded = np.zeros((len(train), lengths.max(), train[0].shape[1]))
@@ -74,7 +74,7 @@ PUBLISHED = {
     "citation": "Bagnall et al. 2018, The UEA multivariate time series classification archive, arXiv:1811.00075: "
     "1-NN DTW (dependent), JapaneseVowels",
 }
-"""What others report on this split."""
+"""The published results on this split."""
 FITS = {"arrays": ["--config=arrays", "--data.path=vowels.npz", "--data.val=0.1"]}
 
 

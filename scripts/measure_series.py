@@ -1,10 +1,10 @@
-"""Compares what the recipe `series` reaches with the naive answers, on series that come with packages.
+"""Compares the recipe `series` with the naive answers, on series that come with packages.
 
     pip install statsmodels vega_datasets     # only their data files are read
     python scripts/measure_series.py --seeds 3
 
 Weekly CO2 of Mauna Loa, monthly sea surface temperatures (El Nino), and a panel of hourly temperatures of two cities.
-Results are kept in `docs/own_data.json`, and `python scripts/tables.py` puts them into docs/time_series.md.
+Results are saved in `docs/own_data.json`, and `python scripts/tables.py` puts them into docs/time_series.md.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from own_data import options_of, run
 
 
 def folder_of(package: str) -> Path:
-    """The folder of an installed package, which is not imported."""
+    """Returns the folder of an installed package, without importing it."""
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         sys.exit(f"error: the data are in the package {package}: pip install {package}")
@@ -24,7 +24,7 @@ def folder_of(package: str) -> Path:
 
 
 def write() -> None:
-    """The three tables as CSV files."""
+    """Writes the three tables as CSV files."""
     tables = folder_of("statsmodels") / "datasets"
     Path("co2.csv").write_bytes((tables / "co2" / "co2.csv").read_bytes())
     wide = pd.read_csv(tables / "elnino" / "elnino.csv")

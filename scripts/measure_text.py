@@ -6,9 +6,10 @@
     python scripts/measure_text.py state    # carried beside reset state, and k1 = k2 = 1, 8, 32, 128, at equal steps
     python scripts/measure_text.py words    # dropout of three kinds with the recipe `words`; apt install dict-jargon
 
-Figures of characters are bits per character of the test part, the last 5 % of the text, whose SHA-256 is printed: the text
-changes with Python's version. Results of fits are kept in `docs/own_data.json`, and `python scripts/tables.py` puts them
-into docs/text.md. Further arguments go to the fits: give only arguments that do not change a figure.
+Results for characters are in bits per character of the test part, the last 5 % of the text. The text's SHA-256 is
+printed, as the text changes with Python's version. Results of fits are saved in `docs/own_data.json`, and `python
+scripts/tables.py` puts them into docs/text.md. Further arguments go to the fits, so give only arguments that do not
+change the results.
 """
 
 import lzma
@@ -28,11 +29,11 @@ from rnn_lightning.data.tokens import CharacterVocabulary
 
 
 def ngram_bits(train: np.ndarray, test: np.ndarray, order: int, size: int) -> float:
-    """Bits per token of an n-gram model, interpolated as in Witten & Bell (1991) down to the uniform distribution.
+    """Returns bits per token of an n-gram model, interpolated down to the uniform distribution (Witten & Bell 1991).
 
     Args:
         train: (N,) tokens to count.
-        test: (M,) tokens that are predicted, each from those before it in the test part.
+        test: (M,) tokens to predict, each from the tokens before it in the test part.
         order: n; 1 uses no context.
         size: The number of different tokens.
     """
@@ -54,13 +55,13 @@ def ngram_bits(train: np.ndarray, test: np.ndarray, order: int, size: int) -> fl
 
 
 def xz_bits(train: str, test: str) -> float:
-    """Bits per character that xz needs for the test part after the training part."""
+    """Returns the bits per character that xz needs for the test part after the training part."""
     whole, alone = (len(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)) for text in (train + test, train))
     return 8 * (whole - alone) / len(test)
 
 
 def naive() -> None:
-    """Prints what methods without a network reach."""
+    """Prints the results of methods without a network."""
     data = TextStream()
     bits = {}
     parts = {name: data.vocabulary.decode(tokens.tolist()) for name, tokens in data._parts.items()}
@@ -97,7 +98,7 @@ SHORT = ["--config=chars", "--trainer.max_epochs=3", "--model.lr_scheduler.T_max
 
 
 def of_chunks(k: int) -> list[str]:
-    """A fit with the same number of tokens and optimiser steps, in which gradients flow back k steps."""
+    """The arguments of a fit with gradients over k steps; tokens and optimizer steps are the same for every k."""
     return [
         *SHORT,
         "--trainer.gradient_clip_val=null",

@@ -1,4 +1,4 @@
-"""The pictures of long memory, from `docs/reproduction.json`: how far gradients must reach, and pixels over updates."""
+"""Draws long-memory figures from `docs/reproduction.json`: how far gradients must reach, and MNIST pixel by pixel."""
 
 import statistics
 from typing import Any
@@ -17,7 +17,7 @@ REACHES = {
     "adding": "The adding problem, 64 steps",
     "text": "A text, 128 characters a batch",
 }
-"""Groups of systems `reach_NAME_k$k`, and the titles of their panels."""
+"""The NAMEs of the groups of systems `reach_NAME_k$k`, and the titles of their panels."""
 FORGETS = {"adding": 1 / 6}
 """The loss of a model that remembers nothing."""
 CELLS = {"gru": ("GRU", "#0072b2"), "lstm": ("LSTM", "#d55e00"), "irnn": ("IRNN", "#009e73")}
@@ -25,7 +25,7 @@ BACKS = {784: "-", 196: "--", 28: ":"}
 
 
 def results(state: dict[str, Any], prefix: str) -> dict[str, list[dict[str, Any]]]:
-    """The results of the systems whose names begin with `prefix`: by the rest of the name, one for each seed."""
+    """Returns the results of systems whose names begin with `prefix`: by the rest of the name, a list over seeds."""
     found: dict[str, list[dict[str, Any]]] = {}
     for run in plan():
         result = result_of(state, run)
@@ -35,7 +35,7 @@ def results(state: dict[str, Any], prefix: str) -> dict[str, list[dict[str, Any]
 
 
 def reach(state: dict[str, Any]) -> Figure | None:
-    """Loss, time and memory against k1 = k2; a panel for each task that was run. None if no task was run."""
+    """Draws loss, time and memory against k1 = k2, with a panel for each task that was run. None if no task was run."""
     found = {name: results(state, f"reach_{name}_k") for name in REACHES}
     found = {name: by_k for name, by_k in found.items() if len(by_k) > 1}
     if not found:
@@ -77,7 +77,7 @@ def _losses(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> lis
 
 
 def _plain_log(axes: Axes) -> None:
-    """A logarithmic vertical axis with plain numbers, more of them where it is short."""
+    """Makes the vertical axis logarithmic, with plain numbers, and with more of them for a small range."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(
@@ -88,7 +88,7 @@ def _plain_log(axes: Axes) -> None:
 
 
 def _costs(axes: Axes, by_k: dict[int, list[dict[str, Any]]]) -> list[Line2D]:
-    """Time and memory of a step as multiples of what whole sequences take, on the second axis."""
+    """Draws a step's time and memory as multiples of those for whole sequences, on the second axis."""
     right, lines = axes.twinx(), []
     for metric, words, color, marker in (
         ("milliseconds", "time per step (right axis)", COLORS["prediction"], "s"),
@@ -105,7 +105,7 @@ def _costs(axes: Axes, by_k: dict[int, list[dict[str, Any]]]) -> list[Line2D]:
 
 
 def pixels(state: dict[str, Any]) -> Figure | None:
-    """Validation accuracy over updates of MNIST pixel by pixel, in order and permuted. None if none was run."""
+    """Draws validation accuracy over updates for MNIST pixel by pixel, in order and permuted. None if none was run."""
     found = {layout: results(state, f"pixels_{layout}_") for layout in ("pixels", "permuted")}
     found = {layout: by_name for layout, by_name in found.items() if by_name}
     if not found:

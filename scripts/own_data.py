@@ -1,7 +1,7 @@
-"""Fits on your own kinds of files, whose results are kept in `docs/own_data.json`.
+"""Runs fits of the recipes for your own files, and keeps their results in `docs/own_data.json`.
 
-`measure_text.py`, `measure_arrays.py` and `measure_series.py` run the fits. A fit that has a result is not run again,
-so that a long measurement can be continued. `python scripts/tables.py` puts the figures into the pages.
+`measure_text.py`, `measure_arrays.py` and `measure_series.py` use this module. A fit that has a result is not run
+again, so that you can continue a long measurement. `python scripts/tables.py` puts the figures into the pages.
 """
 
 import argparse
@@ -24,15 +24,15 @@ SHORT = {"the network": "network", "the last value": "last", "the same season": 
 
 
 def options_of(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that these scripts share."""
+    """Returns a parser with the options that these scripts share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fits", type=int, default=1000, help="run at most so many fits now")
+    parser.add_argument("--fits", type=int, default=1000, help="run at most this many fits now")
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1, ... of each fit")
     return parser
 
 
 def load() -> dict[str, Result]:
-    """The results so far, by name and seed."""
+    """Returns the results so far, by name and seed."""
     found: dict[str, Result] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     return found
 
@@ -45,7 +45,7 @@ def keep(name: str, result: Result) -> None:
 
 
 class Kept(CLI):
-    """Keeps the results of a fit and its test, with those of the naive answers if the data has any."""
+    """Keeps the results of a fit and its test, and of the naive answers if there are any."""
 
     found: Result = {}
 
@@ -69,10 +69,10 @@ class Kept(CLI):
 
 
 def fit(typed: list[str], prepare: Callable[[], None]) -> Result:
-    """Runs one fit in its own folder, and returns what is kept of it.
+    """Runs one fit in its own folder, and returns its result.
 
     Args:
-        typed: What follows `fit` on the command line.
+        typed: The arguments after `fit` on the command line.
         prepare: Writes the data files into the fit's folder.
     """
     before, begin = os.getcwd(), time.perf_counter()
@@ -92,9 +92,9 @@ def run(
     """Runs the fits that have no result yet.
 
     Args:
-        fits: By name, what is typed after `fit`.
-        options: Those of `options_of`.
-        more: Further arguments, which are not recorded, as they must not change a figure.
+        fits: For each name, the arguments after `fit`.
+        options: The parsed options of `options_of`.
+        more: Further arguments, which are not recorded and must not change the results.
         prepare: As for `fit`.
     """
     left = options.fits

@@ -27,13 +27,13 @@ README_PICTURES = {
     "sine_seq2seq": {"val/window": "window.png"},
     "sine_tbptt": {"val/forecast": "forecast.png", "train/gradient_reach": "gradient_reach.png"},
 }
-"""The file for each recipe and TensorBoard tag."""
+"""The picture's file for each recipe and TensorBoard tag."""
 SERIES = {"t_min": 0.0, "t_max": 30.0, "resolution": 0.1, "n_steps": 20, "start": 12.2}
 """The series, and the start of the window to show."""
 
 
 def readme(options: argparse.Namespace) -> None:
-    """Trains the recipes and extracts from the event files what TensorBoard shows after the last validation."""
+    """Trains the recipes, and extracts the pictures that TensorBoard shows after the last validation."""
     for recipe, files in README_PICTURES.items():
         with tempfile.TemporaryDirectory() as folder:
             main(["fit", "--config", recipe, f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"])
@@ -44,7 +44,7 @@ def readme(options: argparse.Namespace) -> None:
 
 
 def reproduction(options: argparse.Namespace) -> None:
-    """The tutorial's four figures: the series, a digit, and the predictions of two systems' first seeds."""
+    """Draws the tutorial's four figures: the series, a digit, and predictions by the first seed of two systems."""
     series(argparse.Namespace(out=options.out / "reproduction_series.png", **SERIES))
     digit(options.data_dir, options.out / "reproduction_digit.png")
     t = 12.2 + 0.1 * torch.arange(21, dtype=torch.float64)
@@ -55,7 +55,7 @@ def reproduction(options: argparse.Namespace) -> None:
 
 
 def memory(options: argparse.Namespace) -> None:
-    """How far gradients must reach, and MNIST pixel by pixel; what was not run gets no picture."""
+    """Draws how far gradients must reach, and MNIST pixel by pixel. Systems that were not run get no picture."""
     for name, draw in (("reach", memory_pictures.reach), ("pixels", memory_pictures.pixels)):
         figure = draw(load(options.results))
         if figure is not None:
@@ -63,7 +63,7 @@ def memory(options: argparse.Namespace) -> None:
 
 
 def digit(data_dir: str, path: Path) -> None:
-    """The first digit of the test set, and the same as a sequence."""
+    """Draws the first digit of the test set, as an image and as a sequence."""
     data = SequenceMNIST(data_dir)
     data.setup("test")
     sample = data.datasets["test"][0]
@@ -77,7 +77,7 @@ def digit(data_dir: str, path: Path) -> None:
 
 
 def series(options: argparse.Namespace) -> None:
-    """On the left the whole series with one training window in bold, on the right that window's inputs and targets."""
+    """Draws the whole series with one training window in bold (left), and that window's inputs and targets (right)."""
     sizes = {name: getattr(options, name) for name in ("t_min", "t_max", "resolution", "n_steps")}
     SyntheticSine(**sizes)  # checks them
     t = torch.arange(options.t_min, options.t_max, options.resolution, dtype=torch.float64)
@@ -104,7 +104,7 @@ def run(arguments: list[str] | None = None) -> None:
         if draw is reproduction:
             command.add_argument("--data_dir", default="data", help="folder of the MNIST files")
         if draw is memory:
-            command.add_argument("--results", type=Path, default=RESULTS, help="where the results are")
+            command.add_argument("--results", type=Path, default=RESULTS, help="the file of results")
         for name, value in SERIES.items() if draw is series else ():
             command.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args(arguments)

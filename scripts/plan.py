@@ -1,4 +1,4 @@
-"""The plan of `reproduction.yaml`: which fits there are, and their results in `docs/reproduction.json`."""
+"""Reads the plan of fits from `reproduction.yaml`, and their results from `docs/reproduction.json`."""
 
 import hashlib
 import itertools
@@ -19,22 +19,22 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "reproduction.json"
 PLAN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reproduction.yaml").read_text())
 OWN_DATA = ("chars", "words", "arrays", "series")
-"""Recipes for your own files: what they reach is measured by scripts of their own, see `own_data.py`."""
+"""Recipes for your own files, which have measurement scripts of their own; see `own_data.py`."""
 
 Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One fit on the command line: a system, and its seed.
+    """One fit on the command line: a system and a seed.
 
     Attributes:
         name: The system's name.
         seed: The value of `seed_everything`.
         arguments: The arguments after `fit`; `--config=RECIPE` comes first.
-        predicts: Whether its predictions are kept for a figure.
-        full: Whether it only runs with `--full`.
-        group: The name of its group of systems in `reproduction.yaml`.
+        predicts: Whether the predictions are kept for a figure.
+        full: Whether the fit only runs with `--full`.
+        group: The name of the system's group in `reproduction.yaml`.
     """
 
     name: str
@@ -46,35 +46,35 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The key of its result."""
+        """The key of the run's result."""
         return f"{self.name}/{self.seed}"
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What its recipe contains."""
+        """The content of the run's recipe."""
         return recipe_values(self.arguments[0].removeprefix("--config="))
 
     @property
     def settings(self) -> str:
-        """A digest of all settings, in the recipe and by the arguments: a result counts only for the same settings."""
+        """A digest of all settings, from the recipe and the arguments. A result counts only for the same settings."""
         text = json.dumps([self.recipe, self.arguments], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def mnist(self) -> bool:
-        """Whether it reads MNIST."""
+        """Whether the run reads MNIST."""
         return str(self.recipe["data"]["class_path"]).endswith("SequenceMNIST")
 
 
 @cache
 def recipe_values(name: str) -> dict[str, Any]:
-    """A shipped recipe without its comments and its seed, which the plan chooses."""
+    """The content of a shipped recipe, without the seed, which the plan chooses."""
     values: dict[str, Any] = yaml.safe_load(recipes()[name].read_text())
     return {key: value for key, value in values.items() if key != "seed_everything"}
 
 
 def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The words of every combination of a group's axes, and under `arguments` the entries' additions to the command."""
+    """Yields the words of every combination of a group's axes; `arguments` has the entries' additional arguments."""
     axes = list(group["axes"]) if axes is None else axes
     for keys in itertools.product(*(group["axes"][axis] for axis in axes)):
         words: dict[str, Any] = {"arguments": []}
@@ -86,7 +86,7 @@ def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterat
 
 
 def plan(full: bool = True) -> list[Run]:
-    """All runs, seed by seed; without `full` only those that do not need it."""
+    """Returns all runs, seed by seed; without `full`, only those that do not need `--full`."""
     return [run for run in _whole() if full or not run.full]
 
 
@@ -105,7 +105,7 @@ def _whole() -> tuple[Run, ...]:
 
 
 def load(path: Path = RESULTS) -> dict[str, Any]:
-    """The results so far, if any: `machines`, and `runs` by name and seed."""
+    """Returns the results so far, if any: `machines`, and `runs` by name and seed."""
     try:
         return json.loads(path.read_text()) if path.exists() else {"machines": [], "runs": {}}
     except (OSError, ValueError) as error:
@@ -113,12 +113,12 @@ def load(path: Path = RESULTS) -> dict[str, Any]:
 
 
 def dump(state: dict[str, Any]) -> str:
-    """The results as JSON, one fit per line."""
+    """Returns the results as JSON, one fit per line."""
     runs = ",\n".join(f"  {json.dumps(key)}: {json.dumps(state['runs'][key])}" for key in sorted(state["runs"]))
     return f'{{\n "machines": {json.dumps(state["machines"])},\n "runs": {{\n{runs}\n }}\n}}\n'
 
 
 def result_of(state: dict[str, Any], run: Run) -> Result | None:
-    """The result of a run, if there is one with the same settings."""
+    """Returns the result of a run, if there is one with the same settings."""
     result: Result | None = state["runs"].get(run.key)
     return result if result is not None and result["settings"] == run.settings else None

@@ -1,12 +1,12 @@
-"""Makes a release: the version, its section of the changelog, a commit, a tag, and the files for the package index.
+"""Makes a release: sets the version, splits the changelog, commits, tags, and builds files for the package index.
 
     python scripts/release.py 0.2.0 --dry_run    # everything in a temporary clone; this repository is not changed
     python scripts/release.py 0.2.0              # the same, then adds the commit and the tag here and the files to dist/
 
-Run it with the extra `dev`. The packages get the repository's address (of the remote `origin`, or from `--repository`)
-as `project.urls` and in README's links, as a package index shows README without the other files. auditwheel makes a
-wheel with a compiled part portable to other Linux systems. For wheels that can be published, run the script in a
-manylinux image, once per platform. Uploading is left to you: `twine upload dist/*`.
+The script needs the extra `dev`. The packages get the repository's address (of the remote `origin`, or from
+`--repository`) as `project.urls` and in README's links, because a package index shows README without the other files.
+auditwheel makes a wheel with a compiled part portable to other Linux systems. To get wheels that can be published, run
+the script in a manylinux image, once per platform. Then upload the files yourself: `twine upload dist/*`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ VERSION = "rnn_lightning/__init__.py"
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
-    """A command's output; ends the release if the command fails."""
+    """Returns a command's output; ends the release if the command fails."""
     done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"error: {' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
@@ -32,7 +32,7 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
 
 
 def split_changelog(text: str) -> tuple[str, str, str]:
-    """The text before the unreleased changes, the changes, and the text after them."""
+    """Returns the text before the unreleased changes, the changes, and the text after them."""
     match = re.search(r"^## \[Unreleased\]\n(.*?)(?=^## \[|\Z)", text, re.M | re.S)
     if match is None or not match[1].strip():
         sys.exit("error: CHANGELOG.md has nothing under ## [Unreleased]: there is nothing to release")
@@ -48,7 +48,7 @@ def substitute(path: Path, pattern: str, text: str) -> None:
 
 
 def absolute(text: str, address: str, tag: str) -> str:
-    """A Markdown text whose relative links lead to the repository, at the release's tag."""
+    """Returns a Markdown text with its relative links pointing to the repository, at the release's tag."""
 
     def link(match: re.Match[str]) -> str:
         return f"{match[1]}]({address}/{'raw' if match[1].startswith('!') else 'blob'}/{tag}/{match[2]})"
@@ -57,7 +57,7 @@ def absolute(text: str, address: str, tag: str) -> str:
 
 
 def commit(folder: Path, version: str, today: str) -> None:
-    """Writes the version into a clone's files, and commits and tags them."""
+    """Writes the version into a clone's files, and makes the commit and the tag."""
     before, changes, after = split_changelog((folder / "CHANGELOG.md").read_text())
     (folder / "CHANGELOG.md").write_text(
         f"{before}## [Unreleased]\n\n## [{version}] - {today}\n\n{changes}\n{after and chr(10)}{after}"
@@ -83,7 +83,7 @@ def packages(folder: Path, version: str, address: str | None) -> list[Path]:
             "no remote origin and no --repository: the packages will have no project.urls, and README's links stay relative"
         )
     run(sys.executable, "-m", "build", "--outdir", "dist", cwd=folder)
-    for wheel in (folder / "dist").glob("*-linux_*.whl"):  # an index does not accept such a wheel
+    for wheel in (folder / "dist").glob("*-linux_*.whl"):  # a package index does not accept such a wheel
         run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", "dist", wheel, cwd=folder)
         wheel.unlink()
     run(sys.executable, "-m", "twine", "check", "--strict", *(folder / "dist").iterdir(), cwd=folder)
@@ -93,8 +93,8 @@ def packages(folder: Path, version: str, address: str | None) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", help="of the release, such as 0.2.0")
-    parser.add_argument("--dry_run", action="store_true", help="leave this repository as it is")
-    parser.add_argument("--repository", help="the repository's address (default: that of the remote origin)")
+    parser.add_argument("--dry_run", action="store_true", help="do not change this repository")
+    parser.add_argument("--repository", help="the repository's address (default: the address of the remote origin)")
     options = parser.parse_args()
     if not re.fullmatch(r"\d+\.\d+\.\d+", options.version):
         parser.error(f"{options.version} is not a version: give three numbers, such as 0.2.0")

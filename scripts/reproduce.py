@@ -47,7 +47,7 @@ def prepare_process(parent: int | None = None) -> None:
     """Makes a process compute on one thread, as small networks gain nothing from more, and print only warnings.
 
     Args:
-        parent: The process with which this one ends, as its results would be lost.
+        parent: The process that collects the results. When it ends, this process ends too, as results would be lost.
     """
     torch.set_num_threads(1)
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -63,10 +63,10 @@ def _end_with(parent: int) -> None:
 
 
 class Timed(CLI):
-    """The command line, which also records how long a fit took and how far it got.
+    """A command line that also records how long a fit took and how far it got.
 
-    Processor time: other work on the machine hardly changes it, and on one thread it equals the time on an idle
-    machine.
+    Times are processor times: other work on the machine hardly changes them, and on one thread they equal the times on
+    an idle machine.
     """
 
     result: Result = {}
@@ -92,10 +92,10 @@ def fit(run: Run, data_dir: str) -> Result:
     """Fits one system in a temporary folder.
 
     Returns:
-        `arguments`, `settings` (their digest, with the recipe's), and `whole`, the seconds of processor time. Then either
-        `error`, the message about a loss that became infinite; or `seconds` of processor time in the fit alone, `epochs`,
-        `steps` of the optimizer, `batches`, `parameters`, `validation` by epoch, `test` of the best checkpoint, what a
-        batch costs (`StepCost.result`), and `predictions` if they are drawn.
+        `arguments`, `settings` (a digest of the recipe and the arguments), and `whole`, the seconds of processor time.
+        Then either `error`, the message about a loss that became NaN or infinite; or `seconds` of processor time in the
+        fit alone, `epochs`, `steps` of the optimizer, `batches`, `parameters`, `validation` by epoch, `test` of the
+        best checkpoint, the cost of a batch (`StepCost.result`), and `predictions` if they are drawn.
 
     Raises:
         RuntimeError: The command line refused the run for another reason.
@@ -119,7 +119,7 @@ def fit(run: Run, data_dir: str) -> Result:
             main(["fit", *run.arguments, *logged, f"--seed_everything={run.seed}", *common], Timed)
         except SystemExit as end:
             line = (errors.getvalue().strip().splitlines() or [f"exit {end.code}"])[-1]
-            if "loss is" not in line:  # an error that is not the network's
+            if "loss is" not in line:  # the network did not cause this error
                 raise RuntimeError(f"{run.key}: {line}") from end
             known = {key: result[key] for key in ("arguments", "settings")}
             return {**known, "error": line, "whole": round(time.process_time() - begin, 2)}
@@ -141,19 +141,19 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _short(number: Any) -> float:
-    """A number with six digits; more would be meaningless and make the file of results long."""
+    """Rounds a number to six digits, as more would be meaningless and make the file of results long."""
     return float(f"{float(number):.6g}")
 
 
 def here() -> dict[str, Any]:
-    """The machine and the versions."""
+    """Returns the machine and the versions of the software."""
     versions = {"python": platform.python_version(), "lightning": importlib.metadata.version("lightning")}
     about = {key: value for key, value in machine().items() if key != "threads"}
     return {**about, **versions, "rnn_lightning": __version__}
 
 
 def code() -> str:
-    """The commit that last changed the package, recipes apart, with a plus for later changes; "unknown" without git."""
+    """Returns the last commit that changed more than recipes, with a plus for later changes; "unknown" without git."""
     package = ("--", "rnn_lightning", ":!rnn_lightning/configs")
 
     def git(*arguments: str) -> str:
@@ -166,15 +166,15 @@ def code() -> str:
 def chosen(
     full: bool, only: list[str] | None, data_dir: str, state: dict[str, Any], seeds: int | None = None, renew: str = ""
 ) -> list[Run]:
-    """The runs to do now.
+    """Returns the runs to do now.
 
     Args:
         full: Whether to include the runs that only run with `--full`.
-        only: Systems, or patterns of them; None for all.
-        data_dir: Where MNIST is.
+        only: Names or patterns of systems; None for all.
+        data_dir: The folder of MNIST's files.
         state: The results so far.
         seeds: How many seeds; None for all.
-        renew: A commit: runs that another commit measured are run again. If empty, none are.
+        renew: A commit. Runs that another commit measured are run again; if empty, no runs are.
     """
     runs = plan(full or only is not None)
     names = sorted({run.name for run in runs})
@@ -191,7 +191,7 @@ def chosen(
 
 
 def expected(run: Run, state: dict[str, Any]) -> float:
-    """The estimated seconds of a run: the mean of the same system's, else of its group's, else of all results."""
+    """Estimates the seconds of a run: the mean over results of its system, else of its group, else of all systems."""
     times = {key: result["whole"] for key, result in state["runs"].items()}
     groups = {other.key: other.group for other in plan()}
     same = [seconds for key, seconds in times.items() if key.startswith(f"{run.name}/")]
@@ -200,11 +200,11 @@ def expected(run: Run, state: dict[str, Any]) -> float:
 
 
 class Progress:
-    """After each fit, prints how many are left, and how long they will take.
+    """Prints, after each fit, how many fits are done and how long the others will take.
 
     Args:
         runs: All runs to do.
-        state: The results, which this function adds to.
+        state: The results, to which finished runs are added.
     """
 
     def __init__(self, runs: list[Run], state: dict[str, Any]) -> None:
@@ -212,7 +212,7 @@ class Progress:
         self.start, self.done = time.perf_counter(), 0.0
 
     def finished(self, run: Run) -> None:
-        """Prints the line for a run that is done."""
+        """Prints the line for a finished run."""
         self.left.remove(run)
         result = self.state["runs"][run.key]
         self.done += result["whole"]
@@ -226,9 +226,9 @@ class Progress:
 def carry_out(
     runs: list[Run], state: dict[str, Any], jobs: int, data_dir: str, results: Path, minutes: float = float("inf")
 ) -> None:
-    """Runs the fits, `jobs` at a time, keeps each result as it comes, and says how long the rest will take.
+    """Runs the fits, `jobs` at a time, saves each result as it comes, and prints how long the rest will take.
 
-    After `minutes` minutes it begins no further fit.
+    After `minutes` minutes, no further fit begins.
     """
     progress, queue, end = Progress(runs, state), deque(runs), time.perf_counter() + 60 * minutes
     about = {"code": code(), "machine": _place(state)} if runs else {}
@@ -257,7 +257,7 @@ def carry_out(
 
 
 def _place(state: dict[str, Any]) -> int:
-    """The number of this machine among those of the results; it is added if it is new."""
+    """Returns this machine's number in the list of machines of the results, and adds the machine if it is new."""
     if here() not in state["machines"]:
         state["machines"].append(here())
     return int(state["machines"].index(here()))
@@ -270,7 +270,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="a system, or a pattern such as 'adding_*'")
     parser.add_argument("--seeds", type=int, help="how many of the plan's seeds (default: all)")
-    parser.add_argument("--renew", action="store_true", help="run again what another commit measured")
+    parser.add_argument("--renew", action="store_true", help="run again the fits that another commit measured")
     parser.add_argument("--data_dir", default="data", help="folder of the four MNIST files (default: data)")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="file of results; the docs are always filled from the default"

@@ -1,9 +1,9 @@
-"""Compares the final weights of seeded fits here and in another checkout, after a change of the training loop.
+"""Compares the final weights of seeded fits here and in another checkout, after a change to the training loop.
 
     python scripts/same_seeds.py --against ../other_checkout
 
-Each checkout trains every case in a fresh process, on torch's recurrences (they are the same in all versions) and one
-thread; the table shows the largest difference between the weights; 0 means equal, bit for bit.
+Each checkout trains every case in a fresh process, on torch's recurrences (which are the same in all versions) and one
+thread. The table shows the largest difference between the weights, where 0 means equal, bit for bit.
 """
 
 import argparse
@@ -44,7 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def weights(case: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Two epochs of Adam with seed 0."""
+    """Returns the weights after two epochs of Adam with seed 0."""
     case = {"model": Seq2Seq, "cell": "lstm", "precision": "32-true", "lengths": False, **case}
     model, precision, lengths = (case.pop(name) for name in ("model", "precision", "lengths"))
     if "tbptt" in case:
@@ -64,7 +64,7 @@ def weights(case: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def trained(checkout: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """The weights of every case from a checkout."""
+    """Returns the weights of every case, trained by a checkout."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "weights.pt")
         environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}

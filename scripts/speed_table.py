@@ -1,4 +1,4 @@
-"""The short table of speed in README, from the tables of `docs/performance.md`: what holds on every processor measured."""
+"""Makes README's short table of speed from the tables of `docs/performance.md`, over all processors measured."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ RATIO = "torch.nn / ours"
 
 
 def measured(page: str) -> Iterable[tuple[str, int, float]]:
-    """Cell, steps and ratio of every row of every table of layers alone on the machine."""
+    """Yields cell, steps and ratio from every row of the tables that were measured without other busy processes."""
     for name, table in re.findall(r"<!-- table (layers\w*) -->\n(.*?)<!-- end -->", page, re.S):
         if "beside" in name:
             continue
@@ -20,7 +20,7 @@ def measured(page: str) -> Iterable[tuple[str, int, float]]:
 
 
 def speed_table(page: str) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: the smallest and the largest ratio of torch.nn's time to ours, over all shapes and processors."""
+    """Returns head and rows: the smallest and largest ratio of torch.nn's time to ours, over shapes and processors."""
     found = list(measured(page))
     cells = sorted({cell for cell, *_ in found}, key=("RNN", "GRU", "LSTM").index)
     rows = []

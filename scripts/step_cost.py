@@ -1,4 +1,4 @@
-"""`StepCost`: what a training batch costs, in processor time and in memory that backward passes need."""
+"""`StepCost` measures the cost of a training batch: processor time, and the memory that backward passes need."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class Packed:
-    """A tensor that autograd keeps for a backward pass; counts its storage as long as it is kept."""
+    """A tensor that autograd keeps for a backward pass. The tensor's storage counts in the ledger until then."""
 
     def __init__(self, tensor: Tensor, ledger: "Ledger") -> None:
         self.tensor, self.ledger, self.storage = tensor, ledger, tensor.untyped_storage()
@@ -21,10 +21,10 @@ class Packed:
 
 
 class Ledger:
-    """Bytes of the storages that are kept at one time, each counted once.
+    """Counts the bytes of the storages that are kept at one time, each of them once.
 
     Args:
-        free: Addresses of storages that exist anyway: those of parameters.
+        free: Addresses of storages that exist anyway, such as those of parameters.
     """
 
     def __init__(self, free: set[int]) -> None:
@@ -32,7 +32,7 @@ class Ledger:
         self.now = self.peak = 0
 
     def add(self, address: int, size: int) -> None:
-        """A tensor with this storage is now kept."""
+        """Notes that a tensor with this storage is now kept."""
         if address in self.free:
             return
         self.counts[address] = self.counts.get(address, 0) + 1
@@ -41,7 +41,7 @@ class Ledger:
             self.peak = max(self.peak, self.now)
 
     def remove(self, address: int, size: int) -> None:
-        """A tensor with this storage is no longer kept."""
+        """Notes that a tensor with this storage is no longer kept."""
         if address in self.free:
             return
         self.counts[address] -= 1
@@ -55,10 +55,10 @@ class Ledger:
 
 
 class StepCost(Callback):
-    """Measures a fit's training batches.
+    """Measures the time and memory of a fit's training batches.
 
-    Memory is that of the second batch alone, so that the times of the others are those of an undisturbed fit. It is the
-    most that tensors kept for backward passes take at one time: the part that grows with k2.
+    Memory is measured on the second batch alone, so that it does not disturb the times of the other batches. It is the
+    most that tensors kept for backward passes take at one time, which is the part of memory that grows with k2.
     """
 
     def __init__(self) -> None:
@@ -85,6 +85,6 @@ class StepCost(Callback):
             self._hooks = None
 
     def result(self) -> dict[str, float]:
-        """`milliseconds` of processor time of a batch, the median; `kept` for backward passes, in bytes."""
+        """Returns `milliseconds`, the median processor time of a batch, and `kept`, the bytes for backward passes."""
         found = {"milliseconds": round(1e3 * statistics.median(self.times), 3)} if self.times else {}
         return {**found, **({"kept": self.ledger.peak} if self.ledger else {})}

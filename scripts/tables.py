@@ -1,7 +1,7 @@
 """Fills the tables of README, docs, recipes and model cards from the results.
 
     python scripts/tables.py            # writes them
-    python scripts/tables.py --check    # only lists those that are not up to date
+    python scripts/tables.py --check    # only lists the files that are not up to date
 
 In Markdown, a table is between `<!-- table NAME -->` and `<!-- end -->`; a recipe has a comment `# Measured: ...`.
 The figures come from `docs/reproduction.json`, `docs/own_data.json`, and the JSON files beside the weights.
@@ -34,16 +34,16 @@ PAGES = (
 """Pages whose tables are filled in here."""
 SPEED = "docs/performance.md"
 FORMS = {"seconds": ".0f", "window": ".3f", "milliseconds": ".1f", "best": ".4f"}
-"""The formats of some metrics; losses and accuracies have four digits."""
+"""The formats of some metrics. Losses and accuracies have four digits."""
 METRICS = {"acc": "accuracy", "mse": "MSE"}
 
 
 NOTHING = ("not run", "")
-"""What a cell without a figure contains."""
+"""The contents of a cell without a figure."""
 
 
 def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """A Markdown table, without the columns that have no figure."""
+    """Returns a Markdown table, without the columns that have no figure."""
     columns = list(head)
     lines = [list(map(str, row)) for row in rows]
     kept = [i for i in range(len(columns)) if any(line[i] not in NOTHING for line in lines)]
@@ -52,7 +52,7 @@ def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The mean, followed by the range if values differ."""
+    """Returns the mean, followed by the range if values differ."""
     mean, low, high = (f"{number:{form}}" for number in (statistics.fmean(values), min(values), max(values)))
     return mean if low == high else f"{mean} ({low} to {high})"
 
@@ -61,7 +61,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def value(result: Result, metric: str) -> float | None:
-    """One number of a result; None if the result does not have it. `reproduction.yaml` lists the metrics."""
+    """Returns one number of a result, or None if the result lacks it. `reproduction.yaml` lists the metrics."""
     if metric.startswith("test/"):
         return result["test"].get(metric)
     if metric.startswith("val/"):
@@ -83,7 +83,7 @@ def value(result: Result, metric: str) -> float | None:
 
 
 class Figures:
-    """Looks up figures of the results by system and metric."""
+    """Looks up figures in the results, by system and metric."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state
@@ -95,7 +95,7 @@ class Figures:
             self.results.setdefault(key.rpartition("/")[0], []).append(result)
 
     def show(self, name: str, metric: str, form: str = "") -> str:
-        """The mean over the seeds and their range; or why there is none."""
+        """Returns the mean over the seeds and the range, or why there is no figure."""
         found = self.results.get(name, [])
         if metric == "seeds":
             return str(len(found)) if found else "not run"
@@ -110,11 +110,11 @@ class Figures:
         return spread(values, form) + some
 
     def expand(self, text: Any) -> str:
-        """A text with its `{=SYSTEM METRIC FORMAT}` filled in."""
+        """Returns a text with every `{=SYSTEM METRIC FORMAT}` filled in."""
         return re.sub(r"\{=([^}]+)\}", lambda match: self.show(*match[1].split()), str(text))
 
     def rows(self, rows: list[Any]) -> Iterator[list[str]]:
-        """The rows of a table in `reproduction.yaml`."""
+        """Yields the rows of a table in `reproduction.yaml`."""
         for row in rows:
             if isinstance(row, list):
                 yield [self.expand(cell) for cell in row]
@@ -124,18 +124,18 @@ class Figures:
                 yield [self.expand(Template(cell).substitute(words | row.get("with", {}))) for cell in row["cells"]]
 
     def table(self, name: str) -> str:
-        """A table of `reproduction.yaml`, without the systems that were not run, which `run` names."""
+        """Returns a table of `reproduction.yaml`, without systems that were not run, which the table `run` names."""
         spec = PLAN["tables"][name]
         lines = list(self.rows(spec["rows"]))
         kept = [line for line in lines if "not run" not in line]
         return markdown(spec["head"], kept) if len(kept) > spec.get("constant", 0) else "Not run yet."
 
     def printed(self, name: str) -> str:
-        """What a fit on your own file printed at the end, with the first seed."""
+        """Returns what a fit on your own file printed at the end, for the first seed."""
         return f"```\n{self.results[name][0]['printed']}\n```"
 
     def run(self) -> str:
-        """How many fits of each kind there are, with how many seeds, how long they took, and what was not run."""
+        """Returns a table of fits by kind: how many were run, with which seeds, how long they took, what is missing."""
         planned: dict[str, list[Run]] = {}
         for run in plan():
             planned.setdefault(run.group, []).append(run)
@@ -158,7 +158,7 @@ class Figures:
         return markdown(head, rows)
 
     def facts(self) -> str:
-        """Where the fits ran, and with which commit."""
+        """Lists the machines and commits with which the fits ran."""
         lines = []
         done = [self.state["runs"][run.key] for run in plan() if result_of(self.state, run)]
         for code, machine in sorted({(result["code"], result["machine"]) for result in done}):
@@ -170,7 +170,7 @@ class Figures:
         return "\n".join(lines)
 
     def promise(self, recipe: str) -> str:
-        """What a recipe reaches."""
+        """Returns the result of a recipe, as text."""
         return self.expand(PLAN["recipes"][recipe][1])
 
 
@@ -178,7 +178,7 @@ class Figures:
 
 
 def description(path: Path) -> dict[str, Any]:
-    """The JSON beside some weights, and its figures: all seeds', the shipped network's `test`, and their `unit`."""
+    """Returns the JSON beside some weights, with `tests` (all seeds), `test` (the shipped network) and `unit`."""
     found: dict[str, Any] = json.loads(path.read_text())
     training = found["training"]
     tests = [run["test"] for run in training["runs"].values()]
@@ -188,7 +188,7 @@ def description(path: Path) -> dict[str, Any]:
 
 
 def weights_table(paths: Iterable[Path]) -> str:
-    """The table of the trained networks."""
+    """Returns the table of the trained networks."""
     rows = []
     for path in paths:
         found = description(path)
@@ -198,7 +198,7 @@ def weights_table(paths: Iterable[Path]) -> str:
 
 
 def card_tables(path: Path) -> dict[str, Callable[[], str]]:
-    """The tables of a model card, by name."""
+    """Returns the tables of a model card, by name."""
     found = description(path)
     training = found["training"]
     versions = ", ".join(f"{name} {version}" for name, version in training["versions"].items())
@@ -228,7 +228,7 @@ def card_tables(path: Path) -> dict[str, Callable[[], str]]:
 
 
 def settings_table() -> str:
-    """What every recipe trains, and on which data."""
+    """Returns a table of what every recipe trains, and on which data."""
     rows = []
     for name, path in sorted(recipes().items()):
         recipe = yaml.safe_load(path.read_text())
@@ -250,7 +250,7 @@ def settings_table() -> str:
 
 
 def fill(text: str, tables: dict[str, Callable[[], str]]) -> str:
-    """A Markdown text with these tables replaced; others are kept."""
+    """Returns a Markdown text in which the given tables are replaced and all others are kept."""
 
     def made(match: re.Match[str]) -> str:
         return f"{match[1]}{tables[match[2]]()}\n{match[3]}" if match[2] in tables else match[0]
@@ -259,7 +259,7 @@ def fill(text: str, tables: dict[str, Callable[[], str]]) -> str:
 
 
 def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:
-    """Every file that has tables, and the text it should have."""
+    """Yields every file that has tables, with the text that the file should have."""
     figures = Figures(load(results))
     rows = [(f"`{name}`", words, figures.promise(name)) for name, (words, _) in PLAN["recipes"].items()]
     tables: dict[str, Callable[[], str]] = {

@@ -1,8 +1,8 @@
-"""One training of an LSTM by truncated BPTT, under Lightning or in a loop written by hand; `benchmark_tbptt.py` times it.
+"""Trains an LSTM by truncated BPTT, under Lightning or in a loop written by hand, for `benchmark_tbptt.py` to time.
 
     python scripts/tbptt_case.py            # in this process: CPU microseconds per chunk above the hand-written loop
 
-It imports only the models, so that it also runs with other versions of the package.
+The script imports only the models, so that it also runs with other versions of the package.
 """
 
 import json
@@ -30,7 +30,7 @@ class Size(NamedTuple):
 
 
 class Timed(Seq2Seq):
-    """The network, trained in chunks or on whole sequences; it records the seconds of each batch."""
+    """The network, trained in chunks or on whole sequences, which records the seconds of each batch."""
 
     def __init__(self, mode: str, size: Size, clock: Callable[[], float]) -> None:
         torch.manual_seed(0)
@@ -41,7 +41,7 @@ class Timed(Seq2Seq):
         self.clock = clock
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        """The same as in the base class, with a clock."""
+        """Runs the base class's step, and records its time."""
         start = self.clock()
         result = super().training_step(batch, batch_idx)
         self.seconds.append(self.clock() - start)
@@ -54,7 +54,7 @@ def run(
     size: Size = Size(),  # noqa: B008  # a constant
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
-    """Seconds of each batch, inside `Trainer.fit` or in a loop written by hand over the same network."""
+    """Returns the seconds of each batch, inside `Trainer.fit` or in a hand-written loop over the same network."""
     model = Timed(mode, size, clock)
     if mode != "plain loop":
         quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
@@ -76,7 +76,7 @@ def run(
 
 
 def overhead(chunks: int = 100, rounds: int = 5) -> dict[str, float]:
-    """CPU microseconds per chunk: the hand-written loop, and ours above it; the fastest batches of alternating runs."""
+    """CPU microseconds per chunk in the hand-written loop, and what ours adds; the fastest of alternating batches."""
     size = Size(rows=4, hidden=8, k=10)  # small, so that the overhead is not lost in the recurrence's noise
     torch.set_num_threads(1)
     batches = [size.batch(chunks * size.k)] * 4

@@ -3,8 +3,9 @@
     python scripts/torch_rnn_tests.py                          # PyTorch's samples, from the installed wheel
     python scripts/torch_rnn_tests.py --checkout ../pytorch    # and its test files, of the same version as the wheel
 
-Only what fails with ours and not with torch.nn's counts: it is listed, and the exit status is 1. The samples are those of
-`torch.testing._internal`, which needs `expecttest`; the test files need `pytest` and the packages that they import.
+Only tests that fail with our classes and pass with torch.nn's count: they are listed, and the exit status is 1. The
+samples come from `torch.testing._internal`, which needs `expecttest`. The test files need `pytest` and the packages
+that they import.
 """
 
 import argparse
@@ -35,14 +36,14 @@ SUBSTITUTE = "RNN_LIGHTNING_SUBSTITUTE"
 
 
 def substitute() -> None:
-    """Replaces torch.nn's classes with ours; the cells and the base class stay."""
+    """Replaces torch.nn's classes with ours, except the cells and the base class."""
     for name in NAMES:
         for module in (nn, nn.modules, nn.modules.rnn):
             setattr(module, name, getattr(ours, name))
 
 
 def tensors_of(value: Any) -> list[Tensor]:
-    """The tensors in a call's arguments or results, from left to right."""
+    """Yields the tensors in a call's arguments or results, from left to right."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, PackedSequence):
@@ -53,7 +54,7 @@ def tensors_of(value: Any) -> list[Tensor]:
 
 
 def as_function(module: nn.Module, args: tuple[Any, ...]) -> tuple[Callable[..., Any], list[Tensor]]:
-    """Turns the module's call into a function of its arguments' tensors and its parameters."""
+    """Turns the module's call into a function of the tensors in its arguments and of its parameters."""
     given, names = tensors_of(args), [name for name, _ in module.named_parameters()]
 
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -115,7 +116,7 @@ CHECKS = (check_forward, check_strides, check_gradients, check_second, check_for
 
 
 def failures_of_samples() -> Iterator[tuple[str, str | None]]:
-    """Runs each check on each sample; yields its name, and what went wrong or None."""
+    """Runs each check on each sample. Yields the check's name, and what went wrong or None."""
     from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
     for info in module_db:
@@ -163,7 +164,7 @@ def _outcome(check: Callable[..., None], *args: Any) -> str | None:
 
 
 def failures_of_files(checkout: Path) -> Iterator[tuple[str, str | None]]:
-    """Runs each test of recurrent layers in a checkout's test files; yields its name, and what went wrong or None."""
+    """Runs each test of recurrent layers in a checkout's test files. Yields its name, and what went wrong or None."""
     import pytest
 
     tests = checkout / "test"
@@ -193,7 +194,7 @@ def run_one(checkout: Path | None) -> None:
 
 
 def results(substituted: bool, arguments: list[str]) -> dict[str, str]:
-    """The result of `run_one`, in its own process, by test; "None" for a test that passes."""
+    """Runs `run_one` in its own process, and returns the results by test; "None" for a test that passes."""
     env = {**os.environ, SUBSTITUTE: "1" if substituted else ""}
     command = [sys.executable, __file__, "--child", *arguments]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:

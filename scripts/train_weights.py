@@ -3,9 +3,9 @@
     python scripts/train_weights.py seq2vec_mnist --data_dir data    # trains, and writes the weights and their figures
     python scripts/train_weights.py --check --data_dir data          # evaluates all shipped weights against their figures
 
-`trained_networks.yaml` says how each is trained: once for each seed, on one CPU thread. The network with the best
-validation is shipped; the test set is only used afterwards. The figures are saved in the JSON file beside the weights,
-from which `scripts/tables.py` writes them into README and the model card.
+`trained_networks.yaml` says how each network is trained: once for each seed, on one CPU thread. The network with the
+lowest validation loss is shipped; the test set is only used afterwards. The figures are saved in the JSON file beside
+the weights, from which `scripts/tables.py` writes them into README and the model card.
 """
 
 import argparse
@@ -36,22 +36,22 @@ from rnn_lightning.saved import load_network, read_description, save_network
 WEIGHTS = tables.ROOT / "rnn_lightning" / "weights"
 NETWORKS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("trained_networks.yaml").read_text())
 TOLERANCES = {"acc": 0.0003, "mse": 0.0001}
-"""On another machine, one image in ten thousand, or the last digit, may come out differently."""
+"""On another machine, a few images in ten thousand, or the last digit, may come out differently."""
 
 
 class Training(CLI):
-    """A fit that records its best checkpoint, and runs no test."""
+    """A command line whose fit records its best checkpoint, and runs no test."""
 
     best: tuple[float, str] = (float("inf"), "")
 
     def after_fit(self) -> None:
-        """Keeps the score and the path of the best checkpoint."""
+        """Records the score and the path of the best checkpoint."""
         (callback,) = (c for c in self.trainer.callbacks if isinstance(c, BestAndLast))  # type: ignore[attr-defined]
         type(self).best = (float(callback.best_model_score or "inf"), callback.best_model_path)
 
 
 def train(entry: dict[str, Any], seed: int, data_dir: str, folder: str) -> tuple[float, str]:
-    """Fits with the entry's recipe; returns the best checkpoint's validation loss and path."""
+    """Fits with the entry's recipe, and returns the best checkpoint's validation loss and path."""
     arguments = ["fit", f"--config={entry['recipe']}", *entry["arguments"], f"--seed_everything={seed}"]
     arguments += [f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"]
     arguments += [f"--data.data_dir={data_dir}"] if entry["metric"] == "acc" else []
@@ -62,7 +62,7 @@ def train(entry: dict[str, Any], seed: int, data_dir: str, folder: str) -> tuple
 
 
 def held_out(metric: str, data_dir: str) -> SequenceDataModule:
-    """The data for networks with this metric (digits or the series), with the test set ready."""
+    """Returns the data for networks with this metric (digits or the series), with the test set ready."""
     data = SequenceMNIST(data_dir, eval_batch_size=1000) if metric == "acc" else SyntheticSine(eval_batch_size=1000)
     data.setup("test")
     return data
@@ -70,7 +70,7 @@ def held_out(metric: str, data_dir: str) -> SequenceDataModule:
 
 @torch.no_grad()
 def evaluate(net: RecurrentNet, data: SequenceDataModule) -> float:
-    """The test metric in plain torch: a classifier's accuracy, else the mean squared error over all steps."""
+    """Returns the test metric in plain torch: a classifier's accuracy, else the mean squared error over all steps."""
     total, count = 0.0, 0
     for batch in data.test_dataloader():
         y_hat, _ = net.eval()(batch["x"])
@@ -81,7 +81,7 @@ def evaluate(net: RecurrentNet, data: SequenceDataModule) -> float:
 
 
 def make(name: str, entry: dict[str, Any], seeds: list[int], data_dir: str, output: Path) -> None:
-    """Trains a network once for each seed, and writes the one with the best validation, with the figures of all."""
+    """Trains a network once per seed, and writes the one with the lowest validation loss, with the figures of all."""
     data = held_out(entry["metric"], data_dir)  # before training, so that missing files are found at once
     runs: dict[str, dict[str, float]] = {}
     networks = {}
@@ -109,7 +109,7 @@ def make(name: str, entry: dict[str, Any], seeds: list[int], data_dir: str, outp
 
 
 def check(names: list[str], data_dir: str, folder: Path) -> list[str]:
-    """What is wrong with the weights in a folder; nothing if each network reaches its figures."""
+    """Returns error messages about the weights in a folder; an empty list if each network reaches its figures."""
     wrong = []
     for name in names:
         path = folder / f"{name}.json"
@@ -132,11 +132,11 @@ def run(arguments: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="evaluate the shipped weights; all if no name is given")
     parser.add_argument("--data_dir", default="data", help="folder of the MNIST files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training each")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder of the weights")
+    parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder for the weights")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NETWORKS]
     if unknown or not (options.names or options.check):
-        fail(f"{', '.join(unknown) or 'no NAME'}: give one or several of {', '.join(NETWORKS)}")
+        fail(f"{', '.join(unknown) or 'no NAME'}: give one or more of {', '.join(NETWORKS)}")
     torch.set_num_threads(1)  # rounding of sums depends on the number of threads
     try:
         if options.check:

@@ -1,12 +1,12 @@
-"""What no network can know of the wave: the mean squared error of the best possible predictions, step by step.
+"""Estimates the limit for the wave: the mean squared error of the best possible predictions, step by step.
 
     python scripts/wave_limit.py          # a minute
 
-A window of f(t) = t sin(t) / 3 + 2 sin(5 t) begins at a t0 that is uniform in [0, 28). Its second value, given the first,
-may be one of several; its third, given two, almost never. The first table has the first guess: the variance of the second
-value among windows whose first values are neighbours in a fine grid of t0. The second table has the second guess by
-kernel regression (Nadaraya & Watson 1964) of width e on the pair of values that came before: what a model can reach if
-it cannot tell apart values that differ by less than about e.
+A window of f(t) = t sin(t) / 3 + 2 sin(5 t) begins at a t0 that is uniform in [0, 28). Given the first value, the
+second may be one of several values; given two, the third is almost always certain. The first table shows the error of
+the first guess: the variance of the second value among windows whose first values are neighbours in a fine grid of t0.
+The second table shows the error of the second guess by kernel regression (Nadaraya & Watson 1964) of width e on the two
+values before, as by a model that cannot tell apart values that differ by less than about e.
 """
 
 from typing import Any
@@ -23,13 +23,13 @@ START, END, RESOLUTION, STEPS = 0.0, 28.0, 0.1, 20
 
 
 def values(count: int) -> Tensor:
-    """(3, count): the first three values of windows on a grid of starts."""
+    """Returns the first three values (3, count) of windows on a grid of starts."""
     starts = START + (END - START) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
     return torch.stack([time_series(starts + i * RESOLUTION) for i in range(3)])
 
 
 def first_guess(count: int = 1_000_000, neighbours: int = 401) -> tuple[Tensor, Tensor]:
-    """(N,) first values in order, and (N,) the mean of the second values of windows with neighbouring first values."""
+    """Returns first values (N,) in order, and the mean second values (N,) of windows with neighbouring first values."""
     first, second, _ = values(count)
     order = torch.argsort(first)
     sums = second[order].cumsum(0)
@@ -39,7 +39,7 @@ def first_guess(count: int = 1_000_000, neighbours: int = 401) -> tuple[Tensor, 
 
 
 def error_of_first_guess(x: Tensor, y: Tensor) -> tuple[float, float]:
-    """Squared error of the first guess for first values (B,) and second values (B,): its mean, and its standard error."""
+    """Returns the mean squared error of the first guess of y (B,), given x (B,), and its standard error."""
     grid, means = first_guess()
     places = torch.searchsorted(grid, x.contiguous()).clamp(max=len(grid) - 1)
     errors = (y - means[places]) ** 2
@@ -47,7 +47,7 @@ def error_of_first_guess(x: Tensor, y: Tensor) -> tuple[float, float]:
 
 
 def error_of_second_guess(width: float, count: int = 140_000, asked: int = 400) -> float:
-    """Mean squared error of kernel regression of the third value on the two before."""
+    """Returns the mean squared error of kernel regression of the third value on the first two."""
     first, second, third = values(count)
     total = 0.0
     for places in torch.randperm(count, generator=torch.Generator().manual_seed(0))[:asked].split(20):

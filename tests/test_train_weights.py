@@ -100,7 +100,7 @@ def test_the_cards_of_what_ships_are_of_these_recipes():
     [
         (["--check", "seq2seq_sine"], None, "its figures say"),
         (["--check", "seq2seq_sine", "--output=empty"], 2, "error: there is no file empty/seq2seq_sine.json"),
-        (["seq2seq_cosine"], 2, "error: seq2seq_cosine: give one or several of seq2vec_mnist, "),
+        (["seq2seq_cosine"], 2, "error: seq2seq_cosine: give one or more of seq2vec_mnist, "),
         ([], 2, "error: no NAME: "),
     ],
 )

@@ -1,4 +1,4 @@
-"""Lightning callbacks: checkpoints, figures and numbers in TensorBoard, progress, predictions."""
+"""Lightning callbacks for checkpoints, figures and numbers in TensorBoard, progress, and predictions."""
 
 from rnn_lightning.callbacks.beside_baseline import BesideBaseline
 from rnn_lightning.callbacks.checkpoints import BestAndLast, PeriodicCheckpoint
@@ -26,7 +26,7 @@ TENSORBOARD_CALLBACKS: dict[str, type[TensorBoardCallback]] = {
     "network_graph": NetworkGraph,
     "hyper_parameters": HyperParameters,
 }
-"""The callbacks of every fit on the command line that write to TensorBoard; disable one with `--NAME.enabled=false`."""
+"""The callbacks that write to TensorBoard in every fit on the command line. `--NAME.enabled=false` disables one."""
 
 __all__ = [
     "TENSORBOARD_CALLBACKS",

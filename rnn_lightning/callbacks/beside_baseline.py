@@ -13,10 +13,11 @@ _LOWER_IS_BETTER = ("loss", "mae")
 
 
 class BesideBaseline(Callback):
-    """Ends a test with a table of the network beside the naive answer, in the terminal, TensorBoard and `baseline.txt`.
+    """Compares the network with the naive answer in a table after each test.
 
-    It needs a data module with `baseline`, a dict of metrics such as `test/acc`, and `baseline_name`. The file is
-    written to the folder of the tested checkpoint's run; `baseline.json` has the same numbers.
+    The table is shown in the terminal and in TensorBoard, and written as `baseline.txt` to the folder of the run whose
+    checkpoint was tested; `baseline.json` has the same numbers. The data module must have `baseline`, a dict of metrics
+    such as `test/acc`, and `baseline_name`.
     """
 
     @override
@@ -31,7 +32,7 @@ class BesideBaseline(Callback):
 
 
 def comparison(network: Mapping[str, float], baseline: Mapping[str, float], name: str) -> str:
-    """A table of the metrics that both have, and a plain sentence if the network is no better.
+    """Formats a table of the network's metrics and the naive answer's, and says if the network is no better.
 
     Args:
         network: The network's metrics.

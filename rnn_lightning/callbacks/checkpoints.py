@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps: the best by validation, the last, and optionally one at intervals."""
+"""Keeps a run's best and last checkpoints, and optionally saves the last one at intervals."""
 
 import os
 import time
@@ -16,24 +16,24 @@ from rnn_lightning.runs import BEST, LAST
 
 
 def last_of(trainer: Trainer) -> str:
-    """The path of a run's `last.ckpt`, beside its other checkpoints."""
+    """Returns the path of a run's `last.ckpt`, in the folder of its other checkpoints."""
     kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
     kept.sort(key=lambda callback: not isinstance(callback, BestAndLast))
     return f"{kept[0].dirpath if kept else Path(trainer.default_root_dir, 'checkpoints')}/{LAST}.ckpt"
 
 
 class BestAndLast(ModelCheckpoint):
-    """Keeps `best.ckpt`, with the lowest `val/loss`, and `last.ckpt`, saved after each epoch and run."""
+    """Keeps `best.ckpt`, which has the lowest `val/loss`, and `last.ckpt`, which is saved after each epoch and run."""
 
     def __init__(self) -> None:
         super().__init__(
             filename=BEST,
             monitor="val/loss",
             mode="min",
-            auto_insert_metric_name=False,  # "val/loss" has a slash
+            auto_insert_metric_name=False,  # the slash in "val/loss" would make a folder
             enable_version_counter=False,
         )
-        self._saved = (0, 0)  # epochs and steps in last.ckpt
+        self._saved = (0, 0)  # the epoch and the step of last.ckpt
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -42,7 +42,7 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves the previous epoch, which ends only now, as schedulers step after `on_train_epoch_end`."""
+        """Saves the previous epoch. It only ends here, as schedulers step after `on_train_epoch_end`."""
         self._save_last(trainer)
 
     @override
@@ -65,7 +65,7 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the best checkpoint so far, from the run's current folder, as the run may have been moved."""
+        """Restores the state, with all paths in the run's current folder, as the run may have been moved."""
         here = {**state_dict, "dirpath": self.dirpath}
         if self.dirpath is not None and state_dict.get("dirpath"):
             for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
@@ -74,7 +74,7 @@ class BestAndLast(ModelCheckpoint):
         super().load_state_dict(here)
 
     def _is_measured(self, trainer: Trainer) -> bool:
-        """Whether there is a `val/loss`: a module of your own may log none, or all targets may be missing."""
+        """Returns whether there is a `val/loss`. Your own module may not log it, or all targets may be missing."""
         return self.monitor in trainer.callback_metrics
 
     def _here(self, path: str) -> str:
@@ -95,18 +95,18 @@ class BestAndLast(ModelCheckpoint):
 class PeriodicCheckpoint(Callback):
     """Saves `last.ckpt` within an epoch, at intervals of optimizer steps or seconds, even under truncated BPTT.
 
-    Lightning's `ModelCheckpoint(train_time_interval=...)` never fires under manual optimisation, and its
-    `every_n_train_steps` only fires if a batch's last step is a multiple of n. This callback saves at the end of the
-    batch in which a checkpoint is due, or of the group of batches that share a step (`tbptt.step_every`), so that a
-    resumed run equals an undisturbed one.
+    Under manual optimisation, Lightning's `ModelCheckpoint(train_time_interval=...)` never saves, and
+    `every_n_train_steps` only saves if a batch's last step is a multiple of n. This callback saves at the end of the
+    batch in which a checkpoint is due, or of the group of batches that share a step (`tbptt.step_every`). So a resumed
+    run equals an undisturbed one.
 
     Args:
         every_n_steps: Optimizer steps between two checkpoints; None to ignore steps.
         every_n_seconds: Seconds between two checkpoints; None to ignore time.
-        dirpath: The folder of `last.ckpt`, a path or a URL; by default that of the run's other checkpoints.
+        dirpath: The folder of `last.ckpt`, as a path or a URL; by default, the folder of the run's other checkpoints.
 
     Raises:
-        ArgumentError: Neither interval is given, or one is not above 0.
+        ArgumentError: Neither interval is given, or an interval is not above 0.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class PeriodicCheckpoint(Callback):
         if within_step(trainer, pl_module) or not self._is_time(trainer):
             return
         self._step, self._time = trainer.global_step, time.monotonic()
-        # After an epoch's last batch, a run can resume with the validation, but not with what follows it before the
-        # next epoch.
+        # After an epoch's last batch, a run can resume with the validation, but not with what comes between the
+        # validation and the next epoch.
         self._waits = steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch")
         if not self._waits:
             self._save(trainer)
@@ -151,7 +151,7 @@ class PeriodicCheckpoint(Callback):
         save(trainer, path)
 
     def _is_time(self, trainer: Trainer) -> bool:
-        # A multiple of n has been reached since the last checkpoint.
+        # A checkpoint is due if a multiple of n has been reached since the last one.
         n = self.every_n_steps
         if n is not None and trainer.global_step // n > self._step // n:
             return True

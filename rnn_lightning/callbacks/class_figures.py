@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class ClassFigures(TensorBoardCallback):
     """Draws two figures of a `Seq2Vec` classifier after each validation.
 
-    - `val/confusion`: how often each class was predicted as each other class, over the whole validation.
-    - `val/mistakes`: the first few misclassified sequences, with truth, prediction and its probability. This needs a
-      data module that can show sequences as `images`, such as `SequenceMNIST`.
+    - `val/confusion`: how often each class was predicted as each class, over the whole validation.
+    - `val/mistakes`: the first few misclassified sequences, each with its true class, its predicted class and the
+      prediction's probability. This needs a data module that can show sequences as `images`, such as `SequenceMNIST`.
 
     Args:
-        enabled: Whether to draw them.
+        enabled: Whether to draw the figures.
         mistakes: The maximum number of misclassified sequences to show.
     """
 
@@ -33,7 +33,7 @@ class ClassFigures(TensorBoardCallback):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._confusion = None  # another fit may have other classes
+        self._confusion = None  # another fit may have different classes
 
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""`EventFile`: a fit continues if TensorBoard's event file can no longer be written."""
+"""`EventFile`: lets a fit continue if TensorBoard's event file can no longer be written."""
 
 import threading
 from typing import Any
@@ -12,10 +12,10 @@ from rnn_lightning.errors import is_of_disk
 
 
 class EventFile(Callback):
-    """Lets a fit continue without its event file if the disk is full, and says so in one line.
+    """Lets a fit continue without its event file if the disk is full, and warns in one line.
 
-    A checkpoint that can't be written still ends the run: without checkpoints, it would be lost. TensorBoard writes in
-    its own thread, whose traceback is suppressed.
+    A checkpoint that can't be written still ends the run, which would be lost without checkpoints. TensorBoard writes
+    in a thread of its own, whose traceback is suppressed.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class EventFile(Callback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit":  # otherwise the test after a fit would begin another file
+        if stage != "fit":  # otherwise, the test after a fit would begin another event file
             lost = [place for place, file in self._files.items() if file.lost]
             trainer.loggers = [logger for place, logger in enumerate(trainer.loggers) if place not in lost]
             self._files = {}
@@ -40,7 +40,7 @@ class EventFile(Callback):
 
 
 class _Lenient:
-    """Writes events as long as it can."""
+    """Writes events until the disk fails, and then ignores them."""
 
     def __init__(self, writer: Any) -> None:
         self.writer, self.lost = writer, False

@@ -1,4 +1,4 @@
-"""`Forecasts`: shows how good a network is on a `TimeSeries`, and writes the files of `predict`."""
+"""`Forecasts`: shows how well a network forecasts a `TimeSeries`, and writes the files of `predict`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,28 +26,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SEASONS_SHOWN = 3
-"""How much history a picture shows, in seasons or horizons, whichever is longer."""
+"""How much history a figure shows, in seasons or in horizons, whichever are longer."""
 
 
 class Forecasts(TensorBoardCallback):
-    """Shows how good a network's forecasts of a `TimeSeries` are; does nothing with other data.
+    """Shows how well a network forecasts a `TimeSeries`; does nothing with other data.
 
-    - After each test, including the one at the end of a fit: a table of the network beside the naive answers, in the
-      terminal, in TensorBoard, and in the run's folder as `forecasts.txt` and `forecasts.json`.
-    - After each validation: `val/forecast` in TensorBoard, a forecast of the first series from the beginning of its
-      validation part.
-    - After predict: the forecasts of all series as `predictions.csv`, with dates, and a picture of the first one.
+    - After each test, including the test at the end of a fit, it compares the network with the naive answers in a
+      table. The table is shown in the terminal and in TensorBoard, and written to the run's folder as `forecasts.txt`
+      and `forecasts.json`.
+    - After each validation, it draws `val/forecast` in TensorBoard: a forecast of the first series from where its
+      validation part begins.
+    - After `predict`, it writes the forecasts of all series, with dates, as `predictions.csv`, and draws the forecast
+      of the first series as `predictions.png`.
 
     Args:
         level: The share of values that intervals should contain.
-        samples: 0 for intervals from the errors on the validation part. Otherwise, the number of paths to draw for each
-            forecast with the network's dropout on.
-        enabled: Whether to do anything; predict writes its files in any case.
+        samples: 0 to take intervals from the errors on the validation part. Otherwise, the number of paths to draw for
+            each forecast with the network's dropout on.
+        enabled: Whether to do anything in fits and tests; `predict` writes its files in any case.
 
     Attributes:
-        folder: The folder that predict writes to; None to write nothing.
-        horizon: How many steps predict forecasts; None for the data's horizon.
-        paths: The files that `predict` wrote.
+        folder: The folder that `predict` writes to; None to write nothing.
+        horizon: The number of steps that `predict` forecasts; None for the data's horizon.
+        paths: The paths of the files that `predict` wrote.
 
     Raises:
         ArgumentError: `level` or `samples` is out of range.
@@ -61,7 +63,7 @@ class Forecasts(TensorBoardCallback):
         self.paths: list[Path] = []
 
     def check(self, module: LightningModule, data: Any, stage: str) -> None:
-        """Refuses a network that can't make the forecasts of a stage; call it before a run begins."""
+        """Refuses a network that can't make the forecasts of a stage. Call this method before a run begins."""
         if isinstance(data, TimeSeries) and isinstance(module, Seq2Seq) and (self.enabled or stage == "predict"):
             check_sizes(module.net, data.fitted_values)
             if self.intervals.samples:
@@ -112,7 +114,7 @@ def _series(trainer: Trainer, module: LightningModule) -> Any:
 
 
 def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, title: str) -> "Figure":
-    """A figure of one series' first target: its history up to step `last`, and the forecast in `found`."""
+    """Draws the first target of a series: its history up to step `last`, and the forecast in `found`."""
     from rnn_lightning.figures import interval_figure
 
     target, panel = data.columns.target[0], data.panel
@@ -138,7 +140,7 @@ def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, tit
 
 
 def _shown(times: Any) -> np.ndarray:
-    """Local times without their zone; if they had one, matplotlib would turn them back into UTC."""
+    """Removes the time zone from local times; otherwise, matplotlib would turn them back into UTC."""
     return times if isinstance(times, np.ndarray) else times.tz_localize(None).to_numpy()
 
 

@@ -15,19 +15,19 @@ from rnn_lightning.models.gradient_norms import gradient_norms
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LOOKS = 64  # the most lines kept; beyond that, every second one is dropped
+_LOOKS = 64  # the maximum number of measurements kept; beyond that, every second one is dropped
 
 
 class GradientReach(TensorBoardCallback):
-    """Draws `train/gradient_reach` after each validation: the norm of dLoss/dh_t against t, with a panel per layer.
+    """Draws the norm of dLoss/dh_t against t, with a panel for each layer, as `train/gradient_reach`.
 
-    Each validation adds a line. The loss is that of each sequence's last target; the dotted line is for the loss of all
-    targets, summed over passes as in training. Both are measured by `gradient_norms` on one fixed batch, the first of
-    the validation.
+    Each validation adds a line, for the loss of each sequence's last target. A dotted line is for the loss of all
+    targets, summed over passes as in training. Both are measured by `gradient_norms`, always on the first batch of the
+    first validation.
 
     Args:
-        enabled: Whether to draw it.
-        rows: How many sequences of the batch to use.
+        enabled: Whether to draw the figure.
+        rows: The number of sequences of the batch to use.
     """
 
     def __init__(self, enabled: bool = True, rows: int = 32) -> None:
@@ -56,7 +56,7 @@ class GradientReach(TensorBoardCallback):
         from rnn_lightning.figures import gradient_reach_figure
 
         norms = gradient_norms(pl_module, self._probe)
-        if self._norms and self._norms[-1].shape != norms.last.shape:  # the lines of a checkpoint are from other data
+        if self._norms and self._norms[-1].shape != norms.last.shape:  # restored norms are from other data
             self._steps, self._norms, self._figure = [], [], None
         self._steps.append(logged_step(trainer))
         self._norms.append(norms.last)
@@ -85,7 +85,7 @@ class GradientReach(TensorBoardCallback):
         return trainer.is_global_zero and isinstance(module, SequenceModule) and self.is_active(trainer)
 
     def _cut(self, module: SequenceModule) -> tuple[int, str]:
-        """The first step that the last loss's gradient reaches, 0 if nothing is cut; and a label for it."""
+        """Returns the first step that the gradient of the last loss reaches (0 if nothing is cut), and its label."""
         assert self._probe is not None
         k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.k2}"
         graph = module.plan(self._probe, training=True)[-1].graph

@@ -1,4 +1,4 @@
-"""`HyperParameters`: the settings of a run beside its metrics, to compare runs in TensorBoard."""
+"""`HyperParameters`: shows a run's settings beside its metrics, so that TensorBoard can compare runs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +12,13 @@ from rnn_lightning.models import SequenceModule
 
 
 class HyperParameters(TensorBoardCallback):
-    """Fills TensorBoard's HParams tab: the settings of the run beside its validation and test metrics.
+    """Fills TensorBoard's HParams tab with the run's settings and its validation and test metrics.
 
-    The tab shows a metric's last value, so it includes unfinished runs; the test's metrics are added after a test.
-    (Lightning's own way would log the final values once more at step 0 of the same charts.)
+    The tab shows the last value of each metric, so it includes unfinished runs. Test metrics appear after a test.
+    (Lightning would log the final values once more, at step 0 of the same charts.)
 
     Args:
-        enabled: Whether to write them.
+        enabled: Whether to write the settings.
     """
 
     @override
@@ -36,13 +36,14 @@ class HyperParameters(TensorBoardCallback):
 
 _LEFT_OUT = {"input_size", "output_size", "task", "bias", "data_dir", "verify", "num_workers"}
 _LEFT_OUT |= {"eval_batch_size", "eval_windows"}
-"""Settings that follow from others or do not change what is learned; they would only make the table longer."""
+"""Settings that follow from others or do not change what is learned. They would only make the table wider."""
 
 
 def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float | str]:
-    """A run's settings as a flat dict: model, data, optimizer, truncation, and the Trainer's main arguments.
+    """Collects a run's settings in a flat dict: model, data, optimizer, truncation, and the Trainer's main arguments.
 
-    Settings that are off, none or zero are left out; TensorBoard shows five settings at first, in alphabetical order.
+    Settings that are false, None, zero or empty are left out. TensorBoard initially shows only five settings, in
+    alphabetical order.
     """
     found: dict[str, Any] = {**module.hparams, **getattr(getattr(trainer, "datamodule", None), "hparams", {})}
     for optimizer in trainer.optimizers[:1]:

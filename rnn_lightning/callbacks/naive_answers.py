@@ -1,4 +1,4 @@
-"""The table that ends a test: a network beside the naive answers."""
+"""Shows and writes the table that compares a network with the naive answers after a test."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,13 @@ from rnn_lightning.runs import run_folder
 
 
 def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
-    """Prints a table, and writes it to TensorBoard as `test/NAME` and to the folder of the tested checkpoint's run.
+    """Prints a table, and writes it to TensorBoard as `test/NAME` and to the folder of the run that was tested.
 
     Args:
-        trainer: The Trainer, after a test and on rank zero.
-        name: What the files and the entry are called.
+        trainer: The Trainer. It must have run a test, and must be on rank zero.
+        name: NAME in TensorBoard and in the file names.
         text: The table.
-        values: The same numbers as plain values, for `NAME.json`.
+        values: The numbers of the table as plain values, for `NAME.json`.
     """
     print(text)
     for logger in trainer.loggers:

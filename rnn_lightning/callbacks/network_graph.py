@@ -1,4 +1,4 @@
-"""`NetworkGraph`: the network's graph in TensorBoard."""
+"""`NetworkGraph`: shows the network's graph in TensorBoard."""
 
 import warnings
 
@@ -11,12 +11,12 @@ from rnn_lightning.models import SequenceModule
 
 
 class NetworkGraph(TensorBoardCallback):
-    """Adds the network's graph, traced in evaluation mode on one short sequence of zeros.
+    """Adds the network's graph to TensorBoard, traced in evaluation mode on one short sequence of zeros.
 
-    `TensorBoardLogger(log_graph=True)` would trace the module in training mode, and so draw dropout's random numbers.
+    `TensorBoardLogger(log_graph=True)` would trace the module in training mode, which draws random numbers for dropout.
 
     Args:
-        enabled: Whether to add it.
+        enabled: Whether to add the graph.
     """
 
     @override

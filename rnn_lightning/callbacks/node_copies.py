@@ -1,4 +1,4 @@
-"""Checkpoints on several machines: each machine gets them, whether or not the machines share a folder."""
+"""Saves checkpoints so that every machine has them, whether or not the machines share a folder."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from rnn_lightning.models.ranks import reduce
 
 
 def save(trainer: Trainer, path: str) -> None:
-    """Saves a checkpoint, and copies it to the machines that cannot see it. Call it on all ranks."""
+    """Saves a checkpoint, and copies it to the machines that cannot see it. Call this function on all ranks."""
     trainer.save_checkpoint(path, weights_only=False)
     copy_to_nodes(trainer, path)
 
 
 def copy_to_nodes(trainer: Trainer, path: str) -> None:
-    """Copies rank 0's file to the same path on each machine that cannot see it. Call it on all ranks."""
+    """Copies rank 0's file to the same path on each machine that cannot see it. Call this function on all ranks."""
     if trainer.num_nodes == 1 or (place := local_path(path)) is None:
         return
     strategy = trainer.strategy
@@ -29,7 +29,7 @@ def copy_to_nodes(trainer: Trainer, path: str) -> None:
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
-    """Identifies a version of a file on any machine."""
+    """Returns a stamp that identifies a version of a file on any machine; None if there is no file."""
     try:
         status = Path(path).stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""`PredictionWriter` writes the files of `predict`: a table, a picture, and optionally arrays."""
+"""`PredictionWriter`: writes the files of `predict`: a table, a figure, and optionally arrays."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -25,16 +25,17 @@ _MISTAKES = 18
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes `predictions.csv` (`PredictionTable`) and `predictions.png`, batch by batch: no batch stays in memory.
+    """Writes the table `predictions.csv` (`PredictionTable`) and the figure `predictions.png`.
 
-    For a regression with one output per step, the picture shows inputs, targets and predictions of the first sequence,
-    and its forecast. For a sequence classifier, it shows the confusion matrix; `predictions_mistakes.png` shows some
-    misclassified sequences, if the data module can show sequences as images. Files appear when they are complete.
-    Several processes that share the folder write one table and one picture.
+    Each batch is written at once, so batches do not stay in memory. For a regression with one output per step, the
+    figure shows the inputs, targets and predictions of the first sequence, and its forecast. For a sequence classifier,
+    it shows the confusion matrix; `predictions_mistakes.png` shows some misclassified sequences, if the data module can
+    show sequences as images. Files appear when they are complete. Processes that share the folder write one table and
+    one figure together.
 
     Args:
-        folder: The folder of the files; it is created if missing.
-        arrays: Whether to also write `predictions.npz` (`PredictionArrays`), one file for each process.
+        folder: The folder of the files, which is created if missing.
+        arrays: Whether to also write `predictions.npz` (`PredictionArrays`). Each process writes its own file.
     """
 
     def __init__(self, folder: str | Path, arrays: bool = False) -> None:
@@ -93,7 +94,7 @@ class PredictionWriter(BasePredictionWriter):
             if self._tally is not None:
                 self._tally.counts = trainer.strategy.reduce(self._tally.counts, reduce_op="sum")
             parts = [self._path(trainer, ".csv", rank) for rank in range(trainer.world_size)]
-            if trainer.is_global_zero and all(part.is_file() for part in parts):  # else the folder is not shared
+            if trainer.is_global_zero and all(part.is_file() for part in parts):  # otherwise, it is not shared
                 merge_tables(parts, self.folder / "predictions.csv")
                 self.paths[0] = self.folder / "predictions.csv"
         if trainer.is_global_zero and self._first is not None:

@@ -1,4 +1,4 @@
-"""How a run shows its progress: a bar on a terminal, plain lines in a file or a CI log."""
+"""Shows the progress of a run: as a bar on a terminal, and as plain lines in a file or a CI log."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ from typing_extensions import override
 
 
 class PlainProgress(ProgressBar):
-    """One line per epoch, without control characters: the metrics and the seconds it took."""
+    """Prints one line per epoch, without control characters: the metrics, and how many seconds the epoch took."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,8 +43,8 @@ class PlainProgress(ProgressBar):
 
 
 def progress() -> ProgressBar:
-    """Lightning's bar if the output is a terminal, else plain lines."""
-    # Updated every twenty batches: at each batch, the bar would take 10 % of a small network's time.
+    """Makes Lightning's progress bar if the output is a terminal, and otherwise a callback that prints plain lines."""
+    # With an update at each batch instead of every 20, the bar would take 10 % of a small network's training time.
     return TQDMProgressBar(refresh_rate=20) if sys.stdout.isatty() else PlainProgress()
 
 

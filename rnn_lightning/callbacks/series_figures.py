@@ -15,21 +15,22 @@ from rnn_lightning.nn import Seq2SeqNet, free_run
 from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.predictions import ShownSequence
 
-_AHEAD = 60  # steps of the forecast beyond the data's example
+_AHEAD = 60  # how many steps to forecast beyond the data's example
 
 
 class SeriesFigures(TensorBoardCallback):
     """Draws three figures of a `Seq2Seq` model after each validation.
 
-    - `val/window`: inputs, targets and predictions on one window: the data's `example()` (for `SyntheticSine`, the
-      window that starts at t = 12.2) or, if there is none, the first sequence of the validation. Regression only.
-    - `val/forecast`: a forecast from that window on, in which every prediction is the next input. This needs a data
+    - `val/window`: the inputs, targets and predictions on one window, for regression only. The window is the data's
+      `example()`, which starts at t = 12.2 for `SyntheticSine`. If there is no example, it is the first sequence of the
+      validation.
+    - `val/forecast`: a forecast from that window on, in which each prediction is the next input. This needs a data
       module whose targets are the inputs one step ahead (`predicts_next_input`).
-    - `val/error_by_step`: the held-out error of each time step, over the whole validation. This is the mean squared
-      error, or the share of wrong classes.
+    - `val/error_by_step`: the held-out error of each time step, over the whole validation. It is the mean squared error
+      or the share of wrong classes.
 
     Args:
-        enabled: Whether to draw them.
+        enabled: Whether to draw the figures.
     """
 
     def __init__(self, enabled: bool = True) -> None:
@@ -44,7 +45,7 @@ class SeriesFigures(TensorBoardCallback):
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._errors = None
-        # `Forecasts` draws a `TimeSeries`, in the file's units and with dates.
+        # The callback `Forecasts` draws a `TimeSeries`, in the file's units and with dates.
         own = isinstance(getattr(trainer, "datamodule", None), TimeSeries)
         if isinstance(pl_module, Seq2Seq) and not own and self.is_active(trainer):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
@@ -78,7 +79,7 @@ class SeriesFigures(TensorBoardCallback):
             self._draw_example(trainer, pl_module)
 
     def _lengthen(self, steps: int) -> None:
-        """Makes room for this number of time steps."""
+        """Makes room for the errors of `steps` time steps."""
         assert self._errors is not None, "made when the validation began"
         more = self._errors.new_zeros(2, max(0, steps - self._errors.shape[1]))
         self._errors = torch.cat((self._errors, more), dim=1)
@@ -89,7 +90,7 @@ class SeriesFigures(TensorBoardCallback):
         assert self._first is not None, "there were errors, so there was a batch"
         net = module.net
         assert isinstance(net, Seq2SeqNet), "a Seq2Seq has a Seq2SeqNet"
-        # The data's example can continue as long as needed; any other sequence has its second half held back.
+        # The data's example can be continued. Of any other sequence, the second half is forecast from the first half.
         shown = ShownSequence(
             example or self._first, data, is_example=example is not None, ahead=_AHEAD if example else 0
         )

@@ -1,4 +1,4 @@
-"""`StopOnSignal`: a run that gets a signal to end saves its state first, and continues from there when resumed."""
+"""`StopOnSignal`: saves a run's state when a signal ends the run, so that it can be resumed from there."""
 
 import os
 import signal
@@ -19,24 +19,25 @@ from rnn_lightning.models.ranks import reduce, world_size
 
 
 class StopOnSignal(Callback):
-    """Ends a fit on SIGTERM or SIGINT (Ctrl-C): saves `last.ckpt`, and exits with 143 or 130.
+    """Ends a fit on SIGTERM or SIGINT (Ctrl-C): saves `last.ckpt`, and exits with status 143 or 130.
 
-    All processes agree at the end of an optimizer step, so it is enough if one of them gets the signal. A validation
-    stops after its batch, and the resumed run repeats it; only a validation after the last of `max_steps` runs to its
-    end. A second signal ends the process at once if it comes a second or more after the first; an earlier one counts as
-    a launcher's copy of the first. Test, validate and predict end at once.
+    All processes agree at the end of an optimizer step, so it is enough if one process gets the signal. A validation
+    stops after the current batch, and the resumed run repeats the whole validation. Only a validation after the last of
+    `max_steps` runs to its end. A second signal ends the process at once if it comes a second or more after the first;
+    before that, it counts as a launcher's copy of the first. Test, validate and predict end at once.
 
-    Under SLURM with `auto_requeue`, Lightning's own handler keeps SIGTERM, which it needs to requeue the job.
-    Lightning's handler for the signal that requeues the job saves a checkpoint, so it is called at the same points.
+    Under SLURM with `auto_requeue`, SIGTERM keeps Lightning's own handler, which is needed to requeue the job.
+    Lightning's handler for the signal that requeues the job saves a checkpoint. It is therefore called at the end of a
+    step or a validation batch, too.
     """
 
     def __init__(self) -> None:
         self._signal, self._time = 0, 0.0
-        self._ending = 0  # the signal that all have agreed on, until the epoch is over
-        self._checks: float = 0  # how many more batches every process has in this validation
+        self._ending = 0  # the signal that all processes have agreed on, which takes effect at the end of the epoch
+        self._checks: float = 0  # how many more batches of this validation every process has
         self._at_once = self._speaks = False
         self._requeue: Any = None  # Lightning's handler
-        self._requeue_signal = self._waiting = 0  # its signal; and the same once it has come, else 0
+        self._requeue_signal = self._waiting = 0  # that handler's signal; the same signal once it has arrived, else 0
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,7 +73,7 @@ class StopOnSignal(Callback):
         batches = sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches)
         self._checks = inf if world_size(trainer.strategy) == 1 else -reduce(trainer.strategy, -batches, "max")
         if world_size(trainer.strategy) > 1 and self._checks == inf:
-            self._checks = 0  # the others' numbers of batches are unknown
+            self._checks = 0  # the number of batches in the other processes is unknown
 
     @override
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
@@ -85,7 +86,7 @@ class StopOnSignal(Callback):
                 self._act(trainer, number)
 
     def _listen(self, trainer: Trainer) -> None:
-        """Takes the signals over from Lightning, which restores them at the end of the run."""
+        """Replaces Lightning's signal handlers. Lightning restores the original handlers at the end of the run."""
         if threading.current_thread() is not threading.main_thread():
             return
         self._at_once = trainer.state.fn != TrainerFn.FITTING
@@ -105,8 +106,8 @@ class StopOnSignal(Callback):
             self._signal, self._time = number, now
             if self._at_once:
                 raise SystemExit(128 + number)
-            if self._speaks:  # print is not safe here
-                os.write(2, b"Stopping: saves last.ckpt after this step; a second signal ends the run at once\n")
+            if self._speaks:  # print() is not safe in a signal handler
+                os.write(2, b"Stopping: last.ckpt is saved after this step; a second signal ends the run at once\n")
         elif now - self._time >= 1:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -116,13 +117,13 @@ class StopOnSignal(Callback):
         self._waiting = number
 
     def _agreed(self, trainer: Trainer) -> int:
-        """The signal that any of the processes has received; 0 if none has."""
+        """Returns the signal that any process has received; 0 if none has received one."""
         return int(reduce(trainer.strategy, max(self._signal, self._waiting), "max"))
 
     def _act(self, trainer: Trainer, number: int) -> None:
         if number == self._requeue_signal:
             self._waiting = self._ending = 0
-            self._requeue(number, None)  # saves, and lets SLURM end the processes
+            self._requeue(number, None)  # this saves a checkpoint; SLURM then ends the processes
         else:
             self._end(trainer, number)
 
@@ -137,7 +138,7 @@ class StopOnSignal(Callback):
 
 
 def _requeue_signal(trainer: Trainer) -> signal.Signals | None:
-    """The signal on which Lightning requeues a SLURM job; None if it does not."""
+    """Returns the signal on which Lightning requeues a SLURM job; None if Lightning does not requeue."""
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if environment is None and SLURMEnvironment.detect():
         environment = SLURMEnvironment()

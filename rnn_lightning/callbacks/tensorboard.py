@@ -1,6 +1,7 @@
 """`TensorBoardCallback`: the base class of the callbacks that write to TensorBoard.
 
-None of them affects training: they draw no random numbers, leave no gradients, and do not change the network's mode.
+None of these callbacks affects training: they draw no random numbers, leave no gradients, and do not change the
+network's mode.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class TensorBoardCallback(Callback):
-    """Active only in a fit that logs to TensorBoard.
+    """Base class of callbacks that are only active in a fit that logs to TensorBoard.
 
     Args:
-        enabled: Whether to do anything at all.
+        enabled: Whether the callback does anything.
     """
 
     def __init__(self, enabled: bool = True) -> None:
         self.enabled = enabled
 
     def is_active(self, trainer: Trainer) -> bool:
-        """The same on all ranks, so that they may reduce together; false in sanity checks, tests and predictions."""
+        """Returns whether to write anything. All ranks get the same answer, so that they can reduce together."""
         if not self.enabled or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return False
         return not trainer.fast_dev_run and _logger(trainer) is not None  # type: ignore[attr-defined]
@@ -45,16 +46,16 @@ class TensorBoardCallback(Callback):
         self.on_validated_batch(trainer, pl_module, outputs, batch)
 
     def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        """For subclasses: called with the outputs of each validation batch."""
+        """Called after each validation batch, with its outputs. Subclasses may override this method."""
 
     def writer(self, trainer: Trainer) -> "SummaryWriter":
-        """TensorBoard's writer; only on rank zero of an active callback."""
+        """Returns TensorBoard's writer. Call this method only on rank zero, and if the callback is active."""
         logger = _logger(trainer)
         assert logger is not None, "is_active was checked first"
         return logger.experiment
 
     def show(self, trainer: Trainer, tag: str, figure: "Figure") -> None:
-        """Adds a figure's picture under a tag, at the step at which the metrics are logged."""
+        """Adds a figure as an image under a tag, at the step at which the metrics are logged."""
         from rnn_lightning.figures import png
 
         picture, width, height = png(figure)
@@ -62,14 +63,14 @@ class TensorBoardCallback(Callback):
         self.write(trainer, Summary(value=[Summary.Value(tag=tag, image=image)]))
 
     def write(self, trainer: Trainer, summary: Summary) -> None:
-        """Adds a finished summary; `add_figure` would spend twice as long on compression as on drawing."""
+        """Adds a finished summary. For figures, `add_figure` would spend twice as long on compression as on drawing."""
         file_writer = self.writer(trainer).file_writer
-        if file_writer is not None:  # None once it is closed
+        if file_writer is not None:  # it is None once the writer is closed
             file_writer.add_summary(summary, logged_step(trainer))
 
 
 def as_code(text: str) -> str:
-    """Markdown that shows a text unchanged, line by line."""
+    """Turns a text into Markdown that shows it unchanged, line by line."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
@@ -78,11 +79,11 @@ def _logger(trainer: Trainer) -> TensorBoardLogger | None:
 
 
 def steps_taken(trainer: Trainer) -> int:
-    """The steps so far on the axis of the logged metrics: optimizer steps, or batches under manual optimisation."""
+    """Counts the steps so far, as on the axis of logged metrics: optimizer steps, or batches in manual optimisation."""
     module: LightningModule = trainer.lightning_module
     return trainer.global_step if module.automatic_optimization else trainer.fit_loop.total_batch_idx + 1
 
 
 def logged_step(trainer: Trainer) -> int:
-    """The step, counted from 0, at which metrics of the newest batch, or of a validation after it, are logged."""
+    """Returns the step, counted from 0, at which metrics of the last batch or of a validation after it are logged."""
     return max(0, steps_taken(trainer) - 1)

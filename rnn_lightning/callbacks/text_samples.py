@@ -13,15 +13,17 @@ from rnn_lightning.nn import generate
 
 
 class TextSamples(TensorBoardCallback):
-    """Adds `val/sample` after each validation on a `TextStream`: the first words of its text, continued by the network.
+    """Adds `val/sample` after each validation: how the network continues the beginning of the validation text.
 
-    The random numbers are the same each time, so samples from two epochs differ only because of the weights.
+    This needs a `TextStream`, and a `Seq2Seq` with an embedding. The random numbers are the same each time, so samples
+    from two epochs only differ because of the weights.
 
     Args:
-        enabled: Whether to add it.
-        length: Tokens to add.
-        temperature: Below 1, likely tokens become likelier; 0 always takes the likeliest.
-        top_k: Draws among the k likeliest tokens only; None for all.
+        enabled: Whether to add samples.
+        length: The number of tokens to add.
+        temperature: The temperature of the draws. Below 1, likely tokens become likelier; at 0, the likeliest token is
+            always taken.
+        top_k: Draws only from the k likeliest tokens; None for all tokens.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`VitalSigns` logs training progress in numbers: gradient norm, learning rate, speed and memory."""
+"""`VitalSigns`: logs training progress in numbers: gradient norm, learning rate, speed and memory."""
 
 import sys
 import time
@@ -13,26 +13,26 @@ from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
 
 
 class VitalSigns(TensorBoardCallback):
-    """Logs training progress every `log_every_n_steps` steps of the Trainer.
+    """Logs training progress at the interval of the Trainer's `log_every_n_steps`.
 
     - `train/grad_norm`: the 2-norm of the whole gradient at the optimizer step, before clipping.
-    - `train/lr`: the learning rate of the first parameter group; `train/lr_1`, ... for others.
+    - `train/lr`: the learning rate of the first parameter group; those of other groups are `train/lr_1`, ...
     - `speed/steps_per_second`, `speed/sequences_per_second`: the speed since the last log, in optimizer steps and in
-      sequences on all devices. It includes data loading, but not validations.
-    - `memory/peak_MiB`: the most memory in use so far: by tensors on CUDA, else by the process.
+      sequences on all devices. The time includes data loading, but not validations.
+    - `memory/peak_MiB`: the peak memory so far, of tensors on a CUDA device or else of the process.
 
-    Lightning's own monitors do not work here: `LearningRateMonitor` raises without a logger, and `ThroughputMonitor`
-    waits for the GPU at every batch and assumes that all batches are equally large.
+    Lightning's own monitors do not work here. `LearningRateMonitor` raises an error without a logger.
+    `ThroughputMonitor` waits for the GPU at every batch, and assumes that all batches are equally large.
 
     Args:
-        enabled: Whether to log them.
+        enabled: Whether to log these values.
     """
 
     def __init__(self, enabled: bool = True) -> None:
         super().__init__(enabled)
         self._every = 0  # steps between two logs; 0 if this callback does nothing on this rank in this run
         self._norm: torch.Tensor | None = None
-        self._logged = 0  # steps at the last log
+        self._logged = 0  # the number of steps at the last log
         self._since, self._steps, self._sequences = 0.0, 0, 0
 
     @override
@@ -48,8 +48,8 @@ class VitalSigns(TensorBoardCallback):
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Measures the gradient's norm if this batch is logged; if a batch has several steps, at the last one."""
-        this = int(pl_module.automatic_optimization)  # then this step is not counted yet
+        """Measures the gradient's norm if this batch is logged; if the batch has several steps, the last one counts."""
+        this = int(pl_module.automatic_optimization)  # under automatic optimisation, this step is not counted yet
         if self._every and (steps_taken(trainer) + this) % self._every == 0:
             self._norm = torch.nn.utils.get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
 
@@ -83,7 +83,7 @@ class VitalSigns(TensorBoardCallback):
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """The most memory in use so far, in MiB: by tensors on a CUDA device, else by the process; None if unknown."""
+    """Returns the peak memory in MiB, of tensors on a CUDA device or else of the process; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:
@@ -95,7 +95,7 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def _rows(batch: Any) -> int:
-    """The number of sequences in a batch: a dict with x, a tensor, or a pair."""
+    """Counts the sequences in a batch, which is a dict with x, a tensor, or a pair."""
     x: Any = batch.get("x") if isinstance(batch, dict) else batch
     while isinstance(x, (tuple, list)) and x:
         x = x[0]

@@ -1,4 +1,4 @@
-"""After a fit: tests the best checkpoint, and says how to view the run."""
+"""After a fit: tests the best checkpoint, and prints how to view the run."""
 
 import traceback
 from typing import Any
@@ -12,16 +12,16 @@ from rnn_lightning.errors import reason
 
 
 def after_fit(trainer: Trainer, model: LightningModule, data: LightningDataModule) -> None:
-    """Tests the best checkpoint, and says how to view the run."""
+    """Tests the best checkpoint, and prints how to view the run."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     kept = next((c for c in callbacks if isinstance(c, BestAndLast)), None)
-    best = "" if kept is None else kept.best_model_path  # a test in spawned processes would find another path
+    best = "" if kept is None else kept.best_model_path  # the path would be different after a test in spawned processes
     if best:
         _test(trainer, model, data, best)
     if not trainer.is_global_zero:
         return
     if kept is not None and best:
-        score = kept.best_model_score  # spawned processes do not send it back
+        score = kept.best_model_score  # spawned processes do not send the score back
         print(f"Best checkpoint: {best}{'' if score is None else f' (val/loss {score:.4g})'}")
     elif kept is not None:
         if is_overridden("val_dataloader", data) and is_overridden("validation_step", model):
@@ -33,7 +33,7 @@ def after_fit(trainer: Trainer, model: LightningModule, data: LightningDataModul
 
 
 def _test(trainer: Trainer, model: LightningModule, data: LightningDataModule, checkpoint: str) -> None:
-    """Tests a checkpoint after a fit. As the fit has succeeded, a test that can't run is not a failure."""
+    """Tests a checkpoint after a fit. The fit has succeeded, so a test that can't run is no failure."""
     own = (("test_step", model), ("test_dataloader", data))
     missing = [f"{type(owner).__name__} has no {name}" for name, owner in own if not is_overridden(name, owner)]
     if missing:

@@ -1,4 +1,4 @@
-"""The command line's arguments: the configurations, and everything else that was typed."""
+"""The arguments that were typed on the command line: the configurations, and everything else."""
 
 import argparse
 import pkgutil
@@ -43,12 +43,12 @@ def fail(message: str) -> NoReturn:
 
 
 def maker_of(class_path: str) -> Callable[..., Any]:
-    """What makes a configured object: its class, or a function or class method that returns it."""
+    """The callable that makes a configured object: its class, or a function or class method that returns the object."""
     return pkgutil.resolve_name(class_path)
 
 
 def class_of(class_path: str) -> type:
-    """The class of a configured object; `object` if a function does not say what it returns."""
+    """The class of a configured object; `object` if a function has no return annotation."""
     maker = maker_of(class_path)
     if not isinstance(maker, type):
         with suppress(NameError, TypeError, AttributeError):  # types that only a type checker imports
@@ -57,7 +57,7 @@ def class_of(class_path: str) -> type:
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser that reports each error in one line."""
 
     commands: Any = None
     """The subcommands, once they are added."""
@@ -71,13 +71,13 @@ class Parser(LightningArgumentParser):
         fail(message)
 
     def add_subcommands(self, *args: Any, **kwargs: Any) -> Any:
-        """Keeps the subcommands, so that more can be added to them."""
+        """Keeps a reference to the subcommands, so that more can be added."""
         self.commands = super().add_subcommands(*args, **kwargs)
         return self.commands
 
 
 class RecipeOrFile(ActionConfigFile):
-    """`--config`: a YAML file, the name of a shipped recipe (a file of that name wins), or a mapping in one line."""
+    """`--config`: a YAML file, the name of a shipped recipe (if there is no such file), or a mapping in one line."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Turns a recipe's name into its path and reads it."""
@@ -85,11 +85,11 @@ class RecipeOrFile(ActionConfigFile):
 
 
 class HelpOf(argparse.Action):
-    """A flag that prints the arguments of a part of a model; jsonargparse has such flags only at the top level.
+    """A flag that prints the arguments of one part of a model. jsonargparse has such flags only at the top level.
 
     Args:
-        of: A dataclass, or the type of an argument that takes classes; the flag then names one of them.
-        key: The prefix of its arguments on the command line, such as `model.tbptt`.
+        of: A dataclass, or the type of an argument that takes classes, one of which the flag then names.
+        key: The prefix of the part's arguments on the command line, such as `model.tbptt`.
     """
 
     def __init__(self, *, of: Any, key: str, **options: Any) -> None:
@@ -117,7 +117,7 @@ class _Shown(ArgumentParser):
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a user typed.
+    """The arguments that a user typed, split into parts.
 
     Attributes:
         subcommand: The subcommand, or nothing if there is an option in its place.
@@ -133,7 +133,7 @@ class Arguments:
 
     @classmethod
     def of(cls, arguments: list[str]) -> "Arguments":
-        """Splits the arguments of a process."""
+        """Splits a list of typed arguments."""
         subcommand = arguments[:1] if arguments and not arguments[0].startswith("-") else []
         parser = _FirstParser(add_help=False, allow_abbrev=False)
         parser.add_argument("-c", "--config", action="append", default=[])
@@ -143,7 +143,7 @@ class Arguments:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """What the configurations set together, before any default."""
+        """The merged content of the configurations, without defaults."""
         return content_of(self.configs)
 
     @property
@@ -170,7 +170,7 @@ class Arguments:
         if config is None and self.ckpt_path is not None and not self._asks_for_help:
             given = self.ckpt_path in (BEST, LAST) and self._names_a_run
             if not (self.configs or given):
-                find_checkpoint(self.ckpt_path, RUNS, None)  # raises an error if there is none
+                find_checkpoint(self.ckpt_path, RUNS, None)  # raises an error if there is no such checkpoint
         return self if config is None else replace(self, configs=[config])
 
     @property
@@ -182,7 +182,7 @@ class Arguments:
         return any(x.startswith(("--model", "--data", "--name")) for x in self.others)
 
     def with_folders_of_loggers(self) -> "Arguments":
-        """The same, with the folder of all runs for each logger that needs one; a typed folder overrides it."""
+        """These arguments, with the folder of all runs for each logger that needs one, unless another was typed."""
         others: list[str] = []
         for argument in self.others:
             others += (
@@ -191,10 +191,10 @@ class Arguments:
         return replace(self, others=others)
 
     def parsed_after(self, *configs: str) -> list[str]:
-        """All arguments, those of configurations first, so that typed arguments take precedence wherever they are.
+        """All arguments, configurations first, so that typed arguments override them wherever they were typed.
 
         Args:
-            *configs: More configurations, which override the others but not what was typed.
+            *configs: More configurations, which override the others but not typed arguments.
         """
         path = [] if self.ckpt_path is None else [f"--ckpt_path={self.ckpt_path}"]
         return [*self.subcommand, *(f"--config={config}" for config in (*self.configs, *configs)), *path, *self.others]

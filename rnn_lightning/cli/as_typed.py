@@ -1,4 +1,4 @@
-"""`as_typed`: an argument's value in a checkpoint, in the form in which the command line takes it."""
+"""`as_typed` turns an argument's value from a checkpoint into the form that the command line takes."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from rnn_lightning.cli.signatures import hints_of
 
 
 def as_typed(value: Any, hint: Any) -> Any:
-    """The same value, with lists in place of tensors, and enum members by their names.
+    """Returns a value with lists in place of tensors and names in place of enum members.
 
     Args:
         value: An argument's value from a checkpoint, in plain types.

@@ -1,4 +1,4 @@
-"""`CLI`: LightningCLI with recipes, named runs, and sizes linked from data to model; `main` runs it."""
+"""`CLI`: a LightningCLI with recipes, named runs, and sizes linked from data to model; `main` runs it."""
 
 import os
 import signal
@@ -51,13 +51,13 @@ EPILOG = "Each has its own help, as in: export --help"
 EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
 
 AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
-"""Settings of the Trainer by which Lightning divides."""
+"""Trainer settings by which Lightning divides."""
 
 
 class CLI(LightningCLI):
-    """LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
+    """A LightningCLI with recipes, sizes linked from data to model, named runs, and checkpoints found by a run's name.
 
-    Precedence: command line, then checkpoint (which sets the network, see also `cli.training`), then recipe.
+    The command line overrides the checkpoint (which sets the network; see `cli.training`); both override the recipe.
     """
 
     checkpoint: str | None = None
@@ -73,7 +73,7 @@ class CLI(LightningCLI):
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # a static method in Lightning
-        """Lightning's subcommands, or only the one that is typed first: each parser takes 0.1 s to make."""
+        """Lightning's subcommands, or only the one that was typed first, as each parser takes 0.1 s to make."""
         found = LightningCLI.subcommands()
         if self.first == "export":
             return {}
@@ -88,7 +88,7 @@ class CLI(LightningCLI):
     def setup_parser(
         self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
     ) -> None:
-        """Adds the subcommand `export`; its further arguments say which run's best or last checkpoint to export."""
+        """Adds the subcommand `export`. Its other arguments say which run's best or last checkpoint to export."""
         super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
         if self.first in self.subcommands():
             return
@@ -104,12 +104,12 @@ class CLI(LightningCLI):
         self.parser.commands.add_subcommand("export", parser, help=EXPORT)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Takes sizes from the data, names runs, and logs them to TensorBoard."""
+        """Links the model's sizes to the data, and adds the options of the command line."""
         add_options(parser)
         link_sizes(parser, self)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the arguments; those of a checkpoint's network override the recipe's, and typed ones override both."""
+        """Parses the arguments. A checkpoint's network overrides the recipe's, and typed arguments override both."""
         arguments, first = None, None
         if args is None or isinstance(args, list):
             arguments = Arguments.of(sys.argv[1:] if args is None else args)
@@ -134,14 +134,14 @@ class CLI(LightningCLI):
             if self.config.subcommand != "export":
                 network = arguments_in(self.checkpoint, config.model, arguments, self.config.subcommand)
         elif is_of_another_cell(config.get("model")):
-            network = {"nonlinearity": "tanh"}  # a recipe's value is for its own cell; a typed one raises an error
-        # With a configuration as a dict, everything counts as typed. What only the first parse needed is left out now,
-        # except where no model is made.
+            network = {"nonlinearity": "tanh"}  # the recipe's value is for another cell; a typed value raises an error
+        # With a configuration as a dict, everything counts as typed. Arguments that only the first parse needed are now
+        # left out, unless no model is made.
         is_made = exported is None and self.config.subcommand != "export"
         if arguments is not None and (network or (first is not None and is_made)):
             between = {"model": {"class_path": config.model.class_path, "init_args": network}}
             super().parse_arguments(parser, arguments.parsed_after(inline(between)))
-        # Lightning would let the checkpoint override what was typed; it gets the path again below.
+        # Lightning would let the checkpoint override typed arguments, so Lightning gets the path only later.
         self.config[self.config.subcommand].ckpt_path = None
 
     def before_instantiate_classes(self) -> None:
@@ -154,7 +154,7 @@ class CLI(LightningCLI):
             return
         arguments = config.model.get("init_args", {})
         if self.checkpoint is not None and config.prompt is None and takes_fitted(class_of(config.data.class_path)):
-            config.data.init_args[KEY] = read_checkpoint(self.checkpoint).get(KEY)  # nothing is fitted again
+            config.data.init_args[KEY] = read_checkpoint(self.checkpoint).get(KEY)  # nothing is refitted
         if self.checkpoint is not None and arguments.get("weights") is not None:
             arguments.weights = None  # the checkpoint has all of them
         if subcommand != "fit" and self.checkpoint is None and arguments.get("weights") is None:
@@ -184,7 +184,7 @@ class CLI(LightningCLI):
             check_nulls(name, callback, config.get(name))
 
     def instantiate_classes(self) -> None:
-        """Makes model, data and Trainer. An export, or a text to continue, needs none of them and is done here."""
+        """Makes the model, the data and the Trainer; or exports or continues a text, which needs none of them."""
         config = self.config[self.subcommand]
         if self.subcommand == "export":
             folder = export(config.ckpt_path, config.output, config.onnx)
@@ -226,11 +226,11 @@ class CLI(LightningCLI):
         self.config_init[self.subcommand].forecasts.check(self.model, self.datamodule, self.subcommand)
 
     def before_fit(self) -> None:
-        """Numbers the run, before any process is spawned."""
+        """Chooses the run's number, before any process is spawned."""
         runs.number_run(self.trainer)
 
     def after_fit(self) -> None:
-        """Tests the best checkpoint, and says how to look at the run."""
+        """Tests the best checkpoint, and prints how to view the run."""
         if not self.config_init[self.subcommand].trainer.fast_dev_run and not self.trainer.interrupted:
             after_fit(self.trainer, self.model, self.datamodule)
 
@@ -251,7 +251,7 @@ class CLI(LightningCLI):
             self.model.horizon = config.horizon
 
     def after_predict(self) -> None:
-        """Says where the predictions are."""
+        """Prints where the predictions are."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, (PredictionWriter, Forecasts)) and callback.paths:
                 print(f"Predictions: {', '.join(map(str, callback.paths))}")
@@ -263,12 +263,12 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
     """Runs the command line.
 
     Args:
-        args: Arguments as a list, or a configuration as a dict; None for those of the process.
+        args: The arguments as a list, or a configuration as a dict; None for the arguments of the process.
         cli: `CLI`, or your own subclass that does more before or after a subcommand.
     """
     quiet()
     if args is None and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # `rnn-lightning --data my_data.Sales` finds what `python -m` finds
+        sys.path.insert(0, os.getcwd())  # `rnn-lightning --data my_data.Sales` finds the same modules as `python -m`
     try:
         with _ends_on_sigint():
             cli(
@@ -306,7 +306,7 @@ def main(args: Any = None, cli: type[CLI] = CLI) -> None:
 
 @contextmanager
 def _ends_on_sigint() -> Iterator[None]:
-    """Ends with 130 on Ctrl-C before, between and after what `StopOnSignal` sees; Lightning would end with 1."""
+    """Exits with 130 on Ctrl-C whenever `StopOnSignal` is not active; Lightning would exit with 1."""
     came = False
 
     def note(number: int, frame: Any) -> None:

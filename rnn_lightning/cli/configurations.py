@@ -1,4 +1,4 @@
-"""`content_of`: what several configurations set together, before any default. `inline`: content as a `--config`."""
+"""`content_of` merges several configurations, without defaults; `inline` turns content into a `--config`."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rnn_lightning.recipes import recipe_or_file
 
 
 def content_of(configs: Sequence[str]) -> dict[str, Any]:
-    """The content of all `--config`s, of which later ones override earlier ones."""
+    """Returns the content of all `--config`s, where later files override earlier ones."""
     content: dict[str, Any] = {}
     for config in configs:
         _merge(content, _read(config))
@@ -18,15 +18,15 @@ def content_of(configs: Sequence[str]) -> dict[str, Any]:
 
 
 def inline(content: dict[str, Any]) -> str:
-    """Content as the text of one `--config`, in one line; what is not a plain value is written as its text."""
+    """Returns content as the text of a `--config` in one line; values that are not plain are written as text."""
     return yaml.dump(content, Dumper=_Inline, default_flow_style=True, width=math.inf)
 
 
 class _Inline(yaml.SafeDumper):
-    """Quotes all texts, as an unquoted "1e3" may be read as a number; JSON has no infinity."""
+    """Writes YAML with all texts quoted, as an unquoted "1e3" may be read as a number. JSON could not hold infinity."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Whether a repeated value is written out again."""
+        """Always true: a repeated value is written out again."""
         return True
 
 
@@ -39,7 +39,7 @@ _Inline.add_multi_representer(object, _quoted)
 
 
 def _read(config: str) -> Any:
-    """The content of a `--config`; the parser reports an unreadable one."""
+    """Returns the content of a `--config`, or None if it is unreadable, which the parser reports."""
     found = recipe_or_file(config)
     try:
         if found != config or not config.startswith("{"):

@@ -1,4 +1,4 @@
-"""What every run of the command line has: callbacks, and checkpoints that are either complete or absent."""
+"""Gives every run of the command line its callbacks, and checkpoints that are either complete or absent."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _OWN_WAY = ("fsdp", "deepspeed", "xla", "modelparallel")
 
 
 def callbacks_of(trainer: Namespace, subcommand: str | None) -> list[Any]:
-    """The callbacks of a configured Trainer, and those that every run has."""
+    """Returns the callbacks of a configured Trainer, and those that every run has."""
     callbacks = list(trainer.callbacks or [])
     if trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
         callbacks.append(progress())
@@ -29,10 +29,10 @@ def callbacks_of(trainer: Namespace, subcommand: str | None) -> list[Any]:
 
 
 def save_atomically(trainer: Namespace) -> dict[str, Any]:
-    """Lets a configured Trainer save with `AtomicCheckpointIO`, unless it has its own way.
+    """Lets a configured Trainer save with `AtomicCheckpointIO`, unless the Trainer has its own way to save.
 
     Returns:
-        The arguments of the Trainer that do so.
+        The Trainer's arguments with this plugin.
     """
     if has_checkpoint_io(trainer):
         return {}

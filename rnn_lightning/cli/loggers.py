@@ -20,7 +20,7 @@ def folder_loggers(trainer: Any, known: bool = True) -> list[Any]:
 
 
 def root_of_runs(trainer: Any) -> str:
-    """The folder of all runs: that of the first logger which says where it keeps them, else the Trainer's."""
+    """The folder of all runs: from the first logger that says where it writes, else from the Trainer."""
     folder = trainer.default_root_dir or "."
     for logger in folder_loggers(trainer)[:1]:
         folder = folder if logger.init_args.save_dir == runs.RUNS else logger.init_args.save_dir
@@ -28,7 +28,7 @@ def root_of_runs(trainer: Any) -> str:
 
 
 def direct_loggers(config: Any, root: str, checkpoint: str | None) -> None:
-    """Makes each logger write where no other run has written; if a run continues, the first one writes into its folder.
+    """Makes each logger write to a new place; if a run continues, the first logger writes into its folder.
 
     Args:
         config: The configuration of a fit.
@@ -36,7 +36,7 @@ def direct_loggers(config: Any, root: str, checkpoint: str | None) -> None:
         checkpoint: The checkpoint from which the fit continues, if there is one.
 
     Raises:
-        ArgumentError: Nothing can be written there, or another fit does so right now.
+        ArgumentError: Nothing can be written there, or another fit is writing there now.
     """
     resumed = runs.resumed_folder(checkpoint)
     runs.check_root(root)
@@ -64,10 +64,10 @@ def _continue_in(folder: str, logger: Any) -> None:
     arguments = logger.init_args
     above, _, version = folder.rpartition("/")
     if not above or not {"name", "version"} <= set(arguments.keys()):
-        return  # it cannot be told where to write
+        return  # this logger cannot be told where to write
     save_dir, _, name = above.rpartition("/") if "/" in above else (above, "", "")
     arguments.save_dir, arguments.name, arguments.version = save_dir, name, version
     if arguments.get("sub_dir"):
-        arguments.sub_dir = None  # it is part of the folder
+        arguments.sub_dir = None  # the folder already includes it
     if issubclass(class_of(logger.class_path), CSVLogger):
         runs.keep(f"{folder}/metrics.csv")

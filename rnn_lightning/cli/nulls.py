@@ -22,7 +22,7 @@ def check_nulls(name: str, kind: Callable[..., Any], arguments: Namespace | None
     Args:
         name: The configuration's key, such as `"trainer"`.
         kind: The class that takes the arguments, or a function that makes an object.
-        arguments: What is configured. Arguments that are objects themselves are also checked.
+        arguments: The configured arguments. Those that are objects themselves are also checked.
     """
     if arguments is None:
         raise ArgumentError(f"{name}=null: give its arguments, or leave it out")
@@ -30,7 +30,7 @@ def check_nulls(name: str, kind: Callable[..., Any], arguments: Namespace | None
     defaults = {parameter.name: parameter.default for parameter in parameters_of(kind)}
     for key, value in arguments.items(branches=True):
         if "." in key:
-            continue  # of an inner object
+            continue  # belongs to an inner object
         full, hint, default = f"{name}.{key}", hints.get(key, Any), defaults.get(key)
         needed = default is not None and default is not Parameter.empty
         if value is None and needed and not _allows_none(hint):
@@ -41,14 +41,14 @@ def check_nulls(name: str, kind: Callable[..., Any], arguments: Namespace | None
 
 
 def _parts(value: Any) -> list[Any]:
-    """What a value consists of: the elements of a list or a mapping, or else the value itself."""
+    """The parts of a value: the elements of a list, the values of a mapping, or else the value itself."""
     if isinstance(value, Mapping):
         return list(value.values())
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _check_inner(name: str, hint: Any, value: Namespace) -> None:
-    """Checks an object that is an argument: a configured class, or the dataclass that the type names."""
+    """Checks an argument that is an object: of a configured class, or of the dataclass that the type names."""
     if isinstance(value.get("class_path"), str) and isinstance(value.get("init_args"), Namespace):
         check_nulls(name, maker_of(value.class_path), value.init_args)
         return
@@ -58,7 +58,7 @@ def _check_inner(name: str, hint: Any, value: Namespace) -> None:
 
 
 def _within(hint: Any) -> Iterator[Any]:
-    """A type and all types that it consists of."""
+    """Yields a type and all types within it, as in `list[int | None]`."""
     yield hint
     for part in get_args(hint):
         yield from _within(part)

@@ -1,4 +1,4 @@
-"""The options of the command line besides those of Trainer, model and data."""
+"""Options of the command line that belong to neither the Trainer, the model nor the data."""
 
 from argparse import SUPPRESS
 from typing import get_type_hints
@@ -25,7 +25,7 @@ def add_options(parser: LightningArgumentParser) -> None:
     """Adds the callbacks of TensorBoard by name, the run's name, and the options of predict."""
     for name, callback in TENSORBOARD_CALLBACKS.items():
         parser.add_lightning_class_args(callback, name)
-    words = "The run's name; by default that of the data file, else of the first --config, else of model and data."
+    words = "The run's name; by default the data file's, else the first --config's, else those of model and data."
     parser.add_argument("--name", type=str | None, default=None, help=words)
     words = "predict only: steps to forecast after each sequence, feeding predictions back; 0 for the data's default."
     parser.add_argument("--horizon", type=NonNegativeInt, default=0, help=words)

@@ -1,4 +1,4 @@
-"""Arguments that a model of your own requires: if a checkpoint has them, you need not type them again."""
+"""Takes the required arguments of your own model from a checkpoint, so that you need not type them again."""
 
 from inspect import Parameter
 from typing import Any
@@ -13,13 +13,13 @@ from rnn_lightning.saved import read_checkpoint
 
 
 def required_from_checkpoint(arguments: Arguments) -> dict[str, Any] | None:
-    """A configuration of the model with the required arguments that were not given; None if there are none.
+    """Returns a configuration with the model's required arguments that were not given; None if all were given.
 
-    It is only for a first parse, which finds the checkpoint that `best` or `last` means. Until then, the newest
-    checkpoint of this model is used, whatever its run's name and data.
+    The configuration is only for a first parse, which finds the checkpoint that `best` or `last` means. That parse uses
+    the newest checkpoint of the model, with any run's name and data.
 
     Raises:
-        ArgumentError: The checkpoint does not have them.
+        ArgumentError: The checkpoint lacks one of these arguments.
     """
     if arguments.ckpt_path is None:
         return None
@@ -49,7 +49,7 @@ def required_from_checkpoint(arguments: Arguments) -> dict[str, Any] | None:
 def _class(class_path: Any) -> type | None:
     """The class of an import path; None for anything else, which the parser reports."""
     if not isinstance(class_path, str) or "." not in class_path:
-        return None  # a short name is that of a class of this package or of Lightning
+        return None  # a short name is a class of this package or of Lightning
     try:
         found = class_of(class_path)
     except (ImportError, AttributeError):

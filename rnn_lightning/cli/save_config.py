@@ -1,4 +1,4 @@
-"""`SaveConfig`: where a fit is saved, and what is recorded about it."""
+"""`SaveConfig`: decides where a fit is saved, and records its configuration."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, **kwargs)
         config = config.clone()
         self._resumed = runs.resumed_folder(config.ckpt_path)
-        config.ckpt_path = None  # the checkpoint where this run began; a test with this file belongs to this run
+        config.ckpt_path = None  # the checkpoint from which this run began; a test with this file tests this run
         if KEY in config.data.get("init_args", {}):
             config.data.init_args.pop(KEY)  # the checkpoints contain it
-        self._text = parser.dump(config, skip_unset=False)
+        self._text = parser.dump(config, skip_unset=False, skip_validation=True)  # the parser has just made it
         size = config.model.get("init_args", {}).get("output_size")
         if size is not None:  # typed for a loss; the parser drops arguments that come from the data
             values = yaml.safe_load(self._text)
@@ -35,7 +35,7 @@ class SaveConfig(SaveConfigCallback):
         del self.parser, self.config  # the rest can be pickled for spawned processes
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Does all of this once, before the checkpoint callbacks' `setup`."""
+        """Does this once, before the `setup` of the checkpoint callbacks."""
         if self.already_saved or stage != "fit":
             return
         self.already_saved = True
@@ -47,7 +47,7 @@ class SaveConfig(SaveConfigCallback):
         run = trainer.strategy.broadcast(run)
         assert run is not None, "the first process has already begun it"
         if trainer.local_rank == 0:
-            if runs.Run.read(folder) != run:  # this machine has its own disk
+            if runs.Run.read(folder) != run:  # then this machine has its own disk
                 run.write(folder, self._text)
             for place in (folder, f"{folder}/checkpoints"):
                 remove_leftovers(place)

@@ -1,4 +1,4 @@
-"""What a configuration says about its run's name, and a checkpoint about its network."""
+"""Reads a run's name from its configuration, and a model's arguments from a checkpoint."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ def run_name(config: Namespace) -> str | None:
         return config.name
     path = config.data.get("init_args", {}).get("path") if config.get("data") else None
     if isinstance(path, (str, Path)) and (name := runs.name_of_file(path)) is not None:
-        return name  # a file of the user's
+        return name  # one of the user's files
     paths = [str(path) for path in config.get("config") or [] if path is not None]
     if paths:
         return Path(paths[0]).stem
@@ -36,10 +36,10 @@ def run_name(config: Namespace) -> str | None:
 
 
 def arguments_in(checkpoint: str, model: Namespace, typed: Arguments | None, subcommand: str) -> dict[str, Any]:
-    """The arguments that a checkpoint gives a configured model: its network's, without the data's sizes, and training's.
+    """Returns a checkpoint's arguments for a configured model: of the network, without sizes, and of training.
 
     Args:
-        checkpoint: Its path.
+        checkpoint: The checkpoint's path.
         model: The configured model.
         typed: The command line's arguments; None for a configuration as a dict.
         subcommand: The subcommand of the command line.

@@ -1,4 +1,4 @@
-"""What a configured class or function takes: the names, defaults and types of its arguments."""
+"""Reads the names, defaults and types of the arguments that a configured class or function takes."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 
 def parameters_of(kind: Callable[..., Any]) -> list[Parameter]:
-    """The named parameters of a function, or of a class with those that pass through **kwargs to the classes above."""
+    """The named parameters of a function, or of a class and the base classes that its **kwargs reach."""
     found: dict[str, Parameter] = {}
     for function in _constructors(kind):
         own = _own(kind, function)
@@ -24,18 +24,18 @@ def _own(kind: Callable[..., Any], function: Callable[..., Any]) -> list[Paramet
 
 
 def hints_of(kind: Callable[..., Any]) -> dict[str, Any]:
-    """The types of these parameters, as far as they can be read."""
+    """The types of a function's or class's named parameters, as far as they can be read."""
     found: dict[str, Any] = {}
     for function in reversed(_constructors(kind)):
         for parameter in _own(kind, function):
-            found.pop(parameter.name, None)  # the class that takes it decides its type
+            found.pop(parameter.name, None)  # the class nearest to `kind` decides its type
         with suppress(Exception):  # annotations may be any code, with types that only a type checker imports
             found |= get_type_hints(function)
     return found
 
 
 def _constructors(kind: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The `__init__` of a class and of those above it; or the function."""
+    """The `__init__` methods of a class and its base classes; or the function itself."""
     if not isinstance(kind, type):
         return [kind]
     return [vars(above)["__init__"] for above in kind.__mro__[:-1] if "__init__" in vars(above)]

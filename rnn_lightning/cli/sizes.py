@@ -39,9 +39,9 @@ def _typed(cli: "CLI", size: str) -> Any:
 
 
 def _size_of(cli: "CLI", size: str, source: LightningDataModule) -> int | None:
-    """A size of the model, from the data; a loss may need more outputs than there are values to predict.
+    """The data's value for a size of the model, except an `output_size` typed for a loss, which may need more outputs.
 
-    None for a model that has no such argument: its data need no size.
+    It may be None if the model has no such argument.
     """
     typed, arguments = _typed(cli, size), cli.config[cli.subcommand].model.get("init_args", {})
     if size == "output_size" and arguments.get("loss") is not None and typed is not None:

@@ -13,7 +13,7 @@ def quiet() -> None:
         logging.getLogger(f"lightning.{name}").addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # batches are drawn as whole tensors
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # as after a resume
     warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # which is kept
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # at an epoch's end after a resume
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")

@@ -1,4 +1,4 @@
-"""What a checkpoint knows about how its model was trained, as arguments of the configured model.
+"""Turns a checkpoint's record of how its model was trained into arguments of the configured model.
 
 | argument | in test, validate and predict | in a resumed fit |
 |---|---|---|
@@ -7,7 +7,8 @@
 | optimizer, lr_scheduler | not used | the recipe's if it sets them, else the checkpoint's |
 | weights | not used: the checkpoint has them | not used |
 
-What is typed overrides it. What the checkpoint could not keep, such as a loss of your own, must be given again.
+Typed arguments override all of this. Anything that the checkpoint could not keep, such as a loss of your own, must be
+given again.
 """
 
 from typing import Any
@@ -30,14 +31,14 @@ def training_in(
 
     Args:
         saved: The checkpoint.
-        checkpoint: Its path, for messages.
+        checkpoint: The checkpoint's path, for messages.
         model: The configured model.
         recipe: The arguments of the model that the recipe sets.
         typed: The arguments of the model that were typed.
         subcommand: The subcommand of the command line.
 
     Raises:
-        ArgumentError: The run had a loss, an optimizer or a scheduler that can't be restored, and none was typed.
+        ArgumentError: The run had a loss, an optimizer or a scheduler that can't be restored, and no other was given.
     """
     training, arguments = saved.get("training", {}), model.get("init_args", {})
     if subcommand == "fit":  # the recipe decides how to train
@@ -89,7 +90,7 @@ def _refusal(checkpoint: str, name: str, what: Any) -> str:
 
 
 def _listed(value: Any) -> Any:
-    """The same value with lists in place of tensors."""
+    """Returns a value with lists in place of tensors."""
     if isinstance(value, dict):
         return {key: _listed(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,9 +1,9 @@
-"""LightningDataModules: where sequences come from.
+"""LightningDataModules, which load or generate sequences.
 
 `SequenceMNIST`, `SyntheticSine`, `SineStream`, `AddingProblem` and `CopyMemory` are ready to use. `TimeSeries`,
-`TextStream`, `SequenceArrays` and `ArrayStream` read your own data. For your own datasets there is
-`SequenceDataModule.from_datasets`. Derive other data modules from `SequenceDataModule`, or from `GeneratedSequences` if
-nothing is stored.
+`TextStream`, `SequenceArrays` and `ArrayStream` read your own data. `SequenceDataModule.from_datasets` takes your own
+datasets. Derive other data modules from `SequenceDataModule`, or from `GeneratedSequences` if sequences are generated
+rather than stored.
 """
 
 from rnn_lightning.data.adding import AddingProblem

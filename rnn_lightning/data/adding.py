@@ -1,4 +1,4 @@
-"""`AddingProblem`: the sum of two numbers far apart in a long sequence of others."""
+"""`AddingProblem`: long sequences of numbers, two of which must be added."""
 
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from rnn_lightning.data.generated import GeneratedSequences
 
 
 def adding_sequences(numbers: Tensor, n_steps: int) -> Batch:
-    """Turns random numbers (B, n_steps + 2), for the values and the positions of the two marks, into a batch."""
+    """Makes a batch from random numbers (B, n_steps + 2): the values, then the positions of the two marks."""
     half = n_steps // 2
     values, places = numbers[:, :n_steps], numbers[:, n_steps:]
     first = (places[:, 0] * half).long()
@@ -24,7 +24,7 @@ def adding_sequences(numbers: Tensor, n_steps: int) -> Batch:
 
 
 class AddingProblem(GeneratedSequences):
-    """Two of T numbers are marked, and the target is their sum: a test of memory over T steps.
+    """Sequences of T numbers, of which two are marked; the target is their sum. This tests memory over T steps.
 
     The task is Hochreiter & Schmidhuber's (Neural Computation 9(8), 1997, experiment 4) in the form of Le, Jaitly & Hinton
     (2015, arXiv:1504.00941) and Arjovsky, Shah & Bengio (2016, arXiv:1511.06464): each step has a number, uniform in
@@ -41,7 +41,7 @@ class AddingProblem(GeneratedSequences):
     A batch has `x` (B, T, 2), numbers and marks, and `y` (B, 1), both float32. Use `Seq2Vec` with `task: regression`.
 
     Args:
-        n_steps: T.
+        n_steps: T, the length of a sequence.
         **settings: Arguments of `GeneratedSequences` and `SequenceDataModule`.
 
     Raises:
@@ -49,9 +49,9 @@ class AddingProblem(GeneratedSequences):
     """
 
     baseline = 1 / 6
-    """Mean squared error of always answering 1: the variance of a sum of two numbers uniform in [0, 1)."""
+    """The mean squared error of always answering 1: the variance of a sum of two numbers uniform in [0, 1)."""
     tolerance = 0.08
-    """An answer is right if it is closer to the sum than this."""
+    """An answer counts as right if its error is smaller than this."""
 
     def __init__(self, n_steps: int = 100, **settings: Any) -> None:
         super().__init__(**settings)

@@ -1,4 +1,4 @@
-"""`ArrayStream`: an array or a memory map as one long stream."""
+"""`ArrayStream`: an array or a memory map, read as one long stream."""
 
 from typing import Any
 
@@ -10,24 +10,25 @@ from rnn_lightning.errors import ArgumentError
 
 
 class ArrayStream(SequenceDataModule):
-    """Arrays that are read in order, for a model with `carry_state`; for use from Python only.
+    """Reads arrays in order, for a model with `carry_state`. It can only be used from Python.
 
-    Each batch reads only its part of a memory map.
+    The arrays may be memory maps: each batch reads only its own part of them.
 
     The time axis is cut into a training, a validation and a test part. `batch_size` parallel rows share the training
-    part and read it `n_steps` at a time; an epoch reads it once. In the same way, `eval_batch_size` rows read the other
-    parts; each row begins with a state of zeros. Every step is in exactly one batch. The last batch of an epoch has a
-    different number of steps, and `lengths` if rows differ in length.
+    part and read it `n_steps` at a time. An epoch reads the whole part once. In the same way, `eval_batch_size` rows
+    read each of the other parts. Each row begins with a state of zeros. Every step is in exactly one batch. The last
+    batch of an epoch has a different number of steps, and has `lengths` if rows differ in length.
 
-    A batch has `x` and `y`, (B, n_steps, ...): whole numbers are int64, others float32.
+    A batch has `x` and `y`, (B, n_steps, ...). Whole numbers are int64, and all others are float32.
 
     Args:
         x: (N, I) inputs, or (N,) tokens.
-        y: (N, O) or (N,), the target of each input; None for the next input.
-        n_steps: Steps of each row in a batch.
+        y: (N, O) or (N,), the target for each input. By default, the target is the next input.
+        n_steps: The number of steps of each row in a batch.
         val: The share of the steps to validate on.
         test: The share of the steps to test on, taken from the end.
-        output_size: Outputs of a model; by default O, or, if y has whole numbers, the greatest of them plus one.
+        output_size: The number of outputs that a model needs. By default, it is O; if y holds classes (N,), it is the
+            highest class plus one.
         **settings: Arguments of `SequenceDataModule`; `batch_size` is the number of rows per process.
 
     Raises:
@@ -72,7 +73,7 @@ class ArrayStream(SequenceDataModule):
         self.output_size = output_size or (int(y.max()) + 1 if whole else y.shape[1] if y.ndim == 2 else 1)
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes the datasets of all stages, except for empty parts."""
+        """Makes the datasets of all stages, except those of empty parts."""
         for part, (begin, end) in self.parts.items():
             if end > begin:
                 rows = (self.batch_size if part == "train" else self.eval_batch_size) * self.world_size

@@ -1,4 +1,4 @@
-"""`CopyMemory`: a few symbols, to be repeated after a long delay."""
+"""`CopyMemory`: sequences of a few symbols, which must be repeated after a long delay."""
 
 import math
 from functools import partial
@@ -14,7 +14,7 @@ from rnn_lightning.data.generated import GeneratedSequences
 
 
 def copy_sequences(numbers: Tensor, delay: int, n_symbols: int) -> Batch:
-    """Turns random numbers (B, R), one for each symbol, into a batch."""
+    """Makes a batch from random numbers (B, R), one for each symbol."""
     n_recall = numbers.shape[1]
     symbols = (numbers * n_symbols).long()  # (B, R)
     blank = torch.full((len(numbers), delay + n_recall), n_symbols)
@@ -24,18 +24,19 @@ def copy_sequences(numbers: Tensor, delay: int, n_symbols: int) -> Batch:
 
 
 class CopyMemory(GeneratedSequences):
-    """The network must repeat the first R symbols of a sequence after T blank steps: a test of memory over T + R steps.
+    """Sequences whose first R symbols must be repeated after T blank steps. This tests memory over T + R steps.
 
     The task is Hochreiter & Schmidhuber's (1997) in the form of Arjovsky, Shah & Bengio (2016, arXiv:1511.06464). The
     input is R symbols out of S, T - 1 blanks, a delimiter, and R blanks. The target is T + R blanks, then the R
-    symbols. Each step counts in the loss, so a model that knows when to answer, but not what, has a loss of R ln(S) /
-    (T + 2 R), which is 10 ln(8) / (T + 20) by default.
+    symbols. Every step counts in the loss. So a model that knows when to answer, but not what to answer, has a loss of
+    R ln(S) / (T + 2 R), which is 10 ln(8) / (T + 20) by default.
 
-    A batch has `x` (B, T + 2 R, S + 2) float32, one-hot, and `y` (B, T + 2 R) int64, of classes 0 to S. In both, S is
-    the blank, and lower classes are symbols; in `x`, S + 1 is the delimiter. Use `Seq2Seq` with `task: classification`.
+    A batch has one-hot `x` (B, T + 2 R, S + 2) float32, and `y` (B, T + 2 R) int64 with the classes 0 to S. In both, S
+    is the blank, and lower classes are symbols. In `x`, S + 1 is the delimiter. Use `Seq2Seq` with
+    `task: classification`.
 
     Args:
-        delay: T, the steps from the last symbol to the first answer.
+        delay: T, the number of steps between the last symbol and the first answer.
         n_symbols: S, the number of different symbols.
         n_recall: R, the number of symbols to remember.
         **settings: Arguments of `GeneratedSequences` and `SequenceDataModule`.
@@ -56,5 +57,5 @@ class CopyMemory(GeneratedSequences):
 
     @property
     def baseline(self) -> float:
-        """Cross-entropy of a model that answers at the right steps, with any symbol: R ln(S) / (T + 2 R)."""
+        """The cross-entropy of a model that guesses symbols at the right steps: R ln(S) / (T + 2 R)."""
         return self.n_recall * math.log(self.n_symbols) / (self.delay + 2 * self.n_recall)

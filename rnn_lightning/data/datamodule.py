@@ -1,4 +1,4 @@
-"""`SequenceDataModule`: what all sources of sequences have in common."""
+"""`SequenceDataModule`: the base class of all data modules."""
 
 import os
 from typing import Any
@@ -21,27 +21,29 @@ def check_int(name: str, value: Any, at_least: int) -> None:
 
 
 class SequenceDataModule(LightningDataModule):
-    """Base of the data modules: sizes, seed, and one kind of loader for all stages, with or without a Trainer.
+    """Base class of the data modules, with the loaders of all stages. It can be used without a Trainer.
 
-    For your own datasets of single sequences, of any lengths, use `from_datasets`.
+    For your own datasets of single sequences, of any length, use `from_datasets`.
 
-    A subclass sets `input_size` and `output_size` in `__init__`, calls `save_hyperparameters()` there if its arguments
-    are plain values, and in `setup` fills `self.datasets` under "train", "val", "test", "predict". A dataset maps a list
-    of indices to a whole batch by `__getitems__` (see `BatchDataset`); a batch is a dict with `x` (B, T, input_size) and
-    `y`. No argument may have the same name as an argument of a model, as Lightning logs both in one table.
+    A subclass sets `input_size` and `output_size` in `__init__`, and calls `save_hyperparameters()` there if its
+    arguments are plain values. Its `setup` fills `self.datasets` under "train", "val", "test" and "predict". The
+    `__getitems__` of a dataset maps a list of indices to a whole batch (see `BatchDataset`). A batch is a dict with `x`
+    (B, T, input_size) and `y`. No argument may have the same name as an argument of a model, as Lightning logs both in
+    one table.
 
     Args:
         batch_size: Sequences per training batch and process.
         eval_batch_size: Sequences per batch in the other stages; None for `batch_size`.
-        num_workers: Processes that load data; 0 loads in the training process, which is usually fastest here.
-        seed: Seed of the training order, or of the training set's random numbers; defaults to the run's seed
-            (`seed_everything`), else 0.
+        num_workers: The number of processes that load data. With 0, the training process loads them, which is usually
+            fastest here.
+        seed: The seed of the training order, or of the training set's random numbers. By default, it is the run's seed
+            (`seed_everything`), or 0 if the run has none.
 
     Attributes:
-        input_size: Features of a time step.
-        output_size: Outputs that a model needs for `y`: classes, or numbers.
+        input_size: The number of features of a time step.
+        output_size: The number of outputs that a model needs for `y`: of classes, or of values.
         contiguous: Whether row i of a batch continues in row i of the next batch, as `carry_state` needs.
-        new_each_epoch: Whether the training dataset has new samples in each epoch, at higher and higher indices.
+        new_each_epoch: Whether the training dataset has new samples in each epoch, at higher indices than before.
         predicts_next_input: Whether each target is the input one step later, so that a prediction can be the next input.
         datasets: The dataset of each stage, once `setup` has run.
 
@@ -59,7 +61,7 @@ class SequenceDataModule(LightningDataModule):
         self, batch_size: int = 50, eval_batch_size: int | None = None, num_workers: int = 0, seed: int | None = None
     ) -> None:
         super().__init__()
-        # Saved here, as a subclass may pass them on as **settings, which its own save_hyperparameters() does not see.
+        # A subclass may pass these arguments on as **settings, which its own save_hyperparameters() does not see.
         self.hparams.update(batch_size=batch_size, eval_batch_size=eval_batch_size, num_workers=num_workers, seed=seed)
         check_int("batch_size", batch_size, at_least=1)
         check_int("num_workers", num_workers, at_least=0)
@@ -74,7 +76,7 @@ class SequenceDataModule(LightningDataModule):
         self.datasets: dict[str, Dataset[Batch]] = {}
 
     @classmethod
-    def from_datasets(  # Lightning's own accepts several datasets per stage, and its batch size is 1
+    def from_datasets(  # Lightning's own method accepts several datasets per stage, and its batch size is 1
         cls,
         train_dataset: Any = None,
         val_dataset: Any = None,
@@ -84,21 +86,23 @@ class SequenceDataModule(LightningDataModule):
         num_workers: int = 0,
         **settings: Any,
     ) -> "SequenceDataModule":
-        """Makes a data module from your own datasets, whose samples are single sequences of any lengths.
+        """Makes a data module from your own datasets, whose samples are single sequences of any length.
 
-        A sample is a dict, or a pair (x, y), of tensors, arrays or numbers. Its x is (T, I), or (T,) for tokens; T may
+        A sample is a dict, or a pair (x, y), of tensors, arrays or numbers. Its x is (T, I), or (T,) for tokens. T may
         differ between samples. Batches are padded and have `lengths` (see `rnn_lightning.data.samples.pad_samples`).
-        Training batches have sequences of similar length if the dataset is a list, or has an attribute `lengths`, one
-        for each sample. An `IterableDataset` keeps its order; it must itself give each process its own samples, and a
-        resumed run reads it from the start.
+        Training batches have sequences of similar length if the dataset is a list, or if its attribute `lengths` gives
+        the length of each sample.
+
+        A dataset is a list, a `Dataset` with a length, or an `IterableDataset`. An `IterableDataset` is read in its own
+        order. It must itself give each process its own samples, and a resumed run reads it from the start.
 
         Args:
-            train_dataset: A list, a `Dataset` with a length, or an `IterableDataset`.
-            val_dataset: The same, to validate on.
-            test_dataset: The same, to test on.
-            predict_dataset: The same, to predict.
+            train_dataset: The dataset to train on.
+            val_dataset: The dataset to validate on.
+            test_dataset: The dataset to test on.
+            predict_dataset: The dataset to predict.
             batch_size: Sequences per training batch and process.
-            num_workers: Processes that load data.
+            num_workers: The number of processes that load data.
             **settings: The other arguments of `SequenceDataModule`.
         """
         data = cls(batch_size=batch_size, num_workers=num_workers, **settings)
@@ -116,20 +120,20 @@ class SequenceDataModule(LightningDataModule):
 
     @property
     def rank(self) -> int:
-        """The number of this process, from 0; 0 without a Trainer."""
+        """The number of this process, counted from 0; it is 0 without a Trainer."""
         return 0 if self.trainer is None else self.trainer.global_rank
 
     def resolve_seed(self) -> int:
-        """The seed in use. It is read late, as `seed_everything` may be called after the data module is made."""
+        """Returns the seed in use. It is read late, as `seed_everything` may be called after making the data module."""
         return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
 
     @property
     def fitted_values(self) -> dict[str, Any]:
-        """What was fitted on the training part, as plain values; see `rnn_lightning.fitted`. Nothing by default."""
+        """Everything fitted on the training part, as plain values (see `rnn_lightning.fitted`); empty by default."""
         return {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Fills `datasets`. A subclass must define this."""
+        """Fills `datasets`. A subclass must override this method."""
 
     def check_model(self, model: Any) -> None:
         """Raises `ArgumentError` if a model does not suit the data; called before a run begins.
@@ -138,7 +142,7 @@ class SequenceDataModule(LightningDataModule):
         """
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Training batches; the last one may be short. Without a Trainer, each pass over the loader is a new epoch."""
+        """Loads training batches, of which the last may be short. Without a Trainer, each pass is a new epoch."""
         dataset = self._dataset("train")
         if isinstance(dataset, IterableDataset):
             return self._loader(dataset, None, self.batch_size)
@@ -147,34 +151,34 @@ class SequenceDataModule(LightningDataModule):
         return self._loader(dataset, sampler, self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Validation batches, in order, each sample once."""
+        """Loads the validation batches, in order, each sample once."""
         return self._evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Test batches, in order, each sample once."""
+        """Loads the test batches, in order, each sample once."""
         return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Batches to predict, in order, each sample once; they have the true `y` as well."""
+        """Loads the batches to predict, in order, each sample once. They have the true `y` as well."""
         return self._evaluation_loader("predict")
 
     def example(self, steps: int | None = None) -> Batch | None:
-        """The sequence that figures show; by default None, which means the first sequence of the validation set.
+        """Returns the sequence that figures show; None, the default, for the first sequence of the validation set.
 
-        If there is one, it must also be the first sequence of the `predict` set, whose prediction is then shown with
-        its times.
+        An example must also be the first sequence of the `predict` set. The figure of its prediction then has its times
+        on the axis.
 
         Args:
-            steps: Its length, if it can be chosen. A longer sequence shows what comes after the shorter one.
+            steps: The length of the example, if it can be chosen. A longer example continues the shorter one.
 
         Returns:
-            `x` (1, T, input_size) and `y` as in a batch, and optionally `t` (T + 1,), the times of the inputs and of
-            the last target.
+            `x` (1, T, input_size) and `y`, as in a batch. There may also be `t` (T + 1,), the times of the inputs and
+            of the last target.
         """
         return None
 
     def images(self, x: Tensor) -> Tensor | None:
-        """The sequences `x` (N, T, input_size) as images (N, rows, columns) if they are images; else None, the default."""
+        """Turns sequences (N, T, input_size) into images (N, rows, columns); returns None if they are not images."""
         return None
 
     def _dataset(self, split: str) -> Dataset[Batch]:
@@ -198,7 +202,7 @@ class SequenceDataModule(LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            # a generator of its own: making an iterator draws a number, which must not change the numbers for dropout
+            # Making an iterator draws a random number, which must not change the random numbers of dropout.
             generator=torch.Generator(),
         )
 

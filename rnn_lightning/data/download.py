@@ -1,4 +1,4 @@
-"""Downloads one file from the first mirror that has it, and checks it before it appears under its name."""
+"""Downloads a file from the first mirror that has it, and checks it before it appears under its name."""
 
 import socket
 import sys
@@ -17,19 +17,19 @@ _TIMEOUT = 20.0  # seconds without a byte before the next mirror is tried
 
 
 def download(name: str, folder: Path, mirrors: Sequence[str], sha256: str, by_hand: str) -> Path:
-    """Downloads `name` to `folder`, with a progress bar on a terminal, and returns its path.
+    """Downloads `name` to `folder`, with a progress bar on a terminal, and returns the path of the file.
 
     Args:
         name: The file's name.
-        folder: The folder; it is made if it does not exist.
-        mirrors: Addresses to which `name` is appended, tried in order.
-        sha256: The file's hash, in hexadecimal; a download is checked before it is moved to its place.
-        by_hand: What to do without a network; part of the `ArgumentError`'s message if no mirror has the file.
+        folder: The folder, which is created if missing.
+        mirrors: Addresses to which `name` is appended. They are tried in order.
+        sha256: The file's hash, in hexadecimal. It is checked before the file is moved into place.
+        by_hand: What to do without a network: the end of the `ArgumentError`'s message if no mirror has the file.
     """
     path = folder / name
     remove_leftovers(folder, name)
     try:
-        with folder_beside(path) as beside:  # torch has a temporary file of its own, which a kill would leave behind
+        with folder_beside(path) as beside:  # a killed process would leave torch's own temporary file behind
             put(_from_any(mirrors, beside / name, sha256, by_hand), path)
     except NotWrittenError as error:
         raise ArgumentError(f"cannot write {path} ({error.strerror}): {by_hand}") from error
@@ -54,7 +54,7 @@ def _from_any(mirrors: Sequence[str], path: Path, sha256: str, by_hand: str) -> 
 
 @contextmanager
 def _timeout() -> Iterator[None]:
-    """A timeout for all sockets of the process; without it, the download could wait forever."""
+    """Sets a timeout for all sockets of the process; without it, the download could wait forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:

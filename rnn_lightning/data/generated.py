@@ -1,4 +1,4 @@
-"""Generated sequences: nothing is stored, and sequence i of a stream is the same wherever it is computed."""
+"""Data modules that generate sequences. Sequence i of a stream is the same wherever it is computed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,19 +11,19 @@ from rnn_lightning.data.counter_hash import derive_key, uniform
 from rnn_lightning.data.datamodule import SequenceDataModule, check_int
 from rnn_lightning.data.loading import BatchDataset
 
-# Each has its own stream of random numbers. The training stream's key also contains the seed; the keys of the fixed
-# sets do not.
+# Each set has its own stream of random numbers. The key of the training stream also depends on the seed; the keys of
+# the fixed sets do not.
 _TRAIN, _VAL, _TEST = 1, 2, 3
 
 
 class GeneratedDataset(BatchDataset):
-    """Sequences generated from random numbers that are a function of the sequence's index.
+    """Generates each sequence from random numbers that depend only on its index.
 
     Args:
         generate: Turns random numbers (B, n_numbers), float64 in [0, 1), into a batch. Worker processes may pickle it.
         n_numbers: Random numbers per sequence.
         length: The dataset's length. Higher indices are allowed and give further sequences.
-        key: Names the stream (`derive_key`).
+        key: The key of the stream of random numbers (see `derive_key`).
     """
 
     def __init__(self, generate: Callable[[Tensor], Batch], n_numbers: int, length: int, key: int) -> None:
@@ -36,20 +36,21 @@ class GeneratedDataset(BatchDataset):
         return self.generate(self.numbers(indices))
 
     def numbers(self, indices: list[int]) -> Tensor:
-        """The random numbers of these sequences: (B, n_numbers) float64 in [0, 1)."""
+        """Returns the random numbers of the given sequences: (B, n_numbers) float64 in [0, 1)."""
         return uniform(torch.tensor(indices)[:, None] * self.n_numbers + torch.arange(self.n_numbers), self.key)
 
 
 class GeneratedSequences(SequenceDataModule):
-    """Base of data modules that generate each sequence from a fixed number of random numbers.
+    """Base class of data modules that generate each sequence from a fixed number of random numbers.
 
-    Training sequences are new in every step and a function of (seed, epoch, step, rank): a resumed run sees what an
-    undisturbed one sees. Validation and test are fixed sets, the same for every seed; `predict` gets the first ten
-    sequences of the test set. A subclass sets `input_size`, `output_size`, `generate` and `n_numbers` in `__init__`.
+    Every step trains on new sequences, which depend only on (seed, epoch, step, rank). So a resumed run sees the same
+    sequences as an undisturbed one. The validation and test sets are the same for every seed. `predict` gets the first
+    ten sequences of the test set. In `__init__`, a subclass sets `input_size`, `output_size`, `generate` and
+    `n_numbers`.
 
     Args:
         steps_per_epoch: Training batches per epoch and process; the data have no natural epoch.
-        eval_sequences: Sequences in the validation set, and in the test set.
+        eval_sequences: The number of sequences in the validation set, and in the test set.
         **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
@@ -73,7 +74,7 @@ class GeneratedSequences(SequenceDataModule):
         self.steps_per_epoch, self.eval_sequences = steps_per_epoch, eval_sequences
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes the datasets of all stages, as nothing is stored."""
+        """Makes the datasets of all stages."""
         per_epoch = self.steps_per_epoch * self.batch_size * self.world_size
         self.datasets = {
             split: GeneratedDataset(self.generate, self.n_numbers, length, key)

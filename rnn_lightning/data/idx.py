@@ -1,8 +1,8 @@
-"""Reader for IDX files, the format of MNIST, gzipped or not.
+"""Reads IDX files, the format of MNIST, gzipped or not.
 
-IDX (Y. LeCun, http://yann.lecun.com/exdb/mnist/): two zero bytes, one byte for the type (0x08: unsigned bytes, the only
-one read here), one byte for the number of dimensions, each dimension as a big-endian uint32, then the values, the last
-dimension varying fastest.
+An IDX file (Y. LeCun, http://yann.lecun.com/exdb/mnist/) begins with two zero bytes, one byte for the type (0x08 for
+unsigned bytes, the only type read here), one byte for the number of dimensions, and each dimension as a big-endian
+uint32. Then come the values, with the last dimension varying fastest.
 """
 
 import gzip
@@ -19,15 +19,15 @@ _REMEDY = "delete it (MNIST's own files are then downloaded again)"
 
 
 def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
-    """Reads a file, gzipped or not: uint8, read-only, (count, rows, columns) for images, (count,) for labels.
+    """Reads a file, gzipped or not, into a read-only uint8 array.
 
     Args:
         path: The file.
-        n_dims: How many dimensions it must have.
+        n_dims: How many dimensions the file must have: 3 for images (count, rows, columns), 1 for labels (count,).
         sha256: The expected hash of the unpacked bytes, in hexadecimal; None to skip this check.
 
     Raises:
-        ArgumentError: The file cannot be read, is truncated, is not an IDX file, or has another hash.
+        ArgumentError: The file cannot be read, is truncated, is not an IDX file, or has a different hash.
     """
     try:
         data = path.read_bytes()

@@ -1,7 +1,7 @@
-"""Datasets, samplers and the loader for every stage: whole batches by index, and exact resuming.
+"""The datasets, samplers and loader of all stages. Datasets return whole batches, and training can resume exactly.
 
-A sample is identified by an integer. A sampler says which integers this process sees, and in which order; the dataset
-turns a list of them into a whole batch at once (`__getitems__`), so no time is lost on single samples and stacking.
+Each sample has an index. A sampler yields the indices that its process reads, in order. The dataset turns a list of
+indices into a whole batch at once (`__getitems__`), so no time is lost on loading and stacking single samples.
 """
 
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ from rnn_lightning.errors import ArgumentError
 
 
 def identity(batch: Any) -> Any:
-    """The collate function for datasets that return whole batches.
+    """Returns the batch unchanged: the collate function for datasets that return whole batches.
 
-    It is not a lambda, as worker processes must pickle it.
+    It is not a lambda, as worker processes must be able to pickle it.
     """
     return batch
 
 
 class BatchDataset(Dataset[Batch]):
-    """Base of datasets that return whole batches; a subclass defines `__len__` and `__getitems__`.
+    """Base class of datasets that return whole batches; a subclass defines `__len__` and `__getitems__`.
 
-    It holds what it needs, but never its data module, which would drag the Trainer into worker processes.
+    A dataset must not refer to its data module, as the Trainer would then be sent to the worker processes, too.
     """
 
     def __len__(self) -> int:
@@ -41,10 +41,10 @@ class BatchDataset(Dataset[Batch]):
 
 
 class TensorBatches(BatchDataset):
-    """Samples held in tensors.
+    """A dataset of samples that are held in tensors.
 
     Args:
-        tensors: The tensors by name; all have the same first dimension N, the number of samples.
+        tensors: The tensors, keyed by name. All have the same first dimension N, the number of samples.
 
     Raises:
         ArgumentError: The first dimensions differ, or there is no tensor.
@@ -68,21 +68,21 @@ class TensorBatches(BatchDataset):
 
 
 class EpochSampler(DistributedSampler[int]):
-    """The training samples of one process: each epoch has a different order, which depends only on (seed, epoch).
+    """Yields one process's training samples. Each epoch has its own order, which depends only on (seed, epoch).
 
-    The processes take turns (rank, rank + world_size, ...). Every process must take the same number of steps, so
-    samples from the beginning of the order are repeated if the samples do not divide evenly. Since this is a
-    `DistributedSampler`, Lightning keeps it and calls its `set_epoch`.
+    Samples are dealt out to the processes in turn (rank, rank + world_size, ...). Every process must take the same
+    number of steps. If the samples do not divide evenly, those from the beginning of the order are repeated. Since this
+    is a `DistributedSampler`, Lightning keeps it and calls its `set_epoch`.
 
     Args:
-        dataset: Gives the number of samples n.
+        dataset: The dataset, which has n samples.
         world_size: The number of processes.
-        rank: The number of this process, from 0.
-        seed: Seed of the order; unused if `new_each_epoch`.
-        new_each_epoch: Gives the indices epoch * n + i, in order, instead of a shuffle of 0 ... n - 1; for datasets
-            with new samples at these indices.
-        batch_size: Samples in a batch of each process. If the dataset knows its samples' `lengths` (N,), the samples of
-            a batch then have similar lengths, even across processes.
+        rank: The number of this process, counted from 0.
+        seed: The seed of the order; unused if `new_each_epoch`.
+        new_each_epoch: Whether to yield the indices epoch * n + i, in order, instead of 0 ... n - 1, shuffled. This is
+            for datasets with new samples at those indices.
+        batch_size: Samples in a batch of each process. If the dataset has the samples' `lengths` (N,), the samples of a
+            batch have similar lengths, even across processes.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class EpochSampler(DistributedSampler[int]):
     ) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=not new_each_epoch, seed=seed)
         self.together = batch_size * world_size  # samples that are trained on at the same time
-        self.start = 0  # how many of this process's samples the next pass skips, because they were seen already
+        self.start = 0  # how many of this process's samples the next pass skips, as they have already been seen
 
     def __iter__(self) -> Iterator[int]:
         n = len(self.dataset)  # type: ignore[arg-type]  # torch's Dataset declares no length
         if self.shuffle:
-            # a hash, not seed + epoch; else epoch 1 of seed 0 would have the same order as epoch 0 of seed 1
+            # With seed + epoch instead of a hash, epoch 1 of seed 0 would have the same order as epoch 0 of seed 1.
             generator = torch.Generator().manual_seed(derive_key(self.seed, self.epoch))
             order = torch.randperm(n, generator=generator)
             lengths = getattr(self.dataset, "lengths", None)
@@ -114,31 +114,32 @@ class EpochSampler(DistributedSampler[int]):
 
 
 _POOL = 50
-"""How many batches are sorted by length together: enough for little padding, few enough to keep the order random."""
+"""How many batches are sorted by length together: enough to limit padding, and few enough to keep the order random."""
 
 
 def _of_like_length(order: Tensor, lengths: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """The same samples, in groups of `size` samples with similar lengths; the groups are in random order."""
+    """Reorders samples into groups of `size` samples with similar lengths; the groups are in random order."""
     pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(_POOL * size)]
     batches = torch.cat(pools).split(size)
-    full = len(order) // size  # the remainder stays last, where a batch may be short
+    full = len(order) // size  # the remainder stays at the end, where a batch may be short
     shuffled = torch.randperm(full, generator=generator).tolist()
     return torch.cat([*(batches[i] for i in shuffled), *batches[full:]])
 
 
 class EvaluationSampler(DistributedSampler[int], SequentialSampler):
-    """All samples in order, each exactly once over all processes; none is repeated to make the counts even.
+    """Yields one process's samples, in order. Each sample is read exactly once over all processes.
 
-    So processes can differ by one sample, and metrics that count samples are the same as on one process. Since this is
-    a `DistributedSampler` and a `SequentialSampler`, Lightning keeps it, even under `overfit_batches`.
+    No sample is repeated to make the counts even. So the processes' counts can differ by one, and metrics that count
+    samples are the same as on one process. Since this is a `DistributedSampler` and a `SequentialSampler`, Lightning
+    keeps it, even under `overfit_batches`.
 
     Args:
-        dataset: Gives the number of samples.
+        dataset: The dataset.
         world_size: The number of processes.
-        rank: The number of this process, from 0.
+        rank: The number of this process, counted from 0.
 
     Raises:
-        ArgumentError: There are fewer samples than processes; a process without a batch would make the others wait.
+        ArgumentError: There are fewer samples than processes. A process without a batch would make the others wait.
     """
 
     def __init__(self, dataset: Dataset[Batch], world_size: int = 1, rank: int = 0) -> None:
@@ -154,29 +155,29 @@ class EvaluationSampler(DistributedSampler[int], SequentialSampler):
 
 
 class ResumableLoader(DataLoader[Batch]):
-    """A `DataLoader` that knows its position: Lightning saves its state in checkpoints and restores it.
+    """A `DataLoader` whose position in an epoch Lightning saves in checkpoints and restores.
 
-    After `load_state_dict`, the next pass gives the rest of the epoch, without loading the earlier batches. This needs
-    an `EpochSampler`. With any other sampler (such as Lightning's for `overfit_batches`), the epoch starts over. In a
-    plain loop, each full pass is a new epoch; under Lightning, `set_epoch` sets the epoch.
+    After `load_state_dict`, the next pass yields the rest of the epoch without loading the earlier batches. This needs
+    an `EpochSampler`. With any other sampler, such as Lightning's for `overfit_batches`, the epoch starts over. In a
+    plain loop, each full pass is a new epoch. Under Lightning, `set_epoch` sets the epoch.
 
-    There is no `__init__`, as Lightning recreates such loaders with `DataLoader`'s argument names. Pass `batch_size` by
-    name; otherwise this fails in `predict`.
+    There is no `__init__`, as Lightning recreates such loaders with the argument names of `DataLoader`. Pass
+    `batch_size` by name; otherwise `predict` fails.
     """
 
     _epoch = 0  # of the current pass
-    _batches = 0  # batches given in the current pass
+    _batches = 0  # batches yielded in the current pass
     _resume: tuple[int, int] | None = None  # (epoch, batches) from which to continue
 
-    # A generator, so nothing is drawn and no worker starts before the first next(); Lightning calls iter() before it
-    # sets the sampler's epoch.
+    # As this is a generator, nothing is drawn and no worker starts before the first next(). Lightning calls iter()
+    # before it sets the sampler's epoch.
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         sampler = self.sampler
         epoch, seen = self._resume or (0, 0)
         self._resume = None
         self._epoch, self._batches = getattr(sampler, "epoch", 0), 0
         if isinstance(sampler, EpochSampler):
-            # A checkpoint from the end of an epoch that `limit_train_batches` cut short must not shorten the next.
+            # If `limit_train_batches` cut an epoch short, a checkpoint from its end must not shorten the next epoch.
             self._batches = seen if epoch == sampler.epoch else 0
             sampler.start = self._batches * (self.batch_size or 1)
         for batch in super().__iter__():
@@ -187,7 +188,7 @@ class ResumableLoader(DataLoader[Batch]):
             sampler.set_epoch(self._epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position of the current pass in this process: its `epoch`, and the number of `batches` given so far."""
+        """Returns the position of the current pass: its `epoch`, and how many `batches` this process has yielded."""
         epoch, batches = self._resume or (self._epoch, self._batches)
         return {"epoch": epoch, "batches": batches}
 

@@ -20,16 +20,16 @@ _PERMUTATION_KEY = derive_key(784)
 
 
 def pixel_permutation(n_pixels: int = 784) -> Tensor:
-    """The fixed order in which `layout="permuted"` reads the pixels: (n_pixels,) int64, the pixel of each step.
+    """Returns the fixed order in which `layout="permuted"` reads pixels: (n_pixels,) int64, the pixel of each step.
 
-    It is the same for every seed, user and version. Pixels are sorted by their hash under a fixed key, with integer
-    arithmetic alone, so no library's random number generator can change the order.
+    The order is the same for every seed, user and version. Pixels are sorted by their hash under a fixed key. The hash
+    only uses integer arithmetic, so no library's random number generator can change the order.
     """
     return torch.argsort(splitmix64(torch.arange(n_pixels), _PERMUTATION_KEY))
 
 
 def to_sequences(images: Tensor, layout: Layout) -> Tensor:
-    """Reads images (N, rows, columns) as sequences: as they are for "rows", else (N, rows * columns, 1)."""
+    """Turns images (N, rows, columns) into sequences: unchanged for "rows", else (N, rows * columns, 1)."""
     if layout == "rows":
         return images
     pixels = images.flatten(1)
@@ -39,7 +39,7 @@ def to_sequences(images: Tensor, layout: Layout) -> Tensor:
 
 
 def to_images(x: Tensor, layout: Layout, columns: int) -> Tensor:
-    """Undoes `to_sequences`: (N, T, I) to (N, rows, columns)."""
+    """Turns sequences (N, T, I) back into images (N, rows, columns); the inverse of `to_sequences`."""
     pixels = x.flatten(1)  # (N, rows * columns)
     if layout == "permuted":
         order = pixel_permutation(pixels.shape[1]).to(x.device)
@@ -48,7 +48,7 @@ def to_images(x: Tensor, layout: Layout, columns: int) -> Tensor:
 
 
 class DigitBatches(TensorBatches):
-    """Images stored as bytes, which takes a quarter of the memory; only batches are float32 in [0, 1]."""
+    """Images stored as bytes, which take a quarter of the memory of float32. Only batches are float32, in [0, 1]."""
 
     def __getitems__(self, indices: list[int]) -> Batch:
         batch = super().__getitems__(indices)
@@ -56,28 +56,28 @@ class DigitBatches(TensorBatches):
 
 
 class SequenceMNIST(SequenceDataModule):
-    """MNIST's digits as sequences, to be classified.
+    """MNIST's handwritten digits as sequences to classify.
 
-    The first `val_size` of the 60,000 training images are the validation set, and the rest are the training set; the
-    official 10,000 test images are the test set, and the set of `predict`. The four files are read, gzipped or not,
-    from `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw; missing files are downloaded to `data_dir`/MNIST/raw. Every
-    file is checked by SHA-256.
+    Of the 60,000 training images, the first `val_size` are the validation set, and the rest are the training set. The
+    official 10,000 test images are the test set, and also the set of `predict`. The four files are read, gzipped or
+    not, from `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw. Missing files are downloaded to `data_dir`/MNIST/raw.
+    The SHA-256 of every file is checked.
 
     A batch has `x` (B, T, I) float32 in [0, 1] and `y` (B,) int64, the digit.
 
     Args:
         data_dir: The folder of the files.
-        layout: "rows": 28 steps of 28 pixels. "pixels": 784 steps of 1 pixel, row by row. "permuted": the pixels in the
-            fixed order of `pixel_permutation`, in which neighbours are far apart.
-        val_size: How many of the training images are used to validate.
+        layout: "rows" for 28 steps of 28 pixels; "pixels" for 784 steps of one pixel, row by row; "permuted" for 784
+            pixels in the fixed order of `pixel_permutation`, in which neighbouring pixels are far apart.
+        val_size: How many of the training images are used for validation.
         verify: Whether the files must be MNIST's own. Set it to false for another set in the same format and with the
-            same file names. Its files must exist already; the image size and the number of classes are read from them.
+            same file names. Its files must exist already. The image size and the number of classes are read from them.
         batch_size: Images per training batch and process.
         **settings: Arguments of `SequenceDataModule`.
 
     Raises:
         ArgumentError: A value is out of range, `data_dir` is a file, or files are missing with `verify=False`.
-            `prepare_data` raises it if a file cannot be downloaded, and `setup` does if a file is damaged.
+            `prepare_data` also raises it if a file cannot be downloaded, and `setup` if a file is damaged.
     """
 
     def __init__(
@@ -99,7 +99,9 @@ class SequenceMNIST(SequenceDataModule):
         check_int("val_size", val_size, at_least=1)
         shape, classes = (_SHAPE, _CLASSES) if verify else read_sizes(folder)
         if val_size >= shape[0]:
-            raise ArgumentError(f"val_size must be below the {shape[0]} training images, got {val_size}: lower it")
+            raise ArgumentError(
+                f"val_size must be below the number of training images, {shape[0]}, got {val_size}: lower it"
+            )
         self.save_hyperparameters()
         self.folder, self.layout, self.val_size, self.verify = folder, layout, val_size, verify
         self.columns = shape[2]
@@ -107,13 +109,13 @@ class SequenceMNIST(SequenceDataModule):
         self.output_size = classes
 
     def prepare_data(self) -> None:
-        """Downloads what is missing. Lightning calls this in one process of each machine."""
+        """Downloads missing files. Lightning calls this method in one process of each machine."""
         if self.verify:
             download_missing(self.folder)
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and checks this stage's files, each of them once."""
-        if self.trainer is None:  # a Trainer has called it already
+        """Reads and checks the files of a stage, unless they have been read already."""
+        if self.trainer is None:  # a Trainer would have called it already
             self.prepare_data()
         if stage in ("fit", "validate", None) and "train" not in self.datasets:
             x, y = self._read("train")

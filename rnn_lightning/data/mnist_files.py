@@ -1,4 +1,4 @@
-"""The four files of MNIST: their names, hashes and mirrors, where to look for them, and how to check and read them.
+"""Finds, downloads, checks and reads the four files of MNIST.
 
 All functions raise `ArgumentError` if a file is missing, damaged or unexpected, or cannot be downloaded.
 
@@ -18,14 +18,14 @@ from rnn_lightning.errors import ArgumentError
 
 Part = Literal["train", "t10k"]
 
-# SHA-256 of the unpacked bytes, checked by `read_idx` whenever a file is read, as gzipped bytes differ from tool to tool.
+# SHA-256 of the unpacked bytes. `read_idx` checks these, as gzipped bytes differ from tool to tool.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-# SHA-256 of the gzipped files as both mirrors serve them, checked after a download.
+# SHA-256 of the gzipped files, which are the same on both mirrors; checked after a download.
 PACKED_SHA256 = {
     "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -36,15 +36,15 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-_RAW = Path("MNIST", "raw")  # torchvision's folder below its root
+_RAW = Path("MNIST", "raw")  # where torchvision puts the files, below its root
 
 
 def find_file(data_dir: Path, name: str) -> Path | None:
     """Finds one of the four files, unpacked or gzipped.
 
-    Its name may be MNIST's, or the one that some mirrors use (`train-images.idx3-ubyte`). The function looks in
-    `data_dir`, in `data_dir`/MNIST/raw, in `data_dir`/MNIST and, if `data_dir` is that MNIST folder, in `data_dir`/raw.
-    It also looks in folders named like the files, which some archives have.
+    The file may have MNIST's own name, or the name that some mirrors use (`train-images.idx3-ubyte`). The function
+    looks in `data_dir`, `data_dir`/MNIST/raw and `data_dir`/MNIST. It also looks in `data_dir`/raw, in case `data_dir`
+    is the MNIST folder itself, and in folders named like the files, which some archives have.
     """
     folders = (data_dir, data_dir / _RAW, data_dir / _RAW.parent, data_dir / _RAW.name)
     names = (name, name.replace("-idx", ".idx"), f"{name}/{name}")
@@ -61,24 +61,24 @@ def download_missing(data_dir: Path) -> None:
 
 
 def read_sizes(data_dir: Path) -> tuple[tuple[int, ...], int]:
-    """The training images' shape (N, rows, columns), and the number of classes, the highest label plus 1."""
+    """Reads the training images' shape (N, rows, columns), and the number of classes: the highest label plus 1."""
     (train, train_labels), (test, test_labels) = (read_part(data_dir, part, verify=False) for part in ("train", "t10k"))
     if train.shape[1:] != test.shape[1:]:
         raise ArgumentError(
             f"training images {tuple(train.shape)} and test images {tuple(test.shape)} in data_dir {data_dir} differ in "
-            "size: put files of one set there"
+            "size: put files from one set there"
         )
     return tuple(train.shape), 1 + max(int(labels.max()) for labels in (train_labels, test_labels))
 
 
 def read_part(data_dir: Path, part: Part, verify: bool) -> tuple[Tensor, Tensor]:
-    """Images (N, rows, columns) uint8 and labels (N,) int64 of one part; with `verify` they must be MNIST's."""
+    """Reads one part's images (N, rows, columns) uint8 and labels (N,) int64. With `verify`, they must be MNIST's."""
     images, labels = (
         _read(data_dir, f"{part}-{kind}-ubyte", n, verify) for kind, n in (("images-idx3", 3), ("labels-idx1", 1))
     )
     if len(images) != len(labels):
         raise ArgumentError(
-            f"{len(images)} {part} images but {len(labels)} labels in data_dir {data_dir}: put files of one set there"
+            f"{len(images)} {part} images but {len(labels)} labels in data_dir {data_dir}: put files from one set there"
         )
     # Copies, as torch needs writable memory.
     return torch.from_numpy(images.copy()), torch.from_numpy(labels.astype(np.int64))

@@ -1,4 +1,4 @@
-"""Makes padded batches, with `lengths`, from single sequences of any lengths."""
+"""Makes padded batches with `lengths` from single sequences of any length."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,14 +15,16 @@ from rnn_lightning.errors import ArgumentError
 
 
 def pad_samples(samples: Sequence[Any]) -> Batch:
-    """Makes one batch of single sequences; a collate function for `DataLoader`.
+    """Makes a batch from single sequences; a collate function for `DataLoader`.
 
     Args:
-        samples: Each sample is a dict of arrays, tensors or numbers, or a pair (x, y), with x (T, ...) of any T. An
-            entry that has as many steps as x in every sample, such as one target per step, is also padded.
+        samples: Each sample is a dict of arrays, tensors or numbers, or a pair (x, y). x is (T, ...), where T may
+            differ between samples. An entry that has as many steps as x in every sample, such as one target per step,
+            is padded, too.
 
     Returns:
-        `x` (B, T, ...), the other entries, and `lengths` (B,) if they differ. Whole numbers are int64, others float32.
+        `x` (B, T, ...), the other entries, and `lengths` (B,) if the lengths differ. Whole numbers are int64, and all
+        others are float32.
 
     Raises:
         ArgumentError: A sample has no x, or its keys or shapes differ from the first sample's.
@@ -64,14 +66,14 @@ def _tensor(value: Any) -> Tensor:
 
 
 class SampleBatches(BatchDataset):
-    """Batches from a dataset of single sequences.
+    """Makes batches from a dataset of single sequences.
 
     Args:
         dataset: Maps an index to a sample (see `pad_samples`), and has a length: a `Dataset`, or a list.
 
     Attributes:
-        lengths: (N,) lengths of the samples, if they are known without loading all samples: `dataset.lengths`, or the
-            lengths of a list's samples. Batches then have sequences of similar length.
+        lengths: (N,) the samples' lengths, if they are known without loading all samples: `dataset.lengths`, or the
+            lengths of a list's samples. Training batches then have sequences of similar length.
     """
 
     def __init__(self, dataset: "Dataset[Any] | Sequence[Any]") -> None:
@@ -93,11 +95,11 @@ class SampleBatches(BatchDataset):
 
 
 class PaddedBatches(TensorBatches):
-    """Sequences in padded tensors; a batch is cut to its longest sequence.
+    """Sequences in padded tensors. Each batch is cut to the length of its longest sequence.
 
     Args:
-        tensors: The tensors by name, each with N rows; `x` (N, T, ...) must be one of them.
-        lengths: (N,) int64, or None if all sequences have T steps.
+        tensors: The tensors, keyed by name, each with N rows. `x` (N, T, ...) must be one of them.
+        lengths: (N,) int64, the sequences' lengths; None if all sequences have T steps.
         per_step: The names of the tensors whose second dimension is time.
     """
 

@@ -1,4 +1,4 @@
-"""`SequenceArrays`: your own labelled sequences, from an array file.
+"""`SequenceArrays`: your own labelled sequences, read from an array file.
 
 Legend: N sequences, T time steps, I input features, O outputs.
 """
@@ -26,33 +26,34 @@ _SPLIT_KEY = derive_key(16)
 
 
 class SequenceArrays(SequenceDataModule):
-    """Sequences of any lengths, with one label or value per sequence or per step, from an `.npz` file.
+    """Sequences of any length from an `.npz` file, with targets for whole sequences or for each step.
 
-    The file (`numpy.savez`) has `x` (N, T, I), padded to the same T, and `y`: whole numbers or strings (N,) or (N, T)
-    are classes; other numbers, (N,), (N, O) or (N, T, O), are values. Two arrays are optional: `lengths` (N,), how many
-    steps of each sequence count, and `split` (N,), "train", "val" or "test" for each sequence. Without "val", or
-    without `split`, the parts are chosen at random, with classes in the same proportions. The choice is always the same
-    for the same file.
+    The file, written by `numpy.savez`, has `x` (N, T, I), padded to the same T, and the targets `y`. Whole numbers or
+    strings (N,) or (N, T) are classes. Other numbers, (N,), (N, O) or (N, T, O), are values. Two arrays are optional:
+    `lengths` (N,) says how many steps of each sequence count, and `split` (N,) names each sequence's part: "train",
+    "val" or "test". Without `split`, or if it has no "val", the missing parts are chosen at random, with classes in the
+    same proportions. The choice is always the same for the same file.
 
-    Use `Seq2Vec` for one target per sequence, `Seq2Seq` for one per step. Training batches have sequences of similar
-    length. A batch has `x` (B, T, I) float32, `y`, and `lengths` if the file has them; `predict` gets the test part.
+    Use `Seq2Vec` for one target per sequence, and `Seq2Seq` for one target per step. Training batches have sequences of
+    similar length. A batch has `x` (B, T, I) float32, `y`, and `lengths` if the file has `lengths`. `predict` gets the
+    test part.
 
     Args:
         path: The file.
-        val: The share of the sequences to validate on, if the file has no split.
+        val: The share of the sequences to validate on, if the file does not say which.
         test: The share of the sequences to test on, if the file has no split.
-        fitted: The `fitted_values` of the data that a network was trained on; their classes are then used. The command
+        fitted: The `fitted_values` of the data that a network was trained on. Their classes are then used. The command
             line takes these values from the checkpoint.
         **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
-        classes: The labels, in the order of their class indices; None for values.
+        classes: The labels, in the order of their class indices; None if targets are values.
         task: "classification" or "regression".
-        baseline: The metrics of the naive answer, by their logged names.
-        baseline_name: The naive answer: the majority class of the training part, or its mean.
+        baseline: The metrics of the naive answer, keyed by their logged names.
+        baseline_name: The name of the naive answer: "majority class" or "mean", both of the training part.
 
     Raises:
-        ArgumentError: The file is missing or has another format, its arrays don't fit, or a part is empty.
+        ArgumentError: The file is missing or has another format, its arrays don't fit together, or a part is empty.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class SequenceArrays(SequenceDataModule):
     def _targets(
         self, path: str, y: np.ndarray, counts: np.ndarray, train: np.ndarray, fitted: dict[str, Any] | None
     ) -> np.ndarray:
-        """Returns the targets as a loss takes them, and sets `classes` and `output_size`."""
+        """Converts the targets to what a loss takes, and sets `classes` and `output_size`."""
         self.classes: list[Any] | None = None
         if self.task == "regression":
             self.output_size = y.shape[-1] if y.ndim > 1 else 1
@@ -115,11 +116,11 @@ class SequenceArrays(SequenceDataModule):
 
     @property
     def fitted_values(self) -> dict[str, Any]:
-        """The classes, as plain values that are saved with the network."""
+        """The classes and the number of features, as plain values that are saved with the network."""
         return {"kind": KIND, "classes": self.classes, "features": self.input_size}
 
     def check_model(self, model: Any) -> None:
-        """Refuses networks with another number of targets."""
+        """Refuses networks that predict per step if targets are per sequence, and the reverse."""
         net = getattr(model, "net", None)
         if isinstance(net, RecurrentNet) and isinstance(net, Seq2SeqNet) != self.per_step:
             wanted, of = ("Seq2Seq", "step") if self.per_step else ("Seq2Vec", "sequence")
@@ -142,7 +143,7 @@ def _read(path: str) -> dict[str, np.ndarray]:
             with found:
                 arrays = {name: found[name] for name in found.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError) as error:
-        why = "Python objects are not read" if "pickle" in str(error) else error  # numpy's error advises reading them
+        why = "Python objects are not read" if "pickle" in str(error) else error  # numpy would advise reading them
         raise ArgumentError(
             f"{path} is not an .npz file of plain arrays ({why}): write one with numpy.savez"
         ) from error
@@ -176,18 +177,18 @@ def _read(path: str) -> dict[str, np.ndarray]:
 
 
 def _within(x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """(N, T) bool, the steps within each sequence's length."""
+    """Returns (N, T) bool, true for the steps within each sequence's length."""
     steps = x.shape[1]
     return np.arange(steps) < (np.full(len(x), steps) if lengths is None else lengths)[:, None]
 
 
 def _like(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Which targets count, as an array with as many dimensions as the targets."""
+    """Returns which targets count, as an array with as many dimensions as the targets."""
     return counts if y.ndim == counts.ndim else counts[..., None]
 
 
 def _check_values(path: str, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None, counts: np.ndarray) -> None:
-    """Raises `ArgumentError` for a value that is not a number in float32."""
+    """Raises `ArgumentError` if a value that counts is not a number in float32."""
     bad = ~_fits(x).all(axis=2) & _within(x, lengths)
     if bad.any():
         sequence, step = np.argwhere(bad)[0]
@@ -201,14 +202,14 @@ def _check_values(path: str, x: np.ndarray, y: np.ndarray, lengths: np.ndarray |
 
 
 def _fits(values: np.ndarray) -> np.ndarray:
-    """Which values are numbers in float32; no integer is too large."""
+    """Returns which values are numbers in float32. All integers are."""
     return np.abs(values) <= _LARGEST if values.dtype.kind == "f" else np.ones(values.shape, dtype=bool)
 
 
 def _split(
     path: str, given: np.ndarray | None, classes: np.ndarray | None, count: int, val: float, test: float
 ) -> dict[str, np.ndarray]:
-    """The sequences of each part."""
+    """Returns the numbers of the sequences in each part: as given, or chosen at random."""
     names = np.full(count, "train", dtype="U5") if given is None else given.astype("U16")
     if names.shape != (count,) or not set(names.tolist()) <= set(PARTS):
         other = next(iter(set(names.ravel().tolist()) - set(PARTS)), None)
@@ -233,7 +234,7 @@ def _split(
 
 
 def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -> np.ndarray:
-    """Class indices (int64) of labels; 0 where they do not count."""
+    """Converts labels to class indices (int64), which are 0 where labels do not count."""
     known = np.asarray(classes)
     order = np.argsort(known)
     at = np.minimum(np.searchsorted(known[order], y), len(known) - 1)
@@ -249,7 +250,7 @@ def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -
 def _baseline(
     is_value: bool, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, float]:
-    """The test metrics of always answering the training part's majority class, or its mean."""
+    """Returns the test metrics of always answering with the training part's majority class, or its mean."""
     (y, counts), (truth, valid) = train, test
     if not is_value:
         return {"test/acc": float((truth[valid] == np.bincount(y[counts]).argmax()).mean())}

@@ -1,4 +1,4 @@
-"""`SyntheticSine`: windows of one generated series, to be predicted one step ahead. Needs no file and no network."""
+"""`SyntheticSine`: windows of a generated series, which is predicted one step ahead. No files are needed."""
 
 import math
 from functools import partial
@@ -14,39 +14,39 @@ from rnn_lightning.data.loading import TensorBatches
 from rnn_lightning.errors import ArgumentError
 
 PREDICT_START = 12.2
-"""The start of the tutorial's window, which `predict` and the figures show."""
+"""Where the tutorial's window begins, which `predict` and the figures show."""
 
 
 def time_series(t: Tensor) -> Tensor:
-    """f(t) = t sin(t) / 3 + 2 sin(5 t), computed in float64; returned in t's floating type, else in float32."""
+    """Computes f(t) = t sin(t) / 3 + 2 sin(5 t) in float64; returns it in t's floating type, or else in float32."""
     time = t.to(torch.float64)
     series = time * torch.sin(time) / 3 + 2 * torch.sin(5 * time)
     return series.to(t.dtype if t.is_floating_point() else torch.float32)
 
 
 def sine_windows(starts: Tensor, n_steps: int, resolution: float) -> Batch:
-    """Windows of the series that start at times (B,), and the same windows one step later: (B, n_steps, 1) float32."""
+    """Returns windows (B, n_steps, 1) float32 of the series that start at times (B,), with targets one step ahead."""
     steps = torch.arange(n_steps + 1, dtype=torch.float64) * resolution
     points = time_series(starts.to(torch.float64)[:, None] + steps).to(torch.float32)[..., None]
-    # copies, so that writing into x does not change y; contiguous() would not copy a single window
+    # These are copies, so that writing into x does not change y. contiguous() would not copy a single window.
     return {"x": points[:, :-1].clone(), "y": points[:, 1:].clone()}
 
 
 def random_windows(numbers: Tensor, t_min: float, start_max: float, n_steps: int, resolution: float) -> Batch:
-    """Windows whose starts are uniform in [t_min, start_max), from random numbers (B, 1) in [0, 1)."""
+    """Makes windows that start uniformly in [t_min, start_max), from random numbers (B, 1) in [0, 1)."""
     return sine_windows(t_min + numbers[:, 0] * (start_max - t_min), n_steps, resolution)
 
 
 class SineData(SequenceDataModule):
-    """Base of `SyntheticSine` and `SineStream`: part of f(t) = t sin(t) / 3 + 2 sin(5 t), and one window to predict.
+    """Base class of `SyntheticSine` and `SineStream`: a range of f(t) = t sin(t) / 3 + 2 sin(5 t).
 
     Args:
         t_min: Where the series begins.
-        t_max: Where the series ends; no window, including its last target, reaches beyond it.
+        t_max: Where the series ends. No window reaches beyond it, not even with its last target.
         resolution: The time between neighbouring points.
         n_steps: Points in a window, or in each row of a batch.
-        predict_start: Where the window of `predict` and of the figures begins; None for 12.2, or for `t_min` if 12.2 is
-            outside [t_min, t_max).
+        predict_start: Where the window that `predict` and the figures show begins. By default, it is 12.2, or `t_min`
+            if 12.2 is outside [t_min, t_max).
         **settings: Arguments of the next base class.
 
     Raises:
@@ -88,7 +88,7 @@ class SineData(SequenceDataModule):
         self.input_size, self.output_size = 1, 1
 
     def example(self, steps: int | None = None) -> Batch:
-        """The window that starts at `predict_start`, with `n_steps` or `steps` points; it may reach beyond `t_max`.
+        """Returns the window that starts at `predict_start`, with `n_steps` or `steps` points, even beyond `t_max`.
 
         Returns:
             `x` and `y` (1, steps, 1), and `t` (steps + 1,) float64, the times of the inputs and of the last target.
@@ -106,15 +106,15 @@ class SineData(SequenceDataModule):
 
 
 class SyntheticSine(SineData, GeneratedSequences):
-    """Windows of f(t) = t sin(t) / 3 + 2 sin(5 t); the target is the input one step ahead.
+    """Windows of f(t) = t sin(t) / 3 + 2 sin(5 t); the target of each step is the next input.
 
-    Training windows start uniformly at random in [t_min, t_max - n_steps * resolution). `predict` is one window. To read
-    the series in order, with a state that is carried from batch to batch, use `SineStream`.
+    Training windows start uniformly at random in [t_min, t_max - n_steps * resolution). `predict` gets one window. To
+    read the series in order, with a state that is carried from batch to batch, use `SineStream`.
 
     A batch has `x` and `y`, both (B, n_steps, 1) float32.
 
     Args:
-        eval_windows: Windows in the validation set, and in the test set.
+        eval_windows: The number of windows in the validation set, and in the test set.
         **settings: Arguments of `SineData`, `GeneratedSequences` and `SequenceDataModule`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`SineStream`: the series, read in order by many readers at once; rows continue from batch to batch."""
+"""`SineStream`: the series of `SyntheticSine`, read in order, with rows that continue from batch to batch."""
 
 import math
 from typing import Any
@@ -14,16 +14,16 @@ from rnn_lightning.errors import ArgumentError
 
 
 class StreamDataset(BatchDataset):
-    """B readers, spread evenly over one long series; each batch has the next stretch of every reader.
+    """B readers, spread evenly over one long series. Each batch has the next stretch of every reader.
 
-    Reader r begins at stretch r S / B of the S stretches, and continues with the first stretch after the last. `reset`
-    is true where a row begins anew: at that jump, and in the first batch of an epoch.
+    Reader r begins at stretch r S / B of the S stretches. After the last stretch, it continues with the first. `reset`
+    is true where a row begins anew: after this jump, and in the first batch of an epoch.
 
     Args:
-        series: (N,) the series; it has S = (N - 1) // n_steps stretches.
-        n_steps: Steps of a stretch; targets are one step ahead.
-        readers: B, of all processes together.
-        batches: Batches in an epoch.
+        series: (N,) the series. It has S = (N - 1) // n_steps stretches.
+        n_steps: The number of steps in a stretch; targets are one step ahead.
+        readers: B, the number of readers over all processes.
+        batches: The number of batches in an epoch.
     """
 
     def __init__(self, series: Tensor, n_steps: int, readers: int, batches: int) -> None:
@@ -37,7 +37,7 @@ class StreamDataset(BatchDataset):
         return self.readers * self.batches
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Index i is reader i % B in batch i // B; counting continues from epoch to epoch."""
+        """Returns rows of a batch. Index i is reader i % B in batch i // B; counting continues from epoch to epoch."""
         numbers = torch.tensor(indices)
         reader, batch = numbers % self.readers, numbers // self.readers
         stretch = (reader * self.stretches // self.readers + batch) % self.stretches
@@ -46,16 +46,16 @@ class StreamDataset(BatchDataset):
 
 
 class SineStream(SineData):
-    """f(t) = t sin(t) / 3 + 2 sin(5 t) read in order, for a model with `carry_state`; the target is one step ahead.
+    """Reads f(t) = t sin(t) / 3 + 2 sin(5 t) in order, for a model with `carry_state`; targets are one step ahead.
 
-    `batch_size` readers, spread evenly over the series, read it `n_steps` at a time, and begin again at its end.
-    Validation and test read the same series once, at points shifted by a half and a quarter of `resolution`. `predict`
-    is one window.
+    `batch_size` readers, spread evenly over the series, read it `n_steps` at a time. A reader that reaches the end
+    continues at the beginning. Validation and test read the same series once, at points shifted by a half and a quarter
+    of `resolution`. `predict` gets one window.
 
-    A batch has `x` and `y`, both (B, n_steps, 1) float32, and `reset` (B,) bool, true where a row restarts.
+    A batch has `x` and `y`, both (B, n_steps, 1) float32, and `reset` (B,) bool, true where a row begins anew.
 
     Args:
-        steps_per_epoch: Training batches in an epoch, for each process.
+        steps_per_epoch: Training batches per epoch and process.
         **settings: Arguments of `SineData` and `SequenceDataModule`; `batch_size` is the number of readers per process.
 
     Raises:

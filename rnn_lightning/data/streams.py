@@ -1,4 +1,4 @@
-"""`StreamBatches`: one long sequence as B parallel rows, read in order, for a state that is carried from batch to batch.
+"""`StreamBatches`: reads one long sequence in B parallel rows, for a state that is carried from batch to batch.
 
 Legend: N steps of the sequence, B rows, T time steps of a batch.
 """
@@ -15,19 +15,19 @@ from rnn_lightning.errors import ArgumentError
 
 
 class StreamBatches(BatchDataset):
-    """B rows that share a sequence as evenly as possible; each batch has the next T steps of every row.
+    """B rows that share a sequence as evenly as possible. Each batch has the next T steps of every row.
 
-    Every step is in exactly one batch. The last batch has the remaining steps, up to T + 1, and `lengths` if rows
-    differ by one step. So all batches have B rows. Index i is row i % B of batch i // B; counting continues from epoch
+    Every step is in exactly one batch. The last batch has the remaining steps, up to T + 1. It has `lengths` if rows
+    differ by one step, so every batch has B rows. Index i is row i % B of batch i // B; counting continues from epoch
     to epoch.
 
     Args:
-        x: (N, ...) the inputs: an array, or a memory map, of which each batch reads only its part.
+        x: (N, ...) the inputs: an array, or a memory map, of which each batch reads only its own part.
         y: (N, ...) the targets.
-        n_steps: T.
-        rows: B, of all processes together.
-        span: The first step that is read, and the step after the last one; None for all steps that have a target.
-        ahead: The target of the input at step i is at i + `ahead`.
+        n_steps: T, the number of steps of each row in a batch.
+        rows: B, the number of rows over all processes.
+        span: The first step to read, and the step after the last one; None for all steps that have a target.
+        ahead: The target of the input at step i is `y` at step i + `ahead`.
 
     Raises:
         ArgumentError: There are fewer steps than rows.
@@ -58,7 +58,7 @@ class StreamBatches(BatchDataset):
         return self.rows * self.batches
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Rows of one batch."""
+        """Returns the rows with these indices, which must be from one batch."""
         numbers = np.asarray(indices)
         row, batch = numbers % self.rows, numbers // self.rows % self.batches
         each, longer = divmod(self.count, self.rows)  # the first `longer` rows have one more step
@@ -74,7 +74,7 @@ class StreamBatches(BatchDataset):
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """Memory maps are passed to other processes by file name, not by content."""
+        """Replaces memory maps by their file names, so that their contents are not sent to other processes."""
         return {name: _by_name(value) for name, value in self.__dict__.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ class StreamBatches(BatchDataset):
 
 def _by_name(value: Any) -> Any:
     if not isinstance(value, np.memmap) or value.filename is None or isinstance(value.base, np.memmap):
-        return value  # a part of a memory map does not know its place in the file
+        return value  # a part of a memory map does not know its position in the file
     order = "C" if value.flags.c_contiguous else "F"
     place = {"filename": str(value.filename), "offset": value.offset}
     return {**place, "mode": "r", "dtype": value.dtype, "shape": value.shape, "order": order}

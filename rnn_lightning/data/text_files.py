@@ -1,4 +1,4 @@
-"""Texts, read from a file or a folder, and a text that comes with Python."""
+"""Reads texts from a file or a folder, and a text that comes with Python."""
 
 import gzip
 import os
@@ -11,20 +11,20 @@ from rnn_lightning.errors import ArgumentError
 SUFFIXES = (".gz", ".dz")
 """Suffixes of files written by gzip or dictzip."""
 PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
-"""Texts of recipes, and the Debian package that has each."""
+"""The texts of recipes, and the Debian package of each."""
 
 
 def read_text(path: str | Path, argument: str = "path") -> str:
-    """Reads a UTF-8 file, or all files of a folder in the order of their paths, except hidden files.
+    """Reads a UTF-8 file, or all files in a folder except hidden ones, in order of path.
 
-    Files of gzip and dictzip (.gz, .dz) are decompressed.
+    Files written by gzip or dictzip (.gz, .dz) are decompressed.
 
     Args:
         path: The file or folder.
-        argument: The argument's name, for a message.
+        argument: The name of the argument that gave the path, for error messages.
 
     Raises:
-        ArgumentError: There is no such file, or it can't be read, is not text in UTF-8, or is empty.
+        ArgumentError: There is no such file or folder, or it can't be read, is not text in UTF-8, or has no text.
     """
     if not str(path):
         raise ArgumentError(f"{argument} is empty: give a file or a folder")
@@ -51,7 +51,7 @@ def _read(file: Path) -> str:
         if b"\0" in data:
             raise ArgumentError(f"{file} is not text, or not in UTF-8: it has a zero byte at {data.index(0)}")
         return data.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:  # the last two: a compressed file that is cut off or damaged
+    except (OSError, EOFError, zlib.error) as error:  # the last two mean that a compressed file is damaged
         raise ArgumentError(f"{file} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     except UnicodeDecodeError as error:
         raise ArgumentError(
@@ -72,7 +72,7 @@ def _where_it_is(path: str, argument: str) -> str:
 
 
 def python_topics() -> str:
-    """The help texts of Python's own `pydoc_data.topics`: some 465,000 characters, which change with Python's version."""
+    """Returns the help texts in Python's `pydoc_data.topics`: some 465,000 characters, which vary with the version."""
     from pydoc_data.topics import topics
 
     return "\n".join(topics[name] for name in sorted(topics))

@@ -1,4 +1,4 @@
-"""`TextStream`: a text as one long stream of tokens, each to be predicted from those before it."""
+"""`TextStream`: a text as one long stream of tokens. Each token is predicted from the tokens before it."""
 
 import hashlib
 from pathlib import Path
@@ -17,38 +17,38 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 PARTS = ("train", "val", "test")
-_PROMPT = 100  # characters of the validation text that samples continue
+_PROMPT = 100  # how many characters of the validation text come before a sample
 
 
 class TextStream(SequenceDataModule):
-    """A text read in order, for a `Seq2Seq` with an embedding and `carry_state`; the target is the next token.
+    """Reads a text in order, for a `Seq2Seq` with an embedding and `carry_state`; the target is the next token.
 
-    `batch_size` parallel rows share the training part and read it `n_steps` at a time; an epoch reads it once.
-    In the same way, `eval_batch_size` rows read the validation and the test part. A row begins with a state of zeros,
-    so fewer rows give slightly lower losses. Every token is a target once. If parts are cut from one text, that
-    includes a part's first token, which is predicted from the last token of the previous part.
+    `batch_size` parallel rows share the training part and read it `n_steps` at a time. An epoch reads the whole part
+    once. In the same way, `eval_batch_size` rows read the validation and the test part. A row begins with a state of
+    zeros, so fewer rows give slightly lower losses. Every token is a target once. If parts are cut from one text, this
+    includes each later part's first token, which is predicted from the last token of the previous part.
 
-    A batch has `x` and `y`, both (B, n_steps) int64; the last batch of an epoch has a different number of steps, and
-    `lengths` if rows differ in length. There is no set to predict; `predict --prompt` continues your text instead, as
-    does `rnn_lightning.nn.generate`.
+    A batch has `x` and `y`, both (B, n_steps) int64. The last batch of an epoch has a different number of steps, and
+    has `lengths` if rows differ in length. There is no set to predict. Instead, `predict --prompt` and
+    `rnn_lightning.nn.generate` continue your text.
 
     Args:
         path: A UTF-8 file, or a folder of such files; None for the text that comes with Python as `pydoc_data.topics`.
-        level: What a token is: characters, bytes (of UTF-8), or words (separated by white space, with `<eos>` at the
-            end of each line).
-        n_steps: Tokens of each row in a batch.
+        level: What the tokens are: "characters", "bytes" (of UTF-8), or "words", which are separated by white space,
+            with `<eos>` at the end of each line.
+        n_steps: The number of tokens of each row in a batch.
         val: The validation part: a share of the text, or a file or folder.
-        test: The test part, given like `val`. Shares are cut from the text's end, the test part last.
-        min_count: Characters or words that are rarer in the training part are unknown (`<unk>`). By default, it is 1
-            for characters and 2 for words, so that the network learns about unknown words.
-        fitted: The `fitted_values` of the data that a network was trained on; their vocabulary is then used. The
+        test: The test part, given like `val`. Shares are taken from the end of the text, with the test part last.
+        min_count: Characters or words that occur fewer times in the training part are unknown (`<unk>`). By default, it
+            is 1 for characters and 2 for words, so that the network learns about unknown words.
+        fitted: The `fitted_values` of the data that a network was trained on. Their vocabulary is then used. The
             command line takes these values from the checkpoint.
         **settings: Arguments of `SequenceDataModule`; `batch_size` is the number of rows per process.
 
     Attributes:
         vocabulary: Turns texts into tokens and back.
-        sha256: The hash of the whole text in UTF-8, or of the three texts one after the other.
-        characters_per_token: The mean number for each part, "train", "val" and "test".
+        sha256: The hash of the whole text in UTF-8, followed by the texts of `val` and `test` if these are files.
+        characters_per_token: The mean number of characters per token in each part: "train", "val" and "test".
 
     Raises:
         ArgumentError: A file is missing, empty or not UTF-8, an argument is out of range, or a part is too short.
@@ -100,9 +100,9 @@ class TextStream(SequenceDataModule):
         min_count: int,
         fitted: dict[str, Any] | None,
     ) -> tuple[Vocabulary, dict[str, np.ndarray]]:
-        """Returns the vocabulary and the tokens of each part; sets statistics.
+        """Reads the vocabulary and the tokens of each part, and sets the attributes that describe the text.
 
-        If a part is cut from the text, its tokens begin with the last one of the previous part, if there is one.
+        The tokens of a part that is cut from the text begin with the last token of the previous part, if there is one.
         """
         text = python_topics() if path is None else read_text(path)
         others = {part: read_text(value, part) for part, value in held_out.items() if isinstance(value, str)}
@@ -116,14 +116,14 @@ class TextStream(SequenceDataModule):
             vocabulary = fit_vocabulary(level, texts["train"], min_count)
             if len(vocabulary) < 2:
                 raise ArgumentError(
-                    f"min_count={min_count}: none of the training part's {level} occurs that often, so all are unknown: "
+                    f"min_count={min_count}: no {level} occur that often in the training part, so all are unknown: "
                     "lower it, or give more text"
                 )
         else:
             vocabulary = restore_vocabulary(fitted)
             if vocabulary.level != level:
                 raise ArgumentError(
-                    f"level={level}, but the network was trained on {vocabulary.level}: make them equal"
+                    f"level={level}, but the network was trained on {vocabulary.level}: set level to that"
                 )
         tokens = {part: vocabulary.encode(texts[part]) for part in PARTS}
         self.characters_per_token = {part: len(texts[part]) / max(len(tokens[part]), 1) for part in PARTS}
@@ -131,7 +131,7 @@ class TextStream(SequenceDataModule):
         self.prompt = texts["val"][:_PROMPT]
         before = tokens["train"][:0]
         for part in PARTS:
-            if part in bounds:  # in parts cut from one text, the first token is also predicted
+            if part in bounds:  # in a part cut from the text, the first token is predicted, too
                 here = tokens[part]
                 tokens[part] = np.concatenate((before, here))
                 before = here[-1:] if len(here) else before
@@ -153,7 +153,7 @@ class TextStream(SequenceDataModule):
             rank_zero_info(f"Unknown {self.vocabulary.level}: {', '.join(counts)}")
 
     def check_model(self, model: Any) -> None:
-        """Refuses networks of another kind, and networks that would read what they should predict."""
+        """Refuses networks that do not predict tokens at each step, and networks that would read their targets."""
         net = getattr(model, "net", None)
         if isinstance(net, RecurrentNet):
             if not isinstance(net, Seq2SeqNet) or net.embedding is None:
@@ -165,7 +165,7 @@ class TextStream(SequenceDataModule):
             check_one_direction(net)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Raises `ArgumentError`: a text model continues a prompt instead."""
+        """Raises `ArgumentError`, as there is no set to predict: a text model continues a prompt instead."""
         raise ArgumentError(
             'a TextStream has no set to predict: give --prompt "TEXT", or, from Python, use rnn_lightning.nn.generate'
         )
@@ -180,7 +180,7 @@ def _check_shares(val: float | str, test: float | str) -> None:
 
 
 def _bounds(text: str, held_out: dict[str, float | str], level: Level) -> dict[str, tuple[int, int]]:
-    """Where the parts of one text begin and end; words are not cut in two."""
+    """Returns where the parts of one text begin and end. Words are not split."""
     bounds, end = {}, len(text)
     for part in ("test", "val"):
         share = held_out[part]

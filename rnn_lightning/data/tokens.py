@@ -1,4 +1,4 @@
-"""Text as tokens, and back: characters, bytes, or words; the vocabulary comes from a training part.
+"""Turns text into tokens and back. Tokens are characters, bytes or words; the vocabulary is that of the training part.
 
 A token is a whole number, 0 or more, stored in the smallest unsigned type that fits the vocabulary. For characters and
 words, token 0 is the unknown token.
@@ -15,15 +15,15 @@ from rnn_lightning.errors import ArgumentError
 Level = Literal["characters", "bytes", "words"]
 UNKNOWN, END = "<unk>", "<eos>"
 _BLOCK = 2**18
-"""How many characters are looked up at a time, so that their code points stay in the cache."""
+"""How many characters are looked up at a time: few enough that their code points stay in the cache."""
 _CODE_POINTS = 0x110000
 
 
 class Vocabulary:
-    """The tokens of a text. `CharacterVocabulary`, `ByteVocabulary` and `WordVocabulary` are ready to use.
+    """Base class of vocabularies. `CharacterVocabulary`, `ByteVocabulary` and `WordVocabulary` are ready to use.
 
     Attributes:
-        level: What a token is.
+        level: What the tokens are.
         unknown: The token for anything that is not in the vocabulary; None if nothing is unknown.
     """
 
@@ -31,26 +31,26 @@ class Vocabulary:
     unknown: int | None = 0
 
     def __len__(self) -> int:
-        """The number of different tokens, including the unknown token."""
+        """Returns the number of different tokens, including the unknown token."""
         raise NotImplementedError
 
     def encode(self, text: str) -> np.ndarray:
-        """The tokens (N,) of a text."""
+        """Turns a text into tokens (N,)."""
         raise NotImplementedError
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of tokens."""
+        """Turns tokens into text."""
         raise NotImplementedError
 
     def entries(self) -> Any:
-        """The vocabulary as a plain value."""
+        """Returns the vocabulary as a plain value."""
         raise NotImplementedError
 
     def prompt(self, text: str) -> np.ndarray:
-        """The tokens of a prompt.
+        """Turns a prompt into tokens.
 
         Raises:
-            ArgumentError: The prompt is empty, or has a character that is not in the training text.
+            ArgumentError: The prompt is empty, or has a character that is not in the vocabulary.
         """
         tokens = self.encode(text)
         if not len(tokens):
@@ -58,7 +58,7 @@ class Vocabulary:
         return tokens
 
     def state(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same vocabulary."""
+        """Returns plain values from which `restore_vocabulary` makes the same vocabulary."""
         return {"level": self.level, "vocabulary": self.entries()}
 
     @property
@@ -68,10 +68,10 @@ class Vocabulary:
 
 
 class CharacterVocabulary(Vocabulary):
-    """Characters (code points), sorted by number; token 0 is any other character.
+    """A vocabulary of characters (code points), sorted by number. Token 0 stands for any other character.
 
     Args:
-        characters: All characters, each once.
+        characters: The characters, each once.
     """
 
     level = "characters"
@@ -85,7 +85,7 @@ class CharacterVocabulary(Vocabulary):
 
     @classmethod
     def fit(cls, text: str, min_count: int = 1) -> "CharacterVocabulary":
-        """The characters that occur at least `min_count` times in a text."""
+        """Makes the vocabulary of the characters that occur at least `min_count` times in a text."""
         counts = np.zeros(_CODE_POINTS, dtype=np.int64)
         for codes in _blocks(text):
             found = np.bincount(codes)
@@ -96,7 +96,7 @@ class CharacterVocabulary(Vocabulary):
         return len(self.characters) + 1
 
     def encode(self, text: str) -> np.ndarray:
-        """A token a character."""
+        """Turns each character into one token."""
         tokens = np.empty(len(text), dtype=self._table.dtype)
         at = 0
         for codes in _blocks(text):
@@ -105,16 +105,16 @@ class CharacterVocabulary(Vocabulary):
         return tokens
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """Unknown characters become U+FFFD, the replacement character."""
+        """Turns tokens into text. Unknown characters become U+FFFD, the replacement character."""
         known = "\ufffd" + self.characters
         return "".join(known[token] for token in tokens)
 
     def entries(self) -> str:
-        """The characters as one text."""
+        """Returns the characters as one string."""
         return self.characters
 
     def prompt(self, text: str) -> np.ndarray:
-        """The tokens of a prompt, in which every character must be known."""
+        """Turns a prompt into tokens. Every character must be known."""
         tokens = super().prompt(text)
         if not tokens.all():
             unknown = sorted({character for character, token in zip(text, tokens, strict=True) if not token})
@@ -125,7 +125,7 @@ class CharacterVocabulary(Vocabulary):
 
 
 class ByteVocabulary(Vocabulary):
-    """The 256 bytes of UTF-8, so that nothing is unknown."""
+    """A vocabulary of all 256 bytes, for text in UTF-8, so nothing is unknown."""
 
     level = "bytes"
     unknown = None
@@ -134,23 +134,23 @@ class ByteVocabulary(Vocabulary):
         return 256
 
     def encode(self, text: str) -> np.ndarray:
-        """A token a byte."""
+        """Turns each byte of the UTF-8 text into one token."""
         return np.frombuffer(text.encode(), dtype=np.uint8)
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """Bytes that are not UTF-8 become U+FFFD, the replacement character."""
+        """Turns tokens into text. Bytes that are not UTF-8 become U+FFFD, the replacement character."""
         return bytes(tokens).decode(errors="replace")
 
     def entries(self) -> None:
-        """Nothing is fitted."""
+        """Returns None, as nothing is fitted."""
         return None
 
 
 class WordVocabulary(Vocabulary):
-    """Words separated by white space, with `<eos>` at the end of each line, as in the PTB and WikiText files.
+    """A vocabulary of words separated by white space, with `<eos>` at the end of each line, as for PTB and WikiText.
 
     Args:
-        words: All words, each once, without `<unk>`, which is token 0 and stands for any other word.
+        words: The words, each once, without `<unk>`, which is token 0 and stands for any other word.
     """
 
     level = "words"
@@ -161,7 +161,7 @@ class WordVocabulary(Vocabulary):
 
     @classmethod
     def fit(cls, text: str, min_count: int = 1) -> "WordVocabulary":
-        """The words that occur at least `min_count` times in a text, the most frequent first."""
+        """Makes the vocabulary of the words that occur at least `min_count` times in a text, most frequent first."""
         counts = Counter(_words(text))
         counts.pop(UNKNOWN, None)
         return cls([word for word, count in counts.most_common() if count >= min_count])
@@ -170,17 +170,17 @@ class WordVocabulary(Vocabulary):
         return len(self.words)
 
     def encode(self, text: str) -> np.ndarray:
-        """One token per word or line end."""
+        """Turns each word or line end into one token."""
         words, index = _words(text), self._index
         return np.fromiter((index.get(word, 0) for word in words), dtype=self.dtype, count=len(words))
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """Joins words with spaces, and adds line ends."""
+        """Turns tokens into text: words are joined by spaces, and `<eos>` becomes a line end."""
         words = " ".join(self.words[token] for token in tokens)
         return words.replace(f" {END} ", "\n").replace(END, "\n")
 
     def entries(self) -> list[str]:
-        """The words."""
+        """Returns the words, without `<unk>`."""
         return self.words[1:]
 
 
@@ -191,15 +191,15 @@ _KINDS: dict[str, type[CharacterVocabulary] | type[WordVocabulary]] = {
 
 
 def fit_vocabulary(level: Level, text: str, min_count: int) -> Vocabulary:
-    """The vocabulary of a training text."""
+    """Makes the vocabulary of a training text."""
     return ByteVocabulary() if level == "bytes" else _KINDS[level].fit(text, min_count)
 
 
 def restore_vocabulary(state: Any) -> Vocabulary:
-    """The vocabulary that has this `state`.
+    """Restores the vocabulary whose `state()` is `state`.
 
     Raises:
-        ArgumentError: It is not a vocabulary's state.
+        ArgumentError: `state` is not a vocabulary's state.
     """
     level = str(state.get("level")) if isinstance(state, dict) else ""
     if level not in get_args(Level):
@@ -208,7 +208,7 @@ def restore_vocabulary(state: Any) -> Vocabulary:
 
 
 def _blocks(text: str) -> Iterable[np.ndarray]:
-    """The code points of a text, a block at a time."""
+    """Yields the code points of a text, one block at a time."""
     for start in range(0, len(text), _BLOCK):
         yield np.frombuffer(text[start : start + _BLOCK].encode("utf-32-le"), dtype=np.uint32).view(np.int32)
 

@@ -1,7 +1,7 @@
-"""Draws series, predictions, classes and gradients from arrays, as `matplotlib.figure.Figure`, without a screen.
+"""Draws series, predictions, classes and gradients from arrays. Each figure is a `matplotlib.figure.Figure`.
 
-Nothing else in the package imports matplotlib. Code that draws imports this package inside functions, not at the top of
-a file.
+No screen is needed. Nothing else in the package imports matplotlib. Code that draws imports this subpackage inside
+functions, not at the top of a file.
 """
 
 from rnn_lightning.figures.classes import confusion_figure, mistakes_figure

@@ -1,4 +1,4 @@
-"""Figures of a classifier: the confusion matrix, and misclassified images."""
+"""Draws figures of a classifier: the confusion matrix, and misclassified images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,16 +8,15 @@ from matplotlib.figure import Figure
 
 from rnn_lightning.figures.style import COLORS, new_figure, styled
 
-_NUMBERS = 15  # with more classes, cells do not show their counts
+_NUMBERS = 15  # with more classes than this, cells do not show their counts
 
 
 def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
-    """Draws a confusion matrix, with each cell shaded by its share of the row, and counts in the cells.
+    """Draws a confusion matrix. Each cell shows its count, and is shaded by its share of the row.
 
     Args:
-        counts: (C, C) integers, how often the row's class was predicted as the column's.
-        into: A figure that this function returned for the same number of classes; drawing into it again takes half the
-            time.
+        counts: (C, C) integers, how often the class of the row was predicted as the class of the column.
+        into: An earlier figure from this function, for the same number of classes. Drawing into it takes half the time.
 
     Raises:
         ValueError: `counts` is not square.
@@ -39,7 +38,7 @@ def confusion_figure(counts: Any, into: Figure | None = None) -> Figure:
 
 
 def _empty_matrix(classes: int) -> Figure:
-    """Draws everything but the counts."""
+    """Draws a confusion matrix without counts."""
     size = 4.2 if classes <= _NUMBERS else 5.2
     figure, (axes,) = new_figure(size=(size, size))
     axes.imshow(np.zeros((classes, classes)), cmap="Blues", vmin=0.0, vmax=1.0)
@@ -55,21 +54,21 @@ def _empty_matrix(classes: int) -> Figure:
 def mistakes_figure(
     images: Any, truths: Sequence[Any], predictions: Sequence[Any], probabilities: Sequence[float], columns: int = 6
 ) -> Figure:
-    """Draws misclassified images, each with its true class, the predicted class and its probability.
+    """Draws misclassified images, each with its true class, its predicted class and the prediction's probability.
 
     Args:
         images: (N, rows, columns) grey values; N may be 0.
-        truths: N true classes.
-        predictions: N predicted classes.
-        probabilities: N probabilities of the predicted classes, in [0, 1].
-        columns: Images in a row.
+        truths: The N true classes.
+        predictions: The N predicted classes.
+        probabilities: The N probabilities of the predicted classes, in [0, 1].
+        columns: The number of images in a row.
     """
     images = np.asarray(images, dtype=float)
     count, height, width = images.shape
     rows = max(1, -(-count // columns))
     cell, title, head = 0.84, 0.26, 0.36  # inches
     size = (columns * cell + 0.12, rows * (cell + title) + head)
-    # Drawing one picture of all images is much faster than drawing one axes for each.
+    # Drawing all images as one picture is much faster than drawing an axes for each image.
     gap, above = max(1, width // 10), round(height * title / cell)
     wall = np.full((rows * (height + above), columns * (width + gap) - gap), np.nan)
     with styled():

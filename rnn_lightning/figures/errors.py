@@ -1,4 +1,4 @@
-"""The held-out error by time step: where in a sequence a model is wrong."""
+"""Draws the held-out error of each time step, which shows where in a sequence a model is wrong."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from rnn_lightning.figures.style import COLORS, log_scale, marker_size, new_figu
 
 
 def error_by_step_figure(errors: Any, name: str = "mean squared error", best: Any | None = None) -> Figure:
-    """Draws the mean error of each time step, on a logarithmic scale unless a step has no error.
+    """Draws the mean error of each time step, on a logarithmic scale unless an error is 0.
 
     Args:
-        errors: (T,) mean error of the targets of step 0, 1, ...; NaN where a step has no targets.
-        name: The error's name, the label of the vertical axis.
-        best: (T,) the lowest possible error, or an earlier error to compare with; optional.
+        errors: (T,) the mean error of each step's targets; NaN where a step has no targets.
+        name: The name of the error, which labels the vertical axis.
+        best: (T,) the lowest possible error, to compare with; optional.
     """
     errors = vector("errors", errors)
     with styled():

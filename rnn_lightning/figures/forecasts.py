@@ -1,4 +1,4 @@
-"""The figure of a forecast with dates: history, forecast, interval, and true values."""
+"""Draws a forecast with dates: its history, the forecast with its interval, and the true values."""
 
 from typing import Any
 
@@ -20,18 +20,18 @@ def interval_figure(
     title: str = "Forecast",
     name: str = "value",
 ) -> Figure:
-    """Draws the end of a history, and a forecast with its interval.
+    """Draws a history, and a forecast with its interval.
 
     Args:
-        t: (T,) times of the history, dates or numbers.
-        history: (T,) values of the history; NaN is left out.
-        t_forecast: (N,) times of the forecast.
+        t: (T,) the times of the history, as dates or numbers.
+        history: (T,) the values of the history; NaN is not drawn.
+        t_forecast: (N,) the times of the forecast.
         forecast: (N,) the forecast.
-        lower: (N,) lower bounds, or None; NaN is left out.
-        upper: (N,) upper bounds, or None.
-        truth: (N,) the true values, or None; NaN is left out.
-        title: The figure's title.
-        name: The name of the values.
+        lower: (N,) the lower bounds, or None; NaN is not drawn.
+        upper: (N,) the upper bounds, or None; NaN is not drawn.
+        truth: (N,) the true values, or None; NaN is not drawn.
+        title: The title of the figure.
+        name: The name of the values, which labels the vertical axis.
     """
     t, t_forecast, forecast = np.asarray(t), np.asarray(t_forecast), vector("forecast", forecast)
     with styled():

@@ -1,4 +1,4 @@
-"""The figure of how far gradients reach back in time, over the course of training."""
+"""Draws how far gradients reach back in time, over the course of training."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from rnn_lightning.figures.style import CARD, COLORS, DIGIT_SPACE, log_scale, new_figure, styled
 
-_LINES = 10  # more labels would overlap
-_COLORS = ListedColormap(colormaps["viridis_r"](np.linspace(0.12, 1.0, 128)))  # its yellow is hard to see on white
+_LINES = 10  # the maximum number of lines in a panel
+_COLORS = ListedColormap(colormaps["viridis_r"](np.linspace(0.12, 1.0, 128)))  # without yellow, hard to see on white
 
 
 def gradient_reach_figure(
@@ -25,19 +25,19 @@ def gradient_reach_figure(
     all_losses: Any | None = None,
     into: Figure | None = None,
 ) -> Figure:
-    """Draws a panel for each layer: the gradient's norm against the time step, one line for each measurement.
+    """Draws the gradient's norm against the time step, with a panel for each layer and a line for each measurement.
 
     Args:
-        norms: (V, L, T) the norms of dLoss/dh_t for V measurements, L layers and T time steps, for the last step's
-            loss. Zeros, where no gradient arrives, are not drawn.
+        norms: (V, L, T) the norms of dLoss/dh_t for V measurements, L layers and T time steps, where the loss is that
+            of the last step. Norms of 0, where no gradient arrives, are not drawn.
         steps: (V,) the training step of each measurement.
-        cut: The first time step that the gradient reaches, if truncated BPTT cuts it; else None.
-        cut_label: The label of that step.
+        cut: The first time step that the gradient reaches, if truncated BPTT cuts the gradient; otherwise None.
+        cut_label: The label of that time step.
         all_losses: (L, T) the norms of the newest measurement for the losses of all steps, or None.
-        into: A figure that this function returned for fewer measurements; drawing into it again takes half the time.
+        into: An earlier figure from this function, with fewer measurements. Drawing into it takes half the time.
 
     Raises:
-        ValueError: The shapes do not fit.
+        ValueError: The shapes do not fit together, or there is no measurement.
     """
     norms, steps = np.asarray(norms, dtype=float), np.asarray(steps, dtype=int)
     if norms.ndim != 3 or len(norms) != len(steps) or len(steps) == 0:
@@ -46,7 +46,7 @@ def gradient_reach_figure(
         )
     looks = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _LINES)).round().astype(int))
     shown = np.where(norms > 0, norms, np.nan)
-    place = (steps - steps[0]) / max(steps[-1] - steps[0], 1)  # of each measurement between the first and the last
+    place = (steps - steps[0]) / max(steps[-1] - steps[0], 1)  # from 0 for the first measurement to 1 for the last
     with styled():
         figure = into or _without_lines(norms.shape[1], norms.shape[2], cut, cut_label, all_losses is not None)
         *panels, bar = figure.axes
@@ -68,7 +68,7 @@ def gradient_reach_figure(
 
 
 def _without_lines(layers: int, steps: int, cut: int | None, cut_label: str, dotted: bool) -> Figure:
-    """Draws everything but the lines. Panels are stacked, the top layer on top, as TensorBoard's cards are narrow."""
+    """Draws the figure without lines. Panels are stacked, top layer first, as TensorBoard's cards are narrow."""
     figure, panels = new_figure(rows=layers, size=(CARD[0], CARD[1] + 0.28 * dotted + 1.9 * (layers - 1)))
     panels.reverse()
     for layer, axes in enumerate(panels):
@@ -89,7 +89,7 @@ def _without_lines(layers: int, steps: int, cut: int | None, cut_label: str, dot
 
 
 def _mark(axes: Axes, cut: int, steps: int, label: str) -> None:
-    """Draws a dashed line where the gradient is cut, with its label on the side without gradients if there is room."""
+    """Draws a dashed line where the gradient is cut. The label is on the side without gradients if there is room."""
     axes.axvline(cut, color=COLORS["prediction"], linewidth=1.2, linestyle="--")
     room = cut > 0.3 * steps
     text = {"va": "bottom", "ha": "right" if room else "left", "fontsize": 9.5, "color": COLORS["prediction"]}

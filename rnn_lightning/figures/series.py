@@ -1,4 +1,4 @@
-"""Figures of a time series: the series with one window, predictions on a window, and a forecast."""
+"""Draws a time series with one training window, predictions on a window, and forecasts."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from rnn_lightning.figures.style import CARD, COLORS, marker_size, new_figure, s
 
 
 def series_figure(t: Any, values: Any, t_window: Any, window: Any, name: str = "series") -> Figure:
-    """Draws two panels: the series with one training window in bold, and that window's inputs and targets.
+    """Draws two panels: the series with one training window in bold, and the inputs and targets of that window.
 
     Args:
-        t: (N,) times of the series.
-        values: (N,) the series.
-        t_window: (T + 1,) times of the window's points: its inputs are the first T, its targets the last T.
-        window: (T + 1,) the window's values.
+        t: (N,) the times of the series.
+        values: (N,) the values of the series.
+        t_window: (T + 1,) the times of the window. The first T points are inputs, and the last T are targets.
+        window: (T + 1,) the values of the window.
         name: The name of the series in the legend.
     """
     t, values = vector("t", t), vector("values", values)
@@ -45,12 +45,12 @@ def window_figure(
     """Draws inputs, targets and predictions on one window.
 
     Args:
-        t: (T,) times of the inputs.
-        inputs: (T,) inputs; None if they are not comparable with the targets.
-        t_targets: (T,) times of the targets and predictions; one step later if the next value is predicted.
-        targets: (T,) the true values, or None if they are not known. NaN is left out.
+        t: (T,) the times of the inputs.
+        inputs: (T,) the inputs; None if they are not comparable with the targets.
+        t_targets: (T,) the times of the targets and predictions; one step later than `t` if these are the next inputs.
+        targets: (T,) the true values, or None if they are not known. NaN is not drawn.
         predictions: (T,) the model's predictions.
-        title: The figure's title.
+        title: The title of the figure.
         xlabel: The label of the time axis.
     """
     with styled():
@@ -75,15 +75,15 @@ def forecast_figure(
     title: str = "Free-running forecast",
     xlabel: str = "time t",
 ) -> Figure:
-    """Draws a forecast after a warm-up window, in which every prediction is the next input.
+    """Draws a warm-up window, and then a forecast in which each prediction is the next input.
 
     Args:
-        t: (T,) times of the warm-up window.
-        inputs: (T,) the window's true values, which the model reads.
-        t_forecast: (N,) times of the forecast.
+        t: (T,) the times of the warm-up window.
+        inputs: (T,) the true values in the window, which the model reads.
+        t_forecast: (N,) the times of the forecast.
         forecast: (N,) the forecast.
-        truth: (N,) the true values, or None if they are not known.
-        title: The figure's title.
+        truth: (N,) the true values at the times of the forecast, or None if they are not known.
+        title: The title of the figure.
         xlabel: The label of the time axis.
     """
     t, t_forecast = vector("t", t), vector("t_forecast", t_forecast)
@@ -105,7 +105,7 @@ def _inputs(axes: Axes, t: Any, values: Any, label: str = "inputs", points: int 
 
 
 def _targets(axes: Axes, t: Any, values: Any) -> None:
-    # White inside, as most targets coincide with the next input and both should be visible.
+    # Stars are white inside, as most targets coincide with the next input, and both should be visible.
     style: dict[str, Any] = {
         "markerfacecolor": "white",
         "markersize": marker_size(len(t), largest=9.0),

@@ -1,6 +1,6 @@
-"""The style of all figures: consistent colours, and sizes that suit TensorBoard's cards.
+"""The style of all figures, with consistent colours and sizes that suit TensorBoard's cards.
 
-Figures use only matplotlib's object interface, so that no backend is chosen for you and pyplot does not keep them in
+Figures only use matplotlib's object interface. So no backend is chosen for you, and pyplot does not keep figures in
 memory.
 """
 
@@ -28,15 +28,15 @@ COLORS = {
     "error": "#7b4397",
     "reference": "#444444",
 }
-"""Colours that colour-blind readers can tell apart (after Okabe & Ito). A forecast has the colour of predictions."""
+"""Colours that colour-blind readers can tell apart (after Okabe & Ito). Forecasts have the colour of predictions."""
 
 CARD = (5.2, 3.3)
-"""Width and height of a figure in inches. At `DPI` its text stays readable when TensorBoard shrinks it to a card."""
+"""The width and height of a figure in inches. At `DPI`, the text stays readable when TensorBoard shrinks the figure."""
 
 DPI = 110
 
 DIGIT_SPACE = "\u2007"
-"""As wide as a digit: labels padded with it have equal widths, so that a layout also fits later numbers."""
+"""A space as wide as a digit. Labels padded with it have equal widths, so that a layout also fits later numbers."""
 
 _STYLE: dict[Any, Any] = {  # by matplotlib's names
     "font.size": 11.0,
@@ -54,7 +54,7 @@ _STYLE: dict[Any, Any] = {  # by matplotlib's names
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.titlelocation": "left",
-    "axes.titley": 1.0,  # at a fixed place, as searching for a free one takes as long as drawing an axes
+    "axes.titley": 1.0,  # a fixed position; searching for a free one takes as long as drawing an axes
     "grid.color": "#e3e6e8",
     "grid.linewidth": 0.8,
     "lines.linewidth": 1.6,
@@ -66,20 +66,20 @@ _STYLE: dict[Any, Any] = {  # by matplotlib's names
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Applies the style to figures made inside the `with` block; your matplotlib settings are restored afterwards."""
+    """Applies the style to figures made inside the `with` block, and then restores your matplotlib settings."""
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's own matplotlibrc must not change our pictures
+        matplotlib.rcdefaults()  # a user's own matplotlibrc must not change our figures
         matplotlib.rcParams.update(_STYLE)
         yield
 
 
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = CARD) -> tuple[Figure, list[Axes]]:
-    """A figure with a grid of axes, laid out by matplotlib. Call it inside `styled()`.
+    """Makes a figure with a grid of axes, which matplotlib lays out. Call it inside `styled()`.
 
     Args:
-        rows: Number of rows of axes.
-        columns: Number of columns.
-        size: Width and height in inches.
+        rows: The number of rows of axes.
+        columns: The number of columns of axes.
+        size: The width and height in inches.
 
     Returns:
         The figure and its axes, row by row.
@@ -89,9 +89,9 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = CARD
 
 
 def log_scale(axes: Axes) -> None:
-    """Makes the vertical axis logarithmic, with plain numbers, as formulas and minor ticks are slow to draw.
+    """Makes the vertical axis logarithmic. Its labels are plain numbers, as formulas and minor ticks are slow to draw.
 
-    Call it after the curves are drawn, as it looks at their range.
+    Call this function after the curves are drawn, as the ticks depend on their range.
     """
     axes.set_yscale("log")
     low, high = axes.get_ylim()
@@ -101,15 +101,15 @@ def log_scale(axes: Axes) -> None:
 
 
 def marker_size(points: int, largest: float = 7.0) -> float:
-    """The size of markers in points, smaller if there are many, so that they do not overlap."""
+    """Returns the size of markers in points. It is smaller if there are many markers, so that they do not overlap."""
     return float(np.clip(largest * (20 / max(points, 1)) ** 0.5, 2.0, largest))
 
 
 def vector(name: str, values: Any) -> np.ndarray:
-    """Values as a one-dimensional array of floats; a tensor on the CPU also works.
+    """Converts values, such as a tensor on the CPU, to a one-dimensional array of floats.
 
     Raises:
-        ValueError: They do not have one dimension, not counting dimensions of size 1.
+        ValueError: The values do not have one dimension, not counting dimensions of size 1.
     """
     array = np.asarray(values, dtype=float)
     if array.ndim != 1:
@@ -120,9 +120,9 @@ def vector(name: str, values: Any) -> np.ndarray:
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """The figure as an image: (height, width, 3) uint8.
+    """Renders the figure as an image: (height, width, 3) uint8.
 
-    This fixes its layout, so that drawing it again takes half the time.
+    This fixes the layout of the figure, so that drawing it again takes half the time.
     """
     canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
     with styled():
@@ -132,7 +132,7 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def png(figure: Figure) -> tuple[bytes, int, int]:
-    """The figure as a PNG with fast compression, and its width and height in pixels."""
+    """Renders the figure as a PNG with fast compression. Also returns the width and height in pixels."""
     image = Image.fromarray(pixels(figure))
     file = io.BytesIO()
     image.save(file, format="PNG", compress_level=1)
@@ -140,5 +140,5 @@ def png(figure: Figure) -> tuple[bytes, int, int]:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Writes the figure as a PNG, completely or not at all, and makes the folder if necessary."""
+    """Writes the figure as a PNG, completely or not at all. The folder is created if missing."""
     return write_atomically(path, png(figure)[0])

@@ -1,4 +1,4 @@
-"""Forecasts of time series with torch alone: a network in the file's units, naive answers, scores, intervals."""
+"""Forecasts time series in the file's units, with naive answers, scores and intervals. Only torch is needed."""
 
 from rnn_lightning.forecasts.backtest import Errors, backtest
 from rnn_lightning.forecasts.calendar import CALENDAR, calendar_features

@@ -1,4 +1,4 @@
-"""`backtest`: forecasts from many origins with fixed weights, beside the naive answers.
+"""`backtest`: forecasts from many origins with fixed weights, and compares the errors with those of naive answers.
 
 Legend: B origins, T steps of history, C columns, K columns known ahead, N steps of a forecast.
 """
@@ -17,15 +17,15 @@ NETWORK, LAST, SEASON = "the network", "the last value", "the same season"
 
 
 class Origins(NamedTuple):
-    """Histories, columns known ahead, and the true values.
+    """Histories up to the origins of forecasts, columns known ahead, and the true values.
 
     Attributes:
         y: (B, T, C) raw values up to the origin.
-        known: (B, T + N - 1, K), or None if K is 0.
-        truth: (B, N, C), NaN where a value is not known.
-        shift: (B, C).
-        scale: (B, C).
-        series: (B,) int64, the series of each history.
+        known: (B, T + N - 1, K) columns known ahead; None if K is 0.
+        truth: (B, N, C) the true values after the origin; NaN where a value is not known.
+        shift: (B, C) the shift of each origin's series.
+        scale: (B, C) the scale of each origin's series.
+        series: (B,) int64, the series of each origin.
     """
 
     y: Tensor
@@ -36,16 +36,16 @@ class Origins(NamedTuple):
     series: Tensor
 
     def to(self, device: torch.device | str) -> "Origins":
-        """The same origins on another device."""
+        """Copies the origins to a device."""
         return Origins(*(None if value is None else value.to(device) for value in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Errors:
-    """True values minus forecasts.
+    """The errors of forecasts: the true values minus the forecasts.
 
     Attributes:
-        by: The errors (B, N, C) of each method, by its name; NaN where the true value is not known.
+        by: The errors (B, N, C) of each method, keyed by its name; NaN where the true value is not known.
         scale: (B, C), the scale of each origin's series.
         series: (B,), the series of each origin.
     """
@@ -61,11 +61,11 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
 
     Args:
         forecaster: The forecaster, in evaluation mode.
-        origins: The origins, batch by batch; their histories reach back a season or more.
-        season: Steps of a season; 1 if there is none.
+        origins: The origins, batch by batch. Their histories are at least one season long.
+        season: The number of steps in a season; 1 if there is no season.
 
     Returns: The errors of the network and of the naive answers, which include "the same season" if there is a season.
-        Without any origin, they are empty.
+        Without any origins, there are no errors.
     """
     device = forecaster.net.head.weight.device
     found: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []

@@ -1,4 +1,4 @@
-"""`calendar_features`: a date's position in the day, the week and the year, as points on circles."""
+"""`calendar_features`: encodes a date's positions in the day, the week and the year as points on circles."""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 CALENDAR = ("hour", "weekday", "yearday")
-"""The circles: hours of a day, days of a week, days of a year."""
+"""The names of the circles: the hours of a day, the days of a week, and the days of a year."""
 
 _DAY = 86_400_000_000  # microseconds
 _LONGEST = {"hour": _DAY, "weekday": 7 * _DAY, "yearday": 365 * _DAY}
 
 
 def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
-    """Sine and cosine of each date's position on each circle.
+    """Computes the sine and cosine of each date's position on each circle.
 
     Args:
-        times: (N,) int64, microseconds since 1970; or a numpy array of datetime64, or a list of datetime.
+        times: (N,) int64, microseconds since 1970. A numpy array of datetime64 or a list of datetime is also allowed.
         circles: Names from `CALENDAR`.
 
     Returns:
@@ -39,19 +39,19 @@ def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
 
 
 def circles_of(step: int) -> list[str]:
-    """The circles on which dates this many microseconds apart do not all have the same position."""
+    """Returns the circles on which dates that are `step` microseconds apart differ in position."""
     return [name for name in CALENDAR if step < _LONGEST[name]]
 
 
 def _yearday(days: Tensor, time: Tensor) -> Tensor:
-    """The part of a year that has passed since the first of March; the leap day is then the last day of the year.
+    """Returns the share of the year that has passed since March 1, so that a leap day is the last day of the year.
 
-    The arithmetic of the Gregorian calendar in eras of 400 years follows Hinnant's `civil_from_days`.
+    Hinnant's `civil_from_days` does the same arithmetic, in eras of 400 years of the Gregorian calendar.
     """
     of_era = (days + 719_468) % 146_097
-    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365  # of the era, from March on
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365  # within the era, from March on
     day = of_era - (365 * year + year // 4 - year // 100)
-    end = year + 1  # the year of the February at its end
+    end = year + 1  # the calendar year of the February that ends it
     leap = (end % 4 == 0) & ((end % 100 != 0) | (end % 400 == 0))
     return (day + time) / (365 + leap.double())
 

@@ -1,6 +1,6 @@
-"""`Forecaster`: a network that reads raw values and returns raw forecasts. It needs torch alone.
+"""`Forecaster`: a network that reads raw values and returns raw forecasts. It needs only torch.
 
-Legend: B rows, T time steps, C predicted columns, K columns known ahead, L first steps, used for differences only.
+Legend: B rows, T time steps, C predicted columns, K columns known ahead, L first steps, only used for differences.
 """
 
 from typing import Any, TypeAlias
@@ -20,11 +20,12 @@ ForecastState: TypeAlias = tuple[State, Tensor]
 
 
 class Forecaster(nn.Module):
-    """A `Seq2SeqNet` with its fitted values: inputs and outputs are in the file's units.
+    """A `Seq2SeqNet` with its fitted values, whose inputs and outputs are in the file's units.
 
-    Each step's input has three parts: the difference between its value and the one `lag` steps before, shifted and
-    scaled; a flag for each column that is true where the value is missing (if some were missing in training); and the
-    next step's columns known ahead. Differences are computed in the type of `y`, so use float64 if values are large.
+    The network's input at each step has three parts. The first is the difference between the value and the value `lag`
+    steps earlier, shifted and scaled. The second, if values were missing in training, is a flag for each column that is
+    true where its value is missing. The third is the next step's columns known ahead. Differences are computed in the
+    type of `y`, so use float64 if values are large.
 
     Example:
         >>> forecaster = hub.load_exported("exported")
@@ -35,9 +36,9 @@ class Forecaster(nn.Module):
         fitted: The fitted values of that `TimeSeries`.
 
     Attributes:
-        columns: The names of the C columns: targets, then observed columns.
-        known_names: The names of the K columns known ahead; the calendar's columns come last (see `calendar`).
-        lead: L: without a state, the first L steps of `y` are used for differences only.
+        columns: The names of the C columns: the targets, then the observed columns.
+        known_names: The names of the K columns known ahead. The calendar's columns come last (see `calendar`).
+        lead: L, the number of first steps of `y` that are only used for differences if there is no state.
     """
 
     shift: Tensor
@@ -63,21 +64,21 @@ class Forecaster(nn.Module):
         self.eval()
 
     def calendar(self, times: Any) -> Tensor:
-        """The calendar's columns of `known`, from the dates (N,) of the steps to predict.
+        """Computes the calendar's columns of `known` from the dates (N,) of the steps to predict.
 
-        Dates are as in the file: a numpy array of datetime64, a list of datetime, or microseconds since 1970. If the
-        file has a time zone, they are in UTC.
+        Dates are a numpy array of datetime64, a list of datetime, or microseconds since 1970. They are as in the file,
+        or in UTC if the file has a time zone.
         """
         return calendar_features(times, self.circles)
 
     def scaling(self, series: str) -> tuple[Tensor, Tensor]:
-        """Shift and scale of one of the series that the network was trained on, (C,) each.
+        """Returns the shift (C,) and the scale (C,) of a series that the network was trained on.
 
         Raises:
-            ArgumentError: There is no series with this id.
+            ArgumentError: There was no series with this id in training.
         """
         if series not in self.fitted["ids"]:
-            raise ArgumentError(f"there was no series {series!r} in training: leave its shift and scale out")
+            raise ArgumentError(f"there was no series {series!r} in training: forecast it without shift and scale")
         at = self.fitted["ids"].index(series)
         return self.shift[at], self.scale[at]
 
@@ -93,20 +94,22 @@ class Forecaster(nn.Module):
         """Predicts the value after each step.
 
         Args:
-            y: (B, T, C) raw values, NaN where a value is missing. Without a state, the first L steps are used for
-                differences only.
-            known: (B, T, K), for the steps after those of `y`; needed if K > 0.
+            y: (B, T, C) raw values, NaN where a value is missing. Without a state, the first L steps are only used for
+                differences.
+            known: (B, T, K) columns known ahead, for the steps after those of `y`; needed if K > 0.
             state: The final state of an earlier call.
-            shift: (C,) or (B, C). By default, it is the shift from training if there was one series; else both it and
-                `scale` are computed from the history `y`.
-            scale: Like `shift`.
+            shift: (C,) or (B, C). By default, if there was one series in training, `shift` and `scale` are those of
+                training. If there were several, they are computed from the history `y`.
+            scale: (C,) or (B, C); see `shift`.
             masks: The network's dropout masks, if it is in training mode; see `RecurrentNet.sample_masks`.
 
         Returns:
-            The predictions, one step after those of `y`: (B, T, C), or (B, T - L, C) without a state; and the state.
+            The predictions, each one step after a step of `y`: (B, T, C), or (B, T - L, C) without a state; and the
+            final state.
 
         Raises:
-            ArgumentError: `y` is too short or has other columns, `known` is missing, or there is a state but no scale.
+            ArgumentError: `y` is too short or has the wrong number of columns, `known` is missing, or `shift` and
+                `scale` are missing although a state is given.
         """
         if y.dim() != 3 or y.shape[2] != len(self.columns) or (state is None and y.shape[1] <= self.lead):
             raise ArgumentError(
@@ -139,7 +142,7 @@ class Forecaster(nn.Module):
         scale: Tensor | None = None,
         masks: DropoutMasks | None = None,
     ) -> tuple[Tensor, ForecastState]:
-        """One step of a stream: y (B, C) and known (B, K) -> the prediction (B, C) of the next y, and the state."""
+        """Takes one step of a stream: from y (B, C) and known (B, K) to the predicted next y (B, C) and the state."""
         y_hat, state = self(y[:, None], None if known is None else known[:, None], state, shift, scale, masks)
         return y_hat[:, 0], state
 
@@ -153,25 +156,26 @@ class Forecaster(nn.Module):
         scale: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Tensor:
-        """Continues a history; each prediction becomes the next value.
+        """Continues a history. Each prediction becomes the next value.
 
         Args:
-            y: (B, T, C) the raw history, T above L.
-            steps: How many steps to forecast.
-            known: (B, T + steps - 1, K), from the second step of `y` to the last of the forecast; needed if K > 0.
+            y: (B, T, C) the raw history, where T > L.
+            steps: The number of steps to forecast.
+            known: (B, T + steps - 1, K) columns known ahead, from the second step of `y` to the last step of the
+                forecast; needed if K > 0.
             shift: As in `forward`.
             scale: As in `forward`.
             noise: (B, steps, C), added to each step's prediction before it becomes the next value.
 
         Returns:
-            (B, steps, C).
+            The forecast (B, steps, C).
 
         Raises:
-            ArgumentError: As for `forward`, or `known` is too short.
+            ArgumentError: As for `forward`, or `known` has the wrong number of steps.
         """
         history = y.shape[1]
         if known is not None and known.shape[1] != history + steps - 1:
-            raise ArgumentError(f"known has {known.shape[1]} steps: give {history + steps - 1}, history and forecast")
+            raise ArgumentError(f"known has {known.shape[1]} steps: give {history + steps - 1}, for y and the forecast")
         if shift is None or scale is None:
             shift, scale = self._scaling(y, False, shift, scale)
         masks = self.net.sample_masks(len(y)) if self.net.training and self.net.layers.variational else None
@@ -187,7 +191,7 @@ class Forecaster(nn.Module):
         return torch.stack(forecast, dim=1)
 
     def _scaling(self, y: Tensor, goes_on: bool, shift: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Shift and scale as (1, 1, C) or (B, 1, C)."""
+        """Returns the shift and the scale to use, each (1, 1, C) or (B, 1, C)."""
         if shift is not None and scale is not None:
             return (value.to(y).reshape(-1, 1, y.shape[2]) for value in (shift, scale))  # type: ignore[return-value]
         if len(self.shift) == 1:
@@ -198,13 +202,13 @@ class Forecaster(nn.Module):
 
 
 def check_sizes(net: RecurrentNet, fitted: dict[str, Any]) -> None:
-    """Raises `ArgumentError` if a network's inputs and outputs do not match the columns that were fitted."""
+    """Raises `ArgumentError` if a network's numbers of inputs and outputs do not match the fitted columns."""
     names = [*fitted["target"], *fitted["observed"]]
     inputs = len(names) * (1 + fitted["flags"]) + len(fitted["known"]) + 2 * len(fitted["calendar"])
     found = net.layers.input_size, net.head.out_features
     if found != (inputs, len(names)):
         raise ArgumentError(
-            f"a network of {found[0]} inputs and {found[1]} outputs cannot forecast {', '.join(names)}, which needs "
+            f"a network with {found[0]} inputs and {found[1]} outputs cannot forecast {', '.join(names)}, which needs "
             f"{inputs} inputs and {len(names)} outputs, one value each: give a loss for values (no quantiles, no "
             "variance), or the network that was trained with these fitted values"
         )

@@ -1,4 +1,4 @@
-"""Monte Carlo dropout: many paths of one forecast, each with its own masks.
+"""Monte Carlo dropout: draws many paths of one forecast, each with its own dropout.
 
 Legend: B origins, M paths for each, C columns, N steps of a forecast.
 """
@@ -15,20 +15,20 @@ _DROPOUTS = ("input_dropout", "output_dropout", "state_dropout")
 
 
 class Paths:
-    """Draws paths with the network's dropout on, and adds one of the network's own errors to each step's value.
+    """Draws paths with the network's dropout on, and adds one of the network's own errors at each step.
 
-    Dropout alone shows how uncertain the weights are, not how noisy the series is, so intervals would be too narrow.
-    Therefore, one-step errors are added, drawn from those on the validation part. Variational masks stay the same along
-    a path.
+    Dropout alone shows how uncertain the weights are, but not how noisy the series is, so its intervals would be too
+    narrow. Therefore, one-step errors are added, which are drawn from those on the validation part. Variational dropout
+    masks stay the same along a path.
 
     Args:
         forecaster: The network with its fitted values.
-        past: Errors on the validation part.
-        samples: M.
+        past: The errors on the validation part.
+        samples: M, the number of paths for each origin.
         seed: The seed of the draws, which do not affect other random numbers.
 
     Raises:
-        ArgumentError: The network has no dropout, or there are no errors.
+        ArgumentError: The network has no dropout, or there are no errors on the validation part.
     """
 
     def __init__(self, forecaster: Forecaster, past: Errors, samples: int, seed: int = 0) -> None:
@@ -43,7 +43,7 @@ class Paths:
 
     @torch.no_grad()
     def draw(self, origins: Origins, steps: int) -> Tensor:
-        """(B, M, N, C) paths in the file's units."""
+        """Draws paths (B, M, N, C) in the file's units."""
         rows = len(origins.y)
         y, shift, scale = (v.repeat_interleave(self.samples, 0) for v in (origins.y, origins.shift, origins.scale))
         known = None if origins.known is None else origins.known.repeat_interleave(self.samples, 0)
@@ -60,7 +60,7 @@ class Paths:
         return found.view(rows, self.samples, steps, -1)
 
     def bounds(self, origins: Origins, steps: int, level: float) -> Tensor:
-        """(2, B, N, C), the quantiles between which this share of the paths lies."""
+        """Draws paths, and returns the quantiles (2, B, N, C) between which the share `level` of them lies."""
         tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=origins.y.device)
         return self.draw(origins, steps).quantile(tails, dim=1)
 

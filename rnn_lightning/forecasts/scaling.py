@@ -1,4 +1,4 @@
-"""Missing values carried forward, and differences: the arithmetic that training and forecasting share.
+"""The arithmetic that training and forecasting share: filling missing values, differences, and scaling.
 
 Legend: B rows, T time steps, C columns.
 """
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def carry_forward(y: Tensor) -> Tensor:
-    """Replaces each NaN by the last value before it; a NaN without an earlier value stays. y is (B, T, C)."""
+    """Replaces each NaN in y (B, T, C) by the last value before it; NaNs before the first value stay."""
     tracing = torch.jit.is_tracing()
     there = ~y.isnan()
     if not tracing and bool(there.all()):
         return y
     steps = torch.arange(y.shape[1], device=y.device)
     at = torch.where(there, steps[:, None], 0)  # (B, T, C)
-    if tracing:  # ONNX has no running maximum, so this takes the maximum over all steps up to t, which costs T * T
+    if tracing:  # ONNX has no running maximum; a maximum over all steps up to t takes T * T memory
         before = steps[None, :] <= steps[:, None]  # (T, T)
         at = torch.where(before[None, :, :, None], at[:, None], 0).amax(2)
     else:
@@ -26,16 +26,16 @@ def carry_forward(y: Tensor) -> Tensor:
 
 
 def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
-    """What is subtracted from each column: its value `lag` steps before, or 0 if its lag is 0.
+    """Returns what to subtract from each column to get differences: the value `lag` steps earlier, or 0 for lag 0.
 
     Args:
-        y: (B, lead + T, C).
-        lags: The lag of each column: at most `lead`, and, if not 0, at least `ahead`.
-        lead: How many steps at the beginning are used for differences only.
-        ahead: 0 for the references of the steps themselves, 1 for those of the next steps.
+        y: (B, lead + T, C) values.
+        lags: The lag of each column: at most `lead` and, if not 0, at least `ahead`.
+        lead: The number of steps at the beginning that are only used for differences.
+        ahead: 0 for the differences of the steps themselves, 1 for those of the next steps.
 
     Returns:
-        (B, T, C).
+        The values to subtract, (B, T, C).
     """
     steps = y.shape[1] - lead
     columns = [
@@ -46,9 +46,9 @@ def lagged(y: Tensor, lags: Sequence[int], lead: int, ahead: int = 0) -> Tensor:
 
 
 def scaling_of(y: Tensor, lags: Sequence[int], lead: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each row's and column's differences, ignoring missing values: (B, 1, C) each.
+    """Computes the mean and the standard deviation of differences, (B, 1, C) each, ignoring missing values.
 
-    For a constant series, the deviation is set to 1.
+    If differences are constant, the standard deviation is set to 1.
     """
     filled = carry_forward(y)
     z = filled[:, lead:] - lagged(filled, lags, lead)  # (B, T, C)
@@ -56,5 +56,5 @@ def scaling_of(y: Tensor, lags: Sequence[int], lead: int) -> tuple[Tensor, Tenso
     shift = z.nanmean(1, keepdim=True)
     scale = (z - shift).square().nanmean(1, keepdim=True).sqrt()
     size = filled.abs().nan_to_num(0.0).amax(1, keepdim=True)
-    constant = ~(scale > 1e-9 * size)  # also true for deviations due to rounding, and for NaN (no value known)
+    constant = ~(scale > 1e-9 * size)  # also true if deviations are only due to rounding, or if no value is known (NaN)
     return shift.nan_to_num(0.0), torch.where(constant, 1.0, scale)

@@ -1,4 +1,4 @@
-"""Scores of forecasts, and the table that compares a network with the naive answers.
+"""Scores forecasts, and compares a network with the naive answers in a table.
 
 Legend: B origins, S series, C columns, N steps of a forecast.
 """
@@ -13,20 +13,20 @@ from rnn_lightning.forecasts.backtest import NETWORK, Errors
 from rnn_lightning.forecasts.text_table import number, text_table
 
 HELPS = (
-    "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for one "
-    "with seasons, a longer n_steps, more epochs, more series; for a series close to a random walk, no forecast beats the "
-    "last value"
+    "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for "
+    "a series with seasons, a longer n_steps, more epochs, or more series. For a series close to a random walk, no "
+    "forecast beats the last value"
 )
 
 
 def mase(errors: Tensor, series: Tensor, naive: Tensor) -> float:
-    """The mean absolute scaled error (Hyndman & Koehler 2006), averaged over the series.
+    """Computes the mean absolute scaled error (Hyndman & Koehler 2006), averaged over the series.
 
     Args:
         errors: (B, N), NaN where the true value is not known.
         series: (B,), the series of each origin.
-        naive: (S,), the seasonal-naive mean absolute error of each series' training part. Series where it is 0 or NaN
-            do not count.
+        naive: (S,), the mean absolute error of the seasonal-naive forecast on each series' training part. Series for
+            which it is 0 or NaN do not count.
 
     Returns:
         The score; NaN if no series counts.
@@ -43,11 +43,11 @@ class Score:
     """One line of the table.
 
     Attributes:
-        target: The column.
-        method: The network, or a naive answer.
-        one_step_mae: Mean absolute error one step ahead, in the column's units.
-        mae: Mean absolute error over the horizon.
-        mase: Error over the horizon in units of the training part's seasonal-naive error; NaN for constant series.
+        target: The name of the column.
+        method: The name of the method: the network, or a naive answer.
+        one_step_mae: The mean absolute error one step ahead, in the column's units.
+        mae: The mean absolute error over the horizon.
+        mase: The mean absolute scaled error over the horizon; NaN if no series counts (see the function `mase`).
         by_distance: (N,) the mean absolute error at each distance.
     """
 
@@ -61,12 +61,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Table:
-    """Compares the network with the naive answers.
+    """A table that compares the network with the naive answers.
 
     Attributes:
         title: What was forecast, in one line.
-        horizon: N.
-        scores: The lines.
+        horizon: N, the number of steps of a forecast.
+        scores: The lines of the table.
         coverage: For each column, the shares of values within the intervals, one step ahead and over the horizon.
         level: The share that the intervals should contain.
     """
@@ -84,11 +84,11 @@ class Table:
         """Scores a backtest.
 
         Args:
-            title: What was forecast.
-            errors: From `backtest`.
+            title: What was forecast, in one line.
+            errors: The errors from `backtest`.
             targets: The names of the first columns, which the table shows.
-            naive: (S, C), the seasonal-naive errors of the training part.
-            inside: (N, C) from `coverage`, or None if there are no intervals.
+            naive: (S, C), the seasonal-naive errors on the training part.
+            inside: (N, C), the result of `coverage`; None if there are no intervals.
             level: The level of the intervals.
         """
         scores, shares, horizon = [], {}, 0
@@ -106,7 +106,7 @@ class Table:
         return cls(title, horizon, scores, shares, level)
 
     def text(self) -> str:
-        """The table as lines for a terminal, with a sentence if the network is no better than a naive answer."""
+        """Formats the table for a terminal, and adds sentences if the network is no better than a naive answer."""
         columns = ("MAE one step ahead", f"MAE over {self.horizon} steps", "MASE")
         lines = [self.title]
         for target in dict.fromkeys(score.target for score in self.scores):
@@ -122,7 +122,7 @@ class Table:
         return "\n".join([*lines, *self.sentences()])
 
     def sentences(self) -> list[str]:
-        """Says where a naive answer is as good as the network; empty if it never is."""
+        """Says where a naive answer is as good as the network; returns an empty list if that is nowhere the case."""
         lost = []
         for target in dict.fromkeys(score.target for score in self.scores):
             network, *others = self._of(target)
@@ -137,7 +137,7 @@ class Table:
         return [*lost, f"{HELPS}."] if lost else []
 
     def plain(self) -> dict[str, Any]:
-        """Plain values, for JSON; unknown values are None."""
+        """Returns the table as plain values for JSON, with None for NaN."""
         return _without_nan(asdict(self))
 
     def _of(self, target: str) -> list[Score]:

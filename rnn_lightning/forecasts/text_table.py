@@ -1,4 +1,4 @@
-"""`text_table`: numbers beside each other as lines for a terminal."""
+"""`text_table`: formats a table of numbers for a terminal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,12 @@ _NARROWEST = 6
 
 
 def text_table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[str]:
-    """A line for the columns' names and one for each row.
+    """Formats a table as lines: one line of column names, and one line for each row.
 
     Args:
-        corner: What comes before the columns' names.
-        columns: The names.
-        rows: For each row's name, a number for each column.
+        corner: The text before the column names.
+        columns: The column names.
+        rows: The numbers of each row, one for each column, keyed by the row's name.
     """
     first = max(map(len, (corner, *rows)))
     widths = [max(len(name), _NARROWEST) for name in columns]
@@ -24,5 +24,5 @@ def text_table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[
 
 
 def number(value: float) -> str:
-    """Four digits of a number; `-` for NaN."""
+    """Formats a number with four significant digits, and NaN as `-`."""
     return "-" if math.isnan(value) else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""A batch of sequences: what it contains, what is checked before use, and how a span of time steps is cut from it.
+"""Batches of sequences: their contents, the checks before use, and how to cut a span of time steps from them.
 
 Legend: B batch, T time steps, I input features, O outputs.
 """
@@ -40,10 +40,10 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
         if batch.get(key) is not None and not isinstance(batch[key], Tensor):
             raise ArgumentError(f"{key} of the batch is {describe(batch[key])}: give a tensor, with sequences padded")
     if needs_y and batch["y"] is None:
-        raise ArgumentError("y of the batch is None: give the targets")
+        raise ArgumentError("y of the batch is None: the targets are required")
     x = batch["x"]
     if x is None or x.dim() < 2 or 0 in x.shape:
-        raise ArgumentError(f"x is {describe(x)}: give a shape (batch, time steps, ...) without a 0")
+        raise ArgumentError(f"x is {describe(x)}: give shape (batch, time steps, ...), with no dimension of size 0")
     if needs_y and len(batch["y"]) != len(x):
         raise ArgumentError(
             f"y has {len(batch['y'])} rows, but x has {len(x)}: give one target, or one sequence of targets, for each row"
@@ -53,7 +53,7 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
 
 
 def _padded(batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch with x and y padded if they were packed, and with the `lengths` of a packed x."""
+    """Pads x and y if they were packed, and adds the `lengths` of a packed x."""
     padded = dict(batch)
     for key in ("x", "y"):
         if isinstance(batch.get(key), PackedSequence):
@@ -70,7 +70,7 @@ def _check_options(batch: Batch, rows: int, steps: int) -> None:
             raise ArgumentError(f"lengths is {describe(lengths)}: give one integer for each row, shape ({rows},)")
         low, high = map(int, lengths.aminmax())
         if not 1 <= low <= high <= steps:
-            raise ArgumentError(f"lengths are in [{low}, {high}]: a sequence has 1 to T={steps} steps")
+            raise ArgumentError(f"lengths are in [{low}, {high}]: give lengths from 1 to T={steps}")
     if mask is not None and (mask.shape[:2] != (rows, steps) or mask.dim() > 3 or mask.dtype != torch.bool):
         raise ArgumentError(
             f"mask is {describe(mask)}: give bool of shape ({rows}, {steps}), or one entry for each value of a target"
@@ -102,7 +102,7 @@ def check_features(x: Tensor, input_size: int) -> None:
             "x.float()[..., None]; for tokens, set embedding_size, and input_size to the number of tokens"
         )
     if x.dim() != 3 or not x.is_floating_point():
-        raise ArgumentError(f"x is {describe(x)}: give floats of shape (batch, time steps, features), without a 0")
+        raise ArgumentError(f"x is {describe(x)}: give non-empty floats of shape (batch, time steps, features)")
     if x.shape[2] != input_size:
         raise ArgumentError(
             f"x has {x.shape[2]} features per step, but the model's input_size is {input_size}: make them equal"
@@ -110,12 +110,12 @@ def check_features(x: Tensor, input_size: int) -> None:
 
 
 def one_value(valid: Tensor, places: int) -> Tensor:
-    """Reshapes (..., 1) to (...), where ... stands for `places` dimensions; other shapes stay as they are."""
+    """Reshapes (..., 1) to (...), where ... stands for `places` dimensions; other shapes are unchanged."""
     return valid.squeeze(-1) if valid.dim() > places and valid.shape[-1] == 1 else valid
 
 
 def valid_steps(batch: Batch) -> Tensor | None:
-    """Bool, (B, T) or in the mask's shape: true where a target counts by `lengths` and `mask`; None if all do."""
+    """Returns which targets count, given `lengths` and `mask`: bool, (B, T) or the mask's shape; None if all do."""
     valid = batch.get("mask")
     if batch.get("lengths") is not None:
         x = batch["x"]
@@ -130,10 +130,11 @@ def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", 
     Args:
         batch: The whole batch.
         span: Which steps.
-        time_keys: The keys whose second dimension is time; a `reset` with two dimensions always counts as one.
+        time_keys: The keys whose second dimension is time; a `reset` with two dimensions is always one of them.
 
     Returns:
-        A batch of `span.stop - span.start` steps. Its `lengths` count from its first step: 0 for a row that has ended.
+        A batch of `span.stop - span.start` steps. Its `lengths` count from the span's first step, and are 0 for rows
+        that have ended.
     """
     start, stop, begins, ends = span
     lengths = batch.get("lengths") if ends is None else ends

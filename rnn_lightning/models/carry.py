@@ -11,13 +11,13 @@ from rnn_lightning.nn.state import first_rows, map_state
 
 
 class CarriedStates:
-    """A detached state for each stage (`"train"`, `"val"`, ...), so that validation does not disturb training."""
+    """Keeps a detached state for each stage (`"train"`, `"val"`, ...), so that validation does not disturb training."""
 
     def __init__(self) -> None:
         self._stages: dict[str, tuple[Any, int, int]] = {}  # state, rows, data loader
 
     def take(self, stage: str, rows: int, device: Any = None, loader: int = 0) -> Any:
-        """The initial state of a batch of `rows` rows; None at the beginning of a data loader.
+        """Returns the initial state for a batch of `rows` rows; None at the beginning of a data loader.
 
         A batch with fewer rows than the previous one continues its first rows; the missing rows have ended.
 
@@ -30,7 +30,7 @@ class CarriedStates:
         if rows > before:
             raise ArgumentError(
                 f"carry_state: this batch has {rows} rows, but the previous one had {before}; each row continues where "
-                "it ended, so rows may end, but none can begin within an epoch: give batches of one size"
+                "it ended, so within an epoch rows may end, but none can begin: give batches of equal size"
             )
         if rows < before:
             state = first_rows(state, rows)
@@ -41,11 +41,11 @@ class CarriedStates:
         self._stages[stage] = (detach_state(state), rows, loader)
 
     def clear(self, stage: str) -> None:
-        """Forgets a stage's state, so that its sequences begin anew."""
+        """Forgets a stage's state, so that its next batch begins new sequences."""
         self._stages.pop(stage, None)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint. A state that can't be made plain is left out, with a warning."""
+        """Returns plain values, for a checkpoint. A state that can't be made plain is left out, with a warning."""
         saved = {}
         for stage, (state, *place) in self._stages.items():
             value, lost = plain(state, "state", types=True)

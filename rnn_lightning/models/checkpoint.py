@@ -1,4 +1,4 @@
-"""Reads checkpoints and weights: only tensors and plain values, and only of the same model."""
+"""Reads checkpoints and weights that contain only tensors and plain values, and belong to the same model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,19 +38,19 @@ def check_checkpoint(module: LightningModule, checkpoint: dict[str, Any]) -> Non
 
 
 def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> bool:
-    """Loads trained weights into a network, strictly except for a head of another size, which is left as it is.
+    """Loads trained weights into a network, strictly except for a head of another size, which is left unchanged.
 
     Args:
         net: The network.
         source: The name of a trained network that ships with the package, or a file: a checkpoint, a plain state dict,
-            or the JSON beside one. A file takes precedence over a trained network of the same name.
+            or the JSON file beside a state dict. A file takes precedence over a trained network of the same name.
         arguments: The network's arguments, to report differences.
 
     Returns:
         Whether the head's weights were loaded as well.
 
     Raises:
-        ArgumentError: There is no such name or file, it is not readable, or it belongs to another network.
+        ArgumentError: The name or file does not exist, or the file can't be read or belongs to another network.
     """
     label = f"weights={source!r}"
     weights, saved = _read_weights(source)
@@ -68,7 +68,7 @@ def load_weights(net: RecurrentNet, source: str, arguments: dict[str, Any]) -> b
 
 
 def _read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights by name, and those arguments of their network that are known."""
+    """Reads weights by name, and the known arguments of their network."""
     known = shipped()
     path = known.get(source) if source in known and not Path(source).is_file() else Path(source)
     assert path is not None

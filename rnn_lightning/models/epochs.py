@@ -1,4 +1,4 @@
-"""What happens when an epoch of training, validation, test or predict begins and ends."""
+"""Runs what is due at the beginning and end of an epoch of training, validation, test or predict."""
 
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def begin(module: "TruncatedBPTTModule", stage: str) -> None:
-    """An epoch's sequences restart with its first batch; its metrics also restart after an interrupted epoch."""
+    """Clears the carried state and, except in training, the means and metrics of an interrupted epoch."""
     module.carried.clear(stage)
     if stage != "train":
         module.means.clear(stage)
@@ -45,12 +45,12 @@ def end(module: "TruncatedBPTTModule", stage: str) -> None:
 
 
 def _added(module: "TruncatedBPTTModule") -> list[Metrics]:
-    """The metrics that were added; your own module may have something else under that name."""
+    """Returns the metrics that were added; in a module of your own, `metrics` may be something else."""
     return [metrics] if isinstance(metrics := getattr(module, "metrics", None), Metrics) else []
 
 
 def is_logged(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether this batch's loss is used. For a small network, logging every loss would take 10 % of the time."""
+    """Whether this batch's loss is logged. For a small network, logging every loss would take 10 % of the time."""
     if batch_idx == 0 or trainer.is_last_batch or trainer.accumulate_grad_batches > 1:
         return True
     every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the Trainer's logger connector

@@ -20,7 +20,7 @@ from rnn_lightning.nn.unrolled import Unrolled, unrolled
 
 
 class GradientNorms(NamedTuple):
-    """Norms of the gradients that reach each time step, averaged over the sequences that have not ended before it.
+    """Norms of the gradients that reach each time step, averaged over the sequences that have not ended by then.
 
     Attributes:
         last: (L, T), for the loss of each sequence's last target alone; it shows where gradients vanish or explode on
@@ -35,15 +35,15 @@ class GradientNorms(NamedTuple):
 def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
     """Measures dLoss/dh_t on a batch, over the passes that truncated BPTT makes in training, at fixed weights.
 
-    The network runs without dropout, step by step from a state of zeros. It leaves no gradient on any parameter and
-    draws no random numbers.
+    The network runs without dropout, step by step from a state of zeros. No parameter keeps a gradient, and no random
+    numbers are drawn.
 
     Args:
         module: `Seq2Vec` or `Seq2Seq`.
         batch: From `prepare_batch`, with targets, on the module's device.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        # These are copies, as tensors from a validation may not allow gradients.
+        # These are copies, as tensors from validation may not allow gradients.
         batch = {key: value.clone() if isinstance(value, Tensor) else value for key, value in batch.items()}
         x = module.net.embed(batch["x"])
         batch["x"] = x = x.detach().to(next(module.parameters()).dtype)  # (B, T, I)
@@ -73,14 +73,14 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
 
 
 def _times(span: Span, rows: int, steps: int, device: torch.device) -> Tensor:
-    """(B, t), each row's time step in the batch for each step of a span."""
+    """Returns the time steps (B, t) that a span takes from each row of the batch."""
     begins = torch.full((rows,), span.start) if span.begins is None else span.begins
     times = begins[:, None] + torch.arange(span.stop - span.start)
     return times.clamp(max=steps - 1).to(device)  # there is no gradient past a row's end
 
 
 def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: Unrolled) -> tuple[Tensor, Tensor]:
-    """The losses of the sequences' last targets, and of all targets from `start` on, each summed over the sequences."""
+    """Sums, over the sequences, the losses of the last targets, and those of all targets from `start` on."""
     objective, y_hat, valid = module.objective, module.net.read(run.output, run.state), module.valid(batch)
     if y_hat.dim() == 2:  # one target per sequence
         loss = objective.loss_sum(y_hat, objective.prepare(y_hat, batch["y"], valid), valid)
@@ -97,7 +97,7 @@ def _losses(module: SequenceModule, batch: Batch, start: int, graph: Span, run: 
 
 
 def _add(gradients: Tensor, loss: Tensor, run: Unrolled, times: Tensor) -> None:
-    """Adds a pass's gradients. Passes that share time steps each have their own graph, and the weights get the sum."""
+    """Adds a pass's gradients. Passes that share time steps have separate graphs, so their gradients are summed."""
     places = [
         ((layer, direction, t), h)
         for layer, hidden in enumerate(run.hidden)
@@ -112,7 +112,7 @@ def _add(gradients: Tensor, loss: Tensor, run: Unrolled, times: Tensor) -> None:
 
 
 def _norms(gradients: Tensor, alive: Tensor) -> Tensor:
-    """(L, T), the norm over both directions' hidden units, averaged over the sequences that have not ended."""
+    """Computes norms (L, T) over both directions' hidden units, averaged over the sequences that have not ended."""
     norms = gradients.double().square().sum(dim=(1, 4)).sqrt().cpu()  # (L, T, B)
     alive = alive.T.cpu()  # (T, B)
     return (norms * alive).sum(dim=2) / alive.sum(dim=1).clamp(min=1)

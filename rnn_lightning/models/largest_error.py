@@ -26,5 +26,5 @@ class LargestError(Metric):
             self.largest = torch.maximum(self.largest, (preds - target).abs().max().to(self.largest))
 
     def compute(self) -> Tensor:
-        """A scalar; 0 if there was no target."""
+        """Returns a scalar; 0 if there was no target."""
         return self.largest

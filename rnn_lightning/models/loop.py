@@ -37,7 +37,7 @@ CutSpan: TypeAlias = Callable[[Span, Any], tuple[Batch, Any]]
 
 
 class Result(NamedTuple):
-    """The result of a chunk; `chunk_step` returns the same as a plain tuple.
+    """The result of a chunk; `chunk_step` returns the same values, in a plain tuple.
 
     Attributes:
         loss: Sum of the losses over the valid targets; None if there is no loss (in predict).
@@ -53,7 +53,7 @@ class Result(NamedTuple):
 
     @classmethod
     def of(cls, given: Any) -> "Result":
-        """Makes a `Result` of the tuple that `chunk_step` returned.
+        """Makes a `Result` from the tuple that `chunk_step` returned.
 
         Raises:
             ArgumentError: It is not a tuple of three or four values.
@@ -67,7 +67,7 @@ class Result(NamedTuple):
 
 
 class GradientSteps(Protocol):
-    """What the loop needs from an `Update`."""
+    """The part of `Update` that the loop uses."""
 
     def add(self, loss: Tensor | None, targets: float, passes_per_batch: float, last: bool) -> None:
         """Runs backward from the losses of a pass."""
@@ -94,7 +94,7 @@ def run(
         chunk_step: Runs the model over a chunk; returns the fields of `Result`.
         advance: Runs the model over steps whose losses do not count.
         see: Called with each chunk and its result; it must not keep a graph.
-        update: Backward passes and optimizer steps. Without it, the returned sum of the losses has a graph.
+        update: Backward passes and optimizer steps. If not given, the returned sum of the losses has a graph.
     """
     total, memory = Result(None, 0, None), {0: state}  # detached states, by the step that follows them
     steps = sum(current.steps for current in plan)

@@ -12,11 +12,11 @@ from rnn_lightning.errors import NonFiniteLossError
 class LossGuard:
     """Checks every loss before its backward pass, and reports the step at which a loss was not finite.
 
-    On a CPU it raises at once, before the loss can reach the weights. On an accelerator, a check at every step would
+    On a CPU, it raises at once, before the loss can reach the weights. On an accelerator, a check at every step would
     wait for the device, so the first bad step is stored there and read every `interval` steps.
 
     Args:
-        interval: Steps between two checks on an accelerator.
+        interval: How many steps pass between two checks on an accelerator.
     """
 
     def __init__(self, interval: int = 50) -> None:

@@ -48,14 +48,14 @@ class TargetLoss:
     """Sums a loss over the targets that count, and sums their weights.
 
     A loss with an argument or attribute `reduction` is called with "none", so that it returns one value per target. Any
-    other loss gets the targets that count and returns their mean, or one value per target. The mean over all targets,
-    chunks and devices is then the same as if the loss were computed on all of them at once. This also holds for class
-    weights of `CrossEntropyLoss`, as torch also divides by the sum of the weights.
+    other loss gets the targets that count and returns their mean, or one value per target. So the mean over all
+    targets, chunks and devices equals the loss computed on all targets at once. This also holds for class weights of
+    `CrossEntropyLoss`, as torch also divides by the sum of the weights.
 
     `GaussianNLLLoss` reads 2 D outputs: D means, then D numbers whose softplus is the variance.
 
     Args:
-        loss: An object or a class of torch.nn's losses, its name, a dict with `class_path` and `init_args`, the import
+        loss: A loss of torch.nn (an object, a class or its name), a dict with `class_path` and `init_args`, the import
             path of a function, or a callable from outputs (N, O) and targets, (N,) classes or (N, D) values.
         output_size: O.
 
@@ -64,7 +64,7 @@ class TargetLoss:
         task: The task that the loss is for, or None for any task.
 
     Raises:
-        ArgumentError: There is no such loss, or it does not fit the outputs and targets.
+        ArgumentError: The loss does not exist, or does not fit the outputs and targets.
     """
 
     def __init__(self, loss: "Loss | Mapping[str, Any]", output_size: int) -> None:
@@ -103,17 +103,17 @@ class TargetLoss:
         return self.task == REGRESSION and not self.gaussian and not self._log_rates
 
     def values(self, y_hat: Tensor) -> Tensor:
-        """Predictions of the targets' values: the mean if the outputs are a distribution, otherwise the outputs."""
+        """Predicts the targets' values: the mean if the outputs are a distribution, otherwise the outputs."""
         if self.gaussian:
             return y_hat[..., : self.output_size // 2]
         return y_hat.exp() if self._log_rates else y_hat
 
     def more(self, y_hat: Tensor) -> dict[str, Tensor]:
-        """What else the outputs contain: for `GaussianNLLLoss` the `variance` of each value."""
+        """Returns what else the outputs contain: for `GaussianNLLLoss` the `variance` of each value."""
         return {"variance": self._variance(y_hat)} if self.gaussian else {}
 
     def sums(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
-        """The sum of the losses over the targets that count, and the sum of their weights.
+        """Sums the losses over the targets that count, and sums the targets' weights.
 
         Args:
             y_hat: (N, O).
@@ -183,7 +183,7 @@ class TargetLoss:
 
 
 def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
-    """A loss as plain values, for a checkpoint: a torch loss with its arguments, any other only by its name."""
+    """Describes a loss in plain values, for a checkpoint: a torch loss with its arguments, any other by name only."""
     if loss is None:
         return None
     cls, call = type(loss.call), loss.call
@@ -195,7 +195,7 @@ def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
 
 
 def restored(saved: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Makes a loss again from what `described` returned, if it is torch's; a checkpoint never runs other code."""
+    """Returns what `described` returned if the loss is torch's, else None: a checkpoint never runs other code."""
     home, _, name = str(saved.get("class_path")).rpartition(".")
     return saved if home == "torch.nn" and _is_torchs(name) else None
 

@@ -1,4 +1,4 @@
-"""`MaskTape`: the dropout masks along a sequence, so that chunks equal the whole even in training."""
+"""`MaskTape`: keeps a sequence's dropout masks, so that chunks equal the whole sequence, even in training."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from rnn_lightning.nn import DropoutMasks
 
 
 class MaskTape:
-    """The masks of one batch, drawn step by step; the same step always gets the same mask.
+    """Draws the masks of one batch step by step; the same step always gets the same mask.
 
     Args:
         draw: Draws the masks for a number of steps; returns None if there is no dropout.
@@ -19,7 +19,7 @@ class MaskTape:
         self._first, self._end = 0, 0  # the steps that fresh masks cover
 
     def get(self, start: int, stop: int) -> DropoutMasks | None:
-        """The masks of the steps `start` to `stop` (exclusive); `start` must not be past the steps drawn so far."""
+        """Returns the masks of steps `start` to `stop` (exclusive); `start` must not be past the steps drawn so far."""
         if self._masks is not None and self._masks.variational:
             return self._masks
         if stop > self._end:

@@ -1,4 +1,4 @@
-"""`Means`: the values of an epoch as means over the valid targets of all batches, chunks and ranks.
+"""`Means`: an epoch's values, as means over the valid targets of all batches, chunks and ranks.
 
 These are the loss in validation and test and, in every stage, what `chunk_step` returns besides the loss.
 """
@@ -23,7 +23,7 @@ class Means:
     def add(self, stage: str, targets: Tensor | int, sums: Mapping[str, Any], loader: int = 0) -> None:
         """Adds the sums of a chunk and the number of its valid targets; values that are not numbers are skipped.
 
-        A pair is a sum and its own divisor, if this differs from the number of targets.
+        A pair is a sum with its own divisor, which is used instead of the number of targets.
         """
         into = self._sums.setdefault(stage, {}).setdefault(loader, {TARGETS: 0})
         into[TARGETS] = into[TARGETS] + targets
@@ -37,9 +37,9 @@ class Means:
                 into[name] = into.get(name, 0.0) + value.detach()
 
     def compute(self, stage: str, strategy: Strategy) -> dict[str, float]:
-        """The means of a stage over all ranks, by name.
+        """Computes the means of a stage over all ranks, by name.
 
-        With several data loaders, they include the means of each, `NAME/loader_I`.
+        With several data loaders, they include each loader's means, as `NAME/loader_I`.
         """
         total: dict[int | str, dict[str, float]] = {}
         for ours in gather(strategy, {k: _floats(v) for k, v in self._sums.get(stage, {}).items()}):
@@ -62,7 +62,7 @@ class Means:
         self._sums.pop(stage, None)
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums of the training epoch so far."""
+        """Returns the sums of the training epoch so far."""
         return _floats(self._sums.get("train", {}).get(0, {}))
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

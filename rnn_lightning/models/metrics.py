@@ -23,7 +23,7 @@ from rnn_lightning.models.ranks import gather
 _TORCHS = {**vars(torchmetrics.regression), **vars(torchmetrics.classification), **vars(torchmetrics)}
 _NOT_FOUND = "metrics has {name}: there is no such metric of torchmetrics, and no such import path"
 _ALL = -1
-"""Stands for all loaders together."""
+"""The loader number that stands for all loaders together."""
 
 Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Metric | str | Mapping[str, Any]]
 """Metrics, or names of torchmetrics classes; a mapping gives them names of your own."""
@@ -32,10 +32,10 @@ Named: TypeAlias = Sequence[Metric | str | Mapping[str, Any]] | Mapping[str, Met
 class Metrics(nn.Module):
     """Updates metrics batch by batch, and logs them as `val/NAME` and `test/NAME`.
 
-    With several loaders, it also logs them for each loader.
+    With several loaders, it also logs the metrics of each loader.
 
     A metric gets the predictions and the targets that count: probabilities (N, O) and classes (N,), probabilities (N, O)
-    and labels (N, O), or values (N, D) and values (N, D), which are (N,) if D is 1. A target with a missing value is
+    and labels (N, O), or predicted and true values, both (N, D), or (N,) if D is 1. A target with a missing value is
     left out.
 
     Args:
@@ -45,7 +45,7 @@ class Metrics(nn.Module):
         objective: The model's.
 
     Raises:
-        ArgumentError: There is no such metric, it cannot be made, or two have the same name.
+        ArgumentError: A metric does not exist or cannot be made, or two have the same name.
     """
 
     def __init__(self, metrics: Named, objective: Objective) -> None:
@@ -65,7 +65,7 @@ class Metrics(nn.Module):
 
     @property
     def fresh(self) -> dict[str, Metric]:
-        """The metrics by name, without a value."""
+        """The metrics by name, without accumulated values."""
         return dict(zip(self.names, self._fresh.values(), strict=True))  # type: ignore[arg-type]
 
     def clear(self, stage: str) -> None:
@@ -77,7 +77,7 @@ class Metrics(nn.Module):
     def update(
         self, stage: str, loader: int, loaders: int, found: Mapping[str, Tensor], y: Tensor, valid: Tensor | None
     ) -> None:
-        """Adds a chunk: what `Objective.predictions` gives, and the targets from `Objective.prepare`."""
+        """Adds a chunk: what `Objective.predictions` returns, and the targets from `Objective.prepare`."""
         given = found.get("probability", found["prediction"])  # (..., O or D)
         if valid is not None:
             rows = valid if self._objective.classifies or valid.dim() < y.dim() else valid.all(-1)
@@ -118,7 +118,7 @@ class Metrics(nn.Module):
 
 
 def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
-    """The parts of a metric's value that can be logged: a number, or one for each class or name."""
+    """Returns the parts of a metric's value that can be logged: a number, or one number for each class or name."""
     if isinstance(value, Mapping):
         return [pair for key, part in value.items() for pair in _numbers(f"{name}_{key}", part)]
     value = torch.as_tensor(value)
@@ -131,7 +131,7 @@ def _numbers(name: str, value: Any) -> list[tuple[str, Tensor]]:
 
 
 def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
-    """A metric's name, and the metric."""
+    """Makes a metric, and returns its name and the metric."""
     metric, arguments = named(metric, _TORCHS, _NOT_FOUND)
     if isinstance(metric, Metric) and not arguments:
         name, found = type(metric).__name__, copy.deepcopy(metric)
@@ -157,7 +157,7 @@ def _made(cls: type[Metric], arguments: dict[str, Any]) -> Metric:
 
 @contextmanager
 def _refusing(name: str, metric: Metric, given: str) -> Iterator[None]:
-    """Says in one line what a metric of torchmetrics can't take; an error in your own metric keeps its traceback."""
+    """Says in one line what a torchmetrics metric can't take; an error in a metric of your own keeps its traceback."""
     try:
         yield
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
@@ -177,7 +177,7 @@ def _shown(values: Tensor) -> str:
 
 
 def _following(cls: type, objective: Objective) -> dict[str, Any]:
-    """The metric's arguments that follow from the objective."""
+    """Returns those arguments of a metric that follow from the objective."""
     size = objective.target_size
     task = "multiclass" if objective.task == CLASSIFICATION else "multilabel"
     known = {"task": task, "num_classes": size, "num_labels": size}

@@ -10,15 +10,15 @@ from rnn_lightning.errors import ArgumentError
 
 
 def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict[str, Any]]:
-    """The object that was given or named, and its arguments.
+    """Returns the object that was given or named, and its arguments.
 
     Args:
         given: An object, its name in `known`, its import path, or a dict with `class_path` and `init_args`.
-        known: What can be named without a path.
+        known: The objects that can be named without a path.
         refusal: The error's message, with `{name}`.
 
     Raises:
-        ArgumentError: There is nothing with that name.
+        ArgumentError: Nothing has that name.
     """
     arguments: dict[str, Any] = {}
     if isinstance(given, Mapping):
@@ -33,7 +33,7 @@ def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict
 
 
 def refuses_two(call: Callable[..., Any], **options: Any) -> str | None:
-    """Why a function can't be called with two values and these options, such as "takes (value)"; None if it can."""
+    """Says why a function can't take two values and these options, such as "takes (value)"; None if it can."""
     try:
         wanted = signature(call)
     except (TypeError, ValueError):  # some built-in functions have none
@@ -46,5 +46,5 @@ def refuses_two(call: Callable[..., Any], **options: Any) -> str | None:
 
 
 def is_of_the_call(error: BaseException) -> bool:
-    """Whether an error was raised by a call itself, for instance because of its arguments, not in what it called."""
+    """Whether an error was raised by a call itself, for instance because of its arguments, not inside the function."""
     return len(list(traceback.walk_tb(error.__traceback__))) == 1

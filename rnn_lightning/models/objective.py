@@ -15,7 +15,7 @@ from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL, REGRESSION, 
 
 Task = Literal["classification", "regression", "multilabel"]
 _IGNORED = -100
-"""The class that means no target, as in torch."""
+"""The class that means "no target", as in torch."""
 
 
 class Objective:
@@ -30,10 +30,10 @@ class Objective:
     Targets that are NaN do not count. If only some values of a target are NaN, these values do not count.
 
     Args:
-        task: One of the above; if not given, the loss's task.
+        task: One of the above; by default, the loss's task.
         output_size: O.
         loss: Another loss; see `TargetLoss`.
-        default: The task if neither gives one.
+        default: The task if neither `task` nor `loss` gives one.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Objective:
         return self.output_size if self.loss is None or self.classifies else self.loss.target_size
 
     def ignored(self, y: Tensor) -> Tensor | None:
-        """Bool in the shape of y, true where a target does not count; None if targets of this type always count."""
+        """Returns bool in the shape of y, true where a target does not count; None if such targets always count."""
         if self.task == REGRESSION:
             return y.isnan() if y.is_floating_point() else None
         ignored = y == _IGNORED
@@ -89,7 +89,7 @@ class Objective:
             is O, except for `GaussianNLLLoss` and for your own losses, which may take any number.
 
         Raises:
-            ArgumentError: Shape or dtype of the targets does not fit.
+            ArgumentError: The targets have a wrong shape or dtype.
         """
         places = y_hat.shape[:-1]
         if self.classifies:
@@ -124,11 +124,11 @@ class Objective:
         return y
 
     def loss_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """Sum of the losses of the targets that count; `y` comes from `prepare`, and the other shapes are the same."""
+        """Sums the losses of the targets that count; `y` comes from `prepare`, and shapes are as described there."""
         return self.loss_and_weight(y_hat, y, valid)[0]
 
     def loss_and_weight(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | float]:
-        """The sums of the targets' losses and of their weights (1, or class weights), over the targets that count."""
+        """Sums the losses of the targets that count, and sums their weights (1, or class weights)."""
         if self.loss is not None:
             dims = y_hat.dim() - 2
             rows = None if valid is None else valid.flatten(0, dims)  # (N,) or (N, D)
@@ -145,7 +145,7 @@ class Objective:
         return torch.where(counts, losses, torch.zeros_like(losses)).sum(), self.count(y, valid)
 
     def count(self, y: Tensor, valid: Tensor | None) -> Tensor | float:
-        """The number of targets that count; a target with missing values counts in part."""
+        """Counts the valid targets; a target with missing values counts in part."""
         if valid is None:
             return y.numel() if self.classifies else y.shape[:-1].numel()
         each_value = not self.classifies and valid.dim() == y.dim()
@@ -153,7 +153,7 @@ class Objective:
 
     @torch.no_grad()
     def score_sum(self, y_hat: Tensor, y: Tensor, valid: Tensor | None, units: Tensor | None = None) -> Tensor | None:
-        """Sum of the metric over the targets that count: correct predictions or absolute errors.
+        """Sums the metric over the targets that count: correct predictions or absolute errors.
 
         None if the outputs do not predict the targets directly. `units` (..., D) says what a difference of 1 in `y` is;
         the errors are in these units.
@@ -167,7 +167,7 @@ class Objective:
 
     @torch.no_grad()
     def errors(self, y_hat: Tensor, y: Tensor, valid: Tensor | None) -> Tensor:
-        """(2, T), by step of the outputs (B, T, O): sum of squared errors or wrong classes, and number of targets."""
+        """Sums squared errors, or counts wrong classes, for each step of (B, T, O), and counts targets: (2, T)."""
         errors = self._scores(y_hat, y, lambda y_hat, y: (y_hat - y).square())  # (B, T, D)
         if errors is None:
             return y_hat.new_zeros(2, y_hat.shape[1])
@@ -177,7 +177,7 @@ class Objective:
 
     @torch.no_grad()
     def predictions(self, y_hat: Tensor) -> dict[str, Tensor]:
-        """Predictions by name from the outputs (..., O).
+        """Makes predictions, by name, from the outputs (..., O).
 
         Returns:
             `prediction`: (...) classes, or (..., D) values or labels 0 and 1. Classes and labels also have
@@ -192,7 +192,7 @@ class Objective:
         return {"prediction": self.loss.values(y_hat), **self.loss.more(y_hat)}
 
     def _scores(self, y_hat: Tensor, y: Tensor, error: Callable[[Tensor, Tensor], Tensor]) -> Tensor | None:
-        """(..., D or 1) correct predictions or errors; None if the outputs do not predict the targets directly."""
+        """Returns correct predictions or errors (..., D or 1); None if the outputs do not predict targets directly."""
         if self.classifies:
             return (y_hat.argmax(-1) == y).float()[..., None]
         if self.task == MULTILABEL:
@@ -202,7 +202,7 @@ class Objective:
 
 
 def _like(valid: Tensor, y: Tensor) -> Tensor:
-    """(...) or (..., D) bool in a shape that broadcasts with (..., D)."""
+    """Reshapes bool (...) or (..., D) so that it broadcasts with (..., D)."""
     if valid.dim() < y.dim():
         return valid[..., None]
     if valid.dim() != y.dim() or valid.shape[-1] != y.shape[-1]:

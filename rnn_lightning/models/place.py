@@ -1,8 +1,8 @@
 """Where in a run a checkpoint was saved, and the counters that Lightning's loops need to continue there.
 
 Lightning's loops continue a resumed run from their counters. For some checkpoints that is wrong: after an epoch's last
-batch, the next epoch's start and the validation are left out; after an epoch's end, a run limited by `max_steps` ends
-that epoch again. So a checkpoint records its place, and the counters are set from it.
+batch, the validation and the start of the next epoch are skipped; after an epoch's end, a run limited by `max_steps`
+ends that epoch again. So a checkpoint records its place, and the counters are set from it.
 """
 
 from typing import Any, Literal
@@ -17,7 +17,7 @@ _COUNTERS = ("ready", "started", "processed", "completed")
 
 
 def place_of(trainer: Trainer) -> Place:
-    """Where a run would continue if it were saved now."""
+    """Returns where a run would continue if it were saved now."""
     loop = trainer.fit_loop
     batch, validation = loop.epoch_loop.batch_progress, loop.epoch_loop.val_loop.batch_progress
     if trainer.validating:
@@ -75,8 +75,8 @@ def go_on(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
         _set(validation["current"], 0)
         validation["total"] = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # one was interrupted
     if place == "epoch" and trainer.max_steps != -1 and batch["total"]["completed"] > 0:
-        # Lightning then always restarts within an epoch. It counts the end of an epoch's last batch itself and begins a
-        # new epoch; no epoch has more batches than the number set here.
+        # In this case Lightning always restarts within an epoch. It counts the epoch's last batch as ended and begins a
+        # new epoch. No epoch has more batches than the number set here.
         _set(batch["current"], trainer.accumulate_grad_batches << 40)
         batch["current"]["completed"] -= 1
         batch["total"]["completed"] -= 1

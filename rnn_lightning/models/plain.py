@@ -23,9 +23,9 @@ _LOST = object()
 
 
 def plain(value: Any, name: str = "", types: bool = False) -> tuple[Any, dict[str, str]]:
-    """The same value in plain types. Values that are plain already are returned as they are.
+    """Converts a value to plain types. A value that is already plain is returned unchanged.
 
-    Numpy's scalars become numbers, and its arrays become tensors. Paths become strings, enums become their values,
+    NumPy scalars become numbers, and its arrays become tensors. Paths become strings, enums become their values,
     named tuples become tuples, and dataclasses become dicts.
 
     Args:
@@ -34,8 +34,8 @@ def plain(value: Any, name: str = "", types: bool = False) -> tuple[Any, dict[st
         types: Whether named tuples and dataclasses keep the name of their type, for `rebuilt`.
 
     Returns:
-        The plain value, and the types of what could not be made plain, by place. Such values are left out of dicts, and
-        become None in lists.
+        The plain value, and the types of what could not be made plain, keyed by where it was. Such values are left out
+        of dicts, and become None in lists.
     """
     lost: dict[str, str] = {}
     found = _plain(value, name, types, lost)
@@ -61,7 +61,7 @@ def make_plain(checkpoint: dict[str, Any]) -> None:
 
 
 def rebuilt(value: Any) -> Any:
-    """The value that was given to `plain(..., types=True)`.
+    """Restores the value that was given to `plain(..., types=True)`.
 
     No code is run, and the types must have been imported already.
 
@@ -143,7 +143,7 @@ def _is_readable(value: Any) -> bool:
 
 
 def _find(label: str) -> Any:
-    """A named tuple or dataclass from a module that has been imported; None if there is none of this name."""
+    """Finds a named tuple or dataclass in an imported module; None if there is none with this name."""
     module, _, names = label.partition(":")
     found: Any = sys.modules.get(module)
     for name in names.split("."):

@@ -1,6 +1,6 @@
-"""A plan of where truncated BPTT cuts a sequence: plain values, made once per batch, for training and evaluation.
+"""Plans where truncated BPTT cuts a sequence. A plan contains only plain values, and is made once per batch.
 
-`passes(10, k1=3, k2=5)` plans four backward passes. The steps before a chunk are run again, with a graph but without
+`passes(10, k1=3, k2=5)` plans four backward passes. The steps before a chunk run again, with a graph but without
 losses, from a detached state that an earlier pass kept. A chunk is cut where a later pass restarts.
 
     begin at  before   chunk           states kept at
@@ -34,11 +34,11 @@ class Span(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One backward pass. Without a chunk, it is the pass of a device that ran out of data before the others.
+    """One backward pass. A pass without a chunk is for a device that ran out of data before the others.
 
     Attributes:
         begin: The step whose initial state was kept.
-        chunk: The spans whose losses count. After each span the state is kept.
+        chunk: The spans whose losses count. The state after each span is kept.
         before: Spans that are run with a graph, so that gradients flow back through them; their losses do not count.
         dark: Spans that are run first, without a graph.
         ends_step: Whether the optimizer steps after this pass.
@@ -63,7 +63,7 @@ class Pass(NamedTuple):
 
 
 def passes(steps: int, k1: int, k2: int) -> list[Pass]:
-    """The passes over a sequence of T = `steps`: chunks of length k1 (the last may be shorter), gradients over k2 steps."""
+    """Plans the passes for T = `steps`: chunks of length k1 (the last may be shorter), gradients over k2 steps."""
     plan = []
     for start in range(0, steps, k1):
         stop, begin = min(start + k1, steps), max(0, start - (k2 - k1))
@@ -76,7 +76,7 @@ def passes(steps: int, k1: int, k2: int) -> list[Pass]:
 
 
 def end_pass(steps: int, k1: int, k2: int, lengths: Tensor | None = None) -> list[Pass]:
-    """One pass, for one loss at the end: the last k2 steps of each row.
+    """Plans one pass over the last k2 steps of each row, for a single loss at the end.
 
     The earlier steps run without a graph, k1 at a time.
     """
@@ -89,7 +89,7 @@ def end_pass(steps: int, k1: int, k2: int, lengths: Tensor | None = None) -> lis
 
 
 def split(plan: Iterable[Pass], borders: Iterable[int]) -> list[Pass]:
-    """The same passes, with every span cut at these steps."""
+    """Cuts every span of the passes at the steps `borders`."""
     borders = sorted(borders)
 
     def cut(spans: tuple[Span, ...]) -> tuple[Span, ...]:
@@ -100,7 +100,7 @@ def split(plan: Iterable[Pass], borders: Iterable[int]) -> list[Pass]:
 
 
 def mark_steps(plan: list[Pass], count: int, each: bool, last: bool) -> list[Pass]:
-    """A batch's passes, padded to `count`; the optimizer steps after every pass (`each`) or only after the last."""
+    """Pads a batch's passes to `count`; the optimizer steps after every pass (`each`) or only after the last."""
     plan = plan + [Pass(plan[-1].chunk[-1].stop)] * (count - len(plan))
     return [p._replace(ends_step=each or (last and n == count)) for n, p in enumerate(plan, 1)]
 

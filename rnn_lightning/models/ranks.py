@@ -1,4 +1,4 @@
-"""Numbers and states of all processes; with one process they are unchanged."""
+"""Combines numbers and states from all processes; with one process, they are unchanged."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from lightning.pytorch.strategies import Strategy
 
 
 def world_size(strategy: Strategy) -> int:
-    """The number of processes."""
+    """Returns the number of processes."""
     return getattr(strategy, "world_size", 1)
 
 
 def reduce(strategy: Strategy, value: float, op: str) -> float:
-    """A number, reduced over all processes by "sum" or "max"."""
+    """Reduces a number over all processes by "sum" or "max"."""
     if world_size(strategy) == 1:
         return float(value)
     tensor = torch.tensor(value, dtype=torch.float64, device=strategy.root_device)
@@ -20,7 +20,7 @@ def reduce(strategy: Strategy, value: float, op: str) -> float:
 
 
 def gather(strategy: Strategy, value: Any) -> list[Any]:
-    """The value that each process gives, in order; it must be picklable."""
+    """Gathers the values of all processes, in order of rank; they must be picklable."""
     values = [value] * world_size(strategy)
     if len(values) > 1:
         torch.distributed.all_gather_object(values, value)

@@ -1,4 +1,4 @@
-"""How a model was trained, as plain values: `load_from_checkpoint` needs it so that a further fit trains as before."""
+"""How a model was trained, as plain values: `load_from_checkpoint` uses it to make a further fit train as before."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,7 +27,7 @@ _HOMES = {
 
 
 def training_of(module: "SequenceModule") -> dict[str, Any]:
-    """How a module is trained."""
+    """Describes how a module is trained, in plain values."""
     scheduler = module.lr_scheduler
     return {
         "tbptt": None if module.tbptt is None else asdict(module.tbptt),
@@ -67,7 +67,7 @@ def train_as(module: "SequenceModule", saved: dict[str, Any], given: dict[str, A
 
 
 def tell_what_continues(module: "SequenceModule", saved: dict[str, Any]) -> None:
-    """Warns where a resumed run's training differs, and says which of the two continues."""
+    """Warns where a resumed run's settings differ from the checkpoint's, and says which are used."""
     own = training_of(module)
     for name in ("tbptt", "carry_state", "lr_interval"):
         if name in saved and own[name] != saved[name]:
@@ -90,7 +90,7 @@ def _comparable(value: Any) -> str:
 
 
 def restore_metrics(saved: dict[str, Any], instead: str) -> dict[str, Any] | None:
-    """The metrics that `training_of` returned; warns about those that can't be restored, and says how to give them."""
+    """Restores what `training_of` returned as metrics; warns of those that can't be restored, and how to give them."""
     found, lost = saved_metrics.restored(saved)
     if lost:
         rank_zero_warn(
@@ -104,11 +104,11 @@ def remember(make: Callable[..., Any], *given: Callable[[], Any]) -> dict[str, A
 
     Args:
         make: A class, or a function that returns an object.
-        given: Makes the first argument of `make`: parameters for an optimizer, an optimizer for a scheduler.
+        given: Makes the first argument of `make`: the parameters for an optimizer, or the optimizer for a scheduler.
 
     Returns:
         The class's import path, and the arguments that make the same object again. If the class is not torch's or
-        Lightning's, or if its arguments are unknown, only its name.
+        Lightning's, or if its arguments are unknown, only the class's name.
     """
     made, arguments = make(*(give() for give in given)), {}
     cls = type(made)
@@ -127,7 +127,7 @@ def remember(make: Callable[..., Any], *given: Callable[[], Any]) -> dict[str, A
 
 
 def maker(saved: dict[str, Any]) -> Callable[..., Any] | None:
-    """A function that makes the remembered object again; None if its class is not torch's or Lightning's."""
+    """Returns a function that makes the remembered object again; None if its class is not torch's or Lightning's."""
     cls = getattr(_HOMES.get(saved["home"]), saved["name"], None)
     return None if cls is None else partial(cls, **saved["arguments"])
 

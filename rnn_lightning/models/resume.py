@@ -44,7 +44,7 @@ class ExactResume:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 
     def restore_generators(self, module: LightningModule) -> None:
-        """After a resume, restores the generators' states from the checkpoint."""
+        """Restores the generators' states from the checkpoint after a resume."""
         if self._generators is not None:
             torch.set_rng_state(self._generators["cpu"].cpu())
             if module.device.type == "cuda" and "cuda" in self._generators:
@@ -52,7 +52,7 @@ class ExactResume:
             self._generators = None
 
     def restore_metrics(self, module: LightningModule) -> None:
-        """After a resume, gives callbacks the earlier metrics, which early stopping reads at the epoch's end."""
+        """Gives callbacks the earlier metrics after a resume; early stopping reads them at the epoch's end."""
         module.trainer.callback_metrics.update({name: value.to(module.device) for name, value in self._metrics.items()})
         self._metrics = {}
 

@@ -13,12 +13,12 @@ from rnn_lightning.models.plain import plain
 
 
 def described(metrics: Metrics | None) -> dict[str, Any] | None:
-    """Metrics by name: class path and arguments, or only the class's name if the same metric can't be made from them."""
+    """Describes metrics by name: class path and arguments, or only the class's name if these can't restore it."""
     return None if metrics is None else {name: _described(metric) for name, metric in metrics.fresh.items()}
 
 
 def restored(saved: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The metrics that `described` returned, restored, and the names of those that can't be.
+    """Restores the metrics that `described` returned; also returns the names of those that can't be restored.
 
     Only metrics of torchmetrics and of this package are restored: a checkpoint never runs other code.
     """
@@ -52,5 +52,5 @@ def _is_known(description: Mapping[str, Any]) -> bool:
 
 
 def _settings(metric: Metric) -> str:
-    """The attributes that are plain values, for comparison."""
+    """Returns the attributes that are plain values, for comparison."""
     return repr(plain({name: value for name, value in vars(metric).items() if not name.startswith("_")})[0])

@@ -1,7 +1,7 @@
 """Learning-rate schedulers: their configuration for Lightning, and their steps under manual optimisation.
 
-Under manual optimisation Lightning steps no scheduler, so a module does it with these functions. Schedulers that follow
-a metric are always stepped here, even under automatic optimisation.
+Under manual optimisation, Lightning steps no scheduler, so modules step them with these functions. Schedulers that
+follow a metric are always stepped here, even under automatic optimisation.
 """
 
 from typing import Any, Literal
@@ -19,13 +19,13 @@ _NEVER = 1 << 62
 
 
 class WarmUp(SequentialLR):
-    """A linear warm-up of the learning rate, and then another scheduler: a `SequentialLR` that can be written in YAML.
+    """Linear warm-up of the learning rate, followed by another scheduler: a `SequentialLR` that can be written in YAML.
 
     Args:
         optimizer: The optimizer.
         steps: How many scheduler steps the warm-up takes; `lr_interval` says what a step is.
         start_factor: The factor for the learning rate in the first step.
-        then: Makes the scheduler that follows; by default the learning rate then stays constant.
+        then: Makes the scheduler that follows; by default, the learning rate stays constant after the warm-up.
 
     Raises:
         ArgumentError: `steps` is below 1, or `then` is `ReduceLROnPlateau`, which follows a metric.
@@ -44,12 +44,13 @@ class WarmUp(SequentialLR):
 
 
 def scheduler_config(scheduler: Any, interval: LRInterval, automatic: bool) -> dict[str, Any]:
-    """What `configure_optimizers` returns for a scheduler.
+    """Makes what `configure_optimizers` returns for a scheduler.
 
     Args:
         scheduler: Any scheduler of torch.optim; `ReduceLROnPlateau` may have an attribute `monitor`.
         interval: When it steps. Automatic optimisation only has "epoch" and "step".
-        automatic: Whether optimisation is automatic. If not, Lightning would warn about entries that it does not use.
+        automatic: Whether optimisation is automatic. If not, entries that Lightning would not use are left out, as it
+            would warn about them.
     """
     config: dict[str, Any] = {"scheduler": scheduler, "interval": "epoch" if interval == "epoch" else "step"}
     if isinstance(scheduler, ReduceLROnPlateau):
@@ -79,14 +80,14 @@ def check_total_steps(module: LightningModule) -> None:
 
 
 def schedulers_of(module: LightningModule, interval: LRInterval) -> list[Any]:
-    """The schedulers of a module if its `lr_interval` is this one, except those that follow a metric."""
+    """Returns the schedulers that do not follow a metric; none if the module's `lr_interval` is not `interval`."""
     if module.lr_interval != interval:
         return []
     return [scheduler for scheduler in _schedulers(module) if not isinstance(scheduler, ReduceLROnPlateau)]
 
 
 def step_schedulers(module: LightningModule, interval: LRInterval) -> None:
-    """Steps the schedulers of a module under manual optimisation, if its `lr_interval` is this one."""
+    """Steps a module's schedulers under manual optimisation, if its `lr_interval` is `interval`."""
     for scheduler in schedulers_of(module, interval):
         scheduler.step()
 

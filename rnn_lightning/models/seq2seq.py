@@ -17,9 +17,9 @@ from rnn_lightning.nn import Seq2SeqNet
 class Seq2Seq(SequenceModule):
     """Trains a `Seq2SeqNet`: one output per time step, regression by default.
 
-    Arguments and errors are those of `SequenceModule`. Targets are `y` (B, T), or (B, T, O) for regression and labels.
-    Targets do not count past a row's length, where the batch's `mask` is false, or if they are NaN or the class -100.
-    Under `tbptt`, every chunk has a loss.
+    Arguments and errors are those of `SequenceModule`. Targets are `y` (B, T), or (B, T, O) for regression or several
+    labels. Targets do not count past a row's length, where the batch's `mask` is false, or if they are NaN or the class
+    -100. Under `tbptt`, every chunk has a loss.
     """
 
     network = Seq2SeqNet
@@ -47,7 +47,7 @@ class Seq2Seq(SequenceModule):
         return valid_steps(chunk)
 
     def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
-        """For tokens, `perplexity` (e to the power of the loss), and `bits_per_character` if the data counts characters."""
+        """Adds, for tokens, `perplexity` (e^loss), and `bits_per_character` if the data counts characters."""
         if self.net.embedding is None or not self.objective.classifies:
             return {}
         per_token: dict[str, float] = getattr(self.trainer.datamodule, "characters_per_token", {})  # type: ignore[attr-defined]
@@ -62,6 +62,6 @@ class Seq2Seq(SequenceModule):
         return derived
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
-        """`errors` (2, T); see `Objective.errors`."""
+        """Returns `errors` (2, T); see `Objective.errors`."""
         y_hat, valid = result.more["prediction"], self.valid(chunk)
         return {"errors": self.objective.errors(y_hat, self.objective.prepare(y_hat, chunk["y"], valid), valid)}

@@ -16,10 +16,10 @@ from rnn_lightning.nn import Seq2VecNet
 class Seq2Vec(SequenceModule):
     """Trains a `Seq2VecNet`: one output per sequence, classification by default.
 
-    Arguments and errors are those of `SequenceModule`. Targets are `y` (B,), or (B, O) for regression and labels;
-    targets that are NaN or the class -100 do not count. The loss is at the end of each sequence, so under `tbptt` there
-    is one backward pass and one optimizer step per batch: the gradient goes back k2 steps from each row's own last
-    step, and the earlier steps run without a graph, k1 at a time.
+    Arguments and errors are those of `SequenceModule`. Targets are `y` (B,), or (B, O) for regression or several
+    labels; targets that are NaN or the class -100 do not count. The loss is at the end of each sequence, so under
+    `tbptt` there is one backward pass and one optimizer step per batch: the gradient goes back k2 steps from each row's
+    own last step, and the earlier steps run without a graph, k1 at a time.
     """
 
     network = Seq2VecNet
@@ -42,7 +42,7 @@ class Seq2Vec(SequenceModule):
         return batch
 
     def plan(self, batch: Batch, training: bool) -> list[Pass]:
-        """One pass: there is one loss, at the sequences' ends."""
+        """Plans one pass, as there is one loss, at the sequences' ends."""
         if self.tbptt is None:
             return super().plan(batch, training)
         k2, lengths = (self.tbptt.k2, batch.get("lengths")) if training else (self.tbptt.k1, None)
@@ -53,5 +53,5 @@ class Seq2Vec(SequenceModule):
         return chunk.get("counts")
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
-        """`outputs` (O, B), the last dimension being the rows."""
+        """Returns `outputs` (O, B); the last dimension is the rows."""
         return {"outputs": result.more["prediction"].T}

@@ -42,7 +42,7 @@ class SequenceModule(TruncatedBPTTModule):
     """A recurrent network with its loss, metrics and optimisation. Use `Seq2Vec` or `Seq2Seq`.
 
     Args:
-        input_size: Features I of each time step, or with `embedding_size` the number of different tokens; on the
+        input_size: Features I of each time step, or, with `embedding_size`, the number of different tokens; on the
             command line it comes from the data module.
         output_size: Outputs O: classes, or values to predict; on the command line it comes from the data module.
         task: "classification" (cross-entropy, `acc`), "regression" (mean squared error, `mae`) or "multilabel" (binary
@@ -138,7 +138,7 @@ class SequenceModule(TruncatedBPTTModule):
         return self.net(x, state, lengths)
 
     def aim(self, loss: Loss | Mapping[str, Any] | None) -> None:
-        """Sets the objective, and makes the metrics anew to match it."""
+        """Sets the objective, and recreates the metrics to match it."""
         hparams = self.hparams
         self.objective = Objective(hparams["task"], hparams["output_size"], loss, self.default_task)
         if self.objective.loss is not None and isinstance(self.objective.loss.call, torch.nn.Module):
@@ -152,7 +152,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     @torch.no_grad()
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream, for inference; call `eval()` first, and pass each call's state to the next.
+        """Runs one time step of a stream, for inference; call `eval()` first, and pass each call's state to the next.
 
         Args:
             x: (B, I), or tokens (B,).
@@ -166,11 +166,11 @@ class SequenceModule(TruncatedBPTTModule):
     # Defined by the two subclasses.
 
     def valid(self, chunk: Batch) -> Tensor | None:
-        """Which targets of a chunk count, in the shape of class indices; None if all do."""
+        """Returns which targets of a chunk count, in the shape of class indices; None if all do."""
         raise NotImplementedError
 
     def forecast(self, y_hat: Tensor, state: State | None, lengths: Tensor | None) -> Tensor:
-        """(B, horizon, O) beyond the sequences' ends, from the outputs (B, T, O), their state, and lengths (B,) if any."""
+        """Forecasts (B, horizon, O) beyond the sequences, from outputs (B, T, O), their state, and any lengths (B,)."""
         self.check_forecast()
         assert isinstance(self.net, Seq2SeqNet), "checked"
         assert state is not None, "there was a pass"
@@ -193,7 +193,7 @@ class SequenceModule(TruncatedBPTTModule):
     # For truncated BPTT.
 
     def chunk_step(self, chunk: Batch, state: State | None) -> tuple[Tensor, Tensor | float, State, dict[str, Any]]:
-        """Loss and metric of a chunk over its valid targets, and its outputs."""
+        """Computes a chunk's loss and metric over its valid targets, and its outputs."""
         y_hat, state = self._outputs(chunk, state)
         valid, objective = self.valid(chunk), self.objective
         y = objective.prepare(y_hat, chunk["y"], valid)
@@ -220,7 +220,7 @@ class SequenceModule(TruncatedBPTTModule):
         return ["loss", self.objective.metric, *(self.metrics.names if self.metrics is not None else ())]
 
     def counting(self, y: Tensor, places: int) -> Tensor | None:
-        """Which targets of a batch are not missing; None if none are missing.
+        """Returns which targets of a batch are not missing; None if none are missing.
 
         Args:
             y: (...) or (..., D).
@@ -232,17 +232,17 @@ class SequenceModule(TruncatedBPTTModule):
         return ~one_value(ignored, places)
 
     def advance(self, chunk: Batch, state: State | None) -> State:
-        """The state at a chunk's end, computed without the head and the losses."""
+        """Computes the state at a chunk's end, without running the head or computing losses."""
         x = self.net.embed(chunk["x"])
         return self.net.layers(x, state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
 
     def predict_chunk(self, chunk: Batch, state: State | None) -> tuple[dict[str, Tensor], State]:
-        """The outputs of a chunk."""
+        """Computes the outputs of a chunk."""
         y_hat, state = self._outputs(chunk, state)
         return {"prediction": y_hat}, state
 
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
-        """The dropout masks of a batch: drawn once per sequence if variational, else for these steps."""
+        """Draws a batch's dropout masks: once per sequence if variational, else for `steps` steps."""
         return self.net.sample_masks(rows, steps)
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
@@ -255,10 +255,10 @@ class SequenceModule(TruncatedBPTTModule):
         return batch
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """The outputs for a batch, chunk by chunk.
+        """Computes the outputs for a batch, chunk by chunk.
 
         Returns:
-            `x`, `y` and `lengths` if the batch has them; what `Objective.predictions` gives; and with a
+            `x`, `y` and `lengths` if the batch has them; what `Objective.predictions` returns; and with a
             `horizon`, `forecast` (B, horizon, O). For a batch with `units`, targets (NaN where they don't count) and
             predictions are in these units.
         """
@@ -285,7 +285,7 @@ class SequenceModule(TruncatedBPTTModule):
     # Optimisation and checkpoints.
 
     def configure_optimizers(self) -> Any:
-        """The optimizer, and the scheduler with the interval it steps at."""
+        """Makes the optimizer, and the scheduler with its interval."""
         optimizer = self.make_optimizer()
         if self.lr_scheduler is None:
             return optimizer
@@ -316,14 +316,14 @@ class SequenceModule(TruncatedBPTTModule):
             tell_what_continues(self, checkpoint.get("training", {}))
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer of all parameters, with the learning rate `lr` if it is set."""
+        """Makes the optimizer of all parameters, with the learning rate `lr` if it is set."""
         optimizer = self.optimizer(self.parameters())
         for group in optimizer.param_groups if self.lr is not None else []:
             group["lr"] = self.lr
         return optimizer
 
     def _try_optimizer(self) -> str:
-        """The optimizer's class; it is made at once, so that wrong arguments are found before any work is done."""
+        """Makes an optimizer to find wrong arguments before any work is done; returns the name of its class."""
         try:
             made = self.make_optimizer()
             if isinstance(made, torch.optim.SparseAdam):

@@ -35,19 +35,19 @@ from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
 
 
 class TruncatedBPTTModule(OneLightning, LightningModule):
-    """A LightningModule that trains, validates and tests chunk by chunk. You write `chunk_step`; it does the rest.
+    """A LightningModule that trains, validates and tests chunk by chunk. You only write `chunk_step`.
 
     With `tbptt`, training uses manual optimisation: forward over k1 steps, backward over at most k2, and an optimizer
     step after each chunk, batch or number of batches. Clipping, mixed precision, schedulers and several devices are
-    handled correctly. Without it the whole batch is one chunk under automatic optimisation, and every Trainer feature
-    works.
+    handled correctly. Without `tbptt`, the whole batch is one chunk under automatic optimisation, and every Trainer
+    feature works.
 
     Args:
         tbptt: How to truncate; None for full backpropagation through time.
         carry_state: Whether row i of a batch continues row i of the previous batch. The state is detached, and reset
             where the batch's `reset` is true and at the start of each epoch.
         lr_interval: When a scheduler steps: after each `"epoch"`, `"batch"`, or optimizer `"step"`. Without `tbptt`,
-            Lightning's automatic optimisation has only "step" for the last two.
+            Lightning's automatic optimisation uses "step" for both of the last two.
     """
 
     time_keys: tuple[str, ...] = ("x", "y", "mask", "units", "offset")
@@ -90,14 +90,14 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         raise NotImplementedError(f"{type(self).__name__} must define chunk_step(chunk, state)")
 
     def advance(self, chunk: Batch, state: Any) -> Any:
-        """The state at the end of a chunk whose losses do not count (k2 > k1).
+        """Computes the state at the end of a chunk whose losses do not count (k2 > k1).
 
         Override it to avoid computing the losses.
         """
         return self.chunk_step(chunk, state)[2]
 
     def predict_chunk(self, chunk: Batch, state: Any) -> tuple[dict[str, Tensor], Any]:
-        """The outputs (B, t, ...) of a chunk by name, and the state. Override it if predict gets batches without y."""
+        """Returns a chunk's outputs (B, t, ...) by name, and the state. Override it to predict without y."""
         result = Result.of(self.chunk_step(chunk, state))
         outputs = {key: value for key, value in result.more.items() if isinstance(value, Tensor) and value.dim() > 0}
         if "prediction" not in outputs:
@@ -108,11 +108,11 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return outputs, result.state
 
     def derived_metrics(self, stage: str, means: Mapping[str, float]) -> dict[str, float]:
-        """Further metrics to log, by name without the stage, computed from an epoch's means."""
+        """Computes further metrics to log, named without the stage, from an epoch's means."""
         return {}
 
     def sample_masks(self, rows: int, steps: int) -> DropoutMasks | None:
-        """Dropout masks for the next `steps` steps, passed on as `chunk["masks"]`; None if there are none."""
+        """Draws dropout masks for the next `steps` steps, passed on as `chunk["masks"]`; None if there are none."""
         return None
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
@@ -120,7 +120,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return as_batch(batch, needs_y)
 
     def plan(self, batch: Batch, training: bool) -> list[Pass]:
-        """The passes over a batch; in evaluation none restarts before its chunk."""
+        """Plans the passes over a batch; in evaluation, no pass restarts before its chunk."""
         steps = batch["x"].shape[1]
         if self.tbptt is None:
             return passes(steps, steps, steps)
@@ -131,7 +131,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     # Training.
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor] | None:
-        """One batch: one loss for automatic optimisation, or under `tbptt` backward passes and optimizer steps."""
+        """Trains on one batch and returns its loss; under `tbptt`, it also takes the optimizer steps."""
         self.resume.restore_generators(self)
         batch, strategy = self.prepare_batch(batch), self.trainer.strategy
 
@@ -147,7 +147,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         total = self._through_batch(batch, batch_idx, planned, "train", self.chunk_step, see, update=update)
         targets = float(total.targets)
         loss = mean = torch.zeros(()) if total.loss is None else total.loss.detach() / (targets or 1.0)
-        if update is not None:  # its steps have been taken; `loss` is only shown
+        if update is not None:  # any optimizer steps have been taken; `loss` is only shown
             step_schedulers(self, "batch")
         else:
             assert total.loss is not None, "chunk_step returns a loss in training"
@@ -170,28 +170,28 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
     @property
     def accumulating(self) -> bool:
-        """Whether gradients wait for an optimizer step; checkpoints do not contain them, so none should be saved now."""
+        """Whether gradients wait for an optimizer step; if so, no checkpoint should be saved, as it would lack them."""
         return self.pending.divisor is not None
 
     # Validation, test and predict.
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """One batch of validation, chunk by chunk; returns the chunks' `shown` tensors."""
+        """Validates on one batch, chunk by chunk; returns the chunks' `shown` tensors."""
         return self._evaluate(batch, batch_idx, "val", dataloader_idx)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """One batch of the test, chunk by chunk."""
+        """Tests on one batch, chunk by chunk."""
         return self._evaluate(batch, batch_idx, "test", dataloader_idx)
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
-        """What callbacks get from a chunk in validation and test; tensors are joined along their last dimension."""
+        """Returns what callbacks get from a validation or test chunk; tensors are joined along the last dimension."""
         return {}
 
     def evaluated(self, chunk: Batch, result: Result, stage: str, loader: int) -> None:
         """Called with each chunk of validation (`stage` "val") and test, from data loader number `loader`."""
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """The outputs for a batch, chunk by chunk, with the batch's `x`, `y` and `lengths`, if it has them."""
+        """Computes the outputs for a batch, chunk by chunk; adds its `x`, `y` and `lengths` if it has them."""
         batch, outputs, _ = self._predict(batch, batch_idx, dataloader_idx)
         return {**{key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}, **outputs}
 

@@ -1,4 +1,4 @@
-"""Refuses settings of the Trainer and the data that contradict a module's, before any work is done."""
+"""Refuses settings of the Trainer, and data, that contradict a module's settings, before any work is done."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any

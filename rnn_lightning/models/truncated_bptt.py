@@ -14,9 +14,10 @@ class TruncatedBPTT:
     """How far gradients flow back in time, and how often the weights change (Williams & Peng 1990, BPTT(k2; k1)).
 
     Attributes:
-        k1: Time steps forward between two backward passes: the length of a chunk.
-        k2: Time steps over which the gradient flows back, at least k1; by default k1. For k2 > k1, each pass restarts
-            k2 - k1 steps before its chunk from the stored detached state, with current weights and the same masks.
+        k1: The length of a chunk: how many time steps run forward between two backward passes.
+        k2: How many time steps the gradient flows back over, at least k1; by default k1. For k2 > k1, each pass
+            restarts k2 - k1 steps before its chunk, from the stored detached state, with current weights and the
+            same masks.
         step_every: When the optimizer steps: `"chunk"`, after each chunk; `"batch"`, once per batch, on the mean loss
             over its chunks; an integer n, once every n batches.
         gradient_clip_val: Bound on the gradient before each optimizer step; None for no clipping. (Lightning refuses

@@ -9,14 +9,14 @@ from rnn_lightning.batch import Batch
 
 
 def in_units(values: Tensor, batch: Batch) -> Tensor:
-    """Values (B, T, D) in the data's own units: times the batch's `units`, plus its `offset`, where it has these."""
+    """Converts values (B, T, D) to the data's own units: times the batch's `units`, plus its `offset`, if given."""
     units, offset = batch.get("units"), batch.get("offset")
     values = values if units is None else values * units
     return values if offset is None else values + offset
 
 
 def found_in_units(found: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-    """What `Objective.predictions` gives, in the data's own units."""
+    """Converts what `Objective.predictions` returns to the data's own units."""
     if batch.get("units") is None:
         return found
     raw = {**found, "prediction": in_units(found["prediction"], batch)}

@@ -1,7 +1,7 @@
 """`Update`: backward passes and optimizer steps under manual optimisation, on one device or several.
 
 A step uses the gradient of the mean loss over all its valid targets on all ranks. DDP averages the ranks' gradients, so
-each rank scales its loss by the number of ranks over the number of all targets.
+each rank scales its loss by the number of ranks divided by the number of all targets.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pending:
-    """What has been accumulated for the next optimizer step, which may take several batches.
+    """What has been accumulated for the next optimizer step, which may span several batches.
 
     Attributes:
-        divisor: The number that the step's losses are divided by; None before its first pass.
+        divisor: The number that the step's losses are divided by; None before the step's first pass.
         targets: The step's valid targets on this rank.
     """
 
@@ -63,7 +63,7 @@ class Update:
     Attributes:
         optimizer: Lightning's (whose steps the Trainer counts), or torch's own.
         strategy: The Trainer's.
-        parameters: Gives all parameters of the model.
+        parameters: Returns all parameters of the model.
         backward: Runs backward from a loss; by default the strategy does it.
         pending: The unfinished step, from the previous batch.
         guard: Checks every loss.
@@ -86,7 +86,7 @@ class Update:
 
     @classmethod
     def of(cls, module: "TruncatedBPTTModule", tbptt: TruncatedBPTT) -> "Update":
-        """The update for a training batch; raises `ArgumentError` if the module's optimizer does not allow it."""
+        """Makes the update for a training batch; raises `ArgumentError` if the module's optimizer does not allow it."""
         trainer, optimizer = module.trainer, module.optimizers()
         if not isinstance(optimizer, LightningOptimizer):
             raise ArgumentError("truncated BPTT trains with one optimizer: return one from configure_optimizers")
@@ -153,7 +153,7 @@ class Update:
         if targets == 0:  # without targets, momentum alone must not move the weights
             return True
         self.optimizer.step()  # Lightning unscales and calls on_before_optimizer_step, which clips
-        torch.clear_autocast_cache()  # it may hold low-precision copies of the weights as they were before the step
+        torch.clear_autocast_cache()  # it may hold low-precision copies of the old weights
         for scheduler in self.schedulers:
             scheduler.step()
         return not 0 <= self.max_steps <= self.steps_taken()
@@ -166,7 +166,7 @@ class Update:
 
 
 def _is_bare(module: LightningModule) -> bool:
-    """Whether Lightning would do nothing but the backward pass; calling its hooks takes as long as a small pass."""
+    """Whether Lightning would only run the backward pass; calling its hooks takes as long as a small pass."""
     trainer, hooks = module.trainer, ("on_before_backward", "on_after_backward")
     listeners = [(callback, Callback, hooks) for callback in trainer.callbacks]  # type: ignore[attr-defined]
     return (

@@ -35,7 +35,7 @@ class Mask(NamedTuple):
     scale: float
 
     def factors(self, dtype: torch.dtype) -> Tensor:
-        """The factors that the mask multiplies by: 0 or `scale`, in `dtype`."""
+        """Returns the factors that the mask multiplies by: 0 or `scale`, in `dtype`."""
         return self.keep.to(dtype, copy=True).mul_(self.scale)
 
     @staticmethod
@@ -73,15 +73,15 @@ class DropoutMasks:
     variational: bool
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> "DropoutMasks":
-        """Masks of the same p, with `fn` applied to every tensor."""
+        """Applies `fn` to the tensor of every mask; p stays the same."""
         return DropoutMasks(map_state(fn, self.layers), self.variational)
 
     def to(self, device: torch.device | str) -> "DropoutMasks":
-        """The same masks on another device."""
+        """Returns the masks on another device."""
         return self.map(lambda keep: keep.to(device))
 
     def narrow(self, start: int, stop: int) -> "DropoutMasks":
-        """The masks of the time steps `start` to `stop` (exclusive), counted from the first step these masks cover."""
+        """Returns the masks of time steps `start` to `stop` (exclusive), counted from these masks' first step."""
         return self if self.variational else self.map(lambda keep: keep[start:stop])
 
     @staticmethod

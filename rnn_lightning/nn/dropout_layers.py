@@ -42,7 +42,7 @@ class DropoutLayers(nn.RNNBase):
             self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws the initial weights by `init`."""
+        """Draws the initial weights as `init` says."""
         init = self.__dict__.get("init", "torch")  # torch's constructor calls this before `init` is known
         if init == "torch":
             super().reset_parameters()
@@ -50,7 +50,7 @@ class DropoutLayers(nn.RNNBase):
             initialize_layers(self, init)
 
     def extra_repr(self) -> str:
-        """torch.nn's arguments, then those of ours that differ from their defaults."""
+        """Lists torch.nn's arguments, then those of our own that differ from their defaults."""
         parts = [super().extra_repr()]
         for name in ("input_dropout", "output_dropout", "state_dropout", "variational"):
             if getattr(self, name):
@@ -68,7 +68,7 @@ class DropoutLayers(nn.RNNBase):
         """Draws the dropout masks of one batch from torch's global generator.
 
         Masks belong to a sequence. If you cut sequences into chunks, draw variational masks once and pass them to every
-        chunk; the chunks then give the same results as the whole sequence, in training as well.
+        chunk. Then chunks give the same results as the whole sequence, even in training.
 
         Args:
             batch_size: B.
@@ -78,7 +78,7 @@ class DropoutLayers(nn.RNNBase):
             Masks for `forward(masks=...)`; None if all three dropouts are 0.
 
         Raises:
-            ArgumentError: Fresh masks were asked for without `steps`.
+            ArgumentError: Fresh masks need `steps`, which is missing.
         """
         if not self._drops:
             return None
@@ -93,7 +93,7 @@ class DropoutLayers(nn.RNNBase):
         return DropoutMasks(tuple(layers), self.variational)
 
     def mask_shapes(self, steps: int, batch: int) -> list[tuple[tuple[int, ...], ...]]:
-        """For each layer, the shapes of the masks on its input, output and state."""
+        """Returns the shapes of the masks on each layer's input, output and state."""
         directions, hidden = 2 if self.bidirectional else 1, self.proj_size or self.hidden_size
         output, state = (steps, batch, directions * hidden), (steps, directions, batch, hidden)
         first = (steps, batch, self.input_size)

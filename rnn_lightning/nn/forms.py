@@ -1,6 +1,6 @@
 """Converts every form of a layer's input (unbatched, batch first, time first, packed) to time first with lengths.
 
-Invalid inputs are also found here; torch.nn's own forward then raises its error.
+Also finds invalid inputs; torch.nn's own forward then raises the error.
 
 Legend: B batch, T time steps, F input features, L layers, D directions.
 """
@@ -20,7 +20,7 @@ Restore = Callable[[Tensor, tuple[Tensor, ...]], tuple[Any, tuple[Tensor, ...]]]
 
 
 class Sequences(NamedTuple):
-    """A batch in the form that the layers compute with.
+    """A batch in the form in which the layers compute.
 
     Attributes:
         x: (T, B, F).
@@ -38,19 +38,19 @@ class Sequences(NamedTuple):
 
 
 def state_parts(mode: str, hx: Any) -> tuple[Tensor, ...]:
-    """The state as a tuple: (h,), or for an LSTM (h, c), which may be given as any pair."""
+    """Converts a state to a tuple: (h,), or for an LSTM (h, c), which may be given as any pair."""
     return (hx[0], hx[1]) if mode == "LSTM" else (hx,)
 
 
 def state_shapes(layers: nn.RNNBase, batch: int) -> tuple[tuple[int, int, int], ...]:
-    """The shape of h, or for an LSTM the shapes of h and c."""
+    """Returns the shape of h, or for an LSTM the shapes of h and c."""
     count = layers.num_layers * (2 if layers.bidirectional else 1)
     h = (count, batch, layers.proj_size or layers.hidden_size)
     return (h, (count, batch, layers.hidden_size)) if layers.mode == "LSTM" else (h,)
 
 
 def size_of(layers: nn.RNNBase, input: Tensor | PackedSequence, hx: Any) -> tuple[int, int] | None:
-    """T and B of an input; None if torch.nn's forward would refuse the input or its state."""
+    """Returns T and B of an input; None if torch.nn's forward would refuse the input or its state."""
     if isinstance(input, PackedSequence):
         x, size, batched = input.data, (len(input.batch_sizes), int(input.batch_sizes[0])), True
         if x.dim() != 2:
@@ -86,7 +86,7 @@ def sequences(
     """Converts an input that `size_of` has accepted.
 
     Raises:
-        ArgumentError: `lengths` or `reset` does not fit.
+        ArgumentError: `lengths` or `reset` does not fit the input.
     """
     state = None if hx is None else state_parts(layers.mode, hx)
     if isinstance(input, PackedSequence):
@@ -131,7 +131,7 @@ def _packer(given: PackedSequence, lengths: Tensor) -> Restore:
 
 
 def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | None:
-    """Lengths as int64 on the CPU."""
+    """Checks lengths, and converts them to int64 on the CPU."""
     if lengths is None:
         return None
     steps, batch = size
@@ -150,7 +150,7 @@ def _check_lengths(lengths: Tensor | None, size: tuple[int, int]) -> Tensor | No
 
 
 def _time_first_reset(reset: Tensor | None, size: tuple[int, int], batch_first: bool) -> Tensor | None:
-    """Reset as (T, B)."""
+    """Returns `reset` as (T, B)."""
     if reset is None:
         return None
     shape = size[::-1] if batch_first else size
@@ -177,5 +177,5 @@ def check_masks(masks: DropoutMasks, shapes: Sequence[Sequence[tuple[int, ...]]]
             time, rows = mask.keep.shape[0], mask.keep.shape[-2]
             raise ArgumentError(
                 f"masks are for {time} steps of {rows} rows, {tuple(mask.keep.shape)}, but the input has {steps} "
-                f"of {batch}: draw them with sample_masks({batch}, {steps})"
+                f"steps of {batch} rows: draw them with sample_masks({batch}, {steps})"
             )

@@ -1,4 +1,4 @@
-"""Free running: a network that predicts its own next input continues by itself; each prediction is the next input.
+"""Free running: a network that predicts its next input continues a sequence by itself, from its own predictions.
 
 Legend: B batch, I input features, O outputs.
 """
@@ -42,7 +42,7 @@ def free_run(net: Seq2SeqNet, y: Tensor, state: State, steps: int) -> Tensor:
         steps: How many steps to predict.
 
     Returns:
-        (B, steps, O). The first is the prediction one step after `y`, made from `y` as the input.
+        (B, steps, O). The first prediction is one step after `y`, with `y` as the input.
 
     Raises:
         ArgumentError: The network cannot read its own predictions.

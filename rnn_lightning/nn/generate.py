@@ -1,4 +1,4 @@
-"""`generate`: a network of tokens continues by itself; each token is drawn from the distribution it predicts.
+"""`generate`: continues a sequence of tokens, drawing each one from the distribution that the network predicts.
 
 Legend: B batch, T time steps.
 """
@@ -41,9 +41,9 @@ def generate(
     Args:
         net: A `Seq2SeqNet` with an embedding, and as many outputs as tokens: y at step t are the logits of x at t + 1.
         prompt: (B, T) integer tokens, T >= 1, on the network's device.
-        length: Tokens to add to each row.
-        temperature: The logits are divided by it: below 1, likely tokens become likelier; 0 always takes the likeliest.
-        top_k: Draws among the k likeliest tokens only; None for all.
+        length: How many tokens to add to each row.
+        temperature: Divides the logits. Below 1, likely tokens become likelier; 0 always takes the likeliest.
+        top_k: Draws from the k likeliest tokens only; None for all.
         never: Tokens that are not drawn.
         generator: Draws the random numbers; torch's global one if not given.
 
@@ -76,7 +76,7 @@ def generate(
 def _draw(
     logits: Tensor, temperature: float, top_k: int | None, never: list[int], generator: torch.Generator | None
 ) -> Tensor:
-    """(B,) tokens from logits (B, O)."""
+    """Draws tokens (B,) from logits (B, O)."""
     logits[:, never] = -torch.inf
     if temperature == 0:
         return logits.argmax(dim=1)

@@ -23,8 +23,8 @@ def initialize_layers(layers: nn.RNNBase, init: Init) -> None:
     """Draws the weights of every layer and direction of a stack, in place.
 
     - `"glorot"`: TensorFlow's. Uniform in +-sqrt(6 / (F + H + G H)), the Glorot bound (Glorot & Bengio 2010) of the
-      joint [input; hidden] kernel with all G gates. Biases are zero, but 1 for the LSTM's forget gate (Jozefowicz et
-      al. 2015) and for both gates of the GRU.
+      joint [input; hidden] kernel with all G gates. Biases are zero, except for 1 in the LSTM's forget gate (Jozefowicz
+      et al. 2015) and in both gates of the GRU.
     - `"orthogonal"`: each gate's hidden-to-hidden block is orthogonal (Saxe et al. 2014, arXiv:1312.6120), input
       weights are Glorot's for each gate, and biases are as above.
     - `"identity"`: each gate's hidden-to-hidden block is the identity, input weights are N(0, 0.001^2), and biases are

@@ -1,6 +1,7 @@
-"""For tools that know only torch.nn's own classes: plain copies of our modules, and clear errors.
+"""Plain copies of our modules, and clear errors, for tools that know only torch.nn's own classes.
 
-Such tools look at a module's exact type or at its source: dynamic quantisation, `torch.jit.script`, Opacus, BackPACK.
+Such tools look at a module's exact type or at its source. Examples are dynamic quantisation, `torch.jit.script`, Opacus
+and BackPACK.
 """
 
 from typing import Any, NoReturn
@@ -13,16 +14,16 @@ from rnn_lightning.errors import ArgumentError
 
 
 def proxies(*args: Any) -> list[Proxy]:
-    """The arguments of a call that `torch.fx` traces, including those inside a state given as a tuple."""
+    """Finds the arguments of a call that `torch.fx` traces, including those inside a state given as a tuple."""
     parts = [part for arg in args for part in (arg if isinstance(arg, tuple) else (arg,))]
     return [part for part in parts if isinstance(part, Proxy)]
 
 
 class ForTools(nn.RNNBase):
-    """Makes recurrent layers work with such tools, or refuse them."""
+    """Makes recurrent layers work with these tools, or raise clear errors."""
 
     def to_torch(self) -> Any:
-        """A plain `torch.nn.RNN`, `LSTM` or `GRU` with a copy of the weights.
+        """Returns a plain `torch.nn.RNN`, `LSTM` or `GRU` with a copy of the weights.
 
         It keeps torch.nn's own `dropout`. Dropout on input, output and state is left out, as torch.nn has none.
         """
@@ -97,7 +98,7 @@ class PlainNet(nn.Module):
         self.directions = 2 if layers.bidirectional else 1
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """From x (B, T, I), or tokens (B, T), to y (B, O) or (B, T, O), and the final state."""
+        """Computes y (B, O) or (B, T, O), and the final state, from x (B, T, I) or tokens (B, T)."""
         output, state = self.layers(self.embedding(x), state)
         return self.read(output, state), state
 
@@ -114,6 +115,6 @@ class PlainLSTMNet(PlainNet):
     def forward(  # type: ignore[override]
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """From x (B, T, I), or tokens (B, T), to y (B, O) or (B, T, O), and the final state (h, c)."""
+        """Computes y (B, O) or (B, T, O), and the final state (h, c), from x (B, T, I) or tokens (B, T)."""
         output, state = self.layers(self.embedding(x), state)
         return self.read(output, state[0]), state

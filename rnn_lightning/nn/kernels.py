@@ -17,7 +17,7 @@ KERNELS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "LSTM": torch.lstm,
     "GRU": torch.gru,
 }
-"""By torch's `mode`."""
+"""torch's kernels by `mode`."""
 
 
 def run_kernel(
@@ -28,7 +28,7 @@ def run_kernel(
     weights: Sequence[Tensor],
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Runs some layers without state dropout.
+    """Runs `count` layers that have no state dropout.
 
     Args:
         layers: The stack, for its settings: cell, bias, directions, torch's own dropout between layers.
@@ -36,7 +36,7 @@ def run_kernel(
         x: (T, B, F).
         state: (h,) or (h, c), each (count * D, B, H).
         weights: The weights of these layers, in torch's order.
-        lengths: (B,) on the CPU; past a row's length its output is zero, and a row of length 0 keeps its state.
+        lengths: (B,) on the CPU; past a row's length, its output is zero, and a row of length 0 keeps its state.
 
     Returns:
         The last layer's output (T, B, D * H) and the final state.

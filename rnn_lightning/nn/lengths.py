@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def length_mask(lengths: Tensor, steps: int, device: torch.device | None = None) -> Tensor:
-    """(B, T) bool, true where a time step is before the end of its sequence.
+    """Makes a mask, (B, T) bool, that is true where a time step is before the end of its sequence.
 
     Args:
         lengths: (B,) integers.

@@ -22,13 +22,13 @@ _LEAST, _ALL_BITS = -(2**63), None
 
 
 def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | None:
-    """A mask of independent entries, dropped with probability `p`; None for p = 0.
+    """Draws a mask of independent entries, dropped with probability `p`; None for p = 0.
 
     On a CPU, 16 random bits are used for each entry, so the probability is exact to within 2^-17. With the native
     library, torch's generator gives one seed, and the library draws all entries from it on all threads; the mask does
-    not depend on their number. Without the library, the bits come from torch, so the same seed gives another mask.
-    Probabilities too small for 16 bits are left to torch's `bernoulli`, as are other devices, tracing and compiling,
-    and `torch.vmap`, whose own argument `randomness` says whether masks are the same or different.
+    not depend on the number of threads. Without the library, the bits come from torch, so the same seed gives another
+    mask. Probabilities too small for 16 bits are left to torch's `bernoulli`, as are other devices, tracing and
+    compiling, and `torch.vmap`, whose own argument `randomness` says whether masks are the same or different.
     """
     if p == 0.0:
         return None
@@ -44,7 +44,7 @@ def draw_mask(shape: Sequence[int], p: float, device: torch.device) -> Mask | No
 
 
 def _draw(count: int, limit: int) -> Tensor:
-    """`count` entries from torch's own operations."""
+    """Draws `count` entries with torch's own operations."""
     lanes = torch.empty((count + 3) // 4 * 4, dtype=torch.int16, device="cpu")
     for block in lanes.split(_BLOCK):  # so that each block is still in the cache when it is compared
         block.view(torch.int64).random_(_LEAST, _ALL_BITS)  # four lanes at once, each uniform in [-2^15, 2^15)

@@ -22,13 +22,13 @@ Nonlinearity = Literal["tanh", "relu"]
 
 
 class RecurrentNet(nn.Module):
-    """Recurrent layers and a linear head: what `Seq2VecNet` and `Seq2SeqNet` share. Use one of those two.
+    """Recurrent layers and a linear head: what `Seq2VecNet` and `Seq2SeqNet` share. Use one of these two classes.
 
-    With `embedding_size` it reads integer tokens, x (B, T), instead of features. First comes the embedding, then the
-    layers (whose `input_dropout` acts on the embedded tokens), then the head.
+    With `embedding_size`, the network reads integer tokens, x (B, T), instead of features. First comes the embedding,
+    then the layers (whose `input_dropout` acts on the embedded tokens), then the head.
 
     Args:
-        input_size: Features I of each time step; with `embedding_size` the number of different tokens.
+        input_size: Features I of each time step; with `embedding_size`, the number of different tokens.
         output_size: Outputs O: classes, or values to predict.
         cell: `"rnn"`, `"lstm"` or `"gru"`.
         nonlinearity: `"tanh"` or `"relu"`, for cell="rnn" only.
@@ -105,7 +105,7 @@ class RecurrentNet(nn.Module):
         masks: DropoutMasks | None = None,
         reset: Tensor | None = None,
     ) -> tuple[Any, State]:
-        """The outputs for each sequence.
+        """Computes the outputs for each sequence.
 
         Args:
             x: (B, T, I), (T, I) unbatched, or packed; with an embedding, tokens (B, T) or (T,).
@@ -121,25 +121,25 @@ class RecurrentNet(nn.Module):
         return self.read(output, state, lengths), state
 
     def embed(self, x: Any) -> Any:
-        """The layers' input: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x itself."""
+        """Returns the layers' input: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x."""
         if self.embedding is None:
             return x
         return x._replace(data=self.embedding(x.data)) if isinstance(x, PackedSequence) else self.embedding(x)
 
     def example_input(self, rows: int = 1, steps: int = 2) -> Tensor:
-        """Zeros in the form of `x`, to trace the network with."""
+        """Returns zeros in the form of `x`, for tracing the network."""
         weight = self.layers.weight_ih_l0
         if self.embedding is not None:
             return torch.zeros(rows, steps, dtype=torch.int64, device=weight.device)
         return weight.new_zeros(rows, steps, self.layers.input_size)
 
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
-        """One time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
+        """Runs one time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
         output, state = self.layers.step(self.embed(x), state, masks)
         return self.read(output, state), state
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Any:
-        """What the head makes of the top layer's outputs (B, T, D * H), packed or not, and of the final state."""
+        """Applies the head to the top layer's outputs (B, T, D * H), packed or not, or to the final state."""
         raise NotImplementedError
 
     def sample_masks(self, batch_size: int, steps: int | None = None) -> DropoutMasks | None:
@@ -147,7 +147,7 @@ class RecurrentNet(nn.Module):
         return self.layers.sample_masks(batch_size, steps)
 
     def to_torch(self) -> PlainNet:
-        """The same network made of torch.nn's own modules, `layers` and `head`, with a copy of the weights.
+        """Returns the same network made of torch.nn's own modules, `layers` and `head`, with a copy of the weights.
 
         For tools that look at a module's type or source, such as dynamic quantisation and `torch.jit.script`. Its
         `forward(x, state=None) -> (y, state)` reads the same x, but takes no lengths or masks and has none of the three
@@ -166,12 +166,12 @@ class Seq2VecNet(RecurrentNet):
     """Reads a sequence and returns one output, from a linear head on the top layer's final state.
 
     Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, O), or (O,) unbatched. With two directions the
-    head reads both final states. It reads them as the next step would have received them. So in training, state dropout
-    acts on the head's input, and the top layer's output dropout does not.
+    head reads both final states. The head reads a state as the next step would have received it. So in training, state
+    dropout acts on the head's input, and the top layer's output dropout does not.
     """
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Tensor:
-        """(B, O), from the final state."""
+        """Computes y (B, O) from the final state."""
         h = state[0] if self.layers.mode == "LSTM" else state  # (L * D, B, H)
         return self.head(torch.cat((h[-2], h[-1]), dim=-1) if self.layers.bidirectional else h[-1])
 
@@ -180,11 +180,11 @@ class Seq2SeqNet(RecurrentNet):
     """Gives one output per step: a linear projection of every step's output, never of the state.
 
     Arguments and errors are those of `RecurrentNet`. `forward` gives y (B, T, O), in the form of `x`; past a row's
-    length it is zero, without the bias. It is TensorFlow's `OutputProjectionWrapper` without an activation.
+    length it is zero, without the bias. This is TensorFlow's `OutputProjectionWrapper` without an activation.
     """
 
     def read(self, output: Any, state: State, lengths: Tensor | None = None) -> Any:
-        """(B, T, O), in the form of the top layer's outputs."""
+        """Computes y (B, T, O), in the form of the top layer's outputs."""
         if isinstance(output, PackedSequence):
             return output._replace(data=self.head(output.data))
         y = self.head(output)  # (B, T, O)

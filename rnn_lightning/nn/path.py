@@ -38,8 +38,8 @@ _choice: ContextVar[Choice] = ContextVar("rnn_lightning_path", default="auto")
 def force_path(path: Choice) -> Iterator[None]:
     """Runs every recurrent layer inside the `with` block on one path; `"auto"` chooses the fastest.
 
-    For tests and measurements. If the path does not support a layer's call, the call raises `ArgumentError`. Inside
-    `torch.compile` and `torch.export` nothing is forced.
+    This is for tests and measurements. If the path does not support a layer's call, the call raises `ArgumentError`.
+    Inside `torch.compile` and `torch.export` nothing is forced.
     """
     if path not in get_args(Choice):
         raise ArgumentError(f"path={path!r} is unknown: choose one of {', '.join(get_args(Choice))}")
@@ -65,7 +65,7 @@ def choose_path(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
 ) -> Path:
-    """The path of a stack of layers, or of one layer.
+    """Chooses the path of a stack of layers, or of one layer.
 
     Args:
         mode: torch.nn's name of the cell, such as `"LSTM"`.
@@ -78,7 +78,7 @@ def choose_path(
         reset: As in `recurrence`.
 
     Raises:
-        ArgumentError: The forced path does not support these.
+        ArgumentError: The forced path does not support this call.
     """
     choice = "auto" if torch.compiler.is_compiling() else _choice.get()  # Dynamo does not support context variables
     if choice == "reference":
@@ -97,7 +97,7 @@ def choose_path(
 
 
 def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Tensor | None) -> str | None:
-    """What torch's kernels do not support in a layer's call, or None."""
+    """Returns what torch's kernels lack for a layer's call; None if nothing."""
     if mask is not None:
         return "state_dropout"
     if reset is not None:
@@ -110,9 +110,9 @@ def torch_lacks(x: Tensor, mask: Mask | None, lengths: Tensor | None, reset: Ten
 def native_lacks(
     x: Tensor, weights: Sequence[Sequence[Tensor]], state: Sequence[Tensor], mask: Mask | None
 ) -> str | None:
-    """What the native recurrence does not support in a layer's call, or None.
+    """Returns what the native recurrence lacks for a layer's call; None if nothing.
 
-    It needs
+    The native recurrence needs
 
     - plain tensors in a CPU's memory: no meta, fake or functional ones, no other subclass of Tensor;
     - no tracing, compiling or exporting, which see only torch's operations;

@@ -21,22 +21,24 @@ Run = Callable[[Tensor, tuple[Tensor, ...], Sequence[Tensor]], tuple[Tensor, tup
 
 def under_autocast(x: Tensor) -> bool:
     """Whether autocast is on for the device of `x`; meta tensors have no autocast."""
+    if x.is_cpu:  # this is asked at every single step
+        return torch.is_autocast_enabled("cpu")
     kind = x.device.type
-    known = kind in ("cpu", "cuda") or torch.amp.is_autocast_available(kind)
+    known = kind == "cuda" or torch.amp.is_autocast_available(kind)
     return known and torch.is_autocast_enabled(kind)
 
 
 def multiplied_type(x: Tensor) -> torch.dtype:
-    """The type in which torch.nn's layer multiplies: autocast's, or its input's. Autocast leaves float64 as it is."""
+    """Returns the type in which torch.nn's layer multiplies: autocast's (except for float64), or its input's."""
     if under_autocast(x) and x.dtype != torch.float64:
         return torch.get_autocast_dtype(x.device.type)
     return x.dtype
 
 
 def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = False) -> torch.dtype:
-    """The type of what torch.nn's layer returns, with autocast or without.
+    """Returns the type of what torch.nn's layer returns, with autocast or without.
 
-    Under autocast on a CPU a GRU mixes its products with the state that it keeps, so the results have the wider of the
+    Under autocast on a CPU, a GRU mixes its products with the state that it keeps, so the results have the wider of the
     two types. The same holds for an LSTM whose input is packed or float16, as torch then has no fused kernel.
 
     Args:
@@ -55,7 +57,7 @@ def result_type(mode: str, x: Tensor, state: Sequence[Tensor], packed: bool = Fa
 def in_working_precision(
     run: Run, x: Tensor, state: tuple[Tensor, ...], weights: Sequence[Tensor], result: torch.dtype
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`run(x, state, weights)` outside autocast, in float32 for lower precisions on a CPU; gives the type `result`.
+    """Calls `run` outside autocast, in float32 for lower precisions on a CPU; returns tensors of type `result`.
 
     Autocast would cast the weights again at every step; here they are cast once.
     """
@@ -78,9 +80,9 @@ def _is_other(x: Tensor, kind: torch.dtype) -> bool:
 def torch_refuses(mode: str, x: Tensor, packed: bool = False) -> bool:
     """Whether torch's kernel for `mode` fails on this machine for an input like `x`.
 
-    The LSTM's fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs. No kernel takes
-    packed bfloat16 under autocast in float16, or packed float16 under autocast in bfloat16, as autocast cannot join
-    such tensors.
+    The LSTM kernel fails under autocast in bfloat16 on a CPU without AVX-512, and in float16 on most CPUs. No kernel
+    takes packed bfloat16 under autocast in float16, or packed float16 under autocast in bfloat16, as autocast cannot
+    join such tensors.
     """
     dtype = multiplied_type(x)
     if dtype not in REDUCED or type(x) is not Tensor or x.device.type != "cpu" or torch.compiler.is_compiling():

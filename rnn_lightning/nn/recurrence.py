@@ -66,11 +66,11 @@ def recurrence(
             w_hh is (G * H, P), and w_hr (P, H) comes last.
         mask: (T or 1, B, H), which multiplies the hidden state that a step hands to the next; it does not affect the
             step's output or the LSTM's c.
-        lengths: (B,); past a row's length its output is zero and its state stays as it is.
+        lengths: (B,); past a row's length, its output is zero and its state does not change.
         reverse: Whether time runs from a row's last step to its first.
         reset: (T, B) bool, true where a new sequence begins at that step: the state before it is zero, and no gradient
             goes back across it. With `reverse` a sequence is read from its last step, so the state before step t is
-            zero where `reset` is true at t + 1. Past a row's length `reset` is ignored.
+            zero where `reset` is true at t + 1. Past a row's length, `reset` is ignored.
 
     Returns:
         The outputs (T, B, H), and the state as the next step would receive it.

@@ -46,8 +46,8 @@ class RecurrentLayers(ForTools, DropoutLayers):
             input: (T, B, F), or (B, T, F) with `batch_first`; (T, F) unbatched; or packed.
             hx: The initial state, h (L * D, B, H) or for an LSTM the pair (h, c), (L * D, H) unbatched; zeros if not
                 given.
-            lengths: (B,) integers in [0, T]. Past a row's length its outputs are zero, and its state is the one at its
-                last step, as with packed sequences and `tf.nn.dynamic_rnn`. Length 0 leaves the state as it was.
+            lengths: (B,) integers in [0, T]. Past a row's length, its outputs are zero, and its state is that of its
+                last step, as with packed sequences and `tf.nn.dynamic_rnn`. A row of length 0 keeps its state.
             masks: From `sample_masks`, applied even in evaluation; in training they are drawn if not given.
             reset: (T, B) bool, or (B, T) with `batch_first`; (T,) unbatched. It is true where a new sequence begins at
                 that step: the state before it is zero, and no gradient goes back across it. The backward direction of
@@ -85,7 +85,7 @@ class RecurrentLayers(ForTools, DropoutLayers):
         return output, (state[0], state[1]) if self.mode == "LSTM" else state[0]
 
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
-        """One time step, for inference on a stream.
+        """Runs one time step, for inference on a stream.
 
         Args:
             x: (B, F), or (F,) unbatched.

@@ -26,7 +26,8 @@ def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:
         return fn(state, *others)
     if isinstance(state, (tuple, list)):
         parts = [map_state(fn, *same) for same in zip(state, *others, strict=True)]
-        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)  # named tuples take them singly
+        # A named tuple takes its values as separate arguments.
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
     if isinstance(state, Mapping):
         mapped: Any = copy.copy(state)
         for key in state:
@@ -42,12 +43,12 @@ def map_state(fn: Callable[..., Any], state: Any, *others: Any) -> Any:
 
 
 def detach_state(state: Any) -> Any:
-    """The same values, detached from the graph, to pass from one chunk to the next."""
+    """Detaches a state from the graph, to pass it from one chunk to the next."""
     return map_state(Tensor.detach, state)
 
 
 def first_rows(state: Any, rows: int) -> Any:
-    """The state of the first sequences of a batch."""
+    """Returns the state of the first `rows` sequences of a batch."""
 
     def take(part: Tensor) -> Tensor:
         return part[..., :rows, :] if part.dim() > 1 else part[:rows] if part.dim() else part
@@ -56,7 +57,7 @@ def first_rows(state: Any, rows: int) -> Any:
 
 
 def where_rows(rows: Tensor, first: Any, second: Any) -> Any:
-    """For each row, the state `first` where `rows` (B,) is true, else `second`; both must have the same structure.
+    """Selects each row's state, from `first` where `rows` (B,) is true, else from `second`; both have one structure.
 
     Raises:
         ArgumentError: The second-last dimension of a tensor is not B.

@@ -8,12 +8,12 @@ import torch
 
 
 def traces() -> bool:
-    """Whether torch is compiling, tracing or exporting, and so should only see its own operations."""
+    """Whether torch is compiling, tracing or exporting, and so must see only its own operations."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
 
 
 def transforms() -> set[str]:
-    """The active ones of `"Vmap"`, `"Grad"`, `"Jvp"` and `"Functionalize"`; forward-mode AD counts as `"Jvp"`."""
+    """Returns which of `"Vmap"`, `"Grad"`, `"Jvp"` and `"Functionalize"` are active; forward-mode AD is `"Jvp"`."""
     if torch.compiler.is_compiling():
         return set()
     stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)()

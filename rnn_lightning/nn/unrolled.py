@@ -1,7 +1,7 @@
 """Runs a recurrent stack step by step, so that every hidden state is a node of the graph and has a gradient.
 
-The faster paths only give a layer's output, and a hook on that sees only the gradient from the layer above, not from
-the next step. Here the layer above and the next step use the same tensor h_t, so its gradient is the whole dLoss/dh_t.
+The faster paths return only a layer's output, and a hook on the output sees only the gradient from the layer above, not
+from the next step. Here both read the same tensor h_t, so its gradient is the whole dLoss/dh_t.
 
 Legend: B batch, T time steps, F input features, H hidden units, L layers, D directions.
 """
@@ -21,7 +21,7 @@ class Unrolled(NamedTuple):
     """The result of `unrolled`.
 
     Attributes:
-        output: (B, T, D * H), the top layer's hidden states; past a row's length they are meaningless, not zero.
+        output: (B, T, D * H), the top layer's hidden states; past a row's length, they are meaningless, not zero.
         state: The final state in torch's layout.
         hidden: Each layer's h_t by time step and direction, (B, H) each: `hidden[layer][t][direction]`.
     """
@@ -38,13 +38,13 @@ def unrolled(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
 ) -> Unrolled:
-    """Runs a stack without dropout, one time step after the other and, at each step, one layer after the other.
+    """Runs a stack without dropout, time step by time step and, within each step, layer by layer.
 
     Args:
         layers: The stack, with `batch_first=True`.
         x: (B, T, F).
         state: The initial state, h (L * D, B, H) or (h, c); zeros if not given.
-        lengths: (B,) integers in [0, T]; after a row's end its state stays as it is.
+        lengths: (B,) integers in [0, T]; after a row's end, its state does not change.
         reset: (B, T) bool, true where a new sequence begins at that step.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Writes predictions as a table, arrays, and figures."""
+"""Writes predictions as tables, arrays and figures."""
 
 from rnn_lightning.predictions.arrays import PredictionArrays
 from rnn_lightning.predictions.classes import ClassTally

@@ -1,4 +1,4 @@
-"""`PredictionArrays`: predictions as numpy arrays.
+"""`PredictionArrays`: writes predictions as numpy arrays.
 
 Legend: B batch, T time steps.
 """
@@ -18,13 +18,14 @@ from rnn_lightning.predictions.table import Prediction, one_output_a_step
 
 
 class PredictionArrays:
-    """An `.npz` file with the predictions' tensors over all sequences; the sequences' numbers are in `sequence`.
+    """Writes an `.npz` file with the predictions for all sequences; the array `sequence` has the sequences' numbers.
 
-    If batches differ in length, sequences are padded with NaN (whole numbers with 0), and `lengths` has each sequence's
-    length. Batches are kept in temporary files, not in memory, until the shape of the whole array is known.
+    If batches differ in length, sequences are padded with NaN, or with 0 for whole numbers, and the array `lengths` has
+    the length of each sequence. Batches are kept in temporary files, not in memory, until the shape of each whole array
+    is known.
 
     Args:
-        path: The file, which appears when the `with` block ends without an error.
+        path: The path of the file, which appears when the `with` block ends without an error.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +38,7 @@ class PredictionArrays:
         return self
 
     def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
-        """Keeps a batch; `numbers` are its sequences' numbers."""
+        """Keeps a batch for the file; `numbers` are the numbers of its sequences."""
         per_step = one_output_a_step(prediction)
         along = "x" if "x" in prediction else "prediction" if per_step else None  # a tensor with a time dimension
         self._per_step = {"x", *(prediction if per_step else ())} - {"lengths", "forecast"}
@@ -66,7 +67,7 @@ class PredictionArrays:
                             self._copy(name, member)
 
     def _copy(self, name: str, member: IO[bytes]) -> None:
-        """Writes one array batch by batch, after a header with the shape of the whole array."""
+        """Writes a header with the shape of a whole array, and then the array, batch by batch."""
         file, shapes = self._files[name], self._shapes[name]
         file.seek(0)
         longest = max(shape[1] for shape in shapes) if name in self._per_step else None

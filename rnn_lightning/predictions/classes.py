@@ -1,4 +1,4 @@
-"""`ClassTally`: counts which classes a classifier confuses, and keeps some mistakes.
+"""`ClassTally`: counts which classes a classifier confuses, and keeps some of its mistakes.
 
 Legend: B batch, T time steps, I input features, O outputs.
 """
@@ -16,12 +16,12 @@ class ClassTally:
     """Counts predictions batch by batch, and keeps the first few wrong predictions.
 
     Args:
-        classes: O.
+        classes: O, the number of classes.
         mistakes: The maximum number of wrong predictions to keep.
         device: The device of the counts.
 
     Attributes:
-        counts: (O, O) int64, how often the row's class was predicted as the column's.
+        counts: (O, O) int64, how often the class of the row was predicted as the class of the column.
     """
 
     def __init__(self, classes: int, mistakes: int, device: torch.device | str = "cpu") -> None:
@@ -30,7 +30,7 @@ class ClassTally:
         self._wrong: list[tuple[Tensor, int, int, float]] = []  # x (T, I), truth, prediction, probability
 
     def add(self, x: Tensor, y: Tensor, probability: Tensor) -> None:
-        """Counts a batch: x (B, T, I), y (B,) with -100 for a missing target, probability (B, O)."""
+        """Adds a batch: x (B, T, I), y (B,) with -100 for missing targets, and probability (B, O)."""
         sure, prediction = probability.max(-1)
         size = len(self.counts)
         y, known = y.flatten(), y.flatten() >= 0
@@ -41,13 +41,13 @@ class ClassTally:
             self._wrong.append((x[row].float().cpu(), int(y[row]), int(prediction[row]), float(sure[row])))
 
     def confusion_figure(self, into: "Figure | None" = None) -> "Figure":
-        """The counts as a figure; `into` is an earlier figure from this method."""
+        """Draws the counts; `into` is an earlier figure from this method, which is drawn again."""
         from rnn_lightning.figures import confusion_figure
 
         return confusion_figure(self.counts.cpu(), into=into)
 
     def mistakes_figure(self, data: Any) -> "Figure | None":
-        """A figure of the mistakes, if there are any and the data module can show sequences as `images`."""
+        """Draws the mistakes, if there are any and the data module can show sequences as `images`."""
         from rnn_lightning.figures import mistakes_figure
 
         if not self._wrong or not hasattr(data, "images") or len({x.shape for x, *_ in self._wrong}) > 1:

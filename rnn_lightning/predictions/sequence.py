@@ -1,4 +1,4 @@
-"""`ShownSequence`: one sequence along its time axis, and figures of a model's predictions for it.
+"""`ShownSequence`: one sequence with its times, and figures of a model's predictions for it.
 
 Legend: T time steps, I input features, O outputs.
 """
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class ShownSequence:
-    """The first sequence of a batch, cut to its length, with its times and the true values after it.
+    """The first sequence of a batch, without padding, with its times and the true values after it.
 
-    Nothing is guessed: the data module's `predicts_next_input` and the times of its `example` are used.
+    The data module says whether targets are the next inputs (`predicts_next_input`), and its `example` has the times.
 
     Args:
-        batch: A batch with `x`, and `y`, `lengths` and `mask` if there are any.
+        batch: A batch with `x`, and possibly `y`, `lengths` and `mask`.
         data: The data module, or None.
         is_example: Whether the sequence is the data module's `example()`.
-        ahead: Steps to show beyond the sequence.
+        ahead: The number of steps to show beyond the sequence.
 
     Attributes:
-        x: (T, I).
-        y: (T, O), NaN where a target does not count; None if there is not one target for each step.
-        t: (T + ahead + 1,) times of the inputs and of the values after them; step numbers unless `timed`.
-        inputs: (T + ahead + 1, I) the true inputs at these times, NaN where they are not known.
-        timed: Whether the times are the data module's.
+        x: (T, I) the inputs.
+        y: (T, O) the targets, NaN where a target does not count; None if targets are not per step.
+        t: (T + ahead + 1,) the times of the inputs and of the values after them; step numbers unless `timed`.
+        inputs: (T + ahead + 1, I) the true inputs at the times `t`, NaN where they are not known.
+        timed: Whether the times come from the data module.
         next_input: Whether each target is the input one step later.
     """
 
@@ -74,7 +74,7 @@ class ShownSequence:
         )
 
     def forecast_figure(self, forecast: Tensor, title: str) -> "Figure":
-        """Draws the forecast (N, O) for the last N times, fed with its own predictions, and the true values."""
+        """Draws a forecast (N, O) for the last N times, made from its own predictions, beside the true values."""
         from rnn_lightning.figures import forecast_figure
 
         begin = len(self.t) - len(forecast)

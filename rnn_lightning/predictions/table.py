@@ -1,4 +1,4 @@
-"""`PredictionTable`: predictions as CSV, one line per output.
+"""`PredictionTable`: writes predictions as CSV, one line per output.
 
 Legend: B batch, T time steps, I input features, O outputs, N steps of a forecast.
 """
@@ -17,15 +17,15 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import written_beside
 
 Prediction: TypeAlias = dict[str, Tensor]
-"""The result of `predict_step`: `prediction`, and `x`, `y`, `lengths`, `probability`, `forecast` if there are any."""
+"""The result of `predict_step`: `prediction`, and possibly `x`, `y`, `lengths`, `probability` and `forecast`."""
 
 
 def as_prediction(found: Any, rows: int | None) -> Prediction:
-    """Converts what any LightningModule's `predict_step` returns for a batch to the form that our modules return.
+    """Converts what the `predict_step` of any LightningModule returns for a batch to a `Prediction`.
 
     Args:
-        found: A tensor, or a dict that has a tensor as `prediction`.
-        rows: How many sequences the batch has, if that is known.
+        found: A tensor, or a dict that has a tensor as `prediction`, with one row per sequence.
+        rows: The number of sequences in the batch; None if it is not known.
 
     Raises:
         ArgumentError: `found` is something else.
@@ -40,7 +40,7 @@ def as_prediction(found: Any, rows: int | None) -> Prediction:
     others = found if isinstance(found, dict) else {}
     kept = {k: v for k, v in others.items() if isinstance(v, Tensor) and v.dim() > 0 and len(v) == len(values)}
     found = {**kept, "prediction": values.flatten(1) if values.dim() > 3 else values}
-    if one_output_a_step(found):  # your own model may have one target per sequence, or lengths of something else
+    if one_output_a_step(found):  # in your own model, `y` may be per sequence, and `lengths` may mean something else
         steps = values.shape[1]
         if "y" in found and (found["y"].dim() < 2 or found["y"].shape[1] != steps):
             del found["y"]
@@ -50,21 +50,22 @@ def as_prediction(found: Any, rows: int | None) -> Prediction:
 
 
 def one_output_a_step(prediction: Prediction) -> bool:
-    """Whether the outputs have a time dimension."""
+    """Returns whether there is one output per step, so that outputs have a time dimension."""
     values, x = prediction["prediction"], prediction.get("x")
     classes = "probability" in prediction and values.dim() < prediction["probability"].dim()
     return values.dim() - int(not classes) == 2 and (x is None or values.shape[1] == x.shape[1])
 
 
 class PredictionTable:
-    """A CSV file with one line for each output, of a sequence or of a time step.
+    """Writes a CSV file with one line for each output of a sequence or of a time step.
 
-    Columns are `sequence`; for one output per step, `step` and the inputs `x_0`, ...; targets `y` where known;
-    `prediction`; and, for classification, the classes' `probability_0`, ... A forecast's lines follow its sequence;
-    their inputs are the predictions of the previous line, and their targets are empty.
+    The first column is `sequence`. If there is one output per step, `step` and the inputs `x_0`, ... follow. Then come
+    the targets `y`, if they are known; `prediction`; and, for classification, each class's probability, as
+    `probability_0`, ... The lines of a forecast follow those of its sequence. Their inputs are the predictions of the
+    previous line, and their targets are empty.
 
     Args:
-        path: The file, which appears when the `with` block ends without an error.
+        path: The path of the file, which appears when the `with` block ends without an error.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +80,7 @@ class PredictionTable:
         self._open.__exit__(*error)
 
     def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
-        """Writes a batch's lines; `numbers` are those of its sequences."""
+        """Writes the lines of a batch; `numbers` are the numbers of its sequences."""
         columns = _columns(prediction)
         if self._empty:
             step = ["step"] if one_output_a_step(prediction) else []
@@ -91,7 +92,7 @@ class PredictionTable:
 
 
 def merge_tables(parts: Sequence[Path], path: Path) -> None:
-    """Joins the tables of several processes into one, ordered by sequence, and removes the separate tables."""
+    """Joins the tables of several processes into one, ordered by sequence, and deletes the separate tables."""
     with ExitStack() as stack:
         readers = [csv.reader(stack.enter_context(open(part, newline=""))) for part in parts]
         headers = [header for reader in readers for header in islice(reader, 1)]
@@ -105,7 +106,7 @@ def merge_tables(parts: Sequence[Path], path: Path) -> None:
 
 
 def _columns(prediction: Prediction) -> dict[str, Tensor]:
-    """The columns' tensors, each (B, width) for one output per sequence, (B, T, width) for one per step."""
+    """Returns the tensor of each column: (B, width) for one output per sequence, (B, T, width) for one per step."""
     per_step = one_output_a_step(prediction)
     names = (*(["x"] if per_step else []), "y", "prediction", "probability", "variance")
     present = {name: prediction[name] for name in names if name in prediction}

@@ -89,7 +89,7 @@ def test_the_command_line_knows_every_argument_and_none_is_named_like_a_models(c
     assert not names & set(MODEL_ARGUMENTS.split())
     help_text = parser.format_help()
     assert all(f"--data.{name} " in help_text for name in names)
-    assert help_text.count("Seed of the training order") == 1, "also what a base class explains"
+    assert help_text.count("The seed of the training order") == 1, "also what a base class explains"
 
 
 def test_loaders_before_setup_say_what_to_do():

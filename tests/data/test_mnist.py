@@ -120,7 +120,7 @@ BAD = {
     "batch_size type": ({"batch_size": 1.5}, "batch_size must be a whole number"),
     "eval_batch_size": ({"eval_batch_size": 0}, "eval_batch_size must be"),
     "val_size 0": ({"val_size": 0}, "val_size must be"),
-    "val_size all": ({"val_size": 600}, "val_size must be below the 600"),
+    "val_size all": ({"val_size": 600}, "val_size must be below the number of training images, 600"),
     "num_workers": ({"num_workers": -1}, "num_workers must be .* 0 or more"),
     "seed": ({"seed": -1}, "seed must be"),
 }

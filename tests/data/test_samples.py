@@ -1,4 +1,4 @@
-"""Own datasets of any lengths become batches."""
+"""Own datasets of any length become batches."""
 
 import numpy as np
 import pytest

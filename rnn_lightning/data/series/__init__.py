@@ -1,4 +1,4 @@
-"""`TimeSeries`: a table of series, from a file to windows of time steps and to forecasts."""
+"""`TimeSeries`: reads tables of time series, cuts them into windows for a network, and makes forecasts from them."""
 
 from rnn_lightning.data.series.datamodule import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast

@@ -1,4 +1,4 @@
-"""`TimeSeries`: a table of one or many series, to be predicted one step ahead and over a horizon.
+"""`TimeSeries`: a table of one or more series, which are predicted one step ahead and over a horizon.
 
 Legend: B batch, T time steps, S series, C predicted columns, N steps of all series.
 """
@@ -26,52 +26,52 @@ from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 
 class TimeSeries(SequenceDataModule):
-    """Series from a CSV or Parquet file or a DataFrame, with scales and differences fitted on the training part.
+    """Series from a CSV file, a Parquet file or a DataFrame, with scales and differences fitted on the training part.
 
-    Training reads windows of `n_steps`, in a new order each epoch, or, with `stream`, all series in order, for
-    `carry_state` and `tbptt`. At each step, the network reads the value, a flag for missing values, and the next step's
-    columns known ahead; it predicts the next value. In validation and test, each value counts once, and earlier values
-    are read first.
+    Training reads windows of `n_steps`, in a new order each epoch. With `stream`, it reads all series in order instead,
+    for `carry_state` and `tbptt`. At each step, the network reads the value, a flag that is true if the value is
+    missing, and the next step's columns known ahead. It predicts the next value. In validation and test, each value
+    counts once, and earlier values are read first.
 
-    Everything is fitted on the training part and saved with the network; see `fitted_values`. Forecasts in the file's
-    units come from a `Forecaster`.
+    Everything is fitted on the training part and saved with the network (see `fitted_values`). A `Forecaster` makes
+    forecasts in the file's units.
 
     Args:
         path: A CSV or Parquet file; from Python, a pandas DataFrame is also allowed.
-        target: The column to predict, or several; required if the file has more than one column of numbers.
+        target: The column or columns to predict. By default, it is the only column that no other argument names.
         time: The column of times: dates, or whole numbers. By default, rows are consecutive steps.
         time_format: The format of dates in strftime's codes, such as "%Y%m%d" for 19580329; guessed by default.
-        id: The column that says which series a row belongs to; by default there is one series.
-        known: Columns that are known ahead. Columns that are constant in a series describe it.
-        observed: Columns that are known only up to now. They are also predicted, so that a forecast can continue.
+        id: The column that says which series a row belongs to. By default, there is one series.
+        known: Columns that are known ahead. A column may also be constant in each series, to describe the series.
+        observed: Columns that are only known up to now. They are predicted, too, so that a forecast can continue.
         calendar: Whether to add the hour, weekday and day of the year as columns known ahead, if they change from step
-            to step; true by default if times are dates.
-        n_steps: Steps of a window, or of each row of a stream; by default two seasons or 24 steps, whichever is more,
-            but no more than the shortest training part allows.
+            to step. By default, it is true if times are dates.
+        n_steps: Steps of a window, or of each row of a stream. By default, it is two seasons or 24 steps, whichever is
+            more, but no more than the shortest training part allows.
         stride: Steps from one window to the next, and from one origin of the backtest to the next.
-        horizon: Steps of a forecast; by default a season, or 10 if there is none.
+        horizon: Steps of a forecast; by default a season, or 10 if there is no season.
         season: Steps of a season; by default 24 for hours, 7 for days, 52 for weeks, 12 for months, else 1 (none).
         difference: What is predicted: the value ("none"), its difference from the last value ("first") or from the
-            value one season before ("seasonal"), or whichever of these has the smallest error by itself on the training
+            value one season earlier ("seasonal"), or whichever of these makes the best naive forecast on the training
             part ("auto").
         scale: "standard" to scale each series to mean 0 and standard deviation 1, or "none".
-        val: The validation part: a share or a number of steps of each series, or the time at which it begins in all of
-            them. A time is a date, or a whole number larger than the length of any series, such as 19990102 or the year
-            1980.
+        val: The validation part: a share or a number of steps of each series, or the time at which it begins in all
+            series. A time is a date, or a whole number larger than the length of any series, such as 19990102 or the
+            year 1980.
         test: The test part, which comes last; given like `val`.
         stream: Whether training reads the series in order, in `batch_size` rows that continue from batch to batch.
-        origin: The last time that `predict` reads, after which it forecasts; by default the last time with a value.
+        origin: The last time that `predict` reads before it forecasts; by default, the last time with a value.
         future: A second file, with the columns known ahead for the steps that `predict` forecasts.
         separator: The separator of the columns in a CSV file.
         encoding: The encoding of a CSV file.
-        fitted: The fitted values from a checkpoint. Then nothing is fitted, and columns that you do not name are as in
-            training.
+        fitted: The fitted values from a checkpoint. If given, nothing is fitted, and columns that you do not name are
+            the same as in training.
         **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
-        columns: Which columns are read.
+        columns: The names of the columns that are read.
         panel: The series.
-        cuts: (S, 2), where the validation and the test part of each series begin.
+        cuts: (S, 2), the steps at which the validation and the test part of each series begin.
 
     Raises:
         ArgumentError: The file is faulty, a series is too short, an argument is out of range, or pandas is missing.
@@ -117,21 +117,21 @@ class TimeSeries(SequenceDataModule):
         self.panel = _panel(source, self.columns, future, time_format, fitted)
         wanted = Wanted(val, test, n_steps, season, difference, scale, calendar)
         self._take(fit(self.panel, self.columns, wanted) if fitted is None else fitted, wanted, horizon)
-        origins_of_predict(self)  # checks that the file has them
+        origins_of_predict(self)  # raises an error if a series has no values at `origin`
         if stream:
-            self._positions(self.batch_size)  # checks that there are enough steps
+            self._positions(self.batch_size)  # raises an error if there are too few steps
 
     @property
     def fitted_values(self) -> dict[str, Any]:
-        """What was fitted on the training part, as plain values: columns, grid, differences, scales, parts."""
+        """Everything fitted on the training part, as plain values: columns, grid, differences, scales and parts."""
         return self._fitted
 
     def forecaster(self, net: Any) -> Forecaster:
-        """Combines a trained network with the fitted values."""
+        """Makes a `Forecaster` from a trained network and the fitted values."""
         return Forecaster(net, self._fitted)
 
     def check_model(self, model: Any) -> None:
-        """Refuses networks of another kind, and networks that would read what they should predict."""
+        """Refuses networks that do not predict values at each step, and networks that would read their targets."""
         net = getattr(model, "net", None)
         if not isinstance(net, RecurrentNet):
             return
@@ -142,7 +142,7 @@ class TimeSeries(SequenceDataModule):
         check_one_direction(net)
 
     def _take(self, fitted: dict[str, Any], wanted: Wanted, horizon: int | None) -> None:
-        """Sets what follows from the fitted values; series that were not in training are fitted on their own."""
+        """Sets attributes from the fitted values. Series that were not in training are fitted on their own."""
         self._fitted, panel = fitted, self.panel
         self.season: int = fitted["season"]
         self.lags: list[int] = fitted["lags"]
@@ -165,7 +165,7 @@ class TimeSeries(SequenceDataModule):
         self.input_size, self.output_size = self.features.size, len(self.columns.predicted)
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes the datasets, except for held-out parts without a known target."""
+        """Makes the datasets of all stages, except those of held-out parts without a known target."""
         steps = self.features.steps()
         offsets, lead, n = self.panel.offsets[:-1], self.lead, self.n_steps
         val, test = self.cuts[:, 0], self.cuts[:, 1]
@@ -187,7 +187,7 @@ class TimeSeries(SequenceDataModule):
         self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(read))
 
     def _positions(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """The steps that a stream with this many rows reads, in order, and the series that each belongs to."""
+        """Returns the steps that a stream of `rows` rows reads, in order, and the series of each step."""
         offsets = self.panel.offsets[:-1]
         at, series = ranges(offsets + self.lead, offsets + self.cuts[:, 0] - 1)
         if len(at) < rows:
@@ -205,7 +205,7 @@ class TimeSeries(SequenceDataModule):
 
 
 def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) -> dict[str, Any]:
-    """The columns' names. Fitted names are kept; any names or season that you give must equal the fitted ones."""
+    """Returns the columns' names. If values were fitted, the names and the season that you give must match them."""
     if fitted is None:
         return named
     check_kind(fitted, KIND, "TimeSeries")
@@ -227,7 +227,10 @@ def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) 
 def _panel(
     source: Source, columns: Columns, future: Any, time_format: str | None, fitted: dict[str, Any] | None
 ) -> Panel:
-    """The series of a table, and of a second one with columns known ahead, on the grid of training if there was one."""
+    """Reads the series of a table, and of any second table with columns known ahead.
+
+    The series are put on the grid from training if there is one.
+    """
     before = None if fitted is None else Grid(**fitted["grid"])
     time_format = time_format or (None if before is None else before.time_format)
     rows = read(source, columns, time_format)

@@ -1,6 +1,6 @@
-"""`Features`: what a network reads at each step of a panel, and what it predicts there.
+"""`Features`: computes a network's inputs and targets at each step of a panel.
 
-Legend: N steps of all series, S series, C columns that are predicted, K columns known ahead, I input features.
+Legend: N steps of all series, S series, C predicted columns, K columns known ahead, I input features.
 """
 
 from typing import Any
@@ -16,16 +16,16 @@ from rnn_lightning.forecasts.scaling import lagged
 
 
 class Features:
-    """The differenced and scaled values, flags of missing values, and the next step's columns known ahead.
+    """Computes input features: differenced and scaled values, missing-value flags, and columns known ahead.
 
     Args:
         panel: The series.
         fitted: The fitted values; see `TimeSeries`.
-        shift: (S, C), which is subtracted from each difference.
-        scale: (S, C), by which the result is then divided.
+        shift: (S, C), subtracted from each difference.
+        scale: (S, C), by which each shifted difference is divided.
 
     Attributes:
-        size: I.
+        size: I, the number of input features.
     """
 
     def __init__(self, panel: Panel, fitted: dict[str, Any], shift: Tensor, scale: Tensor) -> None:
@@ -33,12 +33,12 @@ class Features:
         self.size: int = panel.values.shape[1] * (1 + fitted["flags"]) + len(fitted["known_shift"])
 
     def steps(self) -> Steps:
-        """All steps, as a network reads them."""
+        """Returns the inputs and targets of all steps."""
         panel, series, columns = self.panel, torch.from_numpy(self.panel.series), self.panel.values.shape[1]
         filled, missing = torch.from_numpy(panel.filled(panel.values)), torch.from_numpy(np.isnan(panel.values))
         lags: list[int] = self.fitted["lags"]
         lead = torch.full((max(1, *lags), columns), torch.nan, dtype=torch.float64)
-        # Across the border of two series, differences are wrong, but no window reads a series' first `lead` steps.
+        # Differences across the border between two series are wrong, but windows never read the first `lead` steps.
         base = lagged(torch.cat((lead, filled))[None], lags, len(lead))[0] + self.shift[series]
         z = ((filled - base) / self.scale[series]).float()
         x = torch.zeros(len(z), self.size)
@@ -47,7 +47,7 @@ class Features:
             x[:, columns : 2 * columns] = missing
         own, features, at = self._own_known(), *self._calendar()
         offset, size = (np.array(self.fitted[f"known_{name}"])[: own.shape[1]] for name in ("shift", "scale"))
-        known = x[:-1, self.size - own.shape[1] - features.shape[1] :]  # those of the next step
+        known = x[:-1, self.size - own.shape[1] - features.shape[1] :]  # the next step's columns known ahead
         known[:, : own.shape[1]] = torch.from_numpy((own[1:] - offset) / size)
         known[:, own.shape[1] :] = features.float()[at[1:]]
         y = torch.zeros_like(z)
@@ -59,17 +59,17 @@ class Features:
         return Steps(x, y, counts, self.scale.float(), zero, series)
 
     def known(self) -> Tensor:
-        """(N, K) raw columns known ahead, with the calendar's columns last."""
+        """Returns the raw columns known ahead (N, K), with the calendar's columns last."""
         features, at = self._calendar()
         return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
 
     def _own_known(self) -> np.ndarray:
-        """The file's raw columns (N, columns), with missing values filled by the last value, or else by the mean."""
+        """Returns the file's columns known ahead, with missing values replaced by the last value or else the mean."""
         known = self.panel.filled(self.panel.known)
         return np.where(np.isnan(known), self.fitted["known_shift"][: known.shape[1]], known)
 
     def _calendar(self) -> tuple[Tensor, Tensor]:
-        """The features (M, 2 * circles) of the grid's times, and the index (N,) of each step's time among them."""
+        """Returns the calendar features (M, 2 * circles) of all M times, and the index (N,) of each step's time."""
         numbers, circles = self.panel.numbers, self.fitted["calendar"]
         if not circles:
             return torch.zeros(1, 0), torch.zeros(len(numbers), dtype=torch.int64)
@@ -80,7 +80,7 @@ class Features:
     def known_around(
         self, known: Tensor, series: np.ndarray, past: np.ndarray, to_come: np.ndarray, last: np.ndarray
     ) -> Tensor:
-        """Columns known ahead (B, T + N - 1, K); the calendar's columns continue past the end of the file."""
+        """Gathers columns known ahead (B, T + N - 1, K); the calendar's columns continue past the end of the file."""
         at = np.concatenate((past, to_come), axis=1)
         found = known[torch.from_numpy(np.minimum(at, last))]
         circles = self.fitted["calendar"]

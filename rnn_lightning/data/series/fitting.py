@@ -1,4 +1,4 @@
-"""Fits differences, scales and naive errors on the training part of a `TimeSeries`, and finds where the parts begin.
+"""Finds where the parts of a `TimeSeries` begin, and fits differences, scales and naive errors on the training part.
 
 Legend: S series, T steps of a training part, C predicted columns, K columns known ahead.
 """
@@ -26,7 +26,7 @@ KIND = "series"
 
 @dataclass(frozen=True)
 class Wanted:
-    """How to fit: some of the arguments of `TimeSeries`."""
+    """The arguments of `TimeSeries` that say how to fit."""
 
     val: int | float | str
     test: int | float | str
@@ -38,10 +38,10 @@ class Wanted:
 
 
 def fit(panel: Panel, columns: Columns, wanted: Wanted) -> dict[str, Any]:
-    """All fitted values of the training part, as plain values.
+    """Fits everything on the training part, and returns it as plain values.
 
     Raises:
-        ArgumentError: An argument is out of its range, or a training part is too short.
+        ArgumentError: An argument is out of range, or a training part is too short.
     """
     distance = panel.grid.distance
     if wanted.calendar and distance is None:
@@ -70,26 +70,26 @@ def fit(panel: Panel, columns: Columns, wanted: Wanted) -> dict[str, Any]:
 
 
 def _window(panel: Panel, cuts: np.ndarray, n_steps: int | None, season: int, lead: int) -> int:
-    """The number of steps of a window; the shortest training part must hold one window after `lead` steps."""
+    """Returns the number of steps in a window. The shortest training part must hold `lead` steps and one window."""
     shortest = int(cuts[:, 0].min())
     if n_steps is None:
         n_steps = max(1, min(max(2 * season, 24), shortest - lead - 1))
     if shortest < lead + n_steps + 1:
         raise ArgumentError(
             f"{panel.name(int(cuts[:, 0].argmin()))} has {max(shortest, 0)} steps in its training part, but a window "
-            f"needs {lead + n_steps + 1} (n_steps={n_steps}, the target, and {lead} before): lower n_steps, val or "
-            "test, or leave the series out"
+            f"needs {lead + n_steps + 1} (n_steps={n_steps}, the target, and {lead} steps before): lower n_steps, val "
+            "or test, or leave the series out"
         )
     return n_steps
 
 
 def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
-    """Where the validation and the test part of each series begin: (S, 2) steps from its beginning.
+    """Finds where the validation and the test part of each series begin: (S, 2), in steps from its beginning.
 
     Args:
         panel: The series.
-        val: A share, a number of steps, or a time at which all series' validation parts begin.
-        test: The same for the test part.
+        val: The validation part: a share, a number of steps, or the time at which it begins in all series.
+        test: The test part, given like `val`.
 
     Raises:
         ArgumentError: An argument is out of range, or nothing is left for a part.
@@ -119,7 +119,7 @@ def _cut(panel: Panel, name: str, value: Any, ends: np.ndarray) -> np.ndarray:
 
 
 def number_of(panel: Panel, name: str, value: str) -> int:
-    """The number of the grid's first step at or after a date."""
+    """Returns the number of the first step on the grid at or after a time."""
     import pandas as pd
 
     grid = panel.grid
@@ -141,7 +141,7 @@ def number_of(panel: Panel, name: str, value: str) -> int:
 
 
 def training_parts(panel: Panel, cuts: np.ndarray) -> list[Tensor]:
-    """The raw values (T, C) of each series' training part."""
+    """Returns the raw values (T, C) in the training part of each series."""
     return [
         torch.from_numpy(panel.values[begin : begin + cut])
         for begin, cut in zip(panel.offsets, cuts[:, 0], strict=False)
@@ -149,10 +149,10 @@ def training_parts(panel: Panel, cuts: np.ndarray) -> list[Tensor]:
 
 
 def choose_lags(train: list[Tensor], difference: Difference, season: int) -> list[int]:
-    """How far back each column's difference reaches: 0 for none, 1 for the first, `season` for the seasonal one.
+    """Chooses how far back each column's difference reaches: 0 (none), 1 (first) or `season` (seasonal).
 
-    For each column, `auto` compares the mean absolute errors of the training mean, the last value and the same season,
-    one step ahead on the training part, and takes the best.
+    For each column, "auto" compares three naive forecasts one step ahead on the training part: the training mean, the
+    last value and the same season. It takes the one with the smallest mean absolute error.
     """
     if difference not in get_args(Difference):
         raise ArgumentError(f"difference={difference!r}: choose one of {', '.join(get_args(Difference))}")
@@ -176,7 +176,7 @@ def choose_lags(train: list[Tensor], difference: Difference, season: int) -> lis
 
 
 def fit_series(train: list[Tensor], lags: list[int], scale: Scale, season: int) -> dict[str, list[list[Any]]]:
-    """Shift, scale and seasonal-naive error of each series and column, from its training part."""
+    """Fits the shift, the scale and the seasonal-naive error of each series and column on its training part."""
     if scale not in get_args(Scale):
         raise ArgumentError(f"scale={scale!r}: choose one of {', '.join(get_args(Scale))}")
     lead = max(1, *lags)
@@ -193,7 +193,7 @@ def fit_series(train: list[Tensor], lags: list[int], scale: Scale, season: int) 
 
 
 def fit_known(panel: Panel, cuts: np.ndarray, scale: Scale, calendar: int) -> dict[str, list[float]]:
-    """Shift and scale of the columns known ahead, over all training parts; the calendar's columns stay as they are."""
+    """Fits the shift and scale of the columns known ahead over all training parts; calendar columns are not scaled."""
     columns = panel.known.shape[1]
     shift, size = np.zeros(columns), np.ones(columns)
     if scale == "standard" and columns:

@@ -1,4 +1,4 @@
-"""A network's results on a `TimeSeries`: forecasts with dates and intervals, and a table beside naive forecasts.
+"""Forecasts a `TimeSeries` with dates and intervals, and compares a network with naive forecasts.
 
 Legend: S series, B origins, C columns, N steps of a forecast.
 """
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ORIGINS_OF_SAMPLES = 200
-"""The most origins for which intervals are sampled to measure how often they hold."""
+"""The maximum number of origins for which intervals are sampled to measure their coverage."""
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """How to make the intervals of forecasts.
+    """The settings for the intervals of forecasts.
 
     Attributes:
         level: The share of values that the intervals should contain, in (0, 1).
-        samples: 0 for quantiles of the errors on the validation part, one for each distance. Otherwise, the number of
-            paths to draw with the network's dropout on. One of the network's errors is added at each step (Gal &
-            Ghahramani 2016).
+        samples: 0 to take the quantiles of the errors on the validation part, at each distance. Otherwise, the number
+            of paths to draw with the network's dropout on, as in Gal & Ghahramani (2016). One of the network's errors
+            is added at each step.
     """
 
     level: float = 0.9
@@ -48,19 +48,19 @@ class Intervals:
 
 
 def errors_of(part: str, forecaster: Forecaster, data: TimeSeries, horizon: int | None = None) -> Errors:
-    """The errors of a backtest within a part, "val" or "test"."""
+    """Computes the errors of a backtest within a part, "val" or "test"."""
     until = data.cuts[:, 1] if part == "val" else None
     origins = histories(data, *origins_of(data, part), horizon or data.horizon, until)
     return backtest(forecaster, origins, data.season)
 
 
 def compare(net: Any, data: TimeSeries, intervals: Intervals | None = None) -> Table:
-    """Compares the network with naive forecasts on the test part, and measures how often its intervals hold.
+    """Compares the network with naive forecasts on the test part, and measures the coverage of its intervals.
 
     Args:
         net: The trained network, in evaluation mode.
         data: The series.
-        intervals: How to make intervals.
+        intervals: The settings for the intervals.
 
     Raises:
         ArgumentError: The test part is too short to forecast from, or the network has no dropout to sample.
@@ -89,18 +89,18 @@ def compare(net: Any, data: TimeSeries, intervals: Intervals | None = None) -> T
 def forecast(
     net: Any, data: TimeSeries, horizon: int | None = None, intervals: Intervals | None = None
 ) -> "pd.DataFrame":
-    """Forecasts each series from its last value on, or from the data's `origin`.
+    """Forecasts each series from its last value on, or from the `origin` of the data.
 
     Args:
         net: The trained network, in evaluation mode.
         data: The series.
-        horizon: N, the number of steps; by default the data's horizon.
-        intervals: How to make intervals.
+        horizon: N, the number of steps to forecast; by default, the data's horizon.
+        intervals: The settings for the intervals.
 
     Returns:
-        A row for each series and step, in the file's units: the id, if there is one; the time; and, for each target
-        NAME, the columns NAME (the true value, NaN where it is not known), NAME_forecast, NAME_lower and NAME_upper.
-        Bounds are NaN at distances that do not occur in the validation part.
+        A table with one row for each series and step, in the file's units. Its columns are the id, if there is one; the
+        time; and, for each target NAME, NAME (the true value, NaN where it is not known), NAME_forecast, NAME_lower and
+        NAME_upper. Bounds are NaN at distances for which the validation part has too few errors.
 
     Raises:
         ArgumentError: Columns known ahead are missing for the forecast, or the network has no dropout to sample.

@@ -1,4 +1,4 @@
-"""`Grid`: the regular times of a table's rows, as whole numbers."""
+"""`Grid`: numbers the regular times of a table's rows."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from rnn_lightning.errors import ArgumentError
 
 Unit = Literal["us", "month", "int"]
 
-_MONTH_LENGTHS = (28, 92)  # possible days between neighbours in months or quarters; years have 365 and 366
+_MONTH_LENGTHS = (28, 92)  # the fewest and the most days from one month or quarter to the next; a year has 365 or 366
 DAY = 86_400_000_000  # microseconds
 _NAMED = {1_000_000: "second", 60_000_000: "minute", 3_600_000_000: "hour", DAY: "day", 7 * DAY: "week"}
 _SEASONS = {("us", 3_600_000_000): 24, ("us", DAY): 7, ("us", 7 * DAY): 52, ("month", 1): 12}
@@ -20,13 +20,13 @@ class Grid:
     """Regular times: step number k is at `anchor + k * step`.
 
     Attributes:
-        unit: "us", microseconds since 1970; "month", months since 1970; "int", the file's own whole numbers.
-        step: Units from one time to the next.
+        unit: "us" for microseconds since 1970, "month" for months since 1970, "int" for the file's own whole numbers.
+        step: The number of units from one time to the next.
         anchor: For "us" and "int", the time of step 0, in [0, step). For "month", the time within the month, in
-            microseconds from its beginning, or, if negative, from its end.
-        phase: For "month": which months, in [0, step).
-        zone: The time zone in which times are written; None for times without one.
-        time_format: How times are written; None for ISO 8601.
+            microseconds from the month's beginning, or, if negative, from its end.
+        phase: For "month", the remainder of the months' numbers divided by `step`.
+        zone: The time zone in which times are written; None for times without a time zone.
+        time_format: The format in which times are written; None for ISO 8601.
     """
 
     unit: Unit
@@ -38,21 +38,23 @@ class Grid:
 
     @classmethod
     def infer(cls, times: np.ndarray, neighbours: np.ndarray, **written: Any) -> "Grid":
-        """The grid that fits most of the times.
+        """Finds the grid that fits most of the times.
 
         Args:
             times: (N,) int64, or datetime64[us].
-            neighbours: (N - 1,) bool, whether a row and the next one belong to one series.
-            **written: `zone` and `time_format`.
+            neighbours: (N - 1,) bool, whether a row and the next row belong to the same series.
+            **written: The `zone` and the `time_format` of the grid.
 
         Raises:
-            ArgumentError: No series has two times.
+            ArgumentError: No series has two different times.
         """
         numbers = times.astype(np.int64)
         distances = np.diff(numbers)[neighbours]
         distances = distances[distances > 0]
         if not len(distances):
-            raise ArgumentError("no series has two times: give a file with more rows, or another data.time or data.id")
+            raise ArgumentError(
+                "no series has two different times: give a file with more rows, or another data.time or data.id"
+            )
         step = _commonest(distances)
         if times.dtype.kind == "i":
             return cls("int", step, _commonest(numbers % step), **written)
@@ -71,12 +73,12 @@ class Grid:
         anchor = max((_commonest(since), _commonest(until)), key=lambda a: np.sum((since if a >= 0 else until) == a))
         distances = np.diff(numbers)[neighbours]
         if np.mean((since if anchor >= 0 else until) == anchor) < 0.5 or not (distances > 0).any():
-            return None  # for example, every 28 or 30 days
+            return None  # for example, if times are 28 or 30 days apart
         step = _commonest(distances[distances > 0])
         return cls("month", step, anchor, _commonest(numbers % step), **written)
 
     def numbers(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The number of each time, and whether it is on the grid: (N,) int64 and (N,) bool."""
+        """Returns the number of each time, (N,) int64, and whether the time is on the grid, (N,) bool."""
         if self.unit != "month":
             k, rest = np.divmod(times.astype(np.int64) - self.anchor, self.step)
             return k, rest == 0
@@ -86,7 +88,7 @@ class Grid:
         return k, ((times - begin.astype("datetime64[us]")).astype(np.int64) == self.anchor) & (rest == 0)
 
     def times(self, numbers: Any) -> np.ndarray:
-        """The times of these numbers: datetime64[us] (in UTC if there is a zone), or int64."""
+        """Returns the times with the given numbers: datetime64[us] (in UTC if there is a time zone), or int64."""
         k = np.asarray(numbers, np.int64)
         if self.unit == "int":
             return k * self.step + self.anchor
@@ -96,11 +98,11 @@ class Grid:
         return months.astype("datetime64[us]") + np.timedelta64(self.anchor, "us")
 
     def local(self, numbers: Any) -> Any:
-        """The times for a DataFrame: in their zone, or whole numbers."""
+        """Returns the times with the given numbers, for pandas: in their time zone, or as whole numbers."""
         return self._in_zone(self.times(numbers))
 
     def written(self, times: np.ndarray) -> list[str]:
-        """Any times, even off the grid, as text for a message."""
+        """Formats any times, even those off the grid, for a message."""
         return [str(time) if self.unit == "int" else time.isoformat() for time in self._in_zone(times)]
 
     def _in_zone(self, times: np.ndarray) -> Any:
@@ -112,7 +114,7 @@ class Grid:
         return local if self.zone is None else local.tz_localize("UTC").tz_convert(self.zone)
 
     def labels(self, numbers: Any) -> list[str]:
-        """The times as text, in the file's own format if it has one."""
+        """Formats the times with the given numbers, in the file's own format if it has one."""
         local = self.local(numbers)
         if self.unit == "int":
             return [str(time) for time in local]
@@ -136,12 +138,12 @@ class Grid:
 
     @property
     def season(self) -> int:
-        """Steps of a season: 24 hours, 7 days, 52 weeks, 12 months, else 1."""
+        """The number of steps in a season: 24 hours, 7 days, 52 weeks or 12 months, and 1 for any other step."""
         return _SEASONS.get((self.unit, self.step), 1)
 
     @property
     def distance(self) -> int | None:
-        """Microseconds from one time to the next, approximate for months; None if times are whole numbers."""
+        """The microseconds from one time to the next (approximate for months); None if times are whole numbers."""
         if self.unit == "int":
             return None
         return self.step if self.unit == "us" else self.step * 31 * DAY

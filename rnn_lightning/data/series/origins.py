@@ -1,4 +1,4 @@
-"""Where forecasts of a `TimeSeries` begin: the histories that they are made from, and the true values after them.
+"""Finds where forecasts of a `TimeSeries` begin, with the history before and the true values after each origin.
 
 Legend: B origins, T time steps of a history, S series, K columns known ahead, N steps of a forecast.
 """
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 
 
 def origins_of_predict(data: "TimeSeries") -> np.ndarray:
-    """(S,) the last step of each series that `predict` reads."""
+    """Returns the last step that `predict` reads of each series: (S,)."""
     if data.origin is None:
         return data.panel.lengths - 1
     at: np.ndarray = number_of(data.panel, "origin", data.origin) - data.panel.first
     wrong = np.flatnonzero((at < 0) | (at >= data.panel.lengths))
     if len(wrong):
-        raise ArgumentError(f"origin={data.origin}: {data.panel.name(int(wrong[0]))} has no values then: change it")
+        raise ArgumentError(
+            f"origin={data.origin}: {data.panel.name(int(wrong[0]))} has no values at that time: change origin"
+        )
     return at
 
 
 def origins_of(data: "TimeSeries", part: str, most: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
-    """The series and the step of each origin that the backtest forecasts from; origins are `stride` apart.
+    """Returns the series and the step of each origin of a backtest. Origins are `stride` steps apart.
 
     Args:
         data: The series.
-        part: "val" or "test", the part to forecast.
-        most: The most origins to return; if there are more, evenly spaced ones are chosen.
+        part: The part to forecast: "val" or "test".
+        most: The maximum number of origins. If there are more, evenly spaced origins are chosen.
     """
     begin, end = (data.cuts[:, 0], data.cuts[:, 1]) if part == "val" else (data.cuts[:, 1], data.panel.lengths)
     need = max(data.lead + 1, data.season)
@@ -47,14 +49,14 @@ def origins_of(data: "TimeSeries", part: str, most: int = 10_000) -> tuple[np.nd
 def histories(
     data: "TimeSeries", series: np.ndarray, steps: np.ndarray, horizon: int, until: np.ndarray | None = None
 ) -> Iterator[Origins]:
-    """Histories and the values that followed, batch by batch; all histories in a batch have the same length.
+    """Yields batches of histories and the values that followed. All histories in a batch have the same length.
 
     Args:
         data: The series.
-        series: (B,) which series.
-        steps: (B,) the last step that is read.
-        horizon: N.
-        until: (S,) where the values that may be compared end; by default at the series' ends.
+        series: (B,) the series of each origin.
+        steps: (B,) the last step that is read before each forecast.
+        horizon: N, the number of steps to forecast.
+        until: (S,) where the true values to compare with end; by default, at the end of each series.
     """
     panel = data.panel
     until = panel.lengths if until is None else until
@@ -83,7 +85,7 @@ def histories(
 
 
 def check_future(data: "TimeSeries", horizon: int) -> None:
-    """Raises `ArgumentError` if `predict` lacks history or columns known ahead for its forecasts."""
+    """Raises `ArgumentError` if the forecasts of `predict` lack history or columns known ahead."""
     panel, last = data.panel, origins_of_predict(data)
     short = np.flatnonzero(last < data.lead)
     if len(short):

@@ -1,4 +1,4 @@
-"""`Panel`: all series of a table on one grid, one after the other in flat arrays.
+"""`Panel`: all series of a table on one grid, joined end to end in flat arrays.
 
 Legend: S series, N steps of all series together, C predicted columns, K columns known ahead.
 """
@@ -13,21 +13,21 @@ from rnn_lightning.data.series.source import SHOWN, Source
 from rnn_lightning.errors import ArgumentError
 
 _MOST_STEPS, _STEPS_PER_ROW = 1_000_000, 100
-"""How many steps a panel may have: this many, and this many more for each row of the file."""
+"""How many steps a panel may have: the first number, plus the second number for each row of the file."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Series of any lengths.
+    """Series of any length on one grid.
 
     Attributes:
         ids: (S,) names of the series.
-        grid: The times.
-        first: (S,) the grid's number of each series' first step.
-        offsets: (S + 1,) where each series begins in the flat arrays.
-        lengths: (S,) steps up to the last one with a value; later steps only have columns known ahead.
-        values: (N, C) float64, NaN where a value is missing.
-        known: (N, K) float64, likewise.
+        grid: The grid of the times.
+        first: (S,) the number on the grid of the first step in each series.
+        offsets: (S + 1,) where each series begins in the flat arrays; the last entry is N.
+        lengths: (S,) the number of steps up to the last value; later steps only have columns known ahead.
+        values: (N, C) float64, the predicted columns; NaN where a value is missing.
+        known: (N, K) float64, the columns known ahead; NaN where a value is missing.
     """
 
     ids: list[str]
@@ -40,12 +40,13 @@ class Panel:
 
     @classmethod
     def of(cls, rows: Rows, grid: Grid, columns: int, source: Source) -> "Panel":
-        """Puts rows on a grid; steps without a row are missing.
+        """Puts rows on a grid. Steps without a row count as missing.
 
         Args:
-            rows: From `read`; the first `columns` columns of numbers are predicted, the others known ahead.
+            rows: The rows, from `read`. Their first `columns` columns of numbers are predicted, and the others are
+                known ahead.
             grid: The grid.
-            columns: C.
+            columns: C, the number of predicted columns.
             source: Where the rows come from, for messages.
 
         Raises:
@@ -73,7 +74,7 @@ class Panel:
         offsets = np.r_[0, np.cumsum(sizes)]
         keep = k >= first[rows.codes]
         table = rows.numbers
-        if len(k) < offsets[-1] or not keep.all():  # else each row is one step after the previous row
+        if len(k) < offsets[-1] or not keep.all():  # otherwise, each row is one step after the previous row
             at = (offsets[rows.codes] + k - first[rows.codes])[keep]
             table = np.full((offsets[-1], rows.numbers.shape[1]), np.nan)
             table[at] = rows.numbers[keep]
@@ -86,23 +87,23 @@ class Panel:
 
     @property
     def numbers(self) -> np.ndarray:
-        """(N,) int64, the grid's number of each step."""
+        """(N,) int64, the number on the grid of each step."""
         sizes = np.diff(self.offsets)
         return np.arange(self.offsets[-1]) + np.repeat(self.first - self.offsets[:-1], sizes)
 
     def filled(self, values: np.ndarray) -> np.ndarray:
-        """(N, ...) with each NaN replaced by the last value before it in the same series."""
+        """Replaces each NaN in `values` (N, ...) by the last value before it in the same series, if there is one."""
         missing = np.isnan(values)
         if not missing.any():
             return values
         begins = np.repeat(self.offsets[:-1], np.diff(self.offsets))[:, None]
         at = np.where(missing, -1, np.arange(len(values))[:, None])
-        at = np.maximum.accumulate(at, axis=0)  # a step of an earlier series if this one has had no value yet
+        at = np.maximum.accumulate(at, axis=0)  # in an earlier series, if this series has no value yet
         found = np.take_along_axis(values, np.maximum(at, begins), axis=0)
         return np.where(at >= begins, found, np.nan)
 
     def name(self, series: int) -> str:
-        """The name of a series in a message."""
+        """Names a series in a message."""
         return f"the series {self.ids[series]!r}" if self.ids[series] else "the series"
 
 
@@ -119,7 +120,7 @@ def _check_gaps(rows: Rows, grid: Grid, sizes: np.ndarray, source: Source) -> No
 
 def _off_grid(rows: Rows, grid: Grid, off: np.ndarray, source: Source) -> str:
     are = "are" if len(off) > 1 else "is"
-    remedy = "give every row a regular time, or leave these out; absent steps are taken as missing"
+    remedy = "give every row a regular time, or leave these out; steps without a row count as missing"
     if grid.zone is not None and (grid.unit == "month" or grid.step % DAY == 0):
         remedy = "days do not have 24 hours where clocks change: give dates without a time zone"
     return (

@@ -1,4 +1,4 @@
-"""Reads a table into clean columns; errors name the row and the column."""
+"""Reads a table and checks its columns. Error messages name the row and the column."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST = 1e38
-"""No value may be larger: networks compute in float32."""
+"""The largest value allowed, as networks compute in float32."""
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?[\d. ]*,\d+\s*")
 
 
@@ -24,10 +24,10 @@ class Columns:
 
     Attributes:
         target: The columns to predict.
-        observed: Other columns to predict, so that a forecast can continue.
+        observed: Columns that are only predicted so that a forecast can continue.
         known: The columns that are known ahead.
-        time: The column of times, or None if rows are consecutive steps.
-        id: The column of the series' names, or None if the table is one series.
+        time: The column of times; None if rows are consecutive steps.
+        id: The column of the series' names; None if the table is one series.
     """
 
     target: list[str] = field(default_factory=list)
@@ -38,19 +38,19 @@ class Columns:
 
     @classmethod
     def of(cls, source: Source, target: str | list[str] | None, **others: Any) -> "Columns":
-        """The columns as you name them; if you give no target, it is the only column left over.
+        """Makes the columns from the names that you give. Without a target, the only remaining column is the target.
 
         Raises:
-            ArgumentError: A column is named twice, or the target is not clear.
+            ArgumentError: A column is named twice, or no target is given and there is not exactly one column left.
         """
         columns = cls(**{name: value for name, value in others.items() if value is not None})
         if target is None:
             target = [name for name in source.names() if name not in columns.all and not name.startswith(UNNAMED)]
             if len(target) != 1:
-                raise ArgumentError(f"target is not given: give --data.target, one or several of {', '.join(target)}")
+                raise ArgumentError(f"target is not given: give --data.target, one or more of {', '.join(target)}")
         columns = replace(columns, target=[target] if isinstance(target, str) else list(target))
         if not columns.target:
-            raise ArgumentError("target names no column: give one or several with --data.target")
+            raise ArgumentError("target names no column: give one or more with --data.target")
         twice = next((name for name in columns.all if columns.all.count(name) > 1), None)
         if twice is not None:
             raise ArgumentError(
@@ -60,12 +60,12 @@ class Columns:
 
     @property
     def predicted(self) -> list[str]:
-        """Targets, then observed columns."""
+        """The predicted columns: the targets, then the observed columns."""
         return [*self.target, *self.observed]
 
     @property
     def all(self) -> list[str]:
-        """All columns; those of numbers come first."""
+        """All columns, with the columns of numbers first."""
         return [*self.predicted, *self.known, *(name for name in (self.time, self.id) if name is not None)]
 
 
@@ -76,10 +76,10 @@ class Rows:
     Attributes:
         numbers: (N, columns) float64, NaN where a value is missing.
         times: (N,) datetime64[us] or int64.
-        codes: (N,) int64, the index in `ids` of each row's series.
+        codes: (N,) int64, for each row, the index of its series in `ids`.
         ids: (S,) the names of the series, in the table's order.
         lines: (N,) int64, the position of each row in the table, for messages.
-        zone: The times' zone, or None.
+        zone: The time zone of the times, or None.
     """
 
     numbers: np.ndarray
@@ -91,12 +91,12 @@ class Rows:
 
     @property
     def neighbours(self) -> np.ndarray:
-        """(N - 1,) bool, whether a row and the next one belong to one series."""
+        """(N - 1,) bool, whether a row and the next row belong to the same series."""
         return self.codes[1:] == self.codes[:-1]
 
 
 def read(source: Source, columns: Columns, time_format: str | None = None) -> Rows:
-    """Reads a table.
+    """Reads the given columns of a table, and sorts its rows by series.
 
     Args:
         source: The table.
@@ -104,7 +104,7 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
         time_format: The format of times in strftime's codes; guessed if None.
 
     Raises:
-        ArgumentError: A column is missing, there is text instead of a number, a time cannot be read, or rows are not
+        ArgumentError: A column is missing, there is text in place of a number, a time cannot be read, or rows are not
             sorted by time.
     """
     names = source.names()
@@ -134,14 +134,15 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
 
 
 def with_future(rows: Rows, source: Source, columns: Columns, time_format: str | None) -> Rows:
-    """Appends the rows of a second table, which has only columns known ahead, to those of the first.
+    """Adds the rows of a second table, which only has columns known ahead, to those of the first table.
 
     Raises:
-        ArgumentError: No columns are known ahead, or the table has other series, or times that are also in the first.
+        ArgumentError: No columns are known ahead, the second table has a series that is not in the first, or both
+            tables have the same time of a series.
     """
     if not columns.known:
         raise ArgumentError(
-            "data.future is given, but no columns are known ahead: name them in data.known, or leave it out"
+            "data.future is given, but no columns are known ahead: name them in data.known, or leave data.future out"
         )
     more = read(source, Columns(known=columns.known, time=columns.time, id=columns.id), time_format)
     unknown = next((name for name in more.ids if name not in rows.ids), None)
@@ -151,7 +152,7 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
         )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
     times = more.times
-    if columns.time is None:  # the new rows follow each series' last row
+    if columns.time is None:  # each series' new rows follow its last row
         times = times + np.bincount(rows.codes)[codes]
     empty = np.full((len(more.numbers), len(columns.predicted)), np.nan)
     numbers = np.concatenate((rows.numbers, np.concatenate((empty, more.numbers), axis=1)))
@@ -202,7 +203,7 @@ def _ids(table: "pd.DataFrame", name: str | None, source: Source) -> tuple[np.nd
     ids = [str(value) for value in found]
     twice = next((value for value in ids if ids.count(value) > 1), None) if len(set(ids)) < len(ids) else None
     if twice is not None:
-        raise ArgumentError(f"{source}: column {name} has {twice!r} as a text and as a number: use one of them")
+        raise ArgumentError(f"{source}: column {name} has {twice!r} as text and as a number: use one of them")
     return codes.astype(np.int64), ids
 
 

@@ -1,4 +1,4 @@
-"""`Source`: reads a table from a CSV file, a Parquet file or a DataFrame, and names its faulty rows in messages."""
+"""`Source`: reads a table from a CSV file, a Parquet file or a DataFrame, and names faulty rows in messages."""
 
 import csv
 import os
@@ -21,9 +21,9 @@ _MISSING = [
     *("", "NA", "N/A", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "NaN", "None", "n/a", "nan", "null", "-NaN", "-nan"),
     *("-1.#IND", "1.#IND", "-1.#QNAN", "1.#QNAN"),
 ]
-"""Strings that pandas reads as missing values; in the column of the ids, they are names."""
+"""Strings that pandas reads as missing values, except in the column of ids, where they are names."""
 UNNAMED = "Unnamed: "
-"""What pandas calls a column without a name, by its position; often it is an index that was written with the table."""
+"""How pandas names a column without a name, followed by its position. It is often an index written with the table."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
@@ -33,11 +33,11 @@ class Source:
 
     Attributes:
         path: A CSV or Parquet file, or a pandas DataFrame.
-        separator: The separator of a CSV file's columns, as typed; `tab` also means a tab.
+        separator: The separator of the columns in a CSV file, as typed. "tab" means a tab.
         encoding: The encoding of a CSV file.
 
     Raises:
-        ArgumentError: pandas is missing. The methods raise it if the file does not exist, is empty, or is not a table.
+        ArgumentError: pandas is missing. Methods also raise it if the file does not exist, is empty, or is not a table.
     """
 
     path: Any
@@ -58,21 +58,21 @@ class Source:
 
     @property
     def is_frame(self) -> bool:
-        """Whether it is a DataFrame."""
+        """Whether the table is a DataFrame."""
         return hasattr(self.path, "columns") and hasattr(self.path, "iloc")
 
     @property
     def is_parquet(self) -> bool:
-        """Whether it is a Parquet file."""
+        """Whether the table is a Parquet file."""
         return not self.is_frame and Path(self.path).suffix.lower() in (".parquet", ".pq")
 
     @property
     def index(self) -> list[str]:
-        """The names of a DataFrame's index."""
+        """The names of the DataFrame's index; empty for a file."""
         return [str(name) for name in self.path.index.names if name is not None] if self.is_frame else []
 
     def names(self) -> list[str]:
-        """The names of the columns."""
+        """Reads the names of the columns."""
         if self.is_frame:
             return [str(name) for name in self.path.columns]
         self._check_file()
@@ -88,7 +88,7 @@ class Source:
             ) from error
 
     def load(self, columns: list[str], text: str | None = None) -> "pd.DataFrame":
-        """Loads some of the columns; the values of the column `text` stay as they are written."""
+        """Loads the given columns. In a CSV file, the values of the column `text` are read as text."""
         import pandas as pd
 
         if self.is_frame:
@@ -102,8 +102,8 @@ class Source:
             options = {"dtype": {text: str}, "keep_default_na": False, "na_values": missing}
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # about columns that are not used
-                # All columns are read: with `usecols`, pandas drops surplus values in a row, as after a decimal comma.
+                warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # it may be about columns that are not used
+                # All columns are read, as `usecols` would drop a row's surplus values, such as those of decimal commas.
                 table = pd.read_csv(
                     self.path, sep=self._delimiter, encoding=self.encoding, skipinitialspace=True, **options
                 )
@@ -116,21 +116,21 @@ class Source:
             ) from error
 
     def rows(self, lines: np.ndarray, texts: Any) -> str:
-        """Names the first few of some rows, counted as in an editor: `row 12 (2020-01-03), row 14 (...) and 5 more`."""
+        """Names the first few rows, counted as in an editor: `row 12 (2020-01-03), row 14 (...) and 5 more`."""
         first = 0 if self.is_frame else 1 if self.is_parquet else 2
         shown = [f"row {line + first} ({text})" for line, text in zip(lines[:SHOWN], texts, strict=False)]
         more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
         return ", ".join(shown) + more
 
     def check_no_gap(self, name: str, empty: np.ndarray, remedy: str) -> None:
-        """Raises `ArgumentError` if a column that must be full is empty in some rows."""
+        """Raises `ArgumentError` if there are rows in which a required column is empty."""
         if len(empty):
             where = self.rows(empty, ["empty"] * SHOWN)
             raise ArgumentError(f"{self}: column {name} is empty in {where}: give every row its {remedy}")
 
     @property
     def _delimiter(self) -> str:
-        r"""The one character between columns; a shell passes `\t` as two characters."""
+        r"""The single character between columns. A shell passes `\t` as two characters."""
         separator = "\t" if self.separator in ("\\t", "tab") else self.separator
         if len(separator) != 1 or separator in '"\r\n':
             raise ArgumentError(f"separator={separator!r}: give the one character between columns, such as ';', or tab")
@@ -180,7 +180,7 @@ class Source:
         self._check_kind()
 
     def _check_kind(self) -> None:
-        """Refuses files whose first bytes show a kind that does not match their names."""
+        """Refuses files whose first bytes show that they are compressed, in UTF-16, or Parquet without that suffix."""
         try:
             with open(self.path, "rb") as file:
                 begin = file.read(6)

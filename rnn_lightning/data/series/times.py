@@ -1,4 +1,4 @@
-"""A table's column of times: dates in any form, whole numbers, or consecutive steps."""
+"""Reads a table's column of times: dates in any form, whole numbers, or consecutive steps."""
 
 import re
 import warnings
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TWO_NUMBERS = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})\b")
-"""The beginning of a date in which the day or the month may come first."""
+"""Matches the beginning of a date in which either the day or the month may come first."""
 
 
 def read_times(
     table: "pd.DataFrame", name: str | None, codes: np.ndarray, time_format: str | None, source: Source
 ) -> tuple[np.ndarray, str | None]:
-    """The rows' times, (N,) datetime64[us] or int64, and their zone; without a column of times, consecutive steps.
+    """Reads the rows' times, (N,) datetime64[us] or int64, and their time zone. Without a `name`, it counts steps.
 
     Raises:
         ArgumentError: A time is missing or cannot be read, or numbers look like dates.
@@ -53,7 +53,7 @@ def read_times(
 
 
 def _steps(codes: np.ndarray) -> np.ndarray:
-    """(N,) int64, how many rows of the same series come before each row."""
+    """Counts how many rows of the same series come before each row: (N,) int64."""
     order, counts = np.argsort(codes, kind="stable"), np.bincount(codes)
     steps = np.empty(len(codes), np.int64)
     steps[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -61,7 +61,7 @@ def _steps(codes: np.ndarray) -> np.ndarray:
 
 
 def _format_of(numbers: np.ndarray) -> str | None:
-    """The format of whole numbers that all look like 19580329, or like 195803 if they span over a year; else None."""
+    """Returns the format if all numbers look like 19580329, or like 195803 and span over a year; otherwise None."""
     month, day = numbers // 100 % 100, numbers % 100
     if _within(numbers, 10_000_000, 99_999_999) and _within(month, 1, 12) and _within(day, 1, 31):
         return "%Y%m%d"
@@ -75,7 +75,7 @@ def _within(numbers: np.ndarray, low: int, high: int) -> bool:
 
 
 def _dates(values: "pd.Series", name: str, time_format: str | None, source: Source) -> "pd.Series":
-    """Converts texts or whole numbers to dates, which are in UTC if offsets differ."""
+    """Converts texts or whole numbers to dates, which are in UTC if UTC offsets differ."""
     import pandas as pd
 
     if not pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
@@ -89,7 +89,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
     codes, different = pd.factorize(values, use_na_sentinel=False)
     dayfirst = time_format is None and _is_day_first(pd.Series(different).dropna(), name, source)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about guessing each time's format; all have a year
+        warnings.simplefilter("ignore", UserWarning)  # pandas guesses each time's format; all times have a year
         times = _parsed(different, formats, dayfirst)
         if times is not None:
             return times.take(codes)
@@ -109,25 +109,25 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
 
 
 def _parsed(texts: Any, formats: list[str | None], dayfirst: bool) -> "pd.Series | None":
-    """The dates, read in the first format that fits all strings; None if none of them does."""
+    """Parses the dates in the first format that fits all texts; returns None if no format does."""
     import pandas as pd
 
-    for utc in (False, True):  # UTC is needed only if offsets differ
+    for utc in (False, True):  # UTC is only needed if UTC offsets differ
         for form in formats:
             try:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("error", "In a future version of pandas, parsing datetimes with mixed")
                     return pd.Series(pd.to_datetime(texts, format=form, utc=utc, dayfirst=dayfirst and form is None))
-            except (ValueError, FutureWarning):  # pandas before 3 only warns about different offsets
+            except (ValueError, FutureWarning):  # before version 3, pandas only warns about different UTC offsets
                 continue
     return None
 
 
 def _is_day_first(texts: "pd.Series", name: str, source: Source) -> bool:
-    """Whether dates such as 31/12/2001 begin with the day.
+    """Returns whether the dates begin with the day, such as 31/12/2001.
 
     Raises:
-        ArgumentError: pandas would choose between day and month, or add today's date to times without a year.
+        ArgumentError: The day or the month may come first, or times have no year, so pandas would add today's date.
     """
     first = texts.iloc[0] if len(texts) else ""
     begins = _TWO_NUMBERS.match(first)
@@ -151,7 +151,7 @@ def _is_day_first(texts: "pd.Series", name: str, source: Source) -> bool:
 
 
 def _last_zone(last: Any, zone: str) -> str:
-    """The offset of a table's last time if offsets differ, else the zone of all times."""
+    """Returns the UTC offset of a table's last time if offsets differ, or else the time zone of all times."""
     import pandas as pd
 
     if zone not in ("UTC", "UTC+00:00") or not isinstance(last, str):

@@ -1,4 +1,4 @@
-"""Datasets over a panel: shuffled windows, held-out ranges, and one stream in order.
+"""The datasets of a panel: windows for shuffled training, held-out ranges, and a stream that is read in order.
 
 Legend: B batch, T time steps, N steps of all series, I input features, O outputs.
 """
@@ -15,15 +15,15 @@ from rnn_lightning.data.loading import BatchDataset
 
 @dataclass(frozen=True)
 class Steps:
-    """All steps of all series, as a network reads them. The target of a step is the next step's value.
+    """A network's inputs and targets at all steps of all series. The target of a step is the next step's value.
 
     Attributes:
-        x: (N, I) float32.
-        y: (N, O) float32, 0 where no target is known.
-        counts: (N, O) bool, whether a step's target is known.
-        units: (S, O) float32: what 1 in `y` is in the file's units.
-        offset: (N, O) float32: what 0 in `y` is in the file's units.
-        series: (N,) int64, the series that a step belongs to.
+        x: (N, I) float32, the inputs.
+        y: (N, O) float32, the targets; 0 where no target is known.
+        counts: (N, O) bool, whether a target is known.
+        units: (S, O) float32, the size of 1 in `y` in the file's units.
+        offset: (N, O) float32, the value in the file's units at which `y` is 0.
+        series: (N,) int64, the series that each step belongs to.
     """
 
     x: Tensor
@@ -34,7 +34,7 @@ class Steps:
     series: Tensor
 
     def batch(self, at: Tensor, counts: Tensor | None = None) -> Batch:
-        """The batch of the steps `at` (B, T); `counts` (B, T) bool says which of them are scored, by default all."""
+        """Makes a batch of the steps `at` (B, T). `counts` (B, T) bool says which steps are scored; by default, all."""
         mask = self.counts[at]  # (B, T, O)
         if counts is not None:
             mask = mask & counts[..., None]
@@ -50,7 +50,7 @@ class Windows(BatchDataset):
     Args:
         steps: All steps.
         starts: (W,) int64, where each window begins.
-        n_steps: T.
+        n_steps: T, the number of steps in a window.
     """
 
     def __init__(self, steps: Steps, starts: Tensor, n_steps: int) -> None:
@@ -68,9 +68,9 @@ class Stretches(BatchDataset):
 
     Args:
         steps: All steps.
-        stretches: (W, 3) int64: where reading begins, where scoring begins, and the end.
-        n_steps: T.
-        contiguous: Whether the network carries its state, so that every row must reset it.
+        stretches: (W, 3) int64, where reading begins, where scoring begins, and where both end.
+        n_steps: T, the maximum number of scored steps, and of earlier steps.
+        contiguous: Whether the network carries its state, so that each row must reset the state.
     """
 
     def __init__(self, steps: Steps, stretches: Tensor, n_steps: int, contiguous: bool = False) -> None:
@@ -92,17 +92,17 @@ class Stretches(BatchDataset):
 
 
 class Stream(BatchDataset):
-    """B rows that read all series in order, T steps per batch; a row that has finished a series begins the next.
+    """B rows that read all series in order, T steps per batch. A row that has finished a series begins the next series.
 
-    The series are joined end to end and cut into rows of equal length. `reset` is true where a series begins, and
-    at each row's first step. The last batch is padded with steps that do not count.
+    The series are joined end to end and cut into rows of equal length. `reset` is true where a series begins, and at
+    the first step of each row. The last batch is padded with steps that do not count.
 
     Args:
         steps: All steps.
         positions: (M,) int64, the steps that are read, in order.
-        begins: (M,) bool, where a series begins.
-        rows: B, of all processes together.
-        n_steps: T.
+        begins: (M,) bool, true where a series begins.
+        rows: B, the number of rows over all processes.
+        n_steps: T, the number of steps of each row in a batch.
     """
 
     def __init__(self, steps: Steps, positions: Tensor, begins: Tensor, rows: int, n_steps: int) -> None:
@@ -120,7 +120,7 @@ class Stream(BatchDataset):
         return self.rows * self.batches
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Index i is row i % B of batch i // B; counting continues from epoch to epoch."""
+        """Returns rows of a batch. Index i is row i % B of batch i // B; counting continues from epoch to epoch."""
         numbers = torch.tensor(indices)
         row = numbers % self.rows
         column = (numbers // self.rows % self.batches)[:, None] * self.n_steps + torch.arange(self.n_steps)  # (B, T)
@@ -130,7 +130,7 @@ class Stream(BatchDataset):
 
 
 def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Every `stride`-th number of all ranges [begin, end), concatenated, and the range that each is from."""
+    """Returns every `stride`-th number of all ranges [begin, end), joined, and the index of each number's range."""
     counts = np.maximum(-(-(ends - begins) // stride), 0)
     series = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(series)) - (np.cumsum(counts) - counts)[series]
@@ -138,9 +138,9 @@ def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.nd
 
 
 def stretches(offsets: np.ndarray, begin: np.ndarray, end: np.ndarray, lead: int, n_steps: int) -> Tensor:
-    """The stretches (W, 3) for `Stretches` that cover each target of the series' steps [begin, end) exactly once.
+    """Returns stretches (W, 3) for `Stretches` in which each value in [begin, end) is a target exactly once.
 
-    `begin` and `end` (S,) count from each series' offset; its first `lead` steps are not read.
+    `begin` and `end` (S,) count from the offset of each series. The first `lead` steps of a series are not read.
     """
     scored, series = ranges(np.maximum(begin - 1, lead), end - 1, n_steps)  # a step's target is the next value
     read, stop = np.maximum(scored - n_steps, lead), np.minimum(scored + n_steps, end[series] - 1)

@@ -1,7 +1,7 @@
 /* tanh and the logistic function on vectors, with a small relative error even for tiny results.
  *
- * float: within 1e-6 of the true value wherever that is a normal number. double: from the C library. NaN stays NaN, as
- * no comparison with it is true.
+ * In float, results are within 1e-6 of the true value wherever that value is a normal number. In double, they come from
+ * the C library. NaN stays NaN, as no comparison with it is true.
  */
 #ifndef ACTIVATIONS_H
 #define ACTIVATIONS_H

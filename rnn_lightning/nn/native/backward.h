@@ -6,7 +6,7 @@
 #include "group.h"
 #include "panels.h"
 
-enum { GATHERED = 96 }; /* steps, of all rows, whose gate gradients are gathered for one product */
+enum { GATHERED = 96 }; /* steps, over all rows, whose gate gradients are gathered for one product */
 
 typedef struct {
     const real *hidden_panels, *input_panels; /* w_hh, w_ih as factors of the gates' gradients */
@@ -16,7 +16,7 @@ typedef struct {
     real *z;                                  /* gathered: augmented states [h, 1, x], one after the other */
     real *dz;                                 /* gathered: the gates' gradients, panel by panel */
     size_t gathered, room;                    /* how many are gathered now, and how many there is room for */
-    real *dw;                                 /* this thread's weights' gradients: (depth, width) for each gate */
+    real *dw;                                 /* this thread's gradients of the weights: (depth, width) for each gate */
 } backward_space;
 
 static inline size_t gathered_room(size_t rows) { return rows > GATHERED ? rows : GATHERED; }
@@ -87,8 +87,8 @@ static const real *state_before(const layer *l, size_t row, size_t s, real *h, s
     return l->cell == LSTM ? tape + width : NULL;
 }
 
-/* Backward through the cell of one row. The gates' gradients are written to `da`; dh keeps the part of the gradient
- * that does not pass through the gates. */
+/* Runs backward through the cell of one row. The gates' gradients are written to `da`; dh keeps the part of the
+ * gradient that does not pass through the gates. */
 __attribute__((always_inline)) static inline void backward_columns(const enum cell cell, const layer *l, size_t row,
                                                                    size_t s, const real *h, const real *c,
                                                                    size_t readable, real *dh, real *dc, real *da)
@@ -133,7 +133,7 @@ static void backward_cell(const layer *l, size_t row, size_t s, const real *h, c
     }
 }
 
-/* Copies a row's gates' gradients into the gathered panels. */
+/* Copies the gradients of a row's gates into the gathered panels. */
 static void gather(const layer *l, const real *da, backward_space *w, size_t place)
 {
     const size_t width = width_of(l);
@@ -146,7 +146,7 @@ static void gather(const layer *l, const real *da, backward_space *w, size_t pla
         }
 }
 
-/* Backward through the products: dh += da W_hh, dx = da W_ih. */
+/* Runs backward through the products: dh += da W_hh, dx = da W_ih. */
 static void backward_products(const layer *l, const group *g, size_t alive, size_t s, backward_space *w)
 {
     const size_t width = width_of(l), da_row = gates_of(l) * width;

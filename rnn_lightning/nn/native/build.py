@@ -1,6 +1,6 @@
 """Compiles the native recurrence: `python rnn_lightning/nn/native/build.py` compiles it in place.
 
-It needs only a C compiler with GCC's vector extensions (gcc or clang; `CC` names another), but neither torch nor
+It needs only a C compiler with GCC's vector extensions (gcc or clang; `CC` names another). It needs neither torch nor
 Python's headers, so one library works with every version of both. For each kind of processor, the library contains
 objects compiled for that kind: one for each number type, and one that draws masks. The best kind is chosen when the
 library is loaded.
@@ -38,13 +38,13 @@ NUMBERS = {"float": ("float", "int32_t", 1), "double": ("double", "int64_t", 0)}
 
 
 def machine() -> str:
-    """The processor's family as `VARIANTS` names it."""
+    """Returns the processor's family as `VARIANTS` names it."""
     name = platform.machine().lower()
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
 
 def fingerprint(folder: Path = HERE) -> str:
-    """A hash of the C sources; a library compiled from other sources is never loaded."""
+    """Hashes the C sources; a library compiled from other sources is never loaded."""
     digest = hashlib.sha256()
     for path in sorted((*folder.glob("*.h"), *folder.glob("*.c"))):
         digest.update(path.name.encode() + path.read_bytes())
@@ -52,7 +52,7 @@ def fingerprint(folder: Path = HERE) -> str:
 
 
 def compiler() -> list[str] | None:
-    """The C compiler's command, or None if there is none."""
+    """Returns the C compiler's command, or None if there is none."""
     words = shlex.split(os.environ.get("CC", "")) or next(
         ([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), []
     )
@@ -67,7 +67,7 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> Path:
         extra: Further flags for compiling and linking, such as those of a sanitizer.
 
     Raises:
-        RuntimeError: There is no compiler, or it fails; the message is then the compiler's.
+        RuntimeError: There is no compiler, or it fails; the error then has the compiler's message.
     """
     command = compiler()
     if command is None or sys.platform == "win32":

@@ -65,8 +65,8 @@ static inline vec gru_forward(const real *sums, size_t stride, vec h, real *tape
     return h_new;
 }
 
-/* Backward: d is the gradient with respect to h'; `da` receives the gradients with respect to the gates' sums, `width`
- * apart. */
+/* The backward pass: d is the gradient with respect to h'; `da` receives the gradients with respect to the gates' sums,
+ * `width` apart. */
 
 static inline void rnn_backward(int relu, vec d, const real *tape, real *da)
 {
@@ -77,7 +77,7 @@ static inline void rnn_backward(int relu, vec d, const real *tape, real *da)
         store(da, d * (all(1) - h * h));
 }
 
-/* dc: the gradient with respect to c' goes in, that with respect to c comes out. */
+/* dc: the gradient with respect to c' goes in, and the gradient with respect to c comes out. */
 static inline void lstm_backward(vec d, vec c, const real *tape, size_t width, real *dc, real *da)
 {
     const vec c_new = load(tape + width), i = load(tape + 2 * width), f = load(tape + 3 * width);

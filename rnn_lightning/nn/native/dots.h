@@ -1,4 +1,4 @@
-/* Dot products of rows with weights as they lie in memory, where packing the weights would take longer than it saves.
+/* Dot products of rows with unpacked weights, for when packing the weights would take longer than it saves.
  *
  * The vectors run along the depth. A block of some rows and units keeps its sums in registers, and adds up the lanes of
  * each sum at the end. A sum does not depend on the block that it is computed in.
@@ -24,8 +24,8 @@ static inline real sum_of_lanes(vec v)
     return total;
 }
 
-/* The numbers from `at` to `depth`, fewer than a vector, and zeros. They are the last lanes of a vector that ends at
- * `depth`, unless there are too few numbers for one. */
+/* Loads the numbers from `at` to `depth`, which do not fill a vector, and adds zeros. They are the last lanes of a
+ * vector that ends at `depth`, unless there are too few numbers for one. */
 static inline vec load_rest(const real *from, size_t at, size_t depth)
 {
     if (depth < LANES)
@@ -67,7 +67,7 @@ __attribute__((always_inline)) static inline void dot_block(const int rows, cons
             sums[i * sums_row + j] += sum_of_lanes(sum[i][j]);
 }
 
-/* The same for any number of rows. */
+/* `dot_block` for any number of rows. */
 __attribute__((always_inline)) static inline void dot_rows(const int units, size_t rows, const real *a, size_t a_row,
                                                            const real *w, size_t depth, real *sums, size_t sums_row)
 {
@@ -80,7 +80,7 @@ __attribute__((always_inline)) static inline void dot_rows(const int units, size
         dot_block(1, units, a + i * a_row, a_row, w, depth, sums + i * sums_row, sums_row);
 }
 
-/* The same for any number of units. */
+/* `dot_rows` for any number of units. */
 static void add_dots(size_t rows, size_t units, const real *a, size_t a_row, const real *w, size_t depth, real *sums,
                      size_t sums_row)
 {

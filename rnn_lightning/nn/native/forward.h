@@ -12,9 +12,9 @@ typedef struct {
     size_t at[MOST_GATES + 1]; /* the offset of each gate's panels */
     real *z, *z_next;          /* augmented states [h, 1, x] before and after a step, one per row */
     real *h;                   /* the step's output, before the mask */
-    real *c;                   /* LSTM's memory */
+    real *c;                   /* the LSTM's memory */
     real *sums;                /* a panel's sums: gate by gate, row by row, PAIR columns */
-    size_t rows;               /* capacity */
+    size_t rows;               /* how many rows there is room for */
 } forward_space;
 
 static inline size_t forward_size(const layer *l, size_t rows)
@@ -47,7 +47,7 @@ static void forward_read(const layer *l, const group *g, size_t alive, size_t s,
     }
 }
 
-/* The cell, on each row's columns from `begin` on. */
+/* Runs the cell on each row's columns from `begin` on. */
 __attribute__((always_inline)) static inline void forward_columns(const enum cell cell, const layer *l, const group *g,
                                                                   size_t alive, size_t s, size_t begin, int vectors,
                                                                   const forward_space *w)
@@ -99,7 +99,7 @@ static void forward_cell(const layer *l, const group *g, size_t alive, size_t s,
     }
 }
 
-/* A gate's sums for some columns from unpacked weights. */
+/* Computes a gate's sums for some columns, from unpacked weights. */
 static void forward_dots(const layer *l, gate one, size_t alive, size_t begin, size_t columns, const real *z,
                          size_t z_row, real *sums)
 {

@@ -64,7 +64,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _by_reference(layer: tuple[Any, ...], grads: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """The gradients with respect to x, h_0, c_0 and the weights, from torch's own operations."""
+    """Computes the gradients with respect to x, h_0, c_0 and the weights, with torch's own operations."""
     mode, *tensors, keep, scale, lengths, reverse, reset = layer
     x, h_0, c_0, *weights = tensors
     mask = None if keep is None else Mask(keep, scale)

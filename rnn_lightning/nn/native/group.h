@@ -23,7 +23,7 @@ static inline size_t most_rows(const layer *l)
     return (weights_bytes(l) > CACHE ? BUSY_BLOCKS : CALM_BLOCKS) * BLOCK;
 }
 
-/* Groups of as equal a size as possible, the larger ones first. */
+/* The size of the first groups, so that sizes are as equal as possible and the larger groups come first. */
 static inline size_t group_size(size_t rows, size_t most)
 {
     const size_t groups = (rows + most - 1) / most;

@@ -2,11 +2,11 @@
  *
  * T time steps, B rows of the batch, I inputs, H hidden units, G gates. Every field is eight bytes long. A pointer may
  * be null if its comment says so. Arrays are contiguous in the order of their sizes. Some have strides, counted in
- * numbers; of these only the last dimension is contiguous.
+ * numbers; of such arrays, only the last dimension is contiguous.
  *
  * Names: l the layer, g a group of rows or a gate, w a thread's working space or weights; row a row's number in the
- * batch, i its place in the group; s a step's number in the order of running, t its time in the sequence; at a position
- * in a row, or an offset.
+ * batch, i its place in the group; s a step's number in the order in which steps run, t its time in the sequence; at a
+ * position in a row, or an offset.
  */
 #ifndef LAYER_H
 #define LAYER_H
@@ -27,7 +27,7 @@ typedef struct {
     const real *w_ih, *w_hh, *b_ih, *b_hh; /* (G H, I), (G H, H), (G H); biases may be null */
     const real *h_0, *c_0;                 /* (B, H); null means zero */
 
-    const uint16_t *mask; /* (T or 1, B, H) in bfloat16, mask of the state that a step hands to the next; may be null */
+    const uint16_t *mask; /* (T or 1, B, H) in bfloat16: of the state that a step hands to the next; may be null */
     int64_t mask_step, mask_row;
     double mask_scale;
     const int64_t *lengths; /* (B): the steps of each row; null means T */
@@ -42,17 +42,17 @@ typedef struct {
     int64_t grad_y_step, grad_y_row;
     const real *grad_h_n, *grad_c_n; /* (B, H); may be null */
     real *grad_x;                    /* (T, B, I); null where it is not needed */
-    real *grad_w_ih, *grad_w_hh;     /* as the weights */
+    real *grad_w_ih, *grad_w_hh;     /* shaped like the weights */
     real *grad_b_ih, *grad_b_hh;     /* null without biases */
     real *grad_h_0, *grad_c_0;       /* (B, H) */
 } layer;
 
 /* The gates of a cell in this code. Each is a sum over part of the augmented state [h, 1, x]: a gate that reads the
- * state begins at h, one that reads the input ends after x. The GRU's candidate needs these two parts separately.
+ * state begins at h, and a gate that reads the input ends after x. The GRU's candidate needs both parts separately.
  *
- * In each row of GATES the gates that read the state come first, `hidden_gates_of` of them; the same number of gates
- * that read the input come last, starting at `first_input_gate`. The backward products take each of the two as one
- * piece. */
+ * In each row of GATES, the gates that read the state come first, `hidden_gates_of` of them; the same number of gates
+ * that read the input come last, starting at `first_input_gate`. The backward products treat each of these two groups
+ * as one piece. */
 typedef struct {
     int hidden; /* which gate of w_hh, or -1 */
     int input;  /* which gate of w_ih, or -1 */

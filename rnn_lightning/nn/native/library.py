@@ -23,7 +23,7 @@ SWITCH = "RNN_LIGHTNING_NATIVE"
 HERE = Path(__file__).parent
 CELLS = {"RNN_TANH": 0, "RNN_RELU": 1, "LSTM": 2, "GRU": 3}
 TAPE_VECTORS = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 6, "GRU": 5}
-"""The same as `tape_vectors` in layer.h."""
+"""The same numbers as in `tape_vectors` of layer.h."""
 PACKED = struct.Struct("=7q Q2q 4Q 2Q Q2qd Q Q2q Q 2Q Q Q2q 2Q Q 2Q 2Q 2Q".replace(" ", ""))
 """The fields of `layer` in layer.h: integers, and pointers as unsigned integers."""
 
@@ -46,7 +46,7 @@ class Library(NamedTuple):
 
 @cache
 def _load(switch: str) -> Library | str:
-    """The library, or the reason why there is none."""
+    """Loads the library, or returns the reason why there is none."""
     if switch == "off":
         return f"{SWITCH}=off"
     path = HERE / LIBRARY
@@ -96,7 +96,7 @@ def _entries(loaded: ctypes.CDLL, name: str) -> Entries:
 
 
 def library() -> Library | None:
-    """The loaded library, or None if there is none.
+    """Returns the loaded library, or None if there is none.
 
     Raises:
         ArgumentError: `RNN_LIGHTNING_NATIVE` names a variant that this processor or the library does not have.
@@ -106,25 +106,25 @@ def library() -> Library | None:
 
 
 def variant() -> str | None:
-    """The variant that runs: `"avx512"`, `"avx2"`, `"baseline"`; None without the library."""
+    """Returns the variant that runs: `"avx512"`, `"avx2"`, `"baseline"`; None without the library."""
     found = library()
     return None if found is None else found.variant
 
 
 def reason() -> str | None:
-    """Why there is no native recurrence; None if there is one."""
+    """Says why there is no native recurrence; None if there is one."""
     found = _load(os.environ.get(SWITCH, ""))
     return found if isinstance(found, str) else None
 
 
 def width(hidden: int, dtype: torch.dtype) -> int:
-    """`hidden` padded to whole vectors, as on the tape."""
+    """Returns `hidden` padded to whole vectors, as on the tape."""
     lanes = entries(dtype).lanes
     return -(-hidden // lanes) * lanes
 
 
 def entries(dtype: torch.dtype) -> Entries:
-    """The library's functions for float32 or float64."""
+    """Returns the library's functions for float32 or float64."""
     found = library()
     if found is None:
         raise RuntimeError(f"there is no native recurrence: {reason()}")
@@ -132,7 +132,7 @@ def entries(dtype: torch.dtype) -> Entries:
 
 
 def pointer(tensor: Tensor | None) -> int:
-    """The address of a tensor's data; 0 for None, which is a null pointer in C."""
+    """Returns the address of a tensor's data; 0 for None, which is a null pointer in C."""
     if tensor is None:
         return 0
     address = tensor.data_ptr()

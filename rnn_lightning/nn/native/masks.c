@@ -1,6 +1,6 @@
 /* Dropout masks from Threefry, a generator whose n-th output is a function of n and a key, with no state in between
  * (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"). So threads can share the work on
- * one mask without waiting for each other, and the mask does not depend on their number or on the vectors' width.
+ * one mask without waiting for each other, and the mask does not depend on the number of threads or the vectors' width.
  *
  * This is Threefry4x32 with the authors' default of 20 rounds. It needs only additions, rotations and exclusive ors of
  * 32 bits.
@@ -19,12 +19,12 @@
 
 enum {
     ROUNDS = 20,
-    WORDS = 4,                   /* of one output */
+    WORDS = 4,                   /* words of one output */
     PARITY = 0x1BD11BDA,         /* makes a fifth word of the key */
     COUNTERS = VECTOR_BYTES / 4, /* outputs that are computed side by side in vectors */
     RUN = 16,                    /* outputs whose words are stored together: as many as the widest vector holds */
     ENTRIES = RUN * WORDS * 2,   /* entries of the mask from one run */
-    RUNS_A_THREAD = 512,         /* so many take longer than starting a thread */
+    RUNS_A_THREAD = 512,         /* drawing this many takes longer than starting a thread */
     ONE = 0x3F80                 /* 1.0 in bfloat16 */
 };
 
@@ -75,7 +75,7 @@ static inline void extend_key(uint64_t seed, uint32_t key[WORDS + 1])
     key[WORDS] = PARITY ^ key[0] ^ key[1];
 }
 
-/* The words of the outputs from `first` on: the first word of each output, then the second of each, and so on. */
+/* Draws the words of the outputs from `first` on: the first word of each output, then the second of each, and so on. */
 static inline void random_run(uint64_t first, const uint32_t key[WORDS + 1], uint32_t out[RUN * WORDS])
 {
     words lane = {0};
@@ -131,7 +131,7 @@ void NAMED(draw_mask)(uint16_t *keep, int64_t count, int64_t limit, uint64_t see
     in_parallel(m.shares, draw_share, &m);
 }
 
-/* One output, for a test against published outputs. */
+/* Computes one output, for a test against published outputs. */
 void NAMED(threefry)(const uint32_t counter[WORDS], const uint32_t key[WORDS], uint32_t out[WORDS])
 {
     const uint32_t extended[WORDS + 1] = {key[0], key[1], key[2], key[3], PARITY ^ key[0] ^ key[1] ^ key[2] ^ key[3]};

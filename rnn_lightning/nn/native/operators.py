@@ -27,12 +27,12 @@ _library.define("draw_mask(Tensor seed, SymInt count, int limit) -> Tensor")
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """The tensor with a contiguous last dimension, as C reads it."""
+    """Makes a tensor's last dimension contiguous, as C reads it."""
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
 def _strides(tensor: Tensor | None) -> tuple[int, int]:
-    """The strides, in numbers, from one time step to the next and from one row to the next."""
+    """Returns the strides, in numbers, from one time step to the next and from one row to the next."""
     return (0, 0) if tensor is None else (0 if len(tensor) == 1 else tensor.stride(0), tensor.stride(1))
 
 
@@ -98,7 +98,7 @@ def _empty_gradients(mode: str, x: Tensor, h_0: Tensor, c_0: Tensor | None, *res
 
 
 def _draw_mask(seed: Tensor, count: int, limit: int) -> Tensor:
-    """A mask's entries in bfloat16, 1 with probability limit / 2^16; they depend only on the seed, an int64."""
+    """Draws a mask's entries in bfloat16, 1 with probability limit / 2^16; they depend only on `seed`, an int64."""
     keep = _empty_mask(seed, count, limit)
     found = library()
     if found is None:
@@ -125,7 +125,7 @@ draw_mask = torch.ops.rnn_lightning.draw_mask.default
 
 @register_flop_formula(torch.ops.rnn_lightning.forward)
 def _forward_flops(mode: str, x: Any, h_0: Any, c_0: Any, w_ih: Any, w_hh: Any, *rest: Any, **kwargs: Any) -> int:
-    """FLOPs of the products, as torch counts those of its own kernels: two for each weight, step and row."""
+    """Counts the FLOPs of the products, as torch does for its own kernels: two for each weight, step and row."""
     steps, batch, _ = x
     return 2 * steps * batch * (w_ih[0] * w_ih[1] + w_hh[0] * w_hh[1])
 

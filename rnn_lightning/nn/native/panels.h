@@ -1,7 +1,7 @@
 /* Weights packed into panels: all numbers that the micro-kernel reads for some columns are contiguous, in the order in
  * which it reads them.
  *
- * A panel has PAIR columns; the last one has LANES if no more are left. Missing columns are zero.
+ * A panel has PAIR columns; the last panel has LANES columns if no more are left. Missing columns are zero.
  *
  *   panels           at[0]             at[1]             at[2]
  *   gates            | gate 0          | gate 1          | ...

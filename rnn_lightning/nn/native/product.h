@@ -2,7 +2,7 @@
  *
  * C (rows, columns) = A (rows, depth) P (depth, columns), or C += ...; columns are one vector or two. At each step of
  * the depth it reads one or two vectors of the panel and one number per row, and does `rows` times as many
- * multiply-adds as it reads vectors. (The scheme of Goto & van de Geijn, "Anatomy of high-performance matrix
+ * multiply-adds as it reads vectors. (This is the scheme of Goto & van de Geijn, "Anatomy of high-performance matrix
  * multiplication", 2008.)
  */
 #ifndef PRODUCT_H
@@ -89,7 +89,7 @@ static inline void in_blocks(product p, size_t rows, const real *a, size_t row, 
     }
 }
 
-/* C = A P. A's rows are `row` apart. */
+/* C = A P. A's rows are `row` numbers apart. */
 static inline void set_product(size_t rows, int vectors, const real *a, size_t row, size_t depth, const real *panel,
                                real *c, size_t c_row)
 {

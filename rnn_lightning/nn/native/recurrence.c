@@ -71,8 +71,8 @@ static int sort_rows(const layer *l, int64_t *sorted)
     return 0;
 }
 
-/* Divides the rows among the threads. Each gets a contiguous piece; but if rows are sorted by length, threads take them
- * in turn, so that each gets long and short ones. */
+/* Divides the rows among the threads. Each thread gets a contiguous piece. But if rows are sorted by length, threads
+ * take them in turn, so that each gets long and short ones. */
 static int divide_rows(pass *p)
 {
     const layer *l = p->l;
@@ -155,7 +155,7 @@ static void write_unit(const pass *p, int k, size_t unit)
     }
 }
 
-/* One thread's share of summing over threads, then of writing the units. */
+/* Sums one share of the gradients over the threads; `write_units` then writes one share of the units. */
 static void sum_over_threads(void *shared, int number)
 {
     const pass *p = shared;

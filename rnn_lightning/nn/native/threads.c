@@ -1,9 +1,9 @@
 /* Runs on torch's own threads if they can be found, else on new ones for each call.
  *
- * torch's threads are those of its OpenMP library. They spin for a while after each operation, so they start at once;
- * any other threads would have to share the cores with them. The library is the one that torch has loaded; this code is
- * not linked to any. New threads take some 20 us to make. They are used if torch has no OpenMP, and in a forked
- * process, which has only the thread that forked.
+ * torch's threads are those of its OpenMP library. They spin for a while after each operation, so they start at once.
+ * Any other threads would have to share the cores with them. The library is the one that torch has loaded; this code is
+ * not linked to any. Starting new threads takes some 20 us. New threads are used if torch has no OpenMP, and in a
+ * forked process, which has only the thread that forked.
  */
 #include "threads.h"
 

@@ -87,7 +87,7 @@ def test_what_is_one_line(content, words, tmp_path):
         (frame(price=np.nan), {"known": ["price"]}, "column price has no value at all"),
         (frame(wind=np.nan), {"observed": ["wind"]}, "column wind has no value at all"),
         (frame().set_index("day"), {}, "call reset_index() first"),
-        (pd.concat([frame(id=1), frame(id="1")]), {"id": "id"}, "'1' as a text and as a number"),
+        (pd.concat([frame(id=1), frame(id="1")]), {"id": "id"}, "'1' as text and as a number"),
         (frame(day=DATES.tz_localize("Europe/Berlin") + pd.DateOffset(days=70)), {}, "give dates without a time zone"),
         (frame(), {"target": []}, "target names no column"),
         (frame(day=DATES.strftime("%Y %j")), {"time_format": "%Q"}, "is not a format for times"),

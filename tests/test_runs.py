@@ -263,6 +263,15 @@ def test_what_a_module_saves_beside_its_arguments_is_no_argument(printed):
     printed("fit", *noted, "--trainer.max_epochs=2", "--ckpt_path=last")
 
 
+@pytest.mark.parametrize("model", [OWN[:2], ["--model=own_parts.Mine"]])
+def test_a_text_like_a_number_stays_a_text_in_the_saved_configuration(model, printed):
+    loss = ["--model.loss=torch.nn.MSELoss", "--model.output_size=1"] if model == OWN[:2] else []
+    printed("fit", *model, *loss, "--data=own_parts.Noted", *SHORT, "--name=1e3", "--data.note=-1.5E3")
+    first, second = (Path(f"runs/1e3/version_{number}/config.yaml") for number in (0, 1))
+    printed("fit", f"--config={first}")
+    assert second.read_text() == first.read_text()
+
+
 @pytest.mark.slow
 def test_own_models_and_data_in_any_order(printed):
     printed("fit", *MODULE, *SHORT, "--model.width=7")

@@ -12,17 +12,18 @@ from typing import Any, NoReturn, get_type_hints
 
 import torch
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loader
+from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_dumper, set_loader
 from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
-from rnn_lightning.cli.configurations import content_of
+from rnn_lightning.cli.configurations import content_of, written
 from rnn_lightning.recipes import recipe_or_file
 from rnn_lightning.runs import BEST, LAST, RUNS, config_of, find_checkpoint
 
 _load_yaml = get_loader("yaml")
 # jsonargparse passes the null of a nested argument (`--model.tbptt.k2=null`) as the text "None".
 set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
+set_dumper("yaml", written)
 
 # A loss's weights are lists in YAML.
 register_type(

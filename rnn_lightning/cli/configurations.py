@@ -1,6 +1,7 @@
-"""`content_of` merges several configurations, without defaults; `inline` turns content into a `--config`."""
+"""`content_of` merges several configurations, without defaults; `inline` and `written` turn content into text."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,20 @@ def content_of(configs: Sequence[str]) -> dict[str, Any]:
 def inline(content: dict[str, Any]) -> str:
     """Returns content as a `--config` on one line; values that are not plain are written as text."""
     return yaml.dump(content, Dumper=_Inline, default_flow_style=True, width=math.inf)
+
+
+def written(content: dict[str, Any]) -> str:
+    """Returns content as the text of a configuration file."""
+    return yaml.dump(content, Dumper=_Written, default_flow_style=False, allow_unicode=True, sort_keys=False)
+
+
+class _Written(yaml.SafeDumper):
+    """Quotes texts such as "1e3", which are texts in YAML 1.1, but numbers to the parser."""
+
+
+_Written.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 class _Inline(yaml.SafeDumper):

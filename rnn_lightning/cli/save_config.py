@@ -9,6 +9,7 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from rnn_lightning import runs
 from rnn_lightning.callbacks import BestAndLast, PeriodicCheckpoint
 from rnn_lightning.cli.arguments import class_of
+from rnn_lightning.cli.configurations import written
 from rnn_lightning.cli.loggers import folder_loggers
 from rnn_lightning.files import remove_leftovers
 from rnn_lightning.fitted import KEY
@@ -29,7 +30,7 @@ class SaveConfig(SaveConfigCallback):
         if size is not None:  # typed for a loss; the parser drops arguments that come from the data
             values = yaml.safe_load(self._text)
             values["model"]["init_args"]["output_size"] = size
-            self._text = yaml.safe_dump(values, sort_keys=False)
+            self._text = written(values)
         self._elsewhere = tuple(class_of(x.class_path) for x in folder_loggers(config.trainer, known=False))
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
         del self.parser, self.config  # the rest can be pickled for spawned processes

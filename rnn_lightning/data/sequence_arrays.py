@@ -31,8 +31,8 @@ class SequenceArrays(SequenceDataModule):
     The file, written by `numpy.savez`, has `x` (N, T, I), padded to the same T, and the targets `y`. Whole numbers or
     strings (N,) or (N, T) are classes. Other numbers, (N,), (N, O) or (N, T, O), are values. Two arrays are optional:
     `lengths` (N,) says how many steps of each sequence count, and `split` (N,) names each sequence's part: "train",
-    "val" or "test". Without `split`, or if it has no "val", the missing parts are chosen at random, with classes in the
-    same proportions. The choice is always the same for the same file.
+    "val" or "test". Without `split`, the parts are chosen at random, with classes in the same proportions. If `split`
+    has no "val", only the validation part is chosen in this way. The choice is always the same for the same file.
 
     Use `Seq2Vec` for one target per sequence, and `Seq2Seq` for one target per step. Training batches have sequences of
     similar length. A batch has `x` (B, T, I) float32, `y`, and `lengths` if the file has `lengths`. `predict` gets the

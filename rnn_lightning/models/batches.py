@@ -102,7 +102,9 @@ def check_features(x: Tensor, input_size: int) -> None:
             "x.float()[..., None]; for tokens, set embedding_size, and input_size to the number of tokens"
         )
     if x.dim() != 3 or not x.is_floating_point():
-        raise ArgumentError(f"x is {describe(x)}: give non-empty floats of shape (batch, time steps, features)")
+        raise ArgumentError(
+            f"x is {describe(x)}: give floats of shape (batch, time steps, features), with no dimension of size 0"
+        )
     if x.shape[2] != input_size:
         raise ArgumentError(
             f"x has {x.shape[2]} features per step, but the model's input_size is {input_size}: make them equal"

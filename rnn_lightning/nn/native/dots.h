@@ -10,7 +10,7 @@
 
 enum { UNITS = 4, ROWS_A_BLOCK = BLOCK / 2 }; /* sums that fit the registers: 12 of 16, or 24 of 32 */
 
-typedef real quarter __attribute__((vector_size(16), may_alias));
+typedef real quarter __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 
 static inline real sum_of_lanes(vec v)
 {

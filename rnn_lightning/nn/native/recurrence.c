@@ -196,8 +196,9 @@ static int prepare(pass *p, const layer *l, size_t space)
 /* Whether enough rows of all steps share the packed weights. The larger the weights are, the longer packing takes. */
 static int pays_to_pack(const layer *l)
 {
-    enum { LARGE = 512 * 1024, FEW_ROWS = 8, SOME_ROWS = 32 };
-    return l->steps * l->batch > (weights_bytes(l) > LARGE ? SOME_ROWS : FEW_ROWS);
+    enum { KIB = 1024, FEW_ROWS = 8, SOME_ROWS = 32, MANY_ROWS = 128 };
+    const size_t bytes = weights_bytes(l);
+    return l->steps * l->batch > (bytes > 4096 * KIB ? MANY_ROWS : bytes > 512 * KIB ? SOME_ROWS : FEW_ROWS);
 }
 
 /* Returns 0, or 1 if there is not enough memory; in that case, nothing is written. */

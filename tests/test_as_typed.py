@@ -42,6 +42,8 @@ class Part:
         ({"kind": 1, "more": ["b"]}, Part, {"kind": "A", "more": ["B"]}),
         ([{"kind": 1}], list[Part], [{"kind": "A"}]),
         (torch.tensor([1.0, 2.0]), torch.Tensor | None, [1.0, 2.0]),
+        ({"init_args": {"weight": (torch.ones(2),)}}, Any, {"init_args": {"weight": ([1.0, 1.0],)}}),
+        ([torch.ones(1), 1], list, [[1.0], 1]),
         # These stay as they are.
         (7, Kind, 7),
         (None, Kind | None, None),

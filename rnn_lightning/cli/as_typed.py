@@ -30,9 +30,9 @@ def as_typed(value: Any, hint: Any) -> Any:
             inner = hints_of(kind)
             return {key: as_typed(part, inner.get(key, Any)) for key, part in value.items()}
     within = next((kind for kind in kinds if get_args(kind) and _is_collection(get_origin(kind))), None)
-    if within is None or not _is_collection(type(value)):
+    if not _is_collection(type(value)):
         return value
-    parts = get_args(within)
+    parts = get_args(within) or (Any,)  # a collection of unknown type may also contain tensors
     if isinstance(value, Mapping):
         return {key: as_typed(part, parts[-1]) for key, part in value.items()}
     fixed = len(parts) == len(value) and Ellipsis not in parts

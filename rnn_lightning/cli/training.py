@@ -14,8 +14,8 @@ given again.
 from typing import Any
 
 from jsonargparse import Namespace
-from torch import Tensor
 
+from rnn_lightning.cli.as_typed import as_typed
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.losses import restored
 from rnn_lightning.models.remembered import maker, restore_metrics
@@ -53,7 +53,7 @@ def training_in(
     for name in _MADE if subcommand == "fit" else ():
         if name in training:
             found |= _made_in(training[name], name, checkpoint, given[name])
-    return {name: _listed(value) for name, value in found.items() if name in arguments or name == "output_size"}
+    return {name: as_typed(value, Any) for name, value in found.items() if name in arguments or name == "output_size"}
 
 
 def _loss_in(loss: Any, hyper_parameters: dict[str, Any], checkpoint: str, given: Any) -> dict[str, Any]:
@@ -87,12 +87,3 @@ def _refusal(checkpoint: str, name: str, what: Any) -> str:
         f"{checkpoint} was trained with a {name} that it can't restore, {what}: give --model.{name}, or the run's own "
         "config.yaml as --config"
     )
-
-
-def _listed(value: Any) -> Any:
-    """Returns a value with lists in place of tensors."""
-    if isinstance(value, dict):
-        return {key: _listed(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_listed(part) for part in value]
-    return value.tolist() if isinstance(value, Tensor) else value

@@ -12,10 +12,7 @@
 
 #include "pages.h"
 #include "threads.h"
-
-#define JOIN_(a, b) a##_##b
-#define JOIN(a, b) JOIN_(a, b)
-#define NAMED(name) JOIN(name, VARIANT)
+#include "variant.h"
 
 enum {
     ROUNDS = 20,
@@ -67,12 +64,13 @@ static inline void threefry(words x[WORDS], const uint32_t key[WORDS + 1])
     }
 }
 
-static inline void extend_key(uint64_t seed, uint32_t key[WORDS + 1])
+static inline void extend_key(const uint32_t key[WORDS], uint32_t extended[WORDS + 1])
 {
-    key[0] = (uint32_t)seed;
-    key[1] = (uint32_t)(seed >> 32);
-    key[2] = key[3] = 0;
-    key[WORDS] = PARITY ^ key[0] ^ key[1];
+    extended[WORDS] = PARITY;
+    for (int w = 0; w < WORDS; w++) {
+        extended[w] = key[w];
+        extended[WORDS] ^= key[w];
+    }
 }
 
 /* Draws the words of the outputs from `first` on: the first word of each output, then the second of each, and so on. */
@@ -114,7 +112,7 @@ static void draw_share(void *work, int share)
 {
     const mask *m = work;
     uint32_t key[WORDS + 1];
-    extend_key(m->seed, key);
+    extend_key((uint32_t[WORDS]){(uint32_t)m->seed, (uint32_t)(m->seed >> 32)}, key);
     const int64_t runs = (m->count + ENTRIES - 1) / ENTRIES;
     for (int64_t n = runs * share / m->shares; n < runs * (share + 1) / m->shares; n++)
         draw_run(m, n * ENTRIES, key);
@@ -134,7 +132,8 @@ void NAMED(draw_mask)(uint16_t *keep, int64_t count, int64_t limit, uint64_t see
 /* Computes one output, for a test against published outputs. */
 void NAMED(threefry)(const uint32_t counter[WORDS], const uint32_t key[WORDS], uint32_t out[WORDS])
 {
-    const uint32_t extended[WORDS + 1] = {key[0], key[1], key[2], key[3], PARITY ^ key[0] ^ key[1] ^ key[2] ^ key[3]};
+    uint32_t extended[WORDS + 1];
+    extend_key(key, extended);
     words x[WORDS] = {all(counter[0]), all(counter[1]), all(counter[2]), all(counter[3])};
     threefry(x, extended);
     for (int w = 0; w < WORDS; w++)

@@ -15,10 +15,7 @@
 #include "forward.h"
 #include "pages.h"
 #include "threads.h"
-
-#define JOIN_(a, b) a##_##b
-#define JOIN(a, b) JOIN_(a, b)
-#define NAMED(name) JOIN(name, VARIANT)
+#include "variant.h"
 
 enum { OUT_OF_MEMORY = 1, LINE = 64 };
 

@@ -26,10 +26,8 @@ values before them. The script fails if the last value does not have the same er
 import argparse
 import importlib.util
 import logging
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -44,6 +42,7 @@ from darts_case import ALONE, BATCH, EPOCHS, HIDDEN, RATE, Prepared, backtested,
 from lightning.pytorch import Trainer, seed_everything
 from measure import options_of, publish
 from measure_series import FITS, write
+from own_data import in_temporary_folder
 from tables import markdown, spread
 
 from rnn_lightning.cli import CLI, main
@@ -193,14 +192,9 @@ def rows_of(name: str, found: dict[str, list[Outcome]]) -> Iterator[tuple[str, .
 
 def run(options: argparse.Namespace) -> None:
     logging.disable(logging.INFO)  # what each trainer says at its start
-    before = os.getcwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            write()
-            found = {name: compared(name, options.seeds) for name in options.series}
-        finally:
-            os.chdir(before)
+    with in_temporary_folder():
+        write()
+        found = {name: compared(name, options.seeds) for name in options.series}
     head = ("series", "contestant", "MAE one step ahead", "MAE over the horizon", "training s", "ms a step", "steps")
     text = markdown(head, [row for name in found for row in rows_of(name, found[name])])
     results = {name: {who: [asdict(o) for o in all_] for who, all_ in some.items()} for name, some in found.items()}

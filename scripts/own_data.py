@@ -9,7 +9,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ class Kept(CLI):
             Kept.found["sha256"] = data.sha256
 
 
+@contextmanager
+def in_temporary_folder() -> Iterator[None]:
+    """Makes a temporary folder the current one for the `with` block."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
 def fit(typed: list[str], prepare: Callable[[], None]) -> Result:
     """Runs one fit in its own folder, and returns its result.
 
@@ -75,14 +88,10 @@ def fit(typed: list[str], prepare: Callable[[], None]) -> Result:
         typed: The arguments after `fit` on the command line.
         prepare: Writes the data files into the fit's folder.
     """
-    before, begin = os.getcwd(), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            prepare()
-            main(["fit", *typed], cli=Kept)
-        finally:
-            os.chdir(before)
+    begin = time.perf_counter()
+    with in_temporary_folder():
+        prepare()
+        main(["fit", *typed], cli=Kept)
     return {"arguments": typed, "seconds": round(time.perf_counter() - begin), **Kept.found}
 
 

@@ -7,9 +7,10 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from typing_extensions import override
 
-from rnn_lightning.batch import Batch, first_rows
+from rnn_lightning.batch import Batch
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
 from rnn_lightning.models import SequenceModule
+from rnn_lightning.models.batches import first_rows
 from rnn_lightning.models.gradient_norms import gradient_norms
 
 if TYPE_CHECKING:

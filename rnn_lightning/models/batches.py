@@ -13,6 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from rnn_lightning.batch import Batch
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.plan import Span
+from rnn_lightning.nn import reset_rows
+from rnn_lightning.nn import state as states
 from rnn_lightning.nn.lengths import length_mask
 
 
@@ -126,8 +128,27 @@ def valid_steps(batch: Batch) -> Tensor | None:
     return valid
 
 
+def begun(batch: Batch, state: Any) -> Any:
+    """Returns the state before a batch's first step, zeroed in the rows where a `reset` (B,) is true."""
+    reset = batch.get("reset")
+    return state if reset is None or reset.dim() > 1 else reset_rows(state, reset)
+
+
+def first_rows(batch: Batch, rows: int) -> Batch:
+    """Returns the first `rows` sequences of a batch; values that are no tensors with B rows are kept."""
+
+    def take(key: str, value: Any) -> Any:
+        if key == "state":
+            return states.first_rows(value, rows)
+        return value[:rows] if isinstance(value, Tensor) and value.shape[:1] == batch["x"].shape[:1] else value
+
+    return {key: take(key, value) for key, value in batch.items()}
+
+
 def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units", "offset")) -> Batch:
     """Cuts a span of time steps out of a batch.
+
+    Without what concerns the batch's first step only: `state`, and a `reset` (B,); see `begun`.
 
     Args:
         batch: The whole batch.
@@ -141,8 +162,11 @@ def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", 
     start, stop, begins, ends = span
     lengths = batch.get("lengths") if ends is None else ends
     chunk = dict(batch)
+    chunk.pop("state", None)
     for key, value in batch.items():
-        if value is not None and (key in time_keys or (key == "reset" and value.dim() > 1)):
+        if key == "reset" and value is not None and value.dim() == 1:
+            del chunk[key]
+        elif value is not None and (key in time_keys or key == "reset"):
             chunk[key] = _steps(value, span)
     if lengths is not None:
         first = start if begins is None else begins.to(lengths.device)

@@ -16,7 +16,7 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import add_fitted
 from rnn_lightning.models import epochs
-from rnn_lightning.models.batches import Batch, as_batch, cut
+from rnn_lightning.models.batches import Batch, as_batch, begun, cut
 from rnn_lightning.models.carry import CarriedStates
 from rnn_lightning.models.loop import Result, run
 from rnn_lightning.models.loss_guard import LossGuard
@@ -236,14 +236,13 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         """Runs `loop.run` over a batch, from its initial state to the state that is carried on."""
         if batch_idx == 0 and loader == 0:
             epochs.begin(self, stage)  # not in a hook, as a run that is resumed within an epoch must keep its states
-        rows, state = len(batch["x"]), batch.pop("state", None)
+        rows, state = len(batch["x"]), batch.get("state")
         if state is None and self.carry_state:
             state = self.carried.take(stage, rows, batch["x"].device, loader)
-        if batch.get("reset") is not None and batch["reset"].dim() == 1:
-            state = reset_rows(state, batch.pop("reset"))
-        cuts = batch.get("reset") is not None and not self.handles_reset  # the model does not reset within a chunk
-        if cuts:
-            plan = split(plan, batch["reset"].any(0).nonzero().flatten().tolist())
+        reset = None if self.handles_reset else batch.get("reset")
+        cuts = reset is not None and reset.dim() > 1  # the model does not reset within a chunk
+        if reset is not None and cuts:
+            plan = split(plan, reset.any(0).nonzero().flatten().tolist())
         keep = self.tbptt.k2 if self.tbptt is not None else batch["x"].shape[1]
         masks = MaskTape(lambda steps: self.sample_masks(rows, steps) if stage == "train" else None, keep)
 
@@ -252,7 +251,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             chunk["masks"] = masks.get(span.start, span.stop)
             return chunk, reset_rows(state, chunk["reset"][:, 0]) if cuts else state
 
-        total = run(plan, detach_state(state), take, chunk_step, self.advance, see, update)
+        total = run(plan, detach_state(begun(batch, state)), take, chunk_step, self.advance, see, update)
         if self.carry_state:
             self.carried.put(stage, rows, total.state, loader)
         return total

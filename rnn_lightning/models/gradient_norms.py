@@ -64,7 +64,7 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
             run = unrolled(layers, chunk["x"], state, chunk.get("lengths"), chunk.get("reset"))
             times = _times(graph, rows, steps, x.device)
             for into, loss in zip(
-                (last, every), _losses(module, batch, current.chunk[0].start, graph, run), strict=True
+                (last, every), _losses(module, batch, current.spans[0].start, graph, run), strict=True
             ):
                 _add(into, loss, run, times)
         alive = torch.ones(rows, steps, device=x.device)

@@ -335,7 +335,7 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
     model.train()
     whole = model.plan(batch, training=True)[-1]  # the last pass
     state = None if tbptt is None else model.net.layers(batch["x"][:, : whole.begin])[1].detach()
-    start = whole.chunk[0].start
+    start = whole.spans[0].start
     loss_sum, targets, *_ = model.chunk_step({"x": batch["x"][:, start:], "y": batch["y"][:, start:]}, state)
     gradients = torch.autograd.grad(loss_sum / targets, list(model.parameters()))
     norm = torch.stack([g.norm() for g in gradients]).norm().item()

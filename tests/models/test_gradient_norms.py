@@ -75,9 +75,7 @@ def assert_as_in_training(model, batch):
     model.train()
     backward = Backward()
     plan = model.plan(batch, training=True)
-    model._through_batch(
-        {**batch, "x": x}, 0, plan, "train", model.chunk_step, lambda chunk, result: None, update=backward
-    )
+    model._through_batch({**batch, "x": x}, 0, plan, "train", model._training_chunk, update=backward)
     assert backward.passes == len(plan)
     alive = torch.arange(T) < batch.get("lengths", torch.full((len(x),), T))[:, None]
     expected = (x.grad[..., 0].abs() / U).sum(dim=0) / alive.sum(dim=0)

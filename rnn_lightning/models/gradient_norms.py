@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.models.batches import begun, cut
+from rnn_lightning.models.batches import begun, cut, present
 from rnn_lightning.models.plan import Span
 from rnn_lightning.models.sequence_module import SequenceModule
 from rnn_lightning.nn.dropout import without_dropout
@@ -57,11 +57,11 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
             with torch.no_grad(), without_dropout(layers):
                 for span in (*restart, *current.dark):
                     before = cut(batch, span, module.time_keys)
-                    state = layers(before["x"], state, before.get("lengths"), reset=before.get("reset"))[1]
+                    state = layers(before["x"], state, **present(before, "lengths", "reset"))[1]
             at = current.begin
             graph = current.graph
             chunk = cut(batch, graph, module.time_keys)
-            run = unrolled(layers, chunk["x"], state, chunk.get("lengths"), chunk.get("reset"))
+            run = unrolled(layers, chunk["x"], state, **present(chunk, "lengths", "reset"))
             times = _times(graph, rows, steps, x.device)
             for into, loss in zip(
                 (last, every), _losses(module, batch, current.spans[0].start, graph, run), strict=True

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batches import Batch, check_features, check_tokens, one_value
+from rnn_lightning.models.batches import Batch, by_value, check_features, check_tokens, one_value, present
 from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.losses import Loss
@@ -36,6 +36,8 @@ TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_
 names."""
 
 _NETWORK = tuple(signature(RecurrentNet).parameters)
+_OPTIONS = ("lengths", "masks", "reset")
+"""What the network reads of a chunk besides `x`."""
 
 
 class SequenceModule(TruncatedBPTTModule):
@@ -219,7 +221,7 @@ class SequenceModule(TruncatedBPTTModule):
         """The names of everything that is logged in validation and test."""
         return ["loss", self.objective.metric, *(self.metrics.names if self.metrics is not None else ())]
 
-    def counting(self, y: Tensor, places: int) -> Tensor | None:
+    def counted(self, y: Tensor, places: int) -> Tensor | None:
         """Returns which targets of a batch are not missing; None if none are missing.
 
         Args:
@@ -233,8 +235,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     def advance(self, chunk: Batch, state: State | None) -> State:
         """Computes the state at a chunk's end, without running the head or computing losses."""
-        x = self.net.embed(chunk["x"])
-        return self.net.layers(x, state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
+        return self.net.layers(self.net.embed(chunk["x"]), state, **present(chunk, *_OPTIONS))[1]
 
     def predict_chunk(self, chunk: Batch, state: State | None) -> tuple[dict[str, Tensor], State]:
         """Computes the outputs of a chunk."""
@@ -246,7 +247,7 @@ class SequenceModule(TruncatedBPTTModule):
         return self.net.sample_masks(rows, steps)
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
-        """Checks that a batch from the data loader fits the network."""
+        """Checks that a batch fits the network; the subclasses also write into it which targets count."""
         batch = super().prepare_batch(batch, needs_y)
         if self.net.embedding is not None:
             check_tokens(batch["x"], self.net.embedding.num_embeddings)
@@ -264,12 +265,10 @@ class SequenceModule(TruncatedBPTTModule):
         """
         batch, outputs, state = self._predict(batch, batch_idx, dataloader_idx)
         y_hat = outputs["prediction"]
-        result = {key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}
+        result = present(batch, "x", "y", "lengths")
         if batch.get("units") is not None and "y" in result:
             y, mask = in_units(result["y"], batch), batch.get("mask")
-            result["y"] = (
-                y if mask is None else y.masked_fill(~(mask if mask.dim() == 3 else mask[..., None]), torch.nan)
-            )
+            result["y"] = y if mask is None else y.masked_fill(~by_value(mask), torch.nan)
         if self.horizon:
             if batch.get("offset") is not None:
                 raise ArgumentError(
@@ -280,7 +279,7 @@ class SequenceModule(TruncatedBPTTModule):
         return {**result, **found_in_units(self.objective.predictions(y_hat), batch)}
 
     def _outputs(self, chunk: Batch, state: State | None) -> tuple[Tensor, State]:
-        return self.net(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))
+        return self.net(chunk["x"], state, **present(chunk, *_OPTIONS))
 
     # Optimisation and checkpoints.
 

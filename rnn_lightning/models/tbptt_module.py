@@ -16,7 +16,7 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import add_fitted
 from rnn_lightning.models import epochs
-from rnn_lightning.models.batches import Batch, as_batch, begun, cut
+from rnn_lightning.models.batches import TIME_KEYS, Batch, as_batch, begun, cut, present
 from rnn_lightning.models.carry import CarriedStates
 from rnn_lightning.models.loop import Result, run
 from rnn_lightning.models.loss_guard import LossGuard
@@ -50,7 +50,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             Lightning's automatic optimisation uses "step" for both of the last two.
     """
 
-    time_keys: tuple[str, ...] = ("x", "y", "mask", "units", "offset")
+    time_keys: tuple[str, ...] = TIME_KEYS
     """The keys of a batch whose second dimension is time."""
     handles_reset = False
     """Whether `chunk_step` itself zeroes the state where its `reset` (B, t) is true. If not, chunks are cut there."""
@@ -204,7 +204,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Computes the outputs for a batch, chunk by chunk; adds its `x`, `y` and `lengths` if it has them."""
         batch, outputs, _ = self._predict(batch, batch_idx, dataloader_idx)
-        return {**{key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}, **outputs}
+        return {**present(batch, "x", "y", "lengths"), **outputs}
 
     def _evaluate(self, batch: Any, batch_idx: int, stage: str, loader: int) -> dict[str, Tensor]:
         batch, shown = self.prepare_batch(batch), []

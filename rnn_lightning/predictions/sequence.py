@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.models.batches import valid_steps
+from rnn_lightning.models.batches import by_value, present, valid_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,8 +36,8 @@ class ShownSequence:
     """
 
     def __init__(self, batch: Batch, data: Any = None, is_example: bool = False, ahead: int = 0) -> None:
-        given = ("x", "y", "lengths", "mask", "reset")
-        row = {key: batch[key][:1].cpu() for key in given if batch.get(key) is not None}
+        given = present(batch, "x", "y", "lengths", "mask", "reset")
+        row = {key: value[:1].cpu() for key, value in given.items()}
         steps = int(row["lengths"]) if "lengths" in row else row["x"].shape[1]
         if "reset" in row and row["reset"].dim() > 1:
             steps = next((at for at in range(1, steps) if row["reset"][0, at]), steps)
@@ -45,8 +45,7 @@ class ShownSequence:
         if "y" in row and row["y"].shape[:2] == row["x"].shape[:2]:  # a model of your own may have other targets
             y = row["y"].flatten(2) if row["y"].dim() > 2 else row["y"][..., None]  # (1, T, O)
             valid = valid_steps(row)
-            valid = valid if valid is None or valid.dim() == 3 else valid[..., None]
-            self.y = (y if valid is None else y.float().masked_fill(~valid, float("nan")))[0, :steps].float()
+            self.y = (y if valid is None else y.float().masked_fill(~by_value(valid), float("nan")))[0, :steps].float()
         self.next_input = bool(getattr(data, "predicts_next_input", False))
         self.t = torch.arange(steps + ahead + 1)
         self.inputs = torch.full((steps + ahead + 1, self.x.shape[1]), float("nan"))

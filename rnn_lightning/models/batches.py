@@ -152,13 +152,9 @@ def begun(batch: Batch, state: Any) -> Any:
 
 def first_rows(batch: Batch, rows: int) -> Batch:
     """Returns the first `rows` sequences of a batch; values that are no tensors with B rows are kept."""
-
-    def take(key: str, value: Any) -> Any:
-        if key == "state":
-            return states.first_rows(value, rows)
-        return value[:rows] if isinstance(value, Tensor) and value.shape[:1] == batch["x"].shape[:1] else value
-
-    return {key: take(key, value) for key, value in batch.items()}
+    by_row = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.shape[:1] == batch["x"].shape[:1]}
+    state = states.first_rows(batch.get("state"), rows)
+    return {**batch, **{key: value[:rows] for key, value in by_row.items()}, "state": state}
 
 
 def cut(batch: Batch, span: Span, time_keys: Sequence[str] = TIME_KEYS) -> Batch:

@@ -23,8 +23,15 @@ def begin(module: "TruncatedBPTTModule", stage: str) -> None:
             metrics.clear(stage)
 
 
-def end(module: "TruncatedBPTTModule", stage: str) -> None:
+def stage_of(trainer: Trainer) -> str:
+    """Returns what a Trainer runs: "train", "val", "test" or "predict"."""
+    assert trainer.state.stage is not None, "it runs"
+    return trainer.state.stage.dataloader_prefix or ""
+
+
+def end(module: "TruncatedBPTTModule") -> None:
     """Logs the metrics, stops if the weights are useless, and steps the schedulers that Lightning does not step."""
+    stage = stage_of(module.trainer)
     for metrics in _added(module) if stage != "train" else ():
         metrics.log(stage, module)
     module.guard.look()

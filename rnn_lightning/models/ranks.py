@@ -21,15 +21,10 @@ def reduce(strategy: Strategy, value: float, op: str) -> float:
 
 
 def share_of_mean(strategy: Strategy, loss: Tensor, targets: float) -> tuple[Tensor, float]:
-    """Scales a loss so that, after DDP's averaging, its gradient is that of the mean over all processes' targets.
-
-    Args:
-        strategy: The Trainer's.
-        loss: The sum of this process's losses.
-        targets: The number of this process's valid targets.
+    """Scales the sum of a process's losses so that DDP's average is the mean over the targets of all processes.
 
     Returns:
-        The loss, and the number of all targets.
+        The scaled loss, and the number of targets of all processes.
     """
     everywhere = reduce(strategy, targets, "sum")
     return loss * (world_size(strategy) / everywhere if everywhere else 0.0), everywhere

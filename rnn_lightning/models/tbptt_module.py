@@ -287,33 +287,21 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     def on_train_start(self) -> None:
         """Refuses a scheduler that would end before the run, and data that do not allow a carried state."""
         self.resume.restore_metrics(self)
-        check_loaders(self, self.trainer.train_dataloader)
+        check_loaders(self)
         if self.automatic_optimization and self.lr_interval != "epoch":
             check_total_steps(self)
 
     def on_validation_start(self) -> None:
         """Refuses data that do not allow a carried state."""
-        check_loaders(self, self.trainer.val_dataloaders)
+        check_loaders(self)
 
-    def on_test_start(self) -> None:
-        """Refuses data that do not allow a carried state."""
-        check_loaders(self, self.trainer.test_dataloaders)
-
-    def on_predict_start(self) -> None:
-        """Refuses data that do not allow a carried state."""
-        check_loaders(self, self.trainer.predict_dataloaders)
+    on_test_start = on_predict_start = on_validation_start
 
     def on_train_epoch_end(self) -> None:
         """See `epochs.end`."""
-        epochs.end(self, "train")
+        epochs.end(self)
 
-    def on_validation_epoch_end(self) -> None:
-        """See `epochs.end`."""
-        epochs.end(self, "val")
-
-    def on_test_epoch_end(self) -> None:
-        """See `epochs.end`."""
-        epochs.end(self, "test")
+    on_validation_epoch_end = on_test_epoch_end = on_train_epoch_end
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the state of this process."""

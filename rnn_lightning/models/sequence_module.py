@@ -19,9 +19,10 @@ from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.losses import Loss
 from rnn_lightning.models.metrics import Metrics
+from rnn_lightning.models.named import make
 from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.plain import plain
-from rnn_lightning.models.remembered import tell_what_continues, train_as, training_of
+from rnn_lightning.models.remembered import MADE, MEASURED, SETTINGS, tell_what_continues, train_as, training_of
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
@@ -31,11 +32,11 @@ from rnn_lightning.nn.free_run import check_free_run
 from rnn_lightning.nn.init import Init
 from rnn_lightning.nn.networks import Cell, Nonlinearity
 
-TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval", "loss", "metrics")
+TRAINING = (*SETTINGS, *MADE, *MEASURED, "weights")
 """Arguments that say how to train. All others describe the network and are its hyperparameters: plain numbers and
 names."""
 
-_NETWORK = tuple(signature(RecurrentNet).parameters)
+_NETWORK_ARGUMENTS = tuple(signature(RecurrentNet).parameters)
 _OPTIONS = ("lengths", "masks", "reset")
 """What the network reads of a chunk besides `x`."""
 
@@ -117,7 +118,7 @@ class SequenceModule(TruncatedBPTTModule):
         _check_direction(bidirectional, tbptt, carry_state)
         self.save_hyperparameters(ignore=TRAINING)
         self.hparams.update(plain(dict(self.hparams))[0])  # such as numpy's numbers
-        self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
+        self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK_ARGUMENTS})
         self._wanted = metrics
         self.aim(loss)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
@@ -323,17 +324,10 @@ class SequenceModule(TruncatedBPTTModule):
 
     def _try_optimizer(self) -> str:
         """Makes an optimizer to find wrong arguments before any work is done; returns the name of its class."""
-        try:
-            made = self.make_optimizer()
-            if isinstance(made, torch.optim.SparseAdam):
-                raise ArgumentError("SparseAdam needs sparse gradients, but this network's are dense: use Adam")
-            return type(made).__name__
-        except ArgumentError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise ArgumentError(
-                f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"
-            ) from error
+        made = make(self.make_optimizer, {}, "optimizer", "give a torch.optim class with valid arguments", is_own=False)
+        if isinstance(made, torch.optim.SparseAdam):
+            raise ArgumentError("SparseAdam needs sparse gradients, but this network's are dense: use Adam")
+        return type(made).__name__
 
 
 def _check_direction(bidirectional: bool, tbptt: TruncatedBPTT | None, carry_state: bool) -> None:

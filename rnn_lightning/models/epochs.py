@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 
 
+def stage_of(trainer: Trainer) -> str:
+    """Returns what a Trainer runs: "train", "val" (also for the sanity check), "test" or "predict"."""
+    assert trainer.state.stage is not None, "it runs"
+    return trainer.state.stage.dataloader_prefix or ""
+
+
 def begin(module: "TruncatedBPTTModule", stage: str) -> None:
     """Clears the carried state and, except in training, the means and metrics of an interrupted epoch."""
     module.carried.clear(stage)
@@ -21,12 +27,6 @@ def begin(module: "TruncatedBPTTModule", stage: str) -> None:
         module.means.clear(stage)
         for metrics in _added(module):
             metrics.clear(stage)
-
-
-def stage_of(trainer: Trainer) -> str:
-    """Returns what a Trainer runs: "train", "val", "test" or "predict"."""
-    assert trainer.state.stage is not None, "it runs"
-    return trainer.state.stage.dataloader_prefix or ""
 
 
 def end(module: "TruncatedBPTTModule") -> None:

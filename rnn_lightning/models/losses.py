@@ -232,11 +232,8 @@ _WEIGHTS = ("weight", "pos_weight")
 
 
 def _as_tensor(name: str, value: Any) -> Any:
-    return (
-        torch.tensor(value, dtype=torch.get_default_dtype())
-        if name in _WEIGHTS and value is not None and not (isinstance(value, Tensor))
-        else value
-    )
+    is_list = name in _WEIGHTS and value is not None and not isinstance(value, Tensor)
+    return torch.tensor(value, dtype=torch.get_default_dtype()) if is_list else value
 
 
 def _parameters(call: Callable[..., Any]) -> Mapping[str, Parameter]:

@@ -187,12 +187,20 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     # Validation, test and predict.
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Validates on one batch, chunk by chunk; returns the chunks' `shown` tensors."""
-        return self._evaluate(batch, batch_idx, "val", dataloader_idx)
+        """Validates or tests on one batch, chunk by chunk; returns the chunks' `shown` tensors."""
+        batch, stage, shown = self.prepare_batch(batch), epochs.stage_of(self.trainer), []
 
-    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Tests on one batch, chunk by chunk."""
-        return self._evaluate(batch, batch_idx, "test", dataloader_idx)
+        def chunk_step(chunk: Batch, state: Any) -> Result:
+            result = Result.of(self.chunk_step(chunk, state))
+            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, dataloader_idx)
+            shown.append(self.shown(chunk, result))
+            self.evaluated(chunk, result, stage, dataloader_idx)
+            return result
+
+        self._through_batch(batch, batch_idx, self.plan(batch, training=False), stage, chunk_step, dataloader_idx)
+        return _joined(shown, -1)
+
+    test_step = validation_step
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
         """Returns what callbacks get from a validation or test chunk; tensors are joined along the last dimension."""
@@ -205,19 +213,6 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         """Computes the outputs for a batch, chunk by chunk; adds its `x`, `y` and `lengths` if it has them."""
         batch, outputs, _ = self._predict(batch, batch_idx, dataloader_idx)
         return {**present(batch, "x", "y", "lengths"), **outputs}
-
-    def _evaluate(self, batch: Any, batch_idx: int, stage: str, loader: int) -> dict[str, Tensor]:
-        batch, shown = self.prepare_batch(batch), []
-
-        def chunk_step(chunk: Batch, state: Any) -> Result:
-            result = Result.of(self.chunk_step(chunk, state))
-            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
-            shown.append(self.shown(chunk, result))
-            self.evaluated(chunk, result, stage, loader)
-            return result
-
-        self._through_batch(batch, batch_idx, self.plan(batch, training=False), stage, chunk_step, loader)
-        return _joined(shown, -1)
 
     def _predict(self, batch: Any, batch_idx: int, loader: int) -> tuple[Batch, dict[str, Tensor], Any]:
         batch, outputs = self.prepare_batch(batch, needs_y=False), []

@@ -1,10 +1,10 @@
 """Refuses settings of the Trainer, and data, that contradict a module's settings, before any work is done."""
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import LearningRateFinder, StochasticWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from rnn_lightning.errors import ArgumentError
@@ -27,7 +27,7 @@ def check_trainer(module: "TruncatedBPTTModule") -> None:
     """Raises `ArgumentError` if the module cannot run with its Trainer's settings."""
     trainer = module.trainer
     data = getattr(trainer, "datamodule", None)
-    if module.carry_state and data is not None and not _says_contiguous(data, module):  # loaders: see check_loaders
+    if module.carry_state and data is not None and not _says_contiguous(data):  # loaders: see check_loaders
         raise ArgumentError(
             f"carry_state=true needs data whose rows continue from batch to batch, but {type(data).__name__} is not "
             "contiguous: set carry_state=false, or give a data module with contiguous = True"
@@ -82,7 +82,7 @@ def check_loaders(module: "TruncatedBPTTModule") -> None:
         "test": trainer.test_dataloaders,
         "predict": trainer.predict_dataloaders,
     }
-    for loader in _flat(loaders[stage_of(trainer)]):
+    for loader in CombinedLoader(loaders[stage_of(trainer)]).flattened:
         if not _says_contiguous(loader, getattr(loader, "dataset", None)):
             raise ArgumentError(
                 f"carry_state=true needs batches whose rows continue from batch to batch, but this {type(loader).__name__} "
@@ -92,13 +92,3 @@ def check_loaders(module: "TruncatedBPTTModule") -> None:
 
 def _says_contiguous(*parts: Any) -> bool:
     return any(getattr(part, "contiguous", False) is True for part in parts)
-
-
-def _flat(loaders: Any) -> Iterator[Any]:
-    if isinstance(loaders, Mapping):
-        loaders = list(loaders.values())
-    if isinstance(loaders, (list, tuple)):
-        for part in loaders:
-            yield from _flat(part)
-    elif loaders is not None:
-        yield loaders

@@ -78,12 +78,12 @@ def _logger(trainer: Trainer) -> TensorBoardLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
-def steps_taken(trainer: Trainer) -> int:
-    """Counts the steps so far, as on the axis of logged metrics: optimizer steps, or batches in manual optimisation."""
+def steps_on_axis(trainer: Trainer) -> int:
+    """Counts the steps so far on the axis of logged metrics: optimizer steps, or batches in manual optimisation."""
     module: LightningModule = trainer.lightning_module
     return trainer.global_step if module.automatic_optimization else trainer.fit_loop.total_batch_idx + 1
 
 
 def logged_step(trainer: Trainer) -> int:
     """Returns the step, counted from 0, at which metrics of the last batch or of a validation after it are logged."""
-    return max(0, steps_taken(trainer) - 1)
+    return max(0, steps_on_axis(trainer) - 1)

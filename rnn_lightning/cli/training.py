@@ -37,9 +37,9 @@ def training_in(
         ArgumentError: The run had a loss, an optimizer or a scheduler that can't be restored, and no other was given.
     """
     arguments = model.get("init_args", {})
-    # In a fit, the recipe decides how to train; test, validate and predict need no optimizer, and predict no metrics.
-    unused = typed & {"metrics"} | (recipe & {*SETTINGS, *MADE} if subcommand == "fit" else set(MADE))
-    unused |= {"metrics"} if subcommand == "predict" else set()
+    unused = recipe & {*SETTINGS, *MADE} if subcommand == "fit" else {*MADE}
+    if subcommand == "predict" or "metrics" in typed:
+        unused |= {"metrics"}
     training = saved.get("training", {}).items()
     found, lost = restored({name: value for name, value in training if name in arguments and name not in unused})
     for name, what in lost.items():
@@ -53,12 +53,9 @@ def training_in(
     if not found.get("metrics"):
         found.pop("metrics", None)  # the recipe's own
     for name in MADE:
-        if found.get(name) is not None:
-            cls, kept = (
-                found[name].func,
-                {key: value for key, value in found[name].keywords.items() if value is not None},
-            )
-            found[name] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": kept}
+        if (make := found.get(name)) is not None:
+            kept = {key: value for key, value in make.keywords.items() if value is not None}
+            found[name] = {"class_path": f"{make.func.__module__}.{make.func.__qualname__}", "init_args": kept}
     size = saved.get("hyper_parameters", {}).get("output_size")
     if found.get("loss") is not None and size is not None:
         found["output_size"] = size  # a loss may need more outputs than there are targets

@@ -54,7 +54,7 @@ def validation_follows(trainer: Trainer) -> bool:
     return (batches + 1) % interval == 0
 
 
-def go_on(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
+def continue_at(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
     """Sets the counters of `Trainer.fit_loop` in a checkpoint so that a fit continues at a place.
 
     Args:

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.place import go_on, place_of
+from rnn_lightning.models.place import continue_at, place_of
 from rnn_lightning.models.ranks import gather
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ExactResume:
         if trainer.state.fn != TrainerFn.FITTING:
             return
         if "place" in checkpoint:
-            go_on(trainer, checkpoint["loops"]["fit_loop"], checkpoint["place"])
+            continue_at(trainer, checkpoint["loops"]["fit_loop"], checkpoint["place"])
         self._metrics = checkpoint.get("metrics", {})
         ranks = checkpoint.get("ranks", [])
         if ranks and len(ranks) != trainer.world_size:

@@ -3,8 +3,9 @@
 What happens to a batch in training under `tbptt`, in this order; the second column says in which file:
 
     training_step     resume         restore_generators  in the first batch after a resume
-     (tbptt_module)   batches        prepare_batch       checks it
-                      plan           plan, mark_updates  the passes over it, as many as on the device that has the most
+     (tbptt_module)   batches        as_batch            checks it; called by `prepare_batch`
+                      plan           passes              the passes over it; called by `plan`
+                      plan           mark_updates        as many passes as on the device that has the most
                       update         Update.of           the optimizer, and the unfinished step of the previous batch
     _through_batch    epochs         begin               at the first batch of an epoch
      (tbptt_module)   carry          carried.take        the state of the previous batch (only with `carry_state`)

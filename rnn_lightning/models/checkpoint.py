@@ -23,6 +23,8 @@ NETWORK = (
     "bidirectional",
     "embedding_size",
     "tie_weights",
+    "fourier_frequencies",
+    "fourier_scale",
 )
 """Arguments that two networks must share so that one can use the other's weights."""
 HEAD = ("head.weight", "head.bias")

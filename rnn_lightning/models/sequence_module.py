@@ -65,6 +65,9 @@ class SequenceModule(TruncatedBPTTModule):
         embedding_size: Size of the vector that represents each token, for batches whose x is integer tokens (B, T);
             None for features.
         tie_weights: Whether the embedding and the head share one matrix; needs embedding_size == hidden_size.
+        fourier_frequencies: The layers read this many sines and cosines of x with random frequencies (Fourier features)
+            instead of x, and can tell close values apart; None for x itself.
+        fourier_scale: The standard deviation of these frequencies, in cycles per unit of x.
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
         carry_state: Whether row i of a batch continues row i of the previous batch; needs contiguous data.
         weights: Trained weights to start from: the name of a network that ships with the package (`seq2vec_mnist`), or
@@ -105,6 +108,8 @@ class SequenceModule(TruncatedBPTTModule):
         init: Init = "torch",
         embedding_size: int | None = None,
         tie_weights: bool = False,
+        fourier_frequencies: int | None = None,
+        fourier_scale: float = 1.0,
         tbptt: TruncatedBPTT | None = None,
         carry_state: bool = False,
         weights: str | None = None,
@@ -253,7 +258,7 @@ class SequenceModule(TruncatedBPTTModule):
         if self.net.embedding is not None:
             check_tokens(batch["x"], self.net.embedding.num_embeddings)
         else:
-            check_features(batch["x"], self.net.layers.input_size)
+            check_features(batch["x"], self.net.input_size)
         return batch
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:

@@ -48,6 +48,10 @@ class TensorBoardCallback(Callback):
     def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
         """Called after each validation batch, with its outputs. Subclasses may override this method."""
 
+    def writes(self, trainer: Trainer) -> bool:
+        """Returns whether this process is the one that writes."""
+        return trainer.is_global_zero and self.is_active(trainer)
+
     def writer(self, trainer: Trainer) -> "SummaryWriter":
         """Returns TensorBoard's writer. Call this method only on rank zero, and if the callback is active."""
         logger = _logger(trainer)

@@ -37,8 +37,7 @@ class VitalSigns(TensorBoardCallback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logs = self.is_active(trainer) and trainer.is_global_zero
-        self._every = trainer.log_every_n_steps if logs else 0  # type: ignore[attr-defined]  # set by a connector
+        self._every = trainer.log_every_n_steps if self.writes(trainer) else 0  # type: ignore[attr-defined]  # set by a connector
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

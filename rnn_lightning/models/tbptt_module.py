@@ -187,20 +187,25 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     # Validation, test and predict.
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Validates or tests on one batch, chunk by chunk; returns the chunks' `shown` tensors."""
-        batch, stage, shown = self.prepare_batch(batch), epochs.stage_of(self.trainer), []
+        """Validates on one batch, chunk by chunk; returns the chunks' `shown` tensors."""
+        return self._evaluate(batch, batch_idx, "val", dataloader_idx)
+
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Tests on one batch, chunk by chunk; returns the chunks' `shown` tensors."""
+        return self._evaluate(batch, batch_idx, "test", dataloader_idx)
+
+    def _evaluate(self, batch: Any, batch_idx: int, stage: str, loader: int) -> dict[str, Tensor]:
+        batch, shown = self.prepare_batch(batch), []
 
         def chunk_step(chunk: Batch, state: Any) -> Result:
             result = Result.of(self.chunk_step(chunk, state))
-            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, dataloader_idx)
+            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
             shown.append(self.shown(chunk, result))
-            self.evaluated(chunk, result, stage, dataloader_idx)
+            self.evaluated(chunk, result, stage, loader)
             return result
 
-        self._through_batch(batch, batch_idx, self.plan(batch, training=False), stage, chunk_step, dataloader_idx)
+        self._through_batch(batch, batch_idx, self.plan(batch, training=False), stage, chunk_step, loader)
         return _joined(shown, -1)
-
-    test_step = validation_step
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
         """Returns what callbacks get from a validation or test chunk; tensors are joined along the last dimension."""

@@ -51,7 +51,7 @@ class RecurrentNet(nn.Module):
 
     Raises:
         ArgumentError: A size is below 1, a name is unknown, a dropout is outside [0, 1), the weights can't be tied, or
-            an embedding is given Fourier features.
+            Fourier features are given an embedding or no frequencies.
     """
 
     def __init__(

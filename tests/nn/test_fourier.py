@@ -1,5 +1,6 @@
 """Fourier features: their values, and networks that read them."""
 
+import copy
 import math
 
 import pytest
@@ -39,6 +40,27 @@ def test_the_phase_is_exact_in_half_precision(dtype):
     torch.testing.assert_close(features(x.to(dtype)).float(), exact, atol=0.01, rtol=0)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(features(x), exact)
+    converted = copy.deepcopy(features).to(dtype)
+    torch.testing.assert_close(converted(x.to(dtype)).float(), exact, atol=0.01, rtol=0)
+    torch.testing.assert_close(converted.float()(x), exact, rtol=0, atol=0)
+    torch.testing.assert_close(copy.deepcopy(features).double()(x.double()).float(), exact, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("inputs", "shape"), [(3, (2, 5, 1)), (1, (2, 5, 3)), (1, (8, 5)), (3, (2, 5, 4))])
+def test_inputs_of_another_width_are_refused_as_by_the_layers(inputs, shape):
+    fourier = Seq2SeqNet(inputs, 1, hidden_size=4, fourier_frequencies=4)
+    plain = Seq2SeqNet(inputs, 1, hidden_size=4)
+    for net in (fourier, plain, fourier.to_torch(), torch.jit.script(fourier.to_torch())):
+        with pytest.raises(Exception, match=f"Expected {inputs}, got {shape[-1]}"):
+            net(torch.randn(shape))
+    with pytest.raises(RuntimeError, match=rf"Expected {inputs}, got {inputs + 1}"):
+        fourier.step(torch.randn(2, inputs + 1))
+
+
+def test_integers_give_features_too():
+    features = FourierFeatures(1, 4)
+    x = torch.tensor([[1], [2]])
+    torch.testing.assert_close(features(x), features(x.float()))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -79,9 +101,14 @@ def test_steps_packed_and_unbatched_inputs():
         ({"fourier_frequencies": 0}, "fourier_frequencies=0: give an integer of at least 1"),
         ({"fourier_frequencies": 2.5}, "fourier_frequencies=2.5: give an integer"),
         ({"fourier_frequencies": True}, "fourier_frequencies=True: give an integer"),
-        ({"fourier_frequencies": 2, "fourier_scale": 0}, "fourier_scale=0: give a finite number above 0"),
-        ({"fourier_frequencies": 2, "fourier_scale": math.inf}, "fourier_scale=inf: give a finite number"),
-        ({"fourier_frequencies": 2, "fourier_scale": math.nan}, "fourier_scale=nan: give a finite number"),
+        ({"fourier_frequencies": 2, "fourier_scale": 0}, "fourier_scale=0: give a number above 0"),
+        ({"fourier_frequencies": 2, "fourier_scale": math.inf}, "fourier_scale=inf: give a number above 0"),
+        ({"fourier_frequencies": 2, "fourier_scale": math.nan}, "fourier_scale=nan: give a number above 0"),
+        (
+            {"fourier_frequencies": 2, "fourier_scale": 1e39},
+            "give a number above 0 and below 1e30",
+        ),
+        ({"fourier_frequencies": 2, "fourier_scale": True}, "fourier_scale=True: give a number"),
         ({"fourier_scale": 2.0}, "fourier_scale=2.0 does nothing without fourier_frequencies"),
         ({"fourier_frequencies": 2, "embedding_size": 3}, "leave one out"),
     ],

@@ -12,8 +12,3 @@ The other entries are optional: `lengths` (B,) int64; `mask` (B, T) or (B, T, O)
 `reset`, bool, true where row i begins a new sequence, at the batch's first step (B,) or at any step (B, T); `state`,
 the initial state; `units` and `offset` (B, T, O): `y * units + offset` is in the data's own units, in which metrics and
 predictions are given. A chunk of a batch is also a batch; in training it also has its dropout `masks`."""
-
-
-def first_rows(batch: Batch, rows: int) -> Batch:
-    """Returns the first `rows` sequences of a batch."""
-    return {key: value[:rows] if hasattr(value, "__getitem__") else value for key, value in batch.items()}

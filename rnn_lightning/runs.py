@@ -1,8 +1,14 @@
 """Decides where a run is saved, records the run in its folder, and finds the folder again for later commands.
 
-Two functions of the command line choose a run's folder. First `cli.loggers.direct_loggers` tells the loggers where to
-write, before they are made. Then `SaveConfig.setup` takes the folder of the run that a fit continues, or else calls
-`new_folder`, which returns the first logger's folder or the next free one.
+The command line decides a run's folder, ROOT/NAME/version_N, in this order:
+
+    cli/settings.py      run_name         NAME: `--name`, else the data file's or the recipe's name
+    cli/loggers.py       root_of_runs     ROOT: the first logger's `save_dir`, else `default_root_dir`
+    cli/command_line.py  slurm.folder     a requeued SLURM job keeps its own folder
+    cli/loggers.py       direct_loggers   gives each logger its arguments, with `free_version` as N
+    here                 number_run       settles N before any process is spawned
+    cli/save_config.py   SaveConfig       takes the folder of a run that is resumed, or else `new_folder`, which returns
+                                          the first logger's folder or the next free one, and writes the record
 
 A run's folder contains `run.json` (the record), the configuration and `checkpoints/`. By default the folder is
 `runs/NAME/version_N`, which also holds TensorBoard's events. A folder may be a path, or a URL for any file system that

@@ -22,7 +22,7 @@ from rnn_lightning.fitted import KEY
 from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
 
-NETWORKS: dict[str, type[RecurrentNet]] = {cls.__name__: cls for cls in (Seq2VecNet, Seq2SeqNet)}
+NETWORK_CLASSES: dict[str, type[RecurrentNet]] = {cls.__name__: cls for cls in (Seq2VecNet, Seq2SeqNet)}
 _OF_MODEL = {"Seq2Vec": "Seq2VecNet", "Seq2Seq": "Seq2SeqNet"}
 _REMEDY = "install the package again, or export the network again"
 
@@ -85,7 +85,7 @@ def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
         ArgumentError: A file is missing, changed or truncated, has another format, or the two files do not match.
     """
     description = read_description(path)
-    cls = NETWORKS[description["network"]]
+    cls = NETWORK_CLASSES[description["network"]]
     unknown = set(description["arguments"]) - set(inspect.signature(cls).parameters)
     if unknown:
         raise ArgumentError(f"{path}: {cls.__name__} has no argument {', '.join(sorted(unknown))}: {_REMEDY}")
@@ -120,8 +120,10 @@ def read_description(path: str | Path) -> dict[str, Any]:
     kinds = {"network": str, "arguments": dict, "weights": str, "sha256": str}
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
         raise ArgumentError(f"{path} does not describe a network, which needs {', '.join(kinds)}: {_REMEDY}")
-    if found["network"] not in NETWORKS:
-        raise ArgumentError(f"{path}: network={found['network']!r} is not one of {', '.join(NETWORKS)}: {_REMEDY}")
+    if found["network"] not in NETWORK_CLASSES:
+        raise ArgumentError(
+            f"{path}: network={found['network']!r} is not one of {', '.join(NETWORK_CLASSES)}: {_REMEDY}"
+        )
     if not found["weights"].isprintable() or Path(found["weights"]).name != found["weights"] or not found["weights"]:
         raise ArgumentError(f"{path}: weights={found['weights']!r} must be a file beside it, not a path: {_REMEDY}")
     return found
@@ -240,12 +242,12 @@ def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:
     """Returns the class and the arguments of a checkpoint's network."""
     model, saved = checkpoint.get("model"), checkpoint.get("hyper_parameters")
     network = str(checkpoint.get("network", _OF_MODEL.get(str(model))))
-    if "state_dict" not in checkpoint or network not in NETWORKS or not isinstance(saved, dict):
+    if "state_dict" not in checkpoint or network not in NETWORK_CLASSES or not isinstance(saved, dict):
         found = f"holds a {model}" if model else "is not from a model of this package"
         raise ArgumentError(
             f"{source!r} {found}: give a checkpoint of {' or '.join(_OF_MODEL)}; for your own model use torch.onnx.export"
         )
-    accepted = inspect.signature(NETWORKS[network]).parameters
+    accepted = inspect.signature(NETWORK_CLASSES[network]).parameters
     fitted = {KEY: checkpoint[KEY]} if checkpoint.get(KEY) else {}
     return {"network": network, "arguments": {key: saved[key] for key in accepted if key in saved}, **fitted}
 

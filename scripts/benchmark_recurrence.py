@@ -35,6 +35,7 @@ Size = tuple[int, int, int, int]
 CASES: list[Size] = [(28, 150, 28, 150), (20, 50, 1, 100), (784, 128, 1, 128), (100, 32, 128, 512)]
 STREAMS: list[Size] = [(1000, 2, 1, 16), (1000, 8, 16, 64), (1000, 32, 1, 64)]
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+KERNELS = {"RNN": "rnn_tanh_cell", "GRU": "gru_cell", "LSTM": "lstm_cell"}
 P = 0.3  # of dropping
 
 
@@ -89,12 +90,14 @@ def contestants(cell: str, size: Size) -> dict[str, Callable[[], float]]:
 
 
 def single_steps(cell: str, batch: int, hidden: int = 150) -> dict[str, Callable[[], float]]:
-    """Returns functions that time one step of a stream, with torch.nn's cell and with a layer's `step`."""
+    """Returns functions that time one step of a stream: torch's kernel alone, torch.nn's cell, a layer's `step`."""
     x, theirs, own = torch.randn(batch, hidden), getattr(nn, f"{cell}Cell")(hidden, hidden), getattr(ours, cell)
     layer = own(hidden, hidden).eval()
     h = torch.zeros(batch, hidden)
     given, state = ((h, h), (h[None], h[None])) if cell == "LSTM" else (h, h[None])
+    kernel, weights = getattr(torch, KERNELS[cell]), list(theirs.parameters())
     return {
+        "kernel": inference(lambda: kernel(x, given, *weights), 20),
         "cell": inference(lambda: theirs(x, given), 20),
         "step": inference(lambda: layer.step(x, state), 20),
     }
@@ -160,7 +163,9 @@ def main() -> None:
                 results[f"{cell} {batch}"] = found
                 us = [f"{1e6 * seconds:.1f}" for seconds in found.values()]
                 rows.append([f"{cell}, batch {batch}", *us, f"{found['cell'] / found['step']:.2f}"])
-        text = markdown(("one step, I = H = 150", "torch.nn's cell us", "step us", "cell / step"), rows)
+        text = markdown(
+            ("one step, I = H = 150", "torch's kernel us", "torch.nn's cell us", "step us", "cell / step"), rows
+        )
         publish(options, "steps", text, cases=results)
         return
     with busy(options.busy):

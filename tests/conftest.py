@@ -44,6 +44,19 @@ def own_parts_folder(own_folder, monkeypatch):
     return own_folder
 
 
+@pytest.fixture
+def use_native(monkeypatch):
+    """Chooses the variant of the recurrence in C; the environment variable is read once per process."""
+    from rnn_lightning.nn.native.library import SWITCH, load
+
+    def use(variant):
+        monkeypatch.setenv(SWITCH, variant)
+        load.cache_clear()
+
+    yield use
+    load.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def silent_trainer():
     """Makes a Trainer on the CPU that neither prints nor writes: `silent_trainer(max_epochs=1, ...)`."""

@@ -47,7 +47,7 @@ def assert_equal_to_onnx(net, path, sizes):
     runtime = pytest.importorskip("onnxruntime")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for rows, steps in sizes:
-        x = torch.randn(rows, steps, net.layers.input_size)
+        x = torch.randn(rows, steps, net.input_size)
         with torch.no_grad():
             y, state = net(x)
         expected = (y, *(state if isinstance(state, tuple) else (state,)))
@@ -75,7 +75,11 @@ def test_from_a_fit_to_files_and_back(capsys):
     assert_equal_to_onnx(net, "here/out/network.onnx", [(1, 1), (2, 20), (7, 45)])
 
 
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}], ids=["plain", "deep", "two ways"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"num_layers": 2}, {"bidirectional": True}, {"fourier_frequencies": 3}],
+    ids=["plain", "deep", "two ways", "fourier"],
+)
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("model", [Seq2Seq, Seq2Vec])
 def test_onnx_equals_torch_at_other_sizes(model, cell, options):

@@ -1,4 +1,4 @@
-"""The recipes: each fits, opens with its command and what it reaches, and really reaches it."""
+"""The recipes: each fits, opens with its command and what it reaches, and (but for own files) really reaches it."""
 
 from pathlib import Path
 

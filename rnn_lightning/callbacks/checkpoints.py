@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from rnn_lightning.callbacks.node_copies import copy_to_nodes, save
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.place import place_of, steps_are_over, within_step
+from rnn_lightning.models.place import waits_for_epoch_end, within_step
 from rnn_lightning.runs import BEST, LAST
 
 
@@ -132,9 +132,7 @@ class PeriodicCheckpoint(Callback):
         if within_step(trainer, pl_module) or not self._is_time(trainer):
             return
         self._step, self._time = trainer.global_step, time.monotonic()
-        # After an epoch's last batch, a run can resume with the validation, but not with what comes between the
-        # validation and the next epoch.
-        self._waits = steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch")
+        self._waits = waits_for_epoch_end(trainer)
         if not self._waits:
             self._save(trainer)
 

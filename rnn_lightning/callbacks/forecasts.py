@@ -72,7 +72,7 @@ class Forecasts(TensorBoardCallback):
     @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = _series(trainer, pl_module)
-        if data is None or not self.is_active(trainer) or not trainer.is_global_zero:
+        if data is None or not self.writes(trainer):
             return
         net: Any = pl_module.net
         with without_dropout(net):

@@ -7,9 +7,10 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from typing_extensions import override
 
-from rnn_lightning.batch import Batch, first_rows
+from rnn_lightning.batch import Batch
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
 from rnn_lightning.models import SequenceModule
+from rnn_lightning.models.batches import first_rows
 from rnn_lightning.models.gradient_norms import gradient_norms
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class GradientReach(TensorBoardCallback):
         self._steps, self._norms = list(state_dict["steps"]), list(state_dict["norms"])
 
     def _draws(self, trainer: Trainer, module: LightningModule) -> bool:
-        return trainer.is_global_zero and isinstance(module, SequenceModule) and self.is_active(trainer)
+        return isinstance(module, SequenceModule) and self.writes(trainer)
 
     def _cut(self, module: SequenceModule) -> tuple[int, str]:
         """Returns the first step that the gradient of the last loss reaches (0 if nothing is cut), and its label."""

@@ -23,14 +23,14 @@ class HyperParameters(TensorBoardCallback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.is_active(trainer) and trainer.is_global_zero:
+        if self.writes(trainer):
             metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # only their names are used
             for summary in hparams(settings(trainer, pl_module), metrics)[:2]:
                 self.write(trainer, summary)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.is_active(trainer) and trainer.is_global_zero and not trainer.interrupted:
+        if self.writes(trainer) and not trainer.interrupted:
             self.write(trainer, hparams({}, {})[2])
 
 

@@ -21,7 +21,7 @@ class NetworkGraph(TensorBoardCallback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not (self.is_active(trainer) and trainer.is_global_zero and isinstance(pl_module, SequenceModule)):
+        if not (self.writes(trainer) and isinstance(pl_module, SequenceModule)):
             return
         net = pl_module.net
         with warnings.catch_warnings(), torch.no_grad():

@@ -7,10 +7,11 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from typing_extensions import override
 
-from rnn_lightning.batch import Batch, first_rows
+from rnn_lightning.batch import Batch
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.models import Seq2Seq
+from rnn_lightning.models.batches import begun, first_rows
 from rnn_lightning.nn import Seq2SeqNet, free_run
 from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.predictions import ShownSequence
@@ -94,6 +95,7 @@ class SeriesFigures(TensorBoardCallback):
         shown = ShownSequence(
             example or self._first, data, is_example=example is not None, ahead=_AHEAD if example else 0
         )
+        state = None if example else begun(self._first, self._first.get("state"))
         steps = len(shown.x)
         warm = steps if example else steps // 2
         with torch.no_grad(), without_dropout(net):
@@ -102,12 +104,12 @@ class SeriesFigures(TensorBoardCallback):
             x = x.to(weight) if net.embedding is None else x[..., 0].to(weight.device, torch.int64)
             start = f"window from t = {float(shown.t[0]):g}"
             title = f"Predictions, {start}" if shown.timed else "One held-out sequence"
-            predictions = module.objective.predictions(net(x)[0][0])["prediction"]
+            predictions = module.objective.predictions(net(x, state)[0][0])["prediction"]
             self.show(trainer, "val/window", shown.window_figure(predictions, title))
             feeds_back = shown.next_input and module.objective.predicts_values
             if not feeds_back or warm < 1 or net.layers.bidirectional:
                 return
-            y, state = net(x[:, :warm])
+            y, state = net(x[:, :warm], state)
             ahead = free_run(net, y[:, -1], state, len(shown.t) - 1 - warm)
             forecast = torch.cat((y[:, -1:], ahead), dim=1)[0]
         self.show(

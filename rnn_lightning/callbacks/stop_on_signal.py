@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from rnn_lightning.callbacks.checkpoints import last_of
 from rnn_lightning.callbacks.node_copies import save
-from rnn_lightning.models.place import place_of, steps_are_over, within_step
+from rnn_lightning.models.place import steps_are_over, waits_for_epoch_end, within_step
 from rnn_lightning.models.ranks import reduce, world_size
 
 
@@ -51,7 +51,7 @@ class StopOnSignal(Callback):
     ) -> None:
         if within_step(trainer, pl_module) or not (number := self._agreed(trainer)):
             return
-        if steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch"):
+        if waits_for_epoch_end(trainer):
             self._ending = number
         else:
             self._act(trainer, number)

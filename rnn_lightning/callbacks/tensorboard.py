@@ -48,6 +48,10 @@ class TensorBoardCallback(Callback):
     def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
         """Called after each validation batch, with its outputs. Subclasses may override this method."""
 
+    def writes(self, trainer: Trainer) -> bool:
+        """Returns whether this process is the one that writes."""
+        return trainer.is_global_zero and self.is_active(trainer)
+
     def writer(self, trainer: Trainer) -> "SummaryWriter":
         """Returns TensorBoard's writer. Call this method only on rank zero, and if the callback is active."""
         logger = _logger(trainer)
@@ -78,12 +82,12 @@ def _logger(trainer: Trainer) -> TensorBoardLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
-def steps_taken(trainer: Trainer) -> int:
-    """Counts the steps so far, as on the axis of logged metrics: optimizer steps, or batches in manual optimisation."""
+def steps_on_axis(trainer: Trainer) -> int:
+    """Counts the steps so far on the axis of logged metrics: optimizer steps, or batches in manual optimisation."""
     module: LightningModule = trainer.lightning_module
     return trainer.global_step if module.automatic_optimization else trainer.fit_loop.total_batch_idx + 1
 
 
 def logged_step(trainer: Trainer) -> int:
     """Returns the step, counted from 0, at which metrics of the last batch or of a validation after it are logged."""
-    return max(0, steps_taken(trainer) - 1)
+    return max(0, steps_on_axis(trainer) - 1)

@@ -39,7 +39,7 @@ class TextSamples(TensorBoardCallback):
             isinstance(data, TextStream) and isinstance(pl_module, Seq2Seq) and pl_module.net.embedding is not None
         ):
             return
-        if not (self.is_active(trainer) and trainer.is_global_zero):
+        if not self.writes(trainer):
             return
         vocabulary = data.vocabulary
         prompt = torch.from_numpy(vocabulary.encode(data.prompt).astype("int64"))[None].to(pl_module.device)

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step, steps_taken
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step, steps_on_axis
 
 
 class VitalSigns(TensorBoardCallback):
@@ -37,8 +37,7 @@ class VitalSigns(TensorBoardCallback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logs = self.is_active(trainer) and trainer.is_global_zero
-        self._every = trainer.log_every_n_steps if logs else 0  # type: ignore[attr-defined]  # set by a connector
+        self._every = trainer.log_every_n_steps if self.writes(trainer) else 0  # type: ignore[attr-defined]  # set by a connector
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,7 +49,7 @@ class VitalSigns(TensorBoardCallback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Measures the gradient's norm if this batch is logged; if the batch has several steps, the last one counts."""
         this = int(pl_module.automatic_optimization)  # under automatic optimisation, this step is not counted yet
-        if self._every and (steps_taken(trainer) + this) % self._every == 0:
+        if self._every and (steps_on_axis(trainer) + this) % self._every == 0:
             self._norm = torch.nn.utils.get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
 
     @override
@@ -60,7 +59,7 @@ class VitalSigns(TensorBoardCallback):
         if not self._every:
             return
         self._sequences += _rows(batch)
-        taken = steps_taken(trainer)
+        taken = steps_on_axis(trainer)
         if taken % self._every or taken == self._logged:
             return
         seconds = time.perf_counter() - self._since

@@ -32,7 +32,7 @@ def save_atomically(trainer: Namespace) -> dict[str, Any]:
     """Lets a configured Trainer save with `AtomicCheckpointIO`, unless the Trainer has its own way to save.
 
     Returns:
-        The Trainer's arguments with this plugin.
+        Arguments to add to the Trainer's: its plugins with this one, or nothing.
     """
     if has_checkpoint_io(trainer):
         return {}

@@ -51,10 +51,9 @@ def _class(class_path: Any) -> type | None:
     if not isinstance(class_path, str) or "." not in class_path:
         return None  # a short name is a class of this package or of Lightning
     try:
-        found = class_of(class_path)
+        return class_of(class_path)
     except (ImportError, AttributeError):
         return None
-    return found if isinstance(found, type) else None
 
 
 def _checkpoint(arguments: Arguments, given: dict[str, Any], class_path: str) -> str | None:

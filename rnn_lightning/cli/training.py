@@ -17,11 +17,7 @@ from jsonargparse import Namespace
 
 from rnn_lightning.cli.as_typed import as_typed
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.losses import restored
-from rnn_lightning.models.remembered import maker, restore_metrics
-
-_PLAIN = ("tbptt", "carry_state", "lr_interval")
-_MADE = ("optimizer", "lr_scheduler")
+from rnn_lightning.models.remembered import MADE, SETTINGS, restored, warn_of_lost_metrics
 
 
 def training_in(
@@ -40,50 +36,32 @@ def training_in(
     Raises:
         ArgumentError: The run had a loss, an optimizer or a scheduler that can't be restored, and no other was given.
     """
-    training, arguments = saved.get("training", {}), model.get("init_args", {})
-    if subcommand == "fit":  # the recipe decides how to train
-        theirs = recipe & {*_PLAIN, *_MADE}
-        training = {name: value for name, value in training.items() if name not in theirs}
-    found = {name: training[name] for name in _PLAIN if name in training}
-    given = {name: arguments.get(name) for name in ("loss", *_MADE)} | dict.fromkeys(typed, "typed")
-    if "loss" in training and "loss" in arguments:
-        found |= _loss_in(training["loss"], saved.get("hyper_parameters", {}), checkpoint, given["loss"])
-    if subcommand != "predict" and "metrics" not in typed and training.get("metrics"):
-        found["metrics"] = restore_metrics(training["metrics"], "--model.metrics") or arguments.get("metrics")
-    for name in _MADE if subcommand == "fit" else ():
-        if name in training:
-            found |= _made_in(training[name], name, checkpoint, given[name])
-    return {name: as_typed(value, Any) for name, value in found.items() if name in arguments or name == "output_size"}
+    arguments = model.get("init_args", {})
+    unused = recipe & {*SETTINGS, *MADE} if subcommand == "fit" else {*MADE}
+    if subcommand == "predict" or "metrics" in typed:
+        unused |= {"metrics"}
+    training = saved.get("training", {}).items()
+    found, lost = restored({name: value for name, value in training if name in arguments and name not in unused})
+    for name, what in lost.items():
+        if name == "metrics":
+            warn_of_lost_metrics(what, "--model.metrics")
+        elif not (name in typed or _is_given(name, what, arguments.get(name))):
+            raise ArgumentError(
+                f"{checkpoint} was trained with a {name} that it can't restore, {what}: give --model.{name}, or the run's "
+                "own config.yaml as --config"
+            )
+    if not found.get("metrics"):
+        found.pop("metrics", None)  # the recipe's own
+    for name in MADE:
+        if (make := found.get(name)) is not None:
+            kept = {key: value for key, value in make.keywords.items() if value is not None}
+            found[name] = {"class_path": f"{make.func.__module__}.{make.func.__qualname__}", "init_args": kept}
+    size = saved.get("hyper_parameters", {}).get("output_size")
+    if found.get("loss") is not None and size is not None:
+        found["output_size"] = size  # a loss may need more outputs than there are targets
+    return {name: as_typed(value, Any) for name, value in found.items()}
 
 
-def _loss_in(loss: Any, hyper_parameters: dict[str, Any], checkpoint: str, given: Any) -> dict[str, Any]:
-    """The loss that a checkpoint was trained with, and its number of outputs; None for the task's own loss."""
-    size = hyper_parameters.get("output_size")
-    if loss is None:
-        return {"loss": None}
-    if isinstance(loss, dict) and restored(loss):
-        return {"loss": loss} | ({} if size is None else {"output_size": size})
-    if given is None:
-        raise ArgumentError(_refusal(checkpoint, "loss", loss))
-    return {}
-
-
-def _made_in(made: Any, name: str, checkpoint: str, given: Any) -> dict[str, Any]:
-    """The optimizer or scheduler of a checkpoint's run."""
-    if made is None:
-        return {name: None}
-    if isinstance(made, dict) and (make := maker(made)) is not None:
-        cls: Any = make.func  # type: ignore[attr-defined]
-        kept = {key: value for key, value in made["arguments"].items() if value is not None}
-        return {name: {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": kept}}
-    kind = made if isinstance(made, str) else made["name"]
-    if given != "typed" and getattr(given, "class_path", str(given)).rpartition(".")[2] != kind:
-        raise ArgumentError(_refusal(checkpoint, name, kind))
-    return {}
-
-
-def _refusal(checkpoint: str, name: str, what: Any) -> str:
-    return (
-        f"{checkpoint} was trained with a {name} that it can't restore, {what}: give --model.{name}, or the run's own "
-        "config.yaml as --config"
-    )
+def _is_given(name: str, what: str, value: Any) -> bool:
+    """Whether a configuration has a loss, or the optimizer or scheduler whose class has this name."""
+    return value is not None if name == "loss" else getattr(value, "class_path", str(value)).rpartition(".")[2] == what

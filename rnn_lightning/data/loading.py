@@ -95,20 +95,21 @@ class EpochSampler(DistributedSampler[int]):
         batch_size: int = 1,
     ) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=not new_each_epoch, seed=seed)
+        self.new_each_epoch = new_each_epoch
         self.together = batch_size * world_size  # samples that are trained on at the same time
         self.start = 0  # how many of this process's samples the next pass skips, as they have already been seen
 
     def __iter__(self) -> Iterator[int]:
         n = len(self.dataset)  # type: ignore[arg-type]  # torch's Dataset declares no length
-        if self.shuffle:
+        if self.new_each_epoch:
+            order = self.epoch * n + torch.arange(n)
+        else:
             # With seed + epoch instead of a hash, epoch 1 of seed 0 would have the same order as epoch 0 of seed 1.
             generator = torch.Generator().manual_seed(derive_key(self.seed, self.epoch))
             order = torch.randperm(n, generator=generator)
             lengths = getattr(self.dataset, "lengths", None)
             if lengths is not None:
                 order = _of_like_length(order, lengths, self.together, generator)
-        else:
-            order = self.epoch * n + torch.arange(n)
         order = order.repeat(-(-self.total_size // n))[: self.total_size]
         return iter(order[self.rank :: self.num_replicas][self.start :].tolist())
 

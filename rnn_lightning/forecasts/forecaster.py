@@ -205,7 +205,7 @@ def check_sizes(net: RecurrentNet, fitted: dict[str, Any]) -> None:
     """Raises `ArgumentError` if a network's numbers of inputs and outputs do not match the fitted columns."""
     names = [*fitted["target"], *fitted["observed"]]
     inputs = len(names) * (1 + fitted["flags"]) + len(fitted["known"]) + 2 * len(fitted["calendar"])
-    found = net.layers.input_size, net.head.out_features
+    found = net.input_size, net.head.out_features
     if found != (inputs, len(names)):
         raise ArgumentError(
             f"a network with {found[0]} inputs and {found[1]} outputs cannot forecast {', '.join(names)}, which needs "

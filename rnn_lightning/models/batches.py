@@ -13,11 +13,16 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from rnn_lightning.batch import Batch
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.plan import Span
+from rnn_lightning.nn import reset_rows
+from rnn_lightning.nn import state as states
 from rnn_lightning.nn.lengths import length_mask
+
+TIME_KEYS = ("x", "y", "mask", "units", "offset")
+"""The keys of a batch whose second dimension is time, by default; so is a `reset` of two dimensions."""
 
 
 def as_batch(batch: Any, needs_y: bool = True) -> Batch:
-    """Checks a batch from a data loader and returns it as a dict; a tuple or list is taken as x and y.
+    """Checks a batch from a data loader; returns it as a new dict, which may be changed. A tuple or list is x and y.
 
     Args:
         batch: A dict with the keys of `Batch`, or a sequence of tensors. A packed x or y is padded, and the batch gets
@@ -49,11 +54,11 @@ def as_batch(batch: Any, needs_y: bool = True) -> Batch:
             f"y has {len(batch['y'])} rows, but x has {len(x)}: give one target, or one sequence of targets, for each row"
         )
     _check_options(batch, *x.shape[:2])
-    return dict(batch)
+    return batch
 
 
 def _padded(batch: dict[str, Any]) -> dict[str, Any]:
-    """Pads x and y if they were packed, and adds the `lengths` of a packed x."""
+    """Copies a batch, pads x and y if they were packed, and adds the `lengths` of a packed x."""
     padded = dict(batch)
     for key in ("x", "y"):
         if isinstance(batch.get(key), PackedSequence):
@@ -116,18 +121,46 @@ def one_value(valid: Tensor, places: int) -> Tensor:
     return valid.squeeze(-1) if valid.dim() > places and valid.shape[-1] == 1 else valid
 
 
+def by_value(mask: Tensor) -> Tensor:
+    """Reshapes a mask (B, T) to (B, T, 1); a mask (B, T, O) is unchanged."""
+    return mask if mask.dim() == 3 else mask[..., None]
+
+
+def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Returns where two masks, (B, T) or (B, T, O), are true; None is true everywhere."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second if first.dim() == second.dim() else by_value(first) & by_value(second)
+
+
 def valid_steps(batch: Batch) -> Tensor | None:
     """Returns which targets count, given `lengths` and `mask`: bool, (B, T) or the mask's shape; None if all do."""
-    valid = batch.get("mask")
-    if batch.get("lengths") is not None:
-        x = batch["x"]
-        within = length_mask(batch["lengths"], x.shape[1], x.device)  # (B, T)
-        valid = within if valid is None else valid & (within if valid.dim() == 2 else within[..., None])
-    return valid
+    x, lengths = batch["x"], batch.get("lengths")
+    return both(batch.get("mask"), None if lengths is None else length_mask(lengths, x.shape[1], x.device))
 
 
-def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", "units", "offset")) -> Batch:
+def present(batch: Batch, *keys: str) -> Batch:
+    """Returns the entries of a batch under these keys, as far as it has them."""
+    return {key: batch[key] for key in keys if batch.get(key) is not None}
+
+
+def begun(batch: Batch, state: Any) -> Any:
+    """Returns the state before a batch's first step, zeroed in the rows where a `reset` (B,) is true."""
+    reset = batch.get("reset")
+    return state if reset is None or reset.dim() > 1 else reset_rows(state, reset)
+
+
+def first_rows(batch: Batch, rows: int) -> Batch:
+    """Returns the first `rows` sequences of a batch; values that are no tensors with B rows are kept."""
+    by_row = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.shape[:1] == batch["x"].shape[:1]}
+    state = states.first_rows(batch.get("state"), rows)
+    return {**batch, **{key: value[:rows] for key, value in by_row.items()}, "state": state}
+
+
+def cut(batch: Batch, span: Span, time_keys: Sequence[str] = TIME_KEYS) -> Batch:
     """Cuts a span of time steps out of a batch.
+
+    Without what concerns the batch's first step only: `state`, and a `reset` (B,); see `begun`.
 
     Args:
         batch: The whole batch.
@@ -141,8 +174,11 @@ def cut(batch: Batch, span: Span, time_keys: Sequence[str] = ("x", "y", "mask", 
     start, stop, begins, ends = span
     lengths = batch.get("lengths") if ends is None else ends
     chunk = dict(batch)
+    chunk.pop("state", None)
     for key, value in batch.items():
-        if value is not None and (key in time_keys or (key == "reset" and value.dim() > 1)):
+        if key == "reset" and value is not None and value.dim() == 1:
+            del chunk[key]
+        elif value is not None and (key in time_keys or key == "reset"):
             chunk[key] = _steps(value, span)
     if lengths is not None:
         first = start if begins is None else begins.to(lengths.device)

@@ -1,6 +1,7 @@
 """Reads checkpoints and weights that contain only tensors and plain values, and belong to the same model."""
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,8 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn import RecurrentNet
 from rnn_lightning.saved import check_shapes, read_checkpoint, read_description, read_weights, shipped, weights_in
 
-NETWORK = (
-    "input_size",
-    "output_size",
-    "cell",
-    "nonlinearity",
-    "hidden_size",
-    "num_layers",
-    "bias",
-    "bidirectional",
-    "embedding_size",
-    "tie_weights",
-)
+_FREE = ("input_dropout", "output_dropout", "state_dropout", "variational", "init")
+_SHAPING = [name for name in signature(RecurrentNet).parameters if name not in _FREE]
 """Arguments that two networks must share so that one can use the other's weights."""
 HEAD = ("head.weight", "head.bias")
 
@@ -87,7 +78,7 @@ def _check_arguments(saved: Mapping[str, Any], wanted: Mapping[str, Any], source
     """Raises `ArgumentError` if weights belong to a network with other arguments."""
     differing = [
         f"{key}={saved[key]!r} (the model has {wanted[key]!r})"
-        for key in NETWORK
+        for key in _SHAPING
         if key in saved and key in wanted and saved[key] != wanted[key]
     ]
     if differing:

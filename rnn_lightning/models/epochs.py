@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 
 
+def stage_of(trainer: Trainer) -> str:
+    """Returns what a Trainer runs: "train", "val" (also for the sanity check), "test" or "predict"."""
+    assert trainer.state.stage is not None, "it runs"
+    return trainer.state.stage.dataloader_prefix or ""
+
+
 def begin(module: "TruncatedBPTTModule", stage: str) -> None:
     """Clears the carried state and, except in training, the means and metrics of an interrupted epoch."""
     module.carried.clear(stage)
@@ -23,8 +29,9 @@ def begin(module: "TruncatedBPTTModule", stage: str) -> None:
             metrics.clear(stage)
 
 
-def end(module: "TruncatedBPTTModule", stage: str) -> None:
+def end(module: "TruncatedBPTTModule") -> None:
     """Logs the metrics, stops if the weights are useless, and steps the schedulers that Lightning does not step."""
+    stage = stage_of(module.trainer)
     for metrics in _added(module) if stage != "train" else ():
         metrics.log(stage, module)
     module.guard.look()

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.models.batches import cut
+from rnn_lightning.models.batches import begun, cut, present
 from rnn_lightning.models.plan import Span
 from rnn_lightning.models.sequence_module import SequenceModule
 from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.nn.lengths import length_mask
+from rnn_lightning.nn.state import map_state
 from rnn_lightning.nn.unrolled import Unrolled, unrolled
 
 
@@ -35,8 +36,8 @@ class GradientNorms(NamedTuple):
 def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
     """Measures dLoss/dh_t on a batch, over the passes that truncated BPTT makes in training, at fixed weights.
 
-    The network runs without dropout, step by step from a state of zeros. No parameter keeps a gradient, and no random
-    numbers are drawn.
+    The network runs without dropout, step by step, from the batch's `state` or from zeros. No parameter keeps a
+    gradient, and no random numbers are drawn.
 
     Args:
         module: `Seq2Vec` or `Seq2Seq`.
@@ -44,26 +45,26 @@ def gradient_norms(module: SequenceModule, batch: Batch) -> GradientNorms:
     """
     with torch.inference_mode(False), torch.enable_grad():
         # These are copies, as tensors from validation may not allow gradients.
-        batch = {key: value.clone() if isinstance(value, Tensor) else value for key, value in batch.items()}
+        batch = map_state(Tensor.clone, batch)
         x = module.net.embed(batch["x"])
         batch["x"] = x = x.detach().to(next(module.parameters()).dtype)  # (B, T, I)
         rows, steps, layers = len(x), x.shape[1], module.net.layers
         shape = (layers.num_layers, 2 if layers.bidirectional else 1, steps, rows, layers.hidden_size)
         last, every = x.new_zeros(shape), x.new_zeros(shape)  # gradients
-        state, at = None, 0
+        state, at = begun(batch, batch.get("state")), 0
         for current in module.plan(batch, training=True):
             restart = (Span(at, current.begin),) if current.begin > at else ()
             with torch.no_grad(), without_dropout(layers):
                 for span in (*restart, *current.dark):
                     before = cut(batch, span, module.time_keys)
-                    state = layers(before["x"], state, before.get("lengths"), reset=before.get("reset"))[1]
+                    state = layers(before["x"], state, **present(before, "lengths", "reset"))[1]
             at = current.begin
             graph = current.graph
             chunk = cut(batch, graph, module.time_keys)
-            run = unrolled(layers, chunk["x"], state, chunk.get("lengths"))
+            run = unrolled(layers, chunk["x"], state, **present(chunk, "lengths", "reset"))
             times = _times(graph, rows, steps, x.device)
             for into, loss in zip(
-                (last, every), _losses(module, batch, current.chunk[0].start, graph, run), strict=True
+                (last, every), _losses(module, batch, current.spans[0].start, graph, run), strict=True
             ):
                 _add(into, loss, run, times)
         alive = torch.ones(rows, steps, device=x.device)

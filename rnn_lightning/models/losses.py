@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.named import is_of_the_call, named, refuses_two
-from rnn_lightning.models.plain import plain
+from rnn_lightning.models.named import make, named, refuses_two
 
 Loss: TypeAlias = nn.Module | Callable[..., Tensor] | str
 """A loss of torch.nn or one of your own, or its name."""
@@ -182,41 +181,20 @@ class TargetLoss:
         return float(len(y))
 
 
-def described(loss: TargetLoss | None) -> dict[str, Any] | str | None:
-    """Describes a loss in plain values, for a checkpoint: a torch loss with its arguments, any other by name only."""
-    if loss is None:
-        return None
-    cls, call = type(loss.call), loss.call
-    if getattr(nn, cls.__name__, None) is not cls:
-        return loss.name
-    names = (name for name in signature(cls).parameters if name not in ("size_average", "reduce", "reduction"))
-    arguments, lost = plain({name: getattr(call, name) for name in names if hasattr(call, name)})
-    return loss.name if lost else {"class_path": f"torch.nn.{cls.__name__}", "init_args": arguments}
-
-
-def restored(saved: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns what `described` returned if the loss is torch's, else None: a checkpoint never runs other code."""
-    home, _, name = str(saved.get("class_path")).rpartition(".")
-    return saved if home == "torch.nn" and _is_torchs(name) else None
-
-
-def _is_torchs(name: str) -> bool:
-    cls = getattr(nn.modules.loss, name, None)
-    return isinstance(cls, type) and issubclass(cls, nn.Module) and name.endswith("Loss")
+def is_torchs_loss(cls: Any) -> bool:
+    """Whether this is a class of torch.nn that is a loss."""
+    return (
+        isinstance(cls, type) and cls.__name__.endswith("Loss") and getattr(nn.modules.loss, cls.__name__, None) is cls
+    )
 
 
 def _found(loss: Any) -> Any:
-    torchs = {name: cls for name, cls in vars(nn).items() if _is_torchs(name)}
+    torchs = {name: cls for name, cls in vars(nn).items() if is_torchs_loss(cls)}
     loss, arguments = named(loss, torchs, _NOT_FOUND)
     if isinstance(getattr(loss, "func", loss), type):  # a class, or a partial of one
-        try:
-            loss = loss(**{name: _as_tensor(name, value) for name, value in arguments.items()})
-        except (TypeError, ValueError, RuntimeError) as error:
-            if not (loss in torchs.values() or is_of_the_call(error)):
-                raise  # a bug in a loss of your own
-            raise ArgumentError(
-                f"loss cannot be made ({error}): give a class of torch.nn with its arguments"
-            ) from error
+        arguments = {name: _as_tensor(name, value) for name, value in arguments.items()}
+        instead = "give a class of torch.nn with its arguments"
+        loss = make(loss, arguments, "loss", instead, is_own=loss not in torchs.values())
     elif arguments:
         raise ArgumentError(f"loss has init_args {sorted(arguments)}: they are for a class, not for a function")
     if not callable(loss):
@@ -254,11 +232,8 @@ _WEIGHTS = ("weight", "pos_weight")
 
 
 def _as_tensor(name: str, value: Any) -> Any:
-    return (
-        torch.tensor(value, dtype=torch.get_default_dtype())
-        if name in _WEIGHTS and value is not None and not (isinstance(value, Tensor))
-        else value
-    )
+    is_list = name in _WEIGHTS and value is not None and not isinstance(value, Tensor)
+    return torch.tensor(value, dtype=torch.get_default_dtype()) if is_list else value
 
 
 def _parameters(call: Callable[..., Any]) -> Mapping[str, Parameter]:

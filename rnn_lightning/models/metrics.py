@@ -16,7 +16,7 @@ from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL
-from rnn_lightning.models.named import is_of_the_call, named, refuses_two
+from rnn_lightning.models.named import make, named, refuses_two
 from rnn_lightning.models.objective import Objective
 from rnn_lightning.models.ranks import gather
 
@@ -136,23 +136,14 @@ def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
     if isinstance(metric, Metric) and not arguments:
         name, found = type(metric).__name__, copy.deepcopy(metric)
     elif isinstance(metric, type) and issubclass(metric, Metric):
-        name, found = metric.__name__, _made(metric, {**_following(metric, objective), **arguments})
+        name, arguments = metric.__name__, {**_following(metric, objective), **arguments}
+        instead = "give it as class_path and init_args"
+        found = make(metric, arguments, f"metrics.{name}", instead, is_own=not _is_torchmetrics(metric))
     else:
         raise ArgumentError(f"metrics has {metric!r}: give a metric of torchmetrics, or its name")
     if refusal := refuses_two(found.update):
         raise ArgumentError(f"metrics.{name} can't be used: its update {refusal}; it gets predictions and targets")
     return name, found
-
-
-def _made(cls: type[Metric], arguments: dict[str, Any]) -> Metric:
-    try:
-        return cls(**arguments)
-    except (TypeError, ValueError) as error:
-        if not (_is_torchs(cls) or is_of_the_call(error)):
-            raise  # a bug in a metric of your own
-        raise ArgumentError(
-            f"metrics.{cls.__name__} cannot be made ({error}): give it as class_path and init_args"
-        ) from error
 
 
 @contextmanager
@@ -161,14 +152,14 @@ def _refusing(name: str, metric: Metric, given: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        if not _is_torchs(type(metric)):
+        if not _is_torchmetrics(type(metric)):
             raise
         raise ArgumentError(
             f"metrics.{name} can't take {given} ({error}): leave it out, or give its arguments"
         ) from error
 
 
-def _is_torchs(cls: type) -> bool:
+def _is_torchmetrics(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "torchmetrics"
 
 

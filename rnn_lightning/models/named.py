@@ -45,6 +45,15 @@ def refuses_two(call: Callable[..., Any], **options: Any) -> str | None:
     return None
 
 
-def is_of_the_call(error: BaseException) -> bool:
-    """Whether an error was raised by a call itself, for instance because of its arguments, not inside the function."""
-    return len(list(traceback.walk_tb(error.__traceback__))) == 1
+def make(cls: Callable[..., Any], arguments: Mapping[str, Any], what: str, instead: str, is_own: bool) -> Any:
+    """Calls a class; says in one line, which names `what` is made and what to do `instead`, that arguments are wrong.
+
+    An error from within a class of your own (`is_own`) is a bug, and keeps its traceback.
+    """
+    try:
+        return cls(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        within = len(list(traceback.walk_tb(error.__traceback__))) > 1  # not raised by the call itself
+        if (is_own and within) or isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError(f"{what} cannot be made ({error}): {instead}") from error

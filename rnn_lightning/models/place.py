@@ -41,6 +41,15 @@ def steps_are_over(trainer: Trainer) -> bool:
     return trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
 
 
+def waits_for_epoch_end(trainer: Trainer) -> bool:
+    """Whether a checkpoint after the current batch must wait for the epoch's end.
+
+    After an epoch's last batch, a run can resume with the validation, but not with what comes between the validation
+    and the next epoch.
+    """
+    return steps_are_over(trainer) or (trainer.is_last_batch and place_of(trainer) == "batch")
+
+
 def validation_follows(trainer: Trainer) -> bool:
     """Whether Lightning validates after the current batch. Validation at time intervals is not supported."""
     every, interval = trainer.check_val_every_n_epoch, trainer.val_check_batch
@@ -54,7 +63,7 @@ def validation_follows(trainer: Trainer) -> bool:
     return (batches + 1) % interval == 0
 
 
-def go_on(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
+def continue_at(trainer: Trainer, loops: dict[str, Any], place: Place) -> None:
     """Sets the counters of `Trainer.fit_loop` in a checkpoint so that a fit continues at a place.
 
     Args:

@@ -1,7 +1,8 @@
 """Plans where truncated BPTT cuts a sequence. A plan contains only plain values, and is made once per batch.
 
-`passes(10, k1=3, k2=5)` plans four backward passes. The steps before a chunk run again, with a graph but without
-losses, from a detached state that an earlier pass kept. A chunk is cut where a later pass restarts.
+`passes(6, k1=3, k2=3)` plans two backward passes, over the chunks [0,3) and [3,6). The second begins with the detached
+state that the first kept at 3. `passes(10, k1=3, k2=5)` plans four. There the k2 - k1 steps before a chunk run again,
+with a graph but without losses, from a state that an earlier pass kept. A chunk is cut where a later pass restarts.
 
     begin at  before   chunk           states kept at
     0                  [0,1) [1,3)     1, 3
@@ -38,28 +39,28 @@ class Pass(NamedTuple):
 
     Attributes:
         begin: The step whose initial state was kept.
-        chunk: The spans whose losses count. The state after each span is kept.
+        spans: The chunk: the spans whose losses count. The state after each span is kept.
         before: Spans that are run with a graph, so that gradients flow back through them; their losses do not count.
         dark: Spans that are run first, without a graph.
-        ends_step: Whether the optimizer steps after this pass.
+        updates: Whether the optimizer takes a step after this pass.
     """
 
     begin: int
-    chunk: tuple[Span, ...] = ()
+    spans: tuple[Span, ...] = ()
     before: tuple[Span, ...] = ()
     dark: tuple[Span, ...] = ()
-    ends_step: bool = True
+    updates: bool = True
 
     @property
     def steps(self) -> int:
         """How many time steps the chunk has."""
-        return self.chunk[-1].stop - self.chunk[0].start if self.chunk else 0
+        return self.spans[-1].stop - self.spans[0].start if self.spans else 0
 
     @property
     def graph(self) -> Span:
         """All steps that the gradient reaches."""
-        first = (self.before or self.chunk)[0]
-        return first._replace(stop=self.chunk[-1].stop)
+        first = (self.before or self.spans)[0]
+        return first._replace(stop=self.spans[-1].stop)
 
 
 def passes(steps: int, k1: int, k2: int) -> list[Pass]:
@@ -67,7 +68,8 @@ def passes(steps: int, k1: int, k2: int) -> list[Pass]:
     plan = []
     for start in range(0, steps, k1):
         stop, begin = min(start + k1, steps), max(0, start - (k2 - k1))
-        # Later chunks start at multiples of k1, so restarts are k1 apart: at most one falls inside this chunk.
+        # Later passes restart k2 - k1 steps before their chunks, so restarts are k1 apart, and one at most is inside this
+        # chunk. If k2 is a multiple of k1, restarts are where chunks start, and none is inside.
         restart = start + (k1 - k2) % k1
         inside = start < restart < stop and restart + k2 - k1 < steps
         borders = (start, restart, stop) if inside else (start, stop)
@@ -96,13 +98,13 @@ def split(plan: Iterable[Pass], borders: Iterable[int]) -> list[Pass]:
         inner = ((start, *(at for at in borders if start < at < stop), stop) for start, stop, *_ in spans)
         return tuple(span for points in inner for span in _spans(points))
 
-    return [p._replace(chunk=cut(p.chunk), before=cut(p.before), dark=cut(p.dark)) for p in plan]
+    return [p._replace(spans=cut(p.spans), before=cut(p.before), dark=cut(p.dark)) for p in plan]
 
 
-def mark_steps(plan: list[Pass], count: int, each: bool, last: bool) -> list[Pass]:
+def mark_updates(plan: list[Pass], count: int, each: bool, last: bool) -> list[Pass]:
     """Pads a batch's passes to `count`; the optimizer steps after every pass (`each`) or only after the last."""
-    plan = plan + [Pass(plan[-1].chunk[-1].stop)] * (count - len(plan))
-    return [p._replace(ends_step=each or (last and n == count)) for n, p in enumerate(plan, 1)]
+    plan = plan + [Pass(plan[-1].spans[-1].stop)] * (count - len(plan))
+    return [p._replace(updates=each or (last and n == count)) for n, p in enumerate(plan, 1)]
 
 
 def _spans(borders: Iterable[int]) -> tuple[Span, ...]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.strategies import Strategy
+from torch import Tensor
 
 
 def world_size(strategy: Strategy) -> int:
@@ -17,6 +18,16 @@ def reduce(strategy: Strategy, value: float, op: str) -> float:
         return float(value)
     tensor = torch.tensor(value, dtype=torch.float64, device=strategy.root_device)
     return float(strategy.reduce(tensor, reduce_op=op))
+
+
+def share_of_mean(strategy: Strategy, loss: Tensor, targets: float) -> tuple[Tensor, float]:
+    """Scales the sum of a process's losses so that DDP's average is the mean over the targets of all processes.
+
+    Returns:
+        The scaled loss, and the number of targets of all processes.
+    """
+    everywhere = reduce(strategy, targets, "sum")
+    return loss * (world_size(strategy) / everywhere if everywhere else 0.0), everywhere
 
 
 def gather(strategy: Strategy, value: Any) -> list[Any]:

@@ -5,25 +5,18 @@ data (`rnn_lightning.data.loading`).
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.place import go_on, place_of
+from rnn_lightning.models.place import continue_at, place_of
 from rnn_lightning.models.ranks import gather
 
-
-class Stateful(Protocol):
-    """A part of a module that differs between processes."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain values and tensors."""
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned."""
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.stateful import Stateful
 
 
 class ExactResume:
@@ -33,7 +26,7 @@ class ExactResume:
         parts: Other parts that differ between processes, by name.
     """
 
-    def __init__(self, parts: Mapping[str, Stateful]) -> None:
+    def __init__(self, parts: "Mapping[str, Stateful]") -> None:
         self.parts = parts
         self._generators: dict[str, torch.Tensor] | None = None  # from a checkpoint, until training continues
         self._metrics: dict[str, torch.Tensor] = {}  # likewise
@@ -71,7 +64,7 @@ class ExactResume:
         if trainer.state.fn != TrainerFn.FITTING:
             return
         if "place" in checkpoint:
-            go_on(trainer, checkpoint["loops"]["fit_loop"], checkpoint["place"])
+            continue_at(trainer, checkpoint["loops"]["fit_loop"], checkpoint["place"])
         self._metrics = checkpoint.get("metrics", {})
         ranks = checkpoint.get("ranks", [])
         if ranks and len(ranks) != trainer.world_size:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batches import Batch, one_value, valid_steps
+from rnn_lightning.models.batches import Batch, both, one_value, valid_steps
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.objective import Task
 from rnn_lightning.models.sequence_module import SequenceModule
@@ -26,7 +26,7 @@ class Seq2Seq(SequenceModule):
     default_task: Task = "regression"
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
-        """Checks that a batch from the data loader fits the network."""
+        """Checks that a batch fits the network; its `mask` then also leaves out missing targets."""
         batch = super().prepare_batch(batch, needs_y)
         x, y = batch["x"], batch.get("y")
         if y is not None and (y.dim() < 2 or y.shape[1] != x.shape[1]):
@@ -34,12 +34,8 @@ class Seq2Seq(SequenceModule):
                 f"y has shape {tuple(y.shape)}: Seq2Seq takes one target for each of the {x.shape[1]} steps of x, "
                 "(B, T) or (B, T, O); for one target per sequence, use Seq2Vec"
             )
-        mask, counts = batch.get("mask"), None if y is None else self.counting(y, 2)
-        parts = [one_value(part, 2) for part in (mask, counts) if part is not None]
-        if any(part.dim() == 3 for part in parts):
-            parts = [part if part.dim() == 3 else part[..., None] for part in parts]
-        if parts:
-            batch["mask"] = parts[0] & parts[-1]
+        mask = batch.get("mask")
+        batch["mask"] = both(None if mask is None else one_value(mask, 2), None if y is None else self.counted(y, 2))
         return batch
 
     def valid(self, chunk: Batch) -> Tensor | None:

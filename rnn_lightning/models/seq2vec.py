@@ -27,7 +27,7 @@ class Seq2Vec(SequenceModule):
     time_keys = ("x",)
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
-        """Checks that a batch from the data loader fits the network."""
+        """Checks that a batch fits the network; adds `counts`, which targets are not missing (None if all are there)."""
         batch = super().prepare_batch(batch, needs_y)
         if batch.get("mask") is not None:
             raise ArgumentError("mask says which steps have a target, but Seq2Vec has one per sequence: leave mask out")
@@ -38,7 +38,7 @@ class Seq2Vec(SequenceModule):
                     f"y has shape {tuple(y.shape)}: Seq2Vec takes one target per sequence, (B,) or (B, O); for one at each "
                     "step, use Seq2Seq"
                 )
-            batch["counts"] = self.counting(y, 1)
+            batch["counts"] = self.counted(y, 1)
         return batch
 
     def plan(self, batch: Batch, training: bool) -> list[Pass]:

@@ -14,14 +14,15 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.batches import Batch, check_features, check_tokens, one_value
+from rnn_lightning.models.batches import Batch, by_value, check_features, check_tokens, one_value, present
 from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.losses import Loss
 from rnn_lightning.models.metrics import Metrics
+from rnn_lightning.models.named import make
 from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.plain import plain
-from rnn_lightning.models.remembered import tell_what_continues, train_as, training_of
+from rnn_lightning.models.remembered import MADE, MEASURED, SETTINGS, tell_what_continues, train_as, training_of
 from rnn_lightning.models.schedulers import LRInterval, scheduler_config
 from rnn_lightning.models.tbptt_module import TruncatedBPTTModule
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
@@ -31,11 +32,13 @@ from rnn_lightning.nn.free_run import check_free_run
 from rnn_lightning.nn.init import Init
 from rnn_lightning.nn.networks import Cell, Nonlinearity
 
-TRAINING = ("tbptt", "carry_state", "weights", "optimizer", "lr_scheduler", "lr_interval", "loss", "metrics")
+TRAINING = (*SETTINGS, *MADE, *MEASURED, "weights")
 """Arguments that say how to train. All others describe the network and are its hyperparameters: plain numbers and
 names."""
 
-_NETWORK = tuple(signature(RecurrentNet).parameters)
+_NETWORK_ARGUMENTS = tuple(signature(RecurrentNet).parameters)
+_OPTIONS = ("lengths", "masks", "reset")
+"""What the network reads of a chunk besides `x`."""
 
 
 class SequenceModule(TruncatedBPTTModule):
@@ -62,6 +65,9 @@ class SequenceModule(TruncatedBPTTModule):
         embedding_size: Size of the vector that represents each token, for batches whose x is integer tokens (B, T);
             None for features.
         tie_weights: Whether the embedding and the head share one matrix; needs embedding_size == hidden_size.
+        fourier_frequencies: The layers read this many sines and cosines of x with random frequencies (Fourier features)
+            instead of x, and can tell close values apart; None for x itself.
+        fourier_scale: The standard deviation of these frequencies, in cycles per unit of x.
         tbptt: How to truncate backpropagation through time; None for the whole sequence.
         carry_state: Whether row i of a batch continues row i of the previous batch; needs contiguous data.
         weights: Trained weights to start from: the name of a network that ships with the package (`seq2vec_mnist`), or
@@ -102,6 +108,8 @@ class SequenceModule(TruncatedBPTTModule):
         init: Init = "torch",
         embedding_size: int | None = None,
         tie_weights: bool = False,
+        fourier_frequencies: int | None = None,
+        fourier_scale: float = 1.0,
         tbptt: TruncatedBPTT | None = None,
         carry_state: bool = False,
         weights: str | None = None,
@@ -115,7 +123,7 @@ class SequenceModule(TruncatedBPTTModule):
         _check_direction(bidirectional, tbptt, carry_state)
         self.save_hyperparameters(ignore=TRAINING)
         self.hparams.update(plain(dict(self.hparams))[0])  # such as numpy's numbers
-        self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK})
+        self.net = self.network(**{name: value for name, value in self.hparams.items() if name in _NETWORK_ARGUMENTS})
         self._wanted = metrics
         self.aim(loss)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
@@ -219,7 +227,7 @@ class SequenceModule(TruncatedBPTTModule):
         """The names of everything that is logged in validation and test."""
         return ["loss", self.objective.metric, *(self.metrics.names if self.metrics is not None else ())]
 
-    def counting(self, y: Tensor, places: int) -> Tensor | None:
+    def counted(self, y: Tensor, places: int) -> Tensor | None:
         """Returns which targets of a batch are not missing; None if none are missing.
 
         Args:
@@ -233,8 +241,7 @@ class SequenceModule(TruncatedBPTTModule):
 
     def advance(self, chunk: Batch, state: State | None) -> State:
         """Computes the state at a chunk's end, without running the head or computing losses."""
-        x = self.net.embed(chunk["x"])
-        return self.net.layers(x, state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))[1]
+        return self.net.layers(self.net.embed(chunk["x"]), state, **present(chunk, *_OPTIONS))[1]
 
     def predict_chunk(self, chunk: Batch, state: State | None) -> tuple[dict[str, Tensor], State]:
         """Computes the outputs of a chunk."""
@@ -246,12 +253,12 @@ class SequenceModule(TruncatedBPTTModule):
         return self.net.sample_masks(rows, steps)
 
     def prepare_batch(self, batch: Any, needs_y: bool = True) -> Batch:
-        """Checks that a batch from the data loader fits the network."""
+        """Checks that a batch fits the network; the subclasses also write into it which targets count."""
         batch = super().prepare_batch(batch, needs_y)
         if self.net.embedding is not None:
             check_tokens(batch["x"], self.net.embedding.num_embeddings)
         else:
-            check_features(batch["x"], self.net.layers.input_size)
+            check_features(batch["x"], self.net.input_size)
         return batch
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
@@ -264,12 +271,10 @@ class SequenceModule(TruncatedBPTTModule):
         """
         batch, outputs, state = self._predict(batch, batch_idx, dataloader_idx)
         y_hat = outputs["prediction"]
-        result = {key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}
+        result = present(batch, "x", "y", "lengths")
         if batch.get("units") is not None and "y" in result:
             y, mask = in_units(result["y"], batch), batch.get("mask")
-            result["y"] = (
-                y if mask is None else y.masked_fill(~(mask if mask.dim() == 3 else mask[..., None]), torch.nan)
-            )
+            result["y"] = y if mask is None else y.masked_fill(~by_value(mask), torch.nan)
         if self.horizon:
             if batch.get("offset") is not None:
                 raise ArgumentError(
@@ -280,7 +285,7 @@ class SequenceModule(TruncatedBPTTModule):
         return {**result, **found_in_units(self.objective.predictions(y_hat), batch)}
 
     def _outputs(self, chunk: Batch, state: State | None) -> tuple[Tensor, State]:
-        return self.net(chunk["x"], state, chunk.get("lengths"), chunk.get("masks"), chunk.get("reset"))
+        return self.net(chunk["x"], state, **present(chunk, *_OPTIONS))
 
     # Optimisation and checkpoints.
 
@@ -324,17 +329,10 @@ class SequenceModule(TruncatedBPTTModule):
 
     def _try_optimizer(self) -> str:
         """Makes an optimizer to find wrong arguments before any work is done; returns the name of its class."""
-        try:
-            made = self.make_optimizer()
-            if isinstance(made, torch.optim.SparseAdam):
-                raise ArgumentError("SparseAdam needs sparse gradients, but this network's are dense: use Adam")
-            return type(made).__name__
-        except ArgumentError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise ArgumentError(
-                f"optimizer cannot be made ({error}): give a torch.optim class with valid arguments"
-            ) from error
+        made = make(self.make_optimizer, {}, "optimizer", "give a torch.optim class with valid arguments", is_own=False)
+        if isinstance(made, torch.optim.SparseAdam):
+            raise ArgumentError("SparseAdam needs sparse gradients, but this network's are dense: use Adam")
+        return type(made).__name__
 
 
 def _check_direction(bidirectional: bool, tbptt: TruncatedBPTT | None, carry_state: bool) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import add_fitted
 from rnn_lightning.models import epochs
-from rnn_lightning.models.batches import Batch, as_batch, cut
+from rnn_lightning.models.batches import TIME_KEYS, Batch, as_batch, begun, cut, present
 from rnn_lightning.models.carry import CarriedStates
 from rnn_lightning.models.loop import Result, run
 from rnn_lightning.models.loss_guard import LossGuard
@@ -24,13 +24,13 @@ from rnn_lightning.models.masks import MaskTape
 from rnn_lightning.models.means import Means
 from rnn_lightning.models.one_lightning import OneLightning
 from rnn_lightning.models.plain import make_plain
-from rnn_lightning.models.plan import Pass, Span, mark_steps, passes, split
-from rnn_lightning.models.ranks import reduce
+from rnn_lightning.models.plan import Pass, Span, mark_updates, passes, split
+from rnn_lightning.models.ranks import reduce, share_of_mean
 from rnn_lightning.models.resume import ExactResume
 from rnn_lightning.models.schedulers import LRInterval, check_total_steps, step_schedulers
 from rnn_lightning.models.trainer_check import check_loaders, check_trainer, tell_what_is_slow
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
-from rnn_lightning.models.update import Pending, Update, mean_over_ranks
+from rnn_lightning.models.update import Pending, Update
 from rnn_lightning.nn import DropoutMasks, detach_state, reset_rows
 
 
@@ -50,7 +50,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
             Lightning's automatic optimisation uses "step" for both of the last two.
     """
 
-    time_keys: tuple[str, ...] = ("x", "y", "mask", "units", "offset")
+    time_keys: tuple[str, ...] = TIME_KEYS
     """The keys of a batch whose second dimension is time."""
     handles_reset = False
     """Whether `chunk_step` itself zeroes the state where its `reset` (B, t) is true. If not, chunks are cut there."""
@@ -79,7 +79,8 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         Args:
             chunk: A batch, cut in time. The tensors in `time_keys` hold t <= T steps, `lengths` count from the chunk's
                 first step (0 for a row that has ended), and `masks` are those of `sample_masks`, if any.
-            state: The state that this method returned for the previous chunk; None at the beginning of the sequences.
+            state: The state at the end of the steps before, as this method or `advance` returned it; None at the
+                beginning of the sequences.
 
         Returns:
             The sum of the losses over the chunk's valid targets, the number of these targets, and the state at the
@@ -133,35 +134,45 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor] | None:
         """Trains on one batch and returns its loss; under `tbptt`, it also takes the optimizer steps."""
         self.resume.restore_generators(self)
-        batch, strategy = self.prepare_batch(batch), self.trainer.strategy
-
-        def see(chunk: Batch, result: Result) -> None:
-            self.means.add("train", result.targets, result.more)  # not the loss, which is logged below
-
-        planned, update = self.plan(batch, training=True), None
+        batch = self.prepare_batch(batch)
+        plan = self.plan(batch, training=True)
         if self.tbptt is not None:
-            n = self.tbptt.batches_per_step
-            last = n > 0 and ((batch_idx + 1) % n == 0 or self.trainer.is_last_batch)
-            planned = mark_steps(planned, int(reduce(strategy, len(planned), "max")), each=n == 0, last=last)
-            update = Update.of(self, self.tbptt)
-        total = self._through_batch(batch, batch_idx, planned, "train", self.chunk_step, see, update=update)
-        targets = float(total.targets)
-        loss = mean = torch.zeros(()) if total.loss is None else total.loss.detach() / (targets or 1.0)
-        if update is not None:  # any optimizer steps have been taken; `loss` is only shown
-            step_schedulers(self, "batch")
-        else:
-            assert total.loss is not None, "chunk_step returns a loss in training"
-            loss, everywhere = mean_over_ranks(total.loss, targets, strategy)
-            self.guard.check(loss, lambda: self.trainer.global_step)
-            if everywhere == 0 and self.trainer.world_size == 1:
-                return None  # Lightning takes no step on a batch without any valid target
+            return {"loss": self._train_by_chunks(batch, batch_idx, plan, self.tbptt)}
+        total = self._through_batch(batch, batch_idx, plan, "train", self._training_chunk)
+        assert total.loss is not None, "chunk_step returns a loss in training"
+        loss, everywhere = share_of_mean(self.trainer.strategy, total.loss, float(total.targets))
+        self.guard.check(loss, lambda: self.trainer.global_step)
+        if everywhere == 0 and self.trainer.world_size == 1:
+            return None  # Lightning takes no step on a batch without any valid target
+        self._log_loss(total, batch, batch_idx)
+        return {"loss": loss}
+
+    def _train_by_chunks(self, batch: Batch, batch_idx: int, plan: list[Pass], tbptt: TruncatedBPTT) -> Tensor:
+        """Takes a batch's optimizer steps; returns the mean loss, which is only shown."""
+        n, most = tbptt.batches_per_step, int(reduce(self.trainer.strategy, len(plan), "max"))
+        last = n > 0 and ((batch_idx + 1) % n == 0 or self.trainer.is_last_batch)
+        plan = mark_updates(plan, most, each=n == 0, last=last)
+        update = Update.of(self, tbptt)
+        total = self._through_batch(batch, batch_idx, plan, "train", self._training_chunk, update=update)
+        step_schedulers(self, "batch")
+        return self._log_loss(total, batch, batch_idx)
+
+    def _training_chunk(self, chunk: Batch, state: Any) -> Result:
+        result = Result.of(self.chunk_step(chunk, state))
+        self.means.add("train", result.targets, result.more)  # not the loss, which is logged by batch
+        return result
+
+    def _log_loss(self, total: Result, batch: Batch, batch_idx: int) -> Tensor:
+        """Logs and returns a training batch's mean loss; what is logged is over all ranks, as in validation."""
+        targets, strategy = float(total.targets), self.trainer.strategy
+        mean = torch.zeros(()) if total.loss is None else total.loss.detach() / (targets or 1.0)
         if epochs.is_logged(self.trainer, batch_idx):
             logged: Tensor | float = mean
-            if self.trainer.world_size > 1:  # over all ranks, as in validation
-                sums = (reduce(strategy, value, "sum") for value in (float(mean) * targets, targets))
-                logged = next(sums) / (next(sums) or 1.0)
+            if self.trainer.world_size > 1:
+                losses = reduce(strategy, float(mean) * targets, "sum")
+                logged = losses / (reduce(strategy, targets, "sum") or 1.0)
             self.log("train/loss", logged, prog_bar=True, batch_size=len(batch["x"]))
-        return {"loss": loss}
+        return mean
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips the gradient to `tbptt.gradient_clip_val`; mixed precision has already unscaled it."""
@@ -180,8 +191,21 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         return self._evaluate(batch, batch_idx, "val", dataloader_idx)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Tests on one batch, chunk by chunk."""
+        """Tests on one batch, chunk by chunk; returns the chunks' `shown` tensors."""
         return self._evaluate(batch, batch_idx, "test", dataloader_idx)
+
+    def _evaluate(self, batch: Any, batch_idx: int, stage: str, loader: int) -> dict[str, Tensor]:
+        batch, shown = self.prepare_batch(batch), []
+
+        def chunk_step(chunk: Batch, state: Any) -> Result:
+            result = Result.of(self.chunk_step(chunk, state))
+            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
+            shown.append(self.shown(chunk, result))
+            self.evaluated(chunk, result, stage, loader)
+            return result
+
+        self._through_batch(batch, batch_idx, self.plan(batch, training=False), stage, chunk_step, loader)
+        return _joined(shown, -1)
 
     def shown(self, chunk: Batch, result: Result) -> dict[str, Tensor]:
         """Returns what callbacks get from a validation or test chunk; tensors are joined along the last dimension."""
@@ -193,31 +217,18 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Computes the outputs for a batch, chunk by chunk; adds its `x`, `y` and `lengths` if it has them."""
         batch, outputs, _ = self._predict(batch, batch_idx, dataloader_idx)
-        return {**{key: batch[key] for key in ("x", "y", "lengths") if batch.get(key) is not None}, **outputs}
-
-    def _evaluate(self, batch: Any, batch_idx: int, stage: str, loader: int) -> dict[str, Tensor]:
-        batch, shown = self.prepare_batch(batch), []
-
-        def see(chunk: Batch, result: Result) -> None:
-            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
-            shown.append(self.shown(chunk, result))
-            self.evaluated(chunk, result, stage, loader)
-
-        self._through_batch(batch, batch_idx, self.plan(batch, training=False), stage, self.chunk_step, see, loader)
-        return _joined(shown, -1)
+        return {**present(batch, "x", "y", "lengths"), **outputs}
 
     def _predict(self, batch: Any, batch_idx: int, loader: int) -> tuple[Batch, dict[str, Tensor], Any]:
         batch, outputs = self.prepare_batch(batch, needs_y=False), []
 
-        def chunk_step(chunk: Batch, state: Any) -> tuple[Any, ...]:
+        def chunk_step(chunk: Batch, state: Any) -> Result:
             more, state = self.predict_chunk(chunk, state)
-            return None, 0, state, more
-
-        def see(chunk: Batch, result: Result) -> None:
-            outputs.append(result.more)
+            outputs.append(more)
+            return Result(None, 0, state)
 
         plan = self.plan(batch, training=False)
-        total = self._through_batch(batch, batch_idx, plan, "predict", chunk_step, see, loader)
+        total = self._through_batch(batch, batch_idx, plan, "predict", chunk_step, loader)
         return batch, _joined(outputs, 1), total.state
 
     # From the start of a batch to its end.
@@ -228,31 +239,35 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
         batch_idx: int,
         plan: list[Pass],
         stage: str,
-        chunk_step: Callable[[Batch, Any], tuple[Any, ...]],
-        see: Callable[[Batch, Result], None],
+        chunk_step: Callable[[Batch, Any], Result],
         loader: int = 0,
         update: Update | None = None,
     ) -> Result:
         """Runs `loop.run` over a batch, from its initial state to the state that is carried on."""
         if batch_idx == 0 and loader == 0:
             epochs.begin(self, stage)  # not in a hook, as a run that is resumed within an epoch must keep its states
-        rows, state = len(batch["x"]), batch.pop("state", None)
+        rows, state = len(batch["x"]), batch.get("state")
         if state is None and self.carry_state:
             state = self.carried.take(stage, rows, batch["x"].device, loader)
-        if batch.get("reset") is not None and batch["reset"].dim() == 1:
-            state = reset_rows(state, batch.pop("reset"))
-        cuts = batch.get("reset") is not None and not self.handles_reset  # the model does not reset within a chunk
-        if cuts:
-            plan = split(plan, batch["reset"].any(0).nonzero().flatten().tolist())
+        reset = None if self.handles_reset else batch.get("reset")
+        cuts = reset is not None and reset.dim() > 1  # the model does not reset within a chunk
+        if reset is not None and cuts:
+            plan = split(plan, reset.any(0).nonzero().flatten().tolist())
         keep = self.tbptt.k2 if self.tbptt is not None else batch["x"].shape[1]
         masks = MaskTape(lambda steps: self.sample_masks(rows, steps) if stage == "train" else None, keep)
 
-        def take(span: Span, state: Any) -> tuple[Batch, Any]:
+        def given(span: Span, state: Any) -> tuple[Batch, Any]:
             chunk = cut(batch, span, self.time_keys)
             chunk["masks"] = masks.get(span.start, span.stop)
             return chunk, reset_rows(state, chunk["reset"][:, 0]) if cuts else state
 
-        total = run(plan, detach_state(state), take, chunk_step, self.advance, see, update)
+        total = run(
+            plan,
+            detach_state(begun(batch, state)),
+            lambda *at: chunk_step(*given(*at)),
+            lambda *at: self.advance(*given(*at)),
+            update,
+        )
         if self.carry_state:
             self.carried.put(stage, rows, total.state, loader)
         return total
@@ -272,33 +287,21 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
     def on_train_start(self) -> None:
         """Refuses a scheduler that would end before the run, and data that do not allow a carried state."""
         self.resume.restore_metrics(self)
-        check_loaders(self, self.trainer.train_dataloader)
+        check_loaders(self)
         if self.automatic_optimization and self.lr_interval != "epoch":
             check_total_steps(self)
 
     def on_validation_start(self) -> None:
         """Refuses data that do not allow a carried state."""
-        check_loaders(self, self.trainer.val_dataloaders)
+        check_loaders(self)
 
-    def on_test_start(self) -> None:
-        """Refuses data that do not allow a carried state."""
-        check_loaders(self, self.trainer.test_dataloaders)
-
-    def on_predict_start(self) -> None:
-        """Refuses data that do not allow a carried state."""
-        check_loaders(self, self.trainer.predict_dataloaders)
+    on_test_start = on_predict_start = on_validation_start
 
     def on_train_epoch_end(self) -> None:
         """See `epochs.end`."""
-        epochs.end(self, "train")
+        epochs.end(self)
 
-    def on_validation_epoch_end(self) -> None:
-        """See `epochs.end`."""
-        epochs.end(self, "val")
-
-    def on_test_epoch_end(self) -> None:
-        """See `epochs.end`."""
-        epochs.end(self, "test")
+    on_validation_epoch_end = on_test_epoch_end = on_train_epoch_end
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the state of this process."""

@@ -1,13 +1,14 @@
 """Refuses settings of the Trainer, and data, that contradict a module's settings, before any work is done."""
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import LearningRateFinder, StochasticWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models.epochs import stage_of
 from rnn_lightning.nn import native
 from rnn_lightning.nn.stack import RecurrentLayers
 
@@ -25,14 +26,12 @@ _REFUSED = {
 def check_trainer(module: "TruncatedBPTTModule") -> None:
     """Raises `ArgumentError` if the module cannot run with its Trainer's settings."""
     trainer = module.trainer
-    if module.carry_state:
-        # Here the Trainer's data module is checked; loaders passed to fit are checked once they are loaded.
-        data = getattr(trainer, "datamodule", None)
-        if data is not None and not getattr(data, "contiguous", False):
-            raise ArgumentError(
-                f"carry_state=true needs data whose rows continue from batch to batch, but {type(data).__name__} is not "
-                "contiguous: set carry_state=false, or give a data module with contiguous = True"
-            )
+    data = getattr(trainer, "datamodule", None)
+    if module.carry_state and data is not None and not _says_contiguous(data):  # loaders: see check_loaders
+        raise ArgumentError(
+            f"carry_state=true needs data whose rows continue from batch to batch, but {type(data).__name__} is not "
+            "contiguous: set carry_state=false, or give a data module with contiguous = True"
+        )
     if trainer.state.fn == TrainerFn.FITTING and trainer.precision == "16-true":
         raise ArgumentError(
             "trainer.precision=16-true: small gradients vanish in float16 without a scaler; use 16-mixed or bf16-true"
@@ -68,18 +67,22 @@ def tell_what_is_slow(module: "TruncatedBPTTModule") -> None:
         )
 
 
-def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
+def check_loaders(module: "TruncatedBPTTModule") -> None:
     """Raises `ArgumentError` if a state would be carried from batch to batch of a loader whose rows do not continue.
 
-    Shuffled rows would otherwise train without an error, each with another row's state.
-
-    Args:
-        module: The module, with or without `carry_state`; if it makes its own loaders, it may set `contiguous = True`.
-        loaders: One loader, or any nest of loaders, as in the Trainer.
+    Shuffled rows would otherwise train without an error, each with another row's state. A module that makes its own
+    loaders may set `contiguous = True`.
     """
-    if not module.carry_state or _says_contiguous(getattr(module.trainer, "datamodule", None), module):
+    trainer = module.trainer
+    if not module.carry_state or _says_contiguous(getattr(trainer, "datamodule", None), module):
         return
-    for loader in _flat(loaders):
+    loaders = {
+        "train": trainer.train_dataloader,
+        "val": trainer.val_dataloaders,
+        "test": trainer.test_dataloaders,
+        "predict": trainer.predict_dataloaders,
+    }
+    for loader in CombinedLoader(loaders[stage_of(trainer)]).flattened:
         if not _says_contiguous(loader, getattr(loader, "dataset", None)):
             raise ArgumentError(
                 f"carry_state=true needs batches whose rows continue from batch to batch, but this {type(loader).__name__} "
@@ -89,13 +92,3 @@ def check_loaders(module: "TruncatedBPTTModule", loaders: Any) -> None:
 
 def _says_contiguous(*parts: Any) -> bool:
     return any(getattr(part, "contiguous", False) is True for part in parts)
-
-
-def _flat(loaders: Any) -> Iterator[Any]:
-    if isinstance(loaders, Mapping):
-        loaders = list(loaders.values())
-    if isinstance(loaders, (list, tuple)):
-        for part in loaders:
-            yield from _flat(part)
-    elif loaders is not None:
-        yield loaders

@@ -20,7 +20,7 @@ from torch.optim import LBFGS, Optimizer
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.loss_guard import LossGuard
-from rnn_lightning.models.ranks import reduce, world_size
+from rnn_lightning.models.ranks import reduce, share_of_mean, world_size
 from rnn_lightning.models.schedulers import schedulers_of
 from rnn_lightning.models.truncated_bptt import TruncatedBPTT
 
@@ -34,26 +34,11 @@ class Pending:
 
     Attributes:
         divisor: The number that the step's losses are divided by; None before the step's first pass.
-        targets: The step's valid targets on this rank.
+        targets: The step's valid targets: on all ranks if every pass has its own step, else on this rank.
     """
 
     divisor: float | None = None
     targets: float = 0.0
-
-
-def mean_over_ranks(loss: Tensor, targets: float, strategy: Strategy) -> tuple[Tensor, float]:
-    """Scales a loss so that, after DDP's averaging, its gradient is that of the mean over all ranks' targets.
-
-    Args:
-        loss: Sum of this rank's losses.
-        targets: Number of this rank's valid targets.
-        strategy: The Trainer's.
-
-    Returns:
-        The loss, and the number of all targets.
-    """
-    everywhere = reduce(strategy, targets, "sum")
-    return loss * (world_size(strategy) / everywhere if everywhere else 0.0), everywhere
 
 
 @dataclass
@@ -98,7 +83,7 @@ class Update:
             optimizer,  # type: ignore[arg-type]  # has all that torch's has
             trainer.strategy,
             module.parameters,
-            Tensor.backward if _is_bare(module) else None,
+            Tensor.backward if _backward_is_plain(module) else None,
             module.pending,
             module.guard,
             schedulers_of(module, "step"),
@@ -127,7 +112,7 @@ class Update:
         if loss is None:  # a zero that reaches every parameter, so that this rank joins the reductions
             loss = torch.as_tensor(sum(parameter.flatten()[:0].sum() for parameter in self.parameters()))
         if self.each:
-            loss, pending.targets = mean_over_ranks(loss, targets, self.strategy)
+            loss, pending.targets = share_of_mean(self.strategy, loss, targets)
             pending.divisor = 1.0
         else:
             if first:
@@ -165,8 +150,8 @@ class Update:
                     parameter.grad.mul_(scale)
 
 
-def _is_bare(module: LightningModule) -> bool:
-    """Whether Lightning would only run the backward pass; calling its hooks takes as long as a small pass."""
+def _backward_is_plain(module: LightningModule) -> bool:
+    """Whether Lightning's backward would do no more than torch's; calling its hooks takes as long as a small pass."""
     trainer, hooks = module.trainer, ("on_before_backward", "on_after_backward")
     listeners = [(callback, Callback, hooks) for callback in trainer.callbacks]  # type: ignore[attr-defined]
     return (

@@ -4,6 +4,7 @@ This package does not import Lightning.
 """
 
 from rnn_lightning.nn.dropout import DropoutMasks, LayerMasks, Mask
+from rnn_lightning.nn.fourier import FourierFeatures
 from rnn_lightning.nn.free_run import free_run
 from rnn_lightning.nn.generate import generate
 from rnn_lightning.nn.layers import GRU, LSTM, RNN
@@ -16,6 +17,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "DropoutMasks",
+    "FourierFeatures",
     "LayerMasks",
     "Mask",
     "RecurrentNet",

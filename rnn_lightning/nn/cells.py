@@ -59,7 +59,7 @@ def run_cells(layers: Any, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor
         h, *c = cell(x, (h_0, *c_0), *weights[0]) if paired else (cell(x, h_0, *weights[0]),)
         # Stacking makes a new state, so the output need not be copied unless the backward pass needs it.
         y = h.clone() if h.requires_grad else h
-        return y, (torch.stack((h,)), c[0].unsqueeze(0)) if paired else torch.stack((h,))
+        return y, (torch.stack((h,)), c[0][None]) if paired else torch.stack((h,))
     finals = []
     for own, *parts in zip(weights, *(part.unbind(0) for part in state), strict=True):
         final = cell(x, parts, *own) if paired else (cell(x, *parts, *own),)

@@ -21,7 +21,7 @@ def check_free_run(net: RecurrentNet) -> None:
         raise ArgumentError(
             "a network of tokens can't forecast values: draw tokens with generate, or leave the horizon out"
         )
-    inputs, outputs = net.layers.input_size, net.head.out_features
+    inputs, outputs = net.input_size, net.head.out_features
     if inputs != outputs:
         raise ArgumentError(
             f"a forecast feeds every prediction back as the next input, but the network has input_size={inputs} and "

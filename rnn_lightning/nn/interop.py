@@ -84,16 +84,14 @@ class PlainNet(nn.Module):
         layers: The recurrent layers, with `batch_first=True`.
         head: The linear head.
         every_step: Whether there is an output at every step, rather than one for each sequence.
-        embedding: Embeds tokens (B, T) as the layers' input; None for features as input.
+        encoder: Embeds tokens (B, T), or computes Fourier features, as the layers' input; None for x itself.
     """
 
     every_step: torch.jit.Final[bool]
 
-    def __init__(
-        self, layers: nn.Module, head: nn.Linear, every_step: bool, embedding: nn.Embedding | None = None
-    ) -> None:
+    def __init__(self, layers: nn.Module, head: nn.Linear, every_step: bool, encoder: nn.Module | None = None) -> None:
         super().__init__()
-        self.embedding = nn.Identity() if embedding is None else embedding
+        self.embedding = nn.Identity() if encoder is None else encoder
         self.layers, self.head, self.every_step = layers, head, every_step
         self.directions = 2 if layers.bidirectional else 1
 

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn.dropout import DropoutMasks
+from rnn_lightning.nn.fourier import FourierFeatures
 from rnn_lightning.nn.init import Init, check_init, initialize_head
 from rnn_lightning.nn.interop import PlainLSTMNet, PlainNet
 from rnn_lightning.nn.layers import GRU, LSTM, RNN
@@ -25,7 +26,8 @@ class RecurrentNet(nn.Module):
     """Recurrent layers and a linear head: what `Seq2VecNet` and `Seq2SeqNet` share. Use one of these two classes.
 
     With `embedding_size`, the network reads integer tokens, x (B, T), instead of features. First comes the embedding,
-    then the layers (whose `input_dropout` acts on the embedded tokens), then the head.
+    then the layers (whose `input_dropout` acts on the embedded tokens), then the head. With `fourier_frequencies`, the
+    layers read `FourierFeatures` of x instead of x.
 
     Args:
         input_size: Features I of each time step; with `embedding_size`, the number of different tokens.
@@ -44,9 +46,12 @@ class RecurrentNet(nn.Module):
         embedding_size: Size E of the vector that represents each token; None for features as input.
         tie_weights: Whether the embedding and the head share one matrix (Press & Wolf 2017, arXiv:1608.05859). Needs
             embedding_size == hidden_size, one direction, and as many outputs as tokens.
+        fourier_frequencies: The number of frequencies of the Fourier features; None for x itself.
+        fourier_scale: The standard deviation of these frequencies, in cycles per unit of x.
 
     Raises:
-        ArgumentError: A size is below 1, a name is unknown, a dropout is outside [0, 1), or the weights can't be tied.
+        ArgumentError: A size is below 1, a name is unknown, a dropout is outside [0, 1), the weights can't be tied, or
+            Fourier features are given an embedding or no frequencies.
     """
 
     def __init__(
@@ -66,6 +71,8 @@ class RecurrentNet(nn.Module):
         init: Init = "torch",
         embedding_size: int | None = None,
         tie_weights: bool = False,
+        fourier_frequencies: int | None = None,
+        fourier_scale: float = 1.0,
     ) -> None:
         super().__init__()
         _check_sizes(input_size=input_size, output_size=output_size, hidden_size=hidden_size, num_layers=num_layers)
@@ -78,7 +85,15 @@ class RecurrentNet(nn.Module):
             "variational": variational,
             "init": check_init(init),
         }
-        features = input_size if embedding_size is None else embedding_size
+        self.fourier = None
+        if fourier_frequencies is not None:
+            if embedding_size is not None:
+                raise ArgumentError("fourier_frequencies is for values, embedding_size for tokens: leave one out")
+            self.fourier = FourierFeatures(input_size, fourier_frequencies, fourier_scale)
+        elif fourier_scale != 1.0:
+            raise ArgumentError(f"fourier_scale={fourier_scale} does nothing without fourier_frequencies: give both")
+        self.input_size = input_size
+        features = embedding_size or (input_size if self.fourier is None else self.fourier.out_features)
         self.layers = _make_layers(cell, nonlinearity, features, hidden_size, num_layers, bias, bidirectional, options)
         self.head = nn.Linear(hidden_size * (2 if bidirectional else 1), output_size)
         initialize_head(self.head, init)
@@ -121,17 +136,18 @@ class RecurrentNet(nn.Module):
         return self.read(output, state, lengths), state
 
     def embed(self, x: Any) -> Any:
-        """Returns the layers' input: the embedded tokens (B, T, E) of x (B, T), packed or not, or the features x."""
-        if self.embedding is None:
+        """Returns the layers' input: the embedded tokens of x (B, T), the Fourier features of x, or x; packed or not."""
+        encode = self.fourier if self.embedding is None else self.embedding
+        if encode is None:
             return x
-        return x._replace(data=self.embedding(x.data)) if isinstance(x, PackedSequence) else self.embedding(x)
+        return x._replace(data=encode(x.data)) if isinstance(x, PackedSequence) else encode(x)
 
     def example_input(self, rows: int = 1, steps: int = 2) -> Tensor:
         """Returns zeros in the form of `x`, for tracing the network."""
         weight = self.layers.weight_ih_l0
         if self.embedding is not None:
             return torch.zeros(rows, steps, dtype=torch.int64, device=weight.device)
-        return weight.new_zeros(rows, steps, self.layers.input_size)
+        return weight.new_zeros(rows, steps, self.input_size)
 
     def step(self, x: Tensor, state: State | None = None, masks: DropoutMasks | None = None) -> tuple[Tensor, State]:
         """Runs one time step of a stream: x (B, I), or tokens (B,) -> y (B, O) and the state for the next step."""
@@ -154,8 +170,9 @@ class RecurrentNet(nn.Module):
         dropouts.
         """
         kind = PlainLSTMNet if self.layers.mode == "LSTM" else PlainNet
-        head, embedding = copy.deepcopy((self.head, self.embedding))  # copied together, as they may share a matrix
-        net = kind(self.layers.to_torch(), head, isinstance(self, Seq2SeqNet), embedding)
+        # Copied together, as they may share a matrix.
+        head, encoder = copy.deepcopy((self.head, self.fourier if self.embedding is None else self.embedding))
+        net = kind(self.layers.to_torch(), head, isinstance(self, Seq2SeqNet), encoder)
         return net.train(self.training)
 
     def __prepare_scriptable__(self) -> NoReturn:

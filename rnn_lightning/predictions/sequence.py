@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.models.batches import valid_steps
+from rnn_lightning.models.batches import by_value, present, valid_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 class ShownSequence:
-    """The first sequence of a batch, without padding, with its times and the true values after it.
+    """The first sequence of a batch, up to its end, with its times and the true values after it.
 
     The data module says whether targets are the next inputs (`predicts_next_input`), and its `example` has the times.
 
     Args:
-        batch: A batch with `x`, and possibly `y`, `lengths` and `mask`.
+        batch: A batch with `x`, and possibly `y`, `lengths`, `mask` and `reset`.
         data: The data module, or None.
         is_example: Whether the sequence is the data module's `example()`.
         ahead: The number of steps to show beyond the sequence.
@@ -36,14 +36,16 @@ class ShownSequence:
     """
 
     def __init__(self, batch: Batch, data: Any = None, is_example: bool = False, ahead: int = 0) -> None:
-        row = {key: value[:1].cpu() for key, value in batch.items() if isinstance(value, Tensor)}
+        given = present(batch, "x", "y", "lengths", "mask", "reset")
+        row = {key: value[:1].cpu() for key, value in given.items()}
         steps = int(row["lengths"]) if "lengths" in row else row["x"].shape[1]
+        if "reset" in row and row["reset"].dim() > 1:
+            steps = next((at for at in range(1, steps) if row["reset"][0, at]), steps)
         self.x, self.y = row["x"][0, :steps].float().reshape(steps, -1), None  # also tokens (T,) and images
         if "y" in row and row["y"].shape[:2] == row["x"].shape[:2]:  # a model of your own may have other targets
             y = row["y"].flatten(2) if row["y"].dim() > 2 else row["y"][..., None]  # (1, T, O)
             valid = valid_steps(row)
-            valid = valid if valid is None or valid.dim() == 3 else valid[..., None]
-            self.y = (y if valid is None else y.float().masked_fill(~valid, float("nan")))[0, :steps].float()
+            self.y = (y if valid is None else y.float().masked_fill(~by_value(valid), float("nan")))[0, :steps].float()
         self.next_input = bool(getattr(data, "predicts_next_input", False))
         self.t = torch.arange(steps + ahead + 1)
         self.inputs = torch.full((steps + ahead + 1, self.x.shape[1]), float("nan"))

@@ -180,6 +180,8 @@ class Figures:
 class Batches(LightningDataModule):
     """Lists of batches; each target is the next input if it says so."""
 
+    contiguous = True
+
     def __init__(self, train, val, predicts_next_input):
         super().__init__()
         self.train, self.val, self.predicts_next_input = train, val, predicts_next_input
@@ -264,6 +266,32 @@ def test_values_predicted_from_tokens_are_drawn():
     np.testing.assert_allclose(curve(figures["val/window"], "predictions").get_ydata(), predicted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("begins", ["rows", "steps"])
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(3, 5)])
+def test_figures_of_a_stream_whose_sequences_begin_within_a_batch(begins, tbptt):
+    """The first sequence is drawn to its end, from the state that the batch brings unless it is reset."""
+    x = torch.randn(2, 11, 1)
+    reset = torch.tensor([True, False]) if begins == "rows" else (torch.arange(22).view(2, 11) == 6)
+    batch = {
+        "x": x[:, :-1], "y": x[:, 1:], "reset": reset if begins == "rows" else reset[:, :-1],
+        "state": [torch.randn(1, 2, 4), torch.randn(1, 2, 4)], "name": {"of": "a stream"}, "number": torch.tensor(3),
+    }  # fmt: skip
+    model = Seq2Seq(1, 1, cell="lstm", hidden_size=4, carry_state=True, tbptt=tbptt)
+    reach, _ = run(GradientReach(), model, [batch] * 2, [batch])
+    assert set(reach) == {"train/gradient_reach"}
+    figures, _ = run(SeriesFigures(), model, [batch] * 2, [batch], predicts_next_input=True)
+    steps = 10 if begins == "rows" else 6
+    h, c = (part[:, :1] * float(begins == "steps") for part in batch["state"])
+    with torch.no_grad():
+        whole, _ = model(x[:1, :steps], (h, c))
+        half, _ = model(x[:1, : steps // 2], (h, c))
+    shown = curve(figures["val/window"], "predictions")
+    np.testing.assert_allclose(shown.get_ydata(), whole[0, :, 0], rtol=1e-4, atol=1e-6)
+    forecast = curve(figures["val/forecast"], "forecast")
+    np.testing.assert_allclose(forecast.get_ydata()[0], half[0, -1, 0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(forecast.get_xdata(), np.arange(steps // 2, steps + 1))
+
+
 def test_a_confusion_matrix_counts_every_sequence():
     model = Seq2Vec(2, 4, hidden_size=4)
     batches = [{"x": torch.randn(n, 5, 2), "y": torch.randint(4, (n,))} for n in (6, 3)]
@@ -307,7 +335,7 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
     model.train()
     whole = model.plan(batch, training=True)[-1]  # the last pass
     state = None if tbptt is None else model.net.layers(batch["x"][:, : whole.begin])[1].detach()
-    start = whole.chunk[0].start
+    start = whole.spans[0].start
     loss_sum, targets, *_ = model.chunk_step({"x": batch["x"][:, start:], "y": batch["y"][:, start:]}, state)
     gradients = torch.autograd.grad(loss_sum / targets, list(model.parameters()))
     norm = torch.stack([g.norm() for g in gradients]).norm().item()

@@ -3,7 +3,7 @@ import torch
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.models import Seq2Seq
-from rnn_lightning.models.batches import as_batch, cut, valid_steps
+from rnn_lightning.models.batches import as_batch, begun, cut, first_rows, valid_steps
 from rnn_lightning.models.plan import Span
 
 X, Y = torch.randn(3, 5, 2), torch.randn(3, 5)
@@ -103,6 +103,24 @@ def test_rows_may_be_cut_each_at_its_own_place():
         assert torch.equal(chunk["reset"][row], batch["reset"][row, begin : begin + 2])
     assert chunk["y"] is Y
     assert cut(batch, Span(1, 3, ends=begins))["lengths"].tolist() == [2, 0, 1]
+
+
+def test_a_chunk_has_nothing_that_is_for_the_first_step_only():
+    batch = {"x": X, "y": Y, "reset": torch.tensor([True, False, True]), "state": torch.ones(1, 3, 4)}
+    assert set(cut(batch, Span(0, 2))) == {"x", "y"}
+    assert set(batch) == {"x", "y", "reset", "state"}, "the batch keeps it"
+    zeroed = begun(batch, batch["state"])
+    assert zeroed[0, :, 0].tolist() == [0, 1, 0]
+    assert begun({**batch, "reset": torch.ones(3, 5, dtype=torch.bool)}, batch["state"]) is batch["state"]
+
+
+def test_the_first_rows_have_their_state_and_keep_what_has_no_rows():
+    batch = {"x": X, "state": (torch.randn(3, 3, 4), torch.randn(3, 3, 4)), "of": {"a": 1}, "n": torch.tensor(2)}
+    first = first_rows(batch, 2)
+    assert torch.equal(first["x"], X[:2])
+    assert all(torch.equal(a, b[:, :2]) for a, b in zip(first["state"], batch["state"], strict=True))
+    assert first["of"] is batch["of"]
+    assert first["n"] is batch["n"]
 
 
 def test_packed_sequences_are_padded_and_get_lengths():

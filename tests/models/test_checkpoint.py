@@ -109,3 +109,16 @@ def test_a_file_without_a_network(tmp_path):
     ):
         with pytest.raises(ArgumentError, match=words):
             load_network(tmp_path / name)
+
+
+def test_a_checkpoint_of_other_features_is_refused(tmp_path):
+    """The frequencies are part of the weights, so a network of another scale must not take them silently."""
+    x = torch.randn(3, 6, 2)
+    trained = Seq2Seq(2, 5, hidden_size=4, fourier_frequencies=3, fourier_scale=0.5)
+    torch.save({"state_dict": trained.state_dict(), "hyper_parameters": dict(trained.hparams)}, tmp_path / "a.ckpt")
+    weights = str(tmp_path / "a.ckpt")
+    again = Seq2Seq(2, 5, hidden_size=4, fourier_frequencies=3, fourier_scale=0.5, weights=weights)
+    torch.testing.assert_close(again(x)[0], trained(x)[0])
+    for other in ({}, {"fourier_frequencies": 2, "fourier_scale": 0.5}, {"fourier_frequencies": 3}):
+        with pytest.raises(ArgumentError, match="belongs to another network, with fourier_"):
+            Seq2Seq(2, 5, hidden_size=4, weights=weights, **other)

@@ -63,31 +63,66 @@ class Backward:
         return True
 
 
-@pytest.mark.parametrize("kind", [Seq2Seq, Seq2Vec])
-@pytest.mark.parametrize(
-    "options", [{}, *({"tbptt": TruncatedBPTT(k1, k2)} for k1, k2 in ((3, 3), (3, 7), (5, 9), (4, 20)))]
-)
-@pytest.mark.parametrize("ragged", [False, True])
-def test_the_sum_is_what_the_passes_of_training_send_back(kind, options, ragged):
+OPTIONS = [{}, *({"tbptt": TruncatedBPTT(k1, k2)} for k1, k2 in ((3, 3), (3, 7), (5, 9), (4, 20)))]
+
+
+def assert_as_in_training(model, batch):
     """In a linear recurrence dLoss/dx_t = U dLoss/dh_t, and x_t can be asked for its gradient in the training itself."""
-    model = linear(kind, 0.9, **options)
+    given = dict(batch)
+    reach = gradient_norms(model, batch)
+    assert batch == given, "the batch is not changed"
+    x = batch["x"].clone().requires_grad_()
+    model.train()
+    backward = Backward()
+    plan = model.plan(batch, training=True)
+    model._through_batch({**batch, "x": x}, 0, plan, "train", model._training_chunk, update=backward)
+    assert backward.passes == len(plan)
+    alive = torch.arange(T) < batch.get("lengths", torch.full((len(x),), T))[:, None]
+    expected = (x.grad[..., 0].abs() / U).sum(dim=0) / alive.sum(dim=0)
+    torch.testing.assert_close(reach.every[0].float(), expected, rtol=1e-4, atol=1e-7)
+
+
+def batch_for(kind, ragged):
     batch = {"x": torch.rand(4, T, 1) + 0.1, "y": torch.randn(4, T, 1) if kind is Seq2Seq else torch.randn(4, 1)}
     if ragged:
         batch["lengths"] = torch.tensor([T, 7, 3, 1])
         if kind is Seq2Seq:
             batch["mask"] = torch.rand(4, T) > 0.3
-    reach = gradient_norms(model, batch)
-    x = batch["x"].clone().requires_grad_()
-    model.train()
-    backward = Backward()
-    plan = model.plan(batch, training=True)
-    model._through_batch(
-        {**batch, "x": x}, 0, plan, "train", model.chunk_step, lambda chunk, result: None, update=backward
-    )
-    assert backward.passes == len(plan)
-    alive = torch.arange(T) < batch.get("lengths", torch.full((4,), T))[:, None]
-    expected = (x.grad[..., 0].abs() / U).sum(dim=0) / alive.sum(dim=0)
-    torch.testing.assert_close(reach.every[0].float(), expected, rtol=1e-4, atol=1e-7)
+    return batch
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Seq2Vec])
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_the_sum_is_what_the_passes_of_training_send_back(kind, options, ragged):
+    assert_as_in_training(linear(kind, 0.9, **options), batch_for(kind, ragged))
+
+
+RESETS = {
+    "rows": torch.tensor([True, False, True, False]),
+    "steps": (torch.arange(4 * T).view(4, T) % 5) == 3,
+}
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Seq2Vec])
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("begun", ["with zeros", "with a state of its own", "with a carried state"])
+def test_no_gradient_crosses_the_border_of_a_sequence(kind, options, ragged, reset, begun):
+    model = linear(kind, 0.9, carry_state=begun == "with a carried state", **options)
+    batch = {**batch_for(kind, ragged), "reset": RESETS[reset]}
+    if begun == "with a state of its own":
+        batch["state"] = torch.rand(1, 4, 1) + 0.1
+    assert_as_in_training(model, batch)
+
+
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(3, 7)])
+def test_a_reset_cuts_the_gradient_of_the_last_loss(tbptt):
+    batch = {"x": torch.rand(1, T, 1) + 0.1, "y": torch.randn(1, T, 1), "reset": torch.arange(T)[None] == 8}
+    reach = gradient_norms(linear(Seq2Seq, 0.9, tbptt=tbptt), batch).last[0]
+    assert (reach[:8] == 0).all()
+    assert (reach[8:] > 0).all()
 
 
 def test_both_directions_are_counted():

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from rnn_lightning import ArgumentError
 from rnn_lightning.models import LargestError, Seq2Seq, Seq2Vec, TruncatedBPTT
-from rnn_lightning.models.saved_metrics import restored
+from rnn_lightning.models.remembered import restored
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "logger": False}
 
@@ -266,4 +266,4 @@ def test_a_checkpoint_runs_no_code_for_a_metric():
         "e": {"class_path": "torchmetrics.no_such.Thing", "init_args": {}},
         "f": {"class_path": None},
     }
-    assert restored(evil) == ({}, [*evil])
+    assert restored({"metrics": evil}) == ({"metrics": {}}, {"metrics": ", ".join(evil)})

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.cli import ReduceLROnPlateau
 from lightning.pytorch.plugins import MixedPrecision
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from rnn_lightning import ArgumentError, NonFiniteLossError
 from rnn_lightning.models import Seq2Seq, TruncatedBPTT, TruncatedBPTTModule
@@ -335,3 +336,32 @@ def test_a_monitor_that_does_not_exist_is_refused(monitor, fit):
     module = seq2seq(tbptt=TruncatedBPTT(3), lr_scheduler=plateau).float()
     with pytest.raises(ArgumentError, match=r"lr_scheduler\.monitor"):
         fit(module, [batch32()], [batch32()])
+
+
+def test_steps_of_validation_and_test_need_no_trainer():
+    """As for a look at one batch in a notebook."""
+    model, batch = Seq2Seq(1, 1, hidden_size=4), {"x": torch.randn(2, 5, 1), "y": torch.randn(2, 5, 1)}
+    for step in (model.validation_step, model.test_step):
+        assert step(batch, 0)["errors"].shape == (2, 5)
+
+
+def test_a_validation_step_within_training_leaves_the_training_loss_alone(silent_trainer):
+    class Peeks(Seq2Seq):
+        peeks = True
+
+        def training_step(self, batch, batch_idx):
+            if self.peeks:
+                with torch.no_grad():
+                    self.validation_step({"x": batch["x"], "y": batch["y"] + 100}, batch_idx)
+            return super().training_step(batch, batch_idx)
+
+    data = [{"x": torch.randn(2, 6, 1), "y": torch.randn(2, 6, 1)} for _ in range(3)]
+    found = []
+    for peeks in (False, True):
+        torch.manual_seed(0)
+        model = Peeks(1, 1, hidden_size=4, tbptt=TruncatedBPTT(2))
+        model.peeks = peeks
+        trainer = silent_trainer(max_epochs=1)
+        trainer.fit(model, DataLoader(data, batch_size=None))
+        found.append(float(trainer.callback_metrics["train/loss"]))
+    assert found[0] == found[1]

@@ -106,10 +106,10 @@ def test_scaled_gradients_are_clipped_after_they_are_unscaled(fit):
 
 
 @pytest.mark.parametrize("library", ["off", "baseline"])
-def test_a_fit_without_the_recurrence_in_c_says_so_once(library, fit, monkeypatch, caplog):
+def test_a_fit_without_the_recurrence_in_c_says_so_once(library, fit, use_native, caplog):
     if library != "off" and native.reason() is not None:
         pytest.skip("no native recurrence")
-    monkeypatch.setenv("RNN_LIGHTNING_NATIVE", library)
+    use_native(library)
     with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
         fit(seq2seq(), batches(), epochs=2)
     told = [record.getMessage() for record in caplog.records if "No recurrence in C" in record.getMessage()]

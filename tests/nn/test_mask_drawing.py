@@ -26,10 +26,10 @@ PUBLISHED = [  # counter, key, output of Threefry4x32 with 20 rounds: the known 
 
 
 @pytest.fixture(params=["native", "torch"])
-def drawn_by(request, monkeypatch):
+def drawn_by(request, use_native):
     """Both ways to draw."""
     if request.param == "torch":
-        monkeypatch.setenv("RNN_LIGHTNING_NATIVE", "off")
+        use_native("off")
     elif reason() is not None:
         pytest.skip("no native library")
     return request.param

@@ -2,7 +2,8 @@
 
 It is optional. Without it, layers run on torch's kernels, or on the reference if they have state dropout; `reason` says
 why it is missing. Set the environment variable `RNN_LIGHTNING_NATIVE` to a variant, such as `avx2` or `baseline`, to
-use that one instead of the best, or to `off` to use none.
+use that one instead of the best, or to `off` to use none. It is read once, at the first use: a look at the environment
+takes as long as an operation of torch.
 """
 
 import ctypes
@@ -45,8 +46,9 @@ class Library(NamedTuple):
 
 
 @cache
-def _load(switch: str) -> Library | str:
+def load() -> Library | str:
     """Loads the library, or returns the reason why there is none."""
+    switch = os.environ.get(SWITCH, "")
     if switch == "off":
         return f"{SWITCH}=off"
     path = HERE / LIBRARY
@@ -101,7 +103,7 @@ def library() -> Library | None:
     Raises:
         ArgumentError: `RNN_LIGHTNING_NATIVE` names a variant that this processor or the library does not have.
     """
-    found = _load(os.environ.get(SWITCH, ""))
+    found = load()
     return found if isinstance(found, Library) else None
 
 
@@ -113,7 +115,7 @@ def variant() -> str | None:
 
 def reason() -> str | None:
     """Says why there is no native recurrence; None if there is one."""
-    found = _load(os.environ.get(SWITCH, ""))
+    found = load()
     return found if isinstance(found, str) else None
 
 

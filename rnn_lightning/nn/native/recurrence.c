@@ -14,6 +14,7 @@
 #include "backward.h"
 #include "forward.h"
 #include "pages.h"
+#include "subnormals.h"
 #include "threads.h"
 #include "variant.h"
 
@@ -122,10 +123,12 @@ static backward_space space_of(const pass *p, int number)
 static void backward_rows(void *shared, int number)
 {
     const pass *p = shared;
+    const float_mode mode = flush_subnormals();
     backward_space w = space_of(p, number);
     memset(w.dw, 0, weights_size(p->l) * sizeof(real));
     FOR_EACH_GROUP(p, number, g)
         backward_group(p->l, &g, &w);
+    restore_subnormals(mode);
 }
 
 /* Writes a gate's gradients unit by unit, summed over the threads. */

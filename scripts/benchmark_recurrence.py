@@ -29,13 +29,13 @@ from tables import markdown
 from torch import Tensor, nn
 
 import rnn_lightning.nn as ours
+from rnn_lightning.nn.cells import CELLS
 from rnn_lightning.nn.native import reason, variant
 
 Size = tuple[int, int, int, int]
 CASES: list[Size] = [(28, 150, 28, 150), (20, 50, 1, 100), (784, 128, 1, 128), (100, 32, 128, 512)]
 STREAMS: list[Size] = [(1000, 2, 1, 16), (1000, 8, 16, 64), (1000, 32, 1, 64)]
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-KERNELS = {"RNN": "rnn_tanh_cell", "GRU": "gru_cell", "LSTM": "lstm_cell"}
 P = 0.3  # of dropping
 
 
@@ -95,7 +95,7 @@ def single_steps(cell: str, batch: int, hidden: int = 150) -> dict[str, Callable
     layer = own(hidden, hidden).eval()
     h = torch.zeros(batch, hidden)
     given, state = ((h, h), (h[None], h[None])) if cell == "LSTM" else (h, h[None])
-    kernel, weights = getattr(torch, KERNELS[cell]), list(theirs.parameters())
+    kernel, weights = CELLS[layer.mode], list(theirs.parameters())
     return {
         "kernel": inference(lambda: kernel(x, given, *weights), 20),
         "cell": inference(lambda: theirs(x, given), 20),

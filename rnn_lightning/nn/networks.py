@@ -137,10 +137,13 @@ class RecurrentNet(nn.Module):
 
     def embed(self, x: Any) -> Any:
         """Returns the layers' input: the embedded tokens of x (B, T), the Fourier features of x, or x; packed or not."""
-        encode = self.fourier if self.embedding is None else self.embedding
-        if encode is None:
+        encoder = self._encoder()
+        if encoder is None:
             return x
-        return x._replace(data=encode(x.data)) if isinstance(x, PackedSequence) else encode(x)
+        return x._replace(data=encoder(x.data)) if isinstance(x, PackedSequence) else encoder(x)
+
+    def _encoder(self) -> nn.Module | None:
+        return self.fourier if self.embedding is None else self.embedding
 
     def example_input(self, rows: int = 1, steps: int = 2) -> Tensor:
         """Returns zeros in the form of `x`, for tracing the network."""
@@ -171,7 +174,7 @@ class RecurrentNet(nn.Module):
         """
         kind = PlainLSTMNet if self.layers.mode == "LSTM" else PlainNet
         # Copied together, as they may share a matrix.
-        head, encoder = copy.deepcopy((self.head, self.fourier if self.embedding is None else self.embedding))
+        head, encoder = copy.deepcopy((self.head, self._encoder()))
         net = kind(self.layers.to_torch(), head, isinstance(self, Seq2SeqNet), encoder)
         return net.train(self.training)
 

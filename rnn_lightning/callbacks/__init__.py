@@ -8,6 +8,7 @@ from rnn_lightning.callbacks.forecasts import Forecasts
 from rnn_lightning.callbacks.gradient_reach import GradientReach
 from rnn_lightning.callbacks.hyper_parameters import HyperParameters
 from rnn_lightning.callbacks.network_graph import NetworkGraph
+from rnn_lightning.callbacks.pictures import PictureCallback
 from rnn_lightning.callbacks.prediction_writer import PredictionWriter
 from rnn_lightning.callbacks.progress import PlainProgress, progress
 from rnn_lightning.callbacks.series_figures import SeriesFigures
@@ -39,6 +40,7 @@ __all__ = [
     "HyperParameters",
     "NetworkGraph",
     "PeriodicCheckpoint",
+    "PictureCallback",
     "PlainProgress",
     "PredictionWriter",
     "SeriesFigures",

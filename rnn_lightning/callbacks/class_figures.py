@@ -1,20 +1,17 @@
-"""`ClassFigures`: shows which classes a sequence classifier confuses, after each validation."""
+"""`ClassFigures`: shows which classes a sequence classifier confuses, after validations."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from typing_extensions import override
 
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.callbacks.pictures import PictureCallback
 from rnn_lightning.models import Seq2Vec
 from rnn_lightning.predictions import ClassTally
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-class ClassFigures(TensorBoardCallback):
-    """Draws two figures of a `Seq2Vec` classifier after each validation.
+class ClassFigures(PictureCallback):
+    """Draws two figures of a `Seq2Vec` classifier after validations.
 
     - `val/confusion`: how often each class was predicted as each class, over the whole validation.
     - `val/mistakes`: the first few misclassified sequences, each with its true class, its predicted class and the
@@ -22,18 +19,14 @@ class ClassFigures(TensorBoardCallback):
 
     Args:
         enabled: Whether to draw the figures.
+        share: As for `PictureCallback`.
         mistakes: The maximum number of misclassified sequences to show.
     """
 
-    def __init__(self, enabled: bool = True, mistakes: int = 6) -> None:
-        super().__init__(enabled)
+    def __init__(self, enabled: bool = True, share: float = 0.02, mistakes: int = 6) -> None:
+        super().__init__(enabled, share)
         self.mistakes = mistakes
         self._tally: ClassTally | None = None
-        self._confusion: Figure | None = None
-
-    @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._confusion = None  # another fit may have different classes
 
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,8 +51,5 @@ class ClassFigures(TensorBoardCallback):
             self._tally.counts = trainer.strategy.reduce(self._tally.counts, reduce_op="sum")
         if not trainer.is_global_zero:
             return
-        self._confusion = self._tally.confusion_figure(into=self._confusion)
-        self.show(trainer, "val/confusion", self._confusion)
-        mistakes = self._tally.mistakes_figure(getattr(trainer, "datamodule", None))
-        if mistakes is not None:
-            self.show(trainer, "val/mistakes", mistakes)
+        figures = self._tally.figures(getattr(trainer, "datamodule", None))
+        self.show(trainer, {f"val/{name}": draw for name, draw in figures.items()})

@@ -1,5 +1,6 @@
 """`Forecasts`: shows how well a network forecasts a `TimeSeries`, and writes the files of `predict`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from rnn_lightning.callbacks.naive_answers import show_table
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.callbacks.pictures import Draw, PictureCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
 from rnn_lightning.data.series.origins import histories, origins_of_predict
@@ -29,13 +30,13 @@ _SEASONS_SHOWN = 3
 """How much history a figure shows, in seasons or in horizons, whichever are longer."""
 
 
-class Forecasts(TensorBoardCallback):
+class Forecasts(PictureCallback):
     """Shows how well a network forecasts a `TimeSeries`; does nothing with other data.
 
     - After each test, including the test at the end of a fit, it compares the network with the naive answers in a
       table. The table is shown in the terminal and in TensorBoard, and written to the run's folder as `forecasts.txt`
       and `forecasts.json`.
-    - After each validation, it draws `val/forecast` in TensorBoard: a forecast of the first series from where its
+    - After validations, it draws `val/forecast` in TensorBoard: a forecast of the first series from where its
       validation part begins.
     - After `predict`, it writes the forecasts of all series, with dates, as `predictions.csv`, and draws the forecast
       of the first series as `predictions.png`.
@@ -45,6 +46,7 @@ class Forecasts(TensorBoardCallback):
         samples: 0 to take intervals from the errors on the validation part. Otherwise, the number of paths to draw for
             each forecast with the network's dropout on.
         enabled: Whether to do anything in fits and tests; `predict` writes its files in any case.
+        share: As for `PictureCallback`.
 
     Attributes:
         folder: The folder that `predict` writes to; None to write nothing.
@@ -55,8 +57,8 @@ class Forecasts(TensorBoardCallback):
         ArgumentError: `level` or `samples` is out of range.
     """
 
-    def __init__(self, level: float = 0.9, samples: int = 0, enabled: bool = True) -> None:
-        super().__init__(enabled)
+    def __init__(self, level: float = 0.9, samples: int = 0, enabled: bool = True, share: float = 0.02) -> None:
+        super().__init__(enabled, share)
         self.intervals = Intervals(level, samples)
         self.folder: str | None = None
         self.horizon: int | None = None
@@ -76,7 +78,7 @@ class Forecasts(TensorBoardCallback):
             return
         net: Any = pl_module.net
         with without_dropout(net):
-            self.show(trainer, "val/forecast", _validation_figure(net, data))
+            self.show(trainer, {"val/forecast": _of_validation(net, data)})
 
     @override
     @rank_zero_only
@@ -144,7 +146,8 @@ def _shown(times: Any) -> np.ndarray:
     return times if isinstance(times, np.ndarray) else times.tz_localize(None).to_numpy()
 
 
-def _validation_figure(net: Any, data: TimeSeries) -> "Figure":
+def _of_validation(net: Any, data: TimeSeries) -> Draw:
+    """Forecasts the first series from where its validation part begins; returns what draws the forecast."""
     import pandas as pd
 
     last = int(data.cuts[0, 0]) - 1
@@ -154,4 +157,4 @@ def _validation_figure(net: Any, data: TimeSeries) -> "Figure":
     target, none = data.columns.target[0], torch.full_like(ahead[0, :, 0], torch.nan)
     values = {"": given.truth[0, :, 0], "_forecast": ahead[0, :, 0], "_lower": none, "_upper": none}
     one = pd.DataFrame({f"{target}{kind}": value.numpy() for kind, value in values.items()})
-    return _figure(one, data, 0, last, "Forecast of the validation part")
+    return partial(_figure, one, data, 0, last, "Forecast of the validation part")

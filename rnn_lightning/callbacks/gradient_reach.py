@@ -1,6 +1,7 @@
 """`GradientReach`: shows how gradients vanish or explode during training, and where truncated BPTT cuts them."""
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -8,18 +9,16 @@ from torch import Tensor
 from typing_extensions import override
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
+from rnn_lightning.callbacks.pictures import PictureCallback
+from rnn_lightning.callbacks.tensorboard import logged_step
 from rnn_lightning.models import SequenceModule
 from rnn_lightning.models.batches import first_rows
 from rnn_lightning.models.gradient_norms import gradient_norms
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 _LOOKS = 64  # the maximum number of measurements kept; beyond that, every second one is dropped
 
 
-class GradientReach(TensorBoardCallback):
+class GradientReach(PictureCallback):
     """Draws the norm of dLoss/dh_t against t, with a panel for each layer, as `train/gradient_reach`.
 
     Each validation adds a line, for the loss of each sequence's last target. A dotted line is for the loss of all
@@ -28,20 +27,20 @@ class GradientReach(TensorBoardCallback):
 
     Args:
         enabled: Whether to draw the figure.
+        share: As for `PictureCallback`.
         rows: The number of sequences of the batch to use.
     """
 
-    def __init__(self, enabled: bool = True, rows: int = 32) -> None:
-        super().__init__(enabled)
+    def __init__(self, enabled: bool = True, share: float = 0.02, rows: int = 32) -> None:
+        super().__init__(enabled, share)
         self.rows = rows
         self._probe: Batch | None = None
         self._steps: list[int] = []
         self._norms: list[Tensor] = []  # (L, T) each
-        self._figure: Figure | None = None
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._probe = self._figure = None
+        self._probe = None
 
     @override
     def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
@@ -58,21 +57,21 @@ class GradientReach(TensorBoardCallback):
 
         norms = gradient_norms(pl_module, self._probe)
         if self._norms and self._norms[-1].shape != norms.last.shape:  # restored norms are from other data
-            self._steps, self._norms, self._figure = [], [], None
+            self._steps, self._norms = [], []
         self._steps.append(logged_step(trainer))
         self._norms.append(norms.last)
         if len(self._steps) > _LOOKS:
             self._steps, self._norms = self._steps[::2], self._norms[::2]
         begin, label = self._cut(pl_module)
-        self._figure = gradient_reach_figure(
+        draw = partial(
+            gradient_reach_figure,
             torch.stack(self._norms),
-            self._steps,
+            list(self._steps),
             cut=begin or None,
             cut_label=label,
             all_losses=None if torch.equal(norms.last, norms.every) else norms.every,
-            into=self._figure,
         )
-        self.show(trainer, "train/gradient_reach", self._figure)
+        self.show(trainer, {"train/gradient_reach": draw})
 
     @override
     def state_dict(self) -> dict[str, Any]:

@@ -115,9 +115,9 @@ class PredictionWriter(BasePredictionWriter):
 
         path = self.folder / "predictions.png"
         if self._tally is not None and self._tally.counts.any():
-            mistakes = self._tally.mistakes_figure(data)
-            figures = [(self._tally.confusion_figure(), path), (mistakes, self.folder / "predictions_mistakes.png")]
-            return [save(figure, at) for figure, at in figures if figure is not None]
+            ends = {"confusion": "", "mistakes": "_mistakes"}
+            figures = self._tally.figures(data).items()
+            return [save(draw(), self.folder / f"predictions{ends[name]}.png") for name, draw in figures]
         if "probability" in first or "x" not in first or not one_output_a_step(first):
             return []
         ahead = first["forecast"].shape[1] if "forecast" in first else 0

@@ -1,5 +1,6 @@
-"""`SeriesFigures`: shows a sequence-to-sequence model's predictions of a series, after each validation."""
+"""`SeriesFigures`: shows a sequence-to-sequence model's predictions of a series, after validations."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
+from rnn_lightning.callbacks.pictures import Draw, PictureCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.models.batches import begun, first_rows
@@ -19,8 +20,8 @@ from rnn_lightning.predictions import ShownSequence
 _AHEAD = 60  # how many steps to forecast beyond the data's example
 
 
-class SeriesFigures(TensorBoardCallback):
-    """Draws three figures of a `Seq2Seq` model after each validation.
+class SeriesFigures(PictureCallback):
+    """Draws three figures of a `Seq2Seq` model after validations.
 
     - `val/window`: the inputs, targets and predictions on one window, for regression only. The window is the data's
       `example()`, which starts at t = 12.2 for `SyntheticSine`. If there is no example, it is the first sequence of the
@@ -32,10 +33,11 @@ class SeriesFigures(TensorBoardCallback):
 
     Args:
         enabled: Whether to draw the figures.
+        share: As for `PictureCallback`.
     """
 
-    def __init__(self, enabled: bool = True) -> None:
-        super().__init__(enabled)
+    def __init__(self, enabled: bool = True, share: float = 0.02) -> None:
+        super().__init__(enabled, share)
         self._first: Batch | None = None  # the first sequence of the validation
         self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets
 
@@ -74,10 +76,11 @@ class SeriesFigures(TensorBoardCallback):
         from rnn_lightning.figures import error_by_step_figure
 
         errors, targets = self._errors.double().cpu()
-        name = "mean squared error" if pl_module.objective.task == "regression" else "share of wrong classes"
-        self.show(trainer, "val/error_by_step", error_by_step_figure(errors / targets, name))  # no target: 0 / 0 = NaN
-        if pl_module.objective.task == "regression":
-            self._draw_example(trainer, pl_module)
+        regression = pl_module.objective.task == "regression"
+        name = "mean squared error" if regression else "share of wrong classes"
+        by_step = partial(error_by_step_figure, errors / targets, name)  # no target: 0 / 0 = NaN
+        of_example = self._of_example(pl_module, getattr(trainer, "datamodule", None)) if regression else {}
+        self.show(trainer, {"val/error_by_step": by_step, **of_example})
 
     def _lengthen(self, steps: int) -> None:
         """Makes room for the errors of `steps` time steps."""
@@ -85,8 +88,8 @@ class SeriesFigures(TensorBoardCallback):
         more = self._errors.new_zeros(2, max(0, steps - self._errors.shape[1]))
         self._errors = torch.cat((self._errors, more), dim=1)
 
-    def _draw_example(self, trainer: Trainer, module: Seq2Seq) -> None:
-        data: Any = getattr(trainer, "datamodule", None)
+    def _of_example(self, module: Seq2Seq, data: Any) -> dict[str, Draw]:
+        """Predicts the data's example, or the first sequence; returns what draws the predictions."""
         example = data.example() if hasattr(data, "example") else None
         assert self._first is not None, "there were errors, so there was a batch"
         net = module.net
@@ -105,13 +108,12 @@ class SeriesFigures(TensorBoardCallback):
             start = f"window from t = {float(shown.t[0]):g}"
             title = f"Predictions, {start}" if shown.timed else "One held-out sequence"
             predictions = module.objective.predictions(net(x, state)[0][0])["prediction"]
-            self.show(trainer, "val/window", shown.window_figure(predictions, title))
+            window = partial(shown.window_figure, predictions, title)
             feeds_back = shown.next_input and module.objective.predicts_values
             if not feeds_back or warm < 1 or net.layers.bidirectional:
-                return
+                return {"val/window": window}
             y, state = net(x[:, :warm], state)
             ahead = free_run(net, y[:, -1], state, len(shown.t) - 1 - warm)
             forecast = torch.cat((y[:, -1:], ahead), dim=1)[0]
-        self.show(
-            trainer, "val/forecast", shown.forecast_figure(forecast, "Forecast: each prediction is the next input")
-        )
+        title = "Forecast: each prediction is the next input"
+        return {"val/window": window, "val/forecast": partial(shown.forecast_figure, forecast, title)}

@@ -13,7 +13,6 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
 
@@ -58,19 +57,11 @@ class TensorBoardCallback(Callback):
         assert logger is not None, "is_active was checked first"
         return logger.experiment
 
-    def show(self, trainer: Trainer, tag: str, figure: "Figure") -> None:
-        """Adds a figure as an image under a tag, at the step at which the metrics are logged."""
-        from rnn_lightning.figures import png
-
-        picture, width, height = png(figure)
-        image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=picture)
-        self.write(trainer, Summary(value=[Summary.Value(tag=tag, image=image)]))
-
-    def write(self, trainer: Trainer, summary: Summary) -> None:
-        """Adds a finished summary. For figures, `add_figure` would spend twice as long on compression as on drawing."""
+    def write(self, trainer: Trainer, summary: Summary, step: int | None = None) -> None:
+        """Adds a finished summary, at the step at which metrics are logged now, or at an earlier one."""
         file_writer = self.writer(trainer).file_writer
         if file_writer is not None:  # it is None once the writer is closed
-            file_writer.add_summary(summary, logged_step(trainer))
+            file_writer.add_summary(summary, logged_step(trainer) if step is None else step)
 
 
 def as_code(text: str) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from rnn_lightning.figures.style import CARD, COLORS, DIGIT_SPACE, log_scale, new_figure, styled
+from rnn_lightning.figures.style import CARD, COLORS, log_scale, new_figure, styled
 
 _LINES = 10  # the maximum number of lines in a panel
 _COLORS = ListedColormap(colormaps["viridis_r"](np.linspace(0.12, 1.0, 128)))  # without yellow, hard to see on white
@@ -23,7 +23,6 @@ def gradient_reach_figure(
     cut: int | None = None,
     cut_label: str = "gradient cut",
     all_losses: Any | None = None,
-    into: Figure | None = None,
 ) -> Figure:
     """Draws the gradient's norm against the time step, with a panel for each layer and a line for each measurement.
 
@@ -34,7 +33,6 @@ def gradient_reach_figure(
         cut: The first time step that the gradient reaches, if truncated BPTT cuts the gradient; otherwise None.
         cut_label: The label of that time step.
         all_losses: (L, T) the norms of the newest measurement for the losses of all steps, or None.
-        into: An earlier figure from this function, with fewer measurements. Drawing into it takes half the time.
 
     Raises:
         ValueError: The shapes do not fit together, or there is no measurement.
@@ -48,20 +46,16 @@ def gradient_reach_figure(
     shown = np.where(norms > 0, norms, np.nan)
     place = (steps - steps[0]) / max(steps[-1] - steps[0], 1)  # from 0 for the first measurement to 1 for the last
     with styled():
-        figure = into or _without_lines(norms.shape[1], norms.shape[2], cut, cut_label, all_losses is not None)
+        figure = _without_lines(norms.shape[1], norms.shape[2], cut, cut_label, all_losses is not None)
         *panels, bar = figure.axes
-        bar.set_yticks([0, 1], [str(step).ljust(6, DIGIT_SPACE) for step in (steps[0], steps[-1])])
+        bar.set_yticks([0, 1], [str(step) for step in (steps[0], steps[-1])])
         for layer, axes in enumerate(reversed(panels)):
-            for line in [line for line in axes.get_lines() if line.get_gid() == "look"]:
-                line.remove()
             for look in looks:
-                axes.plot(shown[look, layer], color=_COLORS(place[look]), linewidth=1.4, gid="look")
+                axes.plot(shown[look, layer], color=_COLORS(place[look]), linewidth=1.4)
             if all_losses is not None:
                 every = np.asarray(all_losses, dtype=float)[layer]
                 every = np.where(every > 0, every, np.nan)
-                axes.plot(every, ":", color=COLORS["reference"], linewidth=1.4, gid="look")
-            axes.relim()
-            axes.autoscale_view(scalex=False)
+                axes.plot(every, ":", color=COLORS["reference"], linewidth=1.4)
             if np.isfinite(shown[looks, layer]).any():
                 log_scale(axes)
     return figure

@@ -35,9 +35,6 @@ CARD = (5.2, 3.3)
 
 DPI = 110
 
-DIGIT_SPACE = "\u2007"
-"""A space as wide as a digit. Labels padded with it have equal widths, so that a layout also fits later numbers."""
-
 _STYLE: dict[Any, Any] = {  # by matplotlib's names
     "font.size": 11.0,
     "axes.titlesize": 11.5,
@@ -97,7 +94,7 @@ def log_scale(axes: Axes) -> None:
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 50 * low else (1.0, 2.0, 5.0)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".rjust(6, DIGIT_SPACE)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def marker_size(points: int, largest: float = 7.0) -> float:
@@ -120,14 +117,10 @@ def vector(name: str, values: Any) -> np.ndarray:
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """Renders the figure as an image: (height, width, 3) uint8.
-
-    This fixes the layout of the figure, so that drawing it again takes half the time.
-    """
-    canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
+    """Renders the figure as an image: (height, width, 3) uint8."""
+    canvas = FigureCanvasAgg(figure)
     with styled():
         canvas.draw()
-    figure.set_layout_engine("none")
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 

@@ -3,6 +3,8 @@
 Legend: B batch, T time steps, I input features, O outputs.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,18 +42,17 @@ class ClassTally:
         for row in (prediction != y).nonzero().flatten()[:room].tolist() if room > 0 else ():
             self._wrong.append((x[row].float().cpu(), int(y[row]), int(prediction[row]), float(sure[row])))
 
-    def confusion_figure(self, into: "Figure | None" = None) -> "Figure":
-        """Draws the counts; `into` is an earlier figure from this method, which is drawn again."""
-        from rnn_lightning.figures import confusion_figure
+    def figures(self, data: Any) -> dict[str, Callable[[], "Figure"]]:
+        """Returns functions that draw `confusion`, and `mistakes` if there are any and the data can show them.
 
-        return confusion_figure(self.counts.cpu(), into=into)
+        Args:
+            data: The data module, whose method `images` shows sequences; or None.
+        """
+        from rnn_lightning import figures
 
-    def mistakes_figure(self, data: Any) -> "Figure | None":
-        """Draws the mistakes, if there are any and the data module can show sequences as `images`."""
-        from rnn_lightning.figures import mistakes_figure
-
-        if not self._wrong or not hasattr(data, "images") or len({x.shape for x, *_ in self._wrong}) > 1:
-            return None
-        x, truths, predictions, probabilities = zip(*self._wrong, strict=True)
-        images = data.images(torch.stack(x))
-        return None if images is None else mistakes_figure(images, truths, predictions, probabilities)
+        found: dict[str, Callable[[], Figure]] = {"confusion": partial(figures.confusion_figure, self.counts.cpu())}
+        if self._wrong and hasattr(data, "images") and len({x.shape for x, *_ in self._wrong}) == 1:
+            x, truths, predictions, probabilities = zip(*self._wrong, strict=True)
+            if (images := data.images(torch.stack(x))) is not None:
+                found["mistakes"] = partial(figures.mistakes_figure, images, truths, predictions, probabilities)
+        return found

@@ -173,8 +173,8 @@ class Figures:
     def is_active(self, trainer):
         return not trainer.sanity_checking
 
-    def show(self, trainer, tag, figure):
-        self.__dict__.setdefault("figures", {})[tag] = figure
+    def show(self, trainer, figures):
+        self.figures = {tag: draw() for tag, draw in figures.items()}
 
 
 class Batches(LightningDataModule):

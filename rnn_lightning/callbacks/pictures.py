@@ -1,0 +1,73 @@
+"""`PictureCallback`: the base class of the callbacks that draw figures in TensorBoard, in little of the fit's time."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lightning.pytorch import LightningModule, Trainer
+from tensorboard.compat.proto.summary_pb2 import Summary
+from typing_extensions import override
+
+from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, logged_step
+from rnn_lightning.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Draw = Callable[[], "Figure"]
+
+
+class PictureCallback(TensorBoardCallback):
+    """Base class of callbacks that draw figures after validations.
+
+    The figures of the first and of the last validation are always drawn. Those of the validations between are drawn as
+    long as figures have taken no more than `share` of the time since training began. So short epochs, which end more
+    often than anyone looks, are not slowed down, and after long epochs all figures are drawn.
+
+    Args:
+        enabled: Whether to draw the figures.
+        share: The share of the training time that figures may take; 1 to draw them after every validation.
+
+    Raises:
+        ArgumentError: `share` is not between 0 and 1.
+    """
+
+    def __init__(self, enabled: bool = True, share: float = 0.02) -> None:
+        if not 0 <= share <= 1:
+            raise ArgumentError(f"share={share}: give the share of the training time, between 0 and 1")
+        super().__init__(enabled)
+        self.share = share
+        self._began = self._spent = 0.0  # seconds
+        self._waiting: dict[str, tuple[Draw, int]] = {}  # the newest figures, if they were not drawn yet
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._began, self._spent, self._waiting = time.perf_counter(), 0.0, {}
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw_waiting(trainer)
+
+    def show(self, trainer: Trainer, figures: dict[str, Draw]) -> None:
+        """Adds the figures of a validation as images, now or when training ends, unless newer ones replace them.
+
+        Args:
+            trainer: The Trainer, at the step at which the validation's metrics are logged.
+            figures: For each tag, a function that draws the figure from values that no longer change.
+        """
+        self._waiting = {tag: (draw, logged_step(trainer)) for tag, draw in figures.items()}
+        if self._spent <= self.share * (time.perf_counter() - self._began):
+            self._draw_waiting(trainer)
+
+    def _draw_waiting(self, trainer: Trainer) -> None:
+        if not self._waiting:
+            return
+        from rnn_lightning.figures import png  # before the clock starts, as it loads matplotlib
+
+        start = time.perf_counter()
+        for tag, (draw, step) in self._waiting.items():
+            picture, width, height = png(draw())
+            image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=picture)
+            self.write(trainer, Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        self._waiting = {}
+        self._spent += time.perf_counter() - start

@@ -1,0 +1,97 @@
+"""How often figures are drawn: first and last always, and between them within a share of the training time."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
+from typing_extensions import override
+
+from rnn_lightning.callbacks import pictures
+from rnn_lightning.callbacks.pictures import PictureCallback
+from rnn_lightning.errors import ArgumentError
+from rnn_lightning.models import Seq2Seq
+
+EPOCH, DRAWING = 10.0, 2.0
+
+
+class Clock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def perf_counter(self):
+        return self.now
+
+
+class Drawing(PictureCallback):
+    """Draws two figures after each validation, in two seconds each, after epochs of ten seconds."""
+
+    def __init__(self, clock, **arguments):
+        super().__init__(**arguments)
+        self.clock = clock
+
+    @override
+    def on_validation_epoch_end(self, trainer, pl_module):
+        if self.writes(trainer):
+            self.clock.now += EPOCH
+            self.show(trainer, {"a": lambda epoch=trainer.current_epoch: self.draw(epoch), "b": lambda: self.draw(0)})
+
+    def draw(self, epoch):
+        self.clock.now += DRAWING / 2
+        return Figure(figsize=(1 + epoch, 1), dpi=100)
+
+
+@pytest.fixture
+def fit(tmp_path, monkeypatch):
+    """A function that fits with the callback, and returns the epochs at which each figure was drawn."""
+
+    def run(epochs, **arguments):
+        clock = Clock()
+        monkeypatch.setattr(pictures, "time", clock)
+        batch = {"x": torch.randn(2, 3, 1), "y": torch.randn(2, 3, 1)}
+        logger = TensorBoardLogger(tmp_path, "", "")
+        quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+        callback = Drawing(clock, **arguments)
+        trainer = Trainer(accelerator="cpu", max_epochs=epochs, logger=logger, callbacks=[callback], **quiet)
+        train, val = (DataLoader([batch] * n, batch_size=None) for n in (5, 1))
+        trainer.fit(Seq2Seq(1, 1, hidden_size=2), train, val)
+        events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+        found = {tag: [event.step // 5 for event in events.Images(tag)] for tag in events.Tags()["images"]}
+        widths = [event.width for event in events.Images("a")] if found else []
+        assert widths == [100 * (1 + epoch) for epoch in found.get("a", [])], "each shows the values of its own step"
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("share", "drawn"),
+    [
+        (1.0, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        (0.2, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        (0.1, [0, 1, 3, 5, 7, 8]),  # 2 of 22 s, 4 of 44 s, ...
+        (0.07, [0, 2, 5, 7, 8]),
+        (0.01, [0, 8]),
+        (0.0, [0, 8]),
+    ],
+)
+def test_figures_take_no_more_than_their_share_between_the_first_and_the_last(fit, share, drawn):
+    assert fit(9, share=share) == {"a": drawn, "b": drawn}
+
+
+def test_the_only_validation_is_drawn_once(fit):
+    assert fit(1, share=0.0) == {"a": [0], "b": [0]}
+
+
+def test_a_disabled_callback_draws_nothing(fit):
+    assert fit(2, enabled=False) == {}
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_is_between_none_and_all(share):
+    with pytest.raises(ArgumentError, match=r"share=.*between 0 and 1"):
+        PictureCallback(share=share)

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
-from rnn_lightning.callbacks.tensorboard import as_code
+from rnn_lightning.callbacks.tensorboard import as_code, tensorboard_loggers
 from rnn_lightning.files import write_atomically
 from rnn_lightning.runs import run_folder
 
@@ -22,9 +21,8 @@ def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
         values: The numbers of the table as plain values, for `NAME.json`.
     """
     print(text)
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_text(f"test/{name}", as_code(text))
+    for logger in tensorboard_loggers(trainer):
+        logger.experiment.add_text(f"test/{name}", as_code(text))
     checkpoint = getattr(trainer, "ckpt_path", None)
     if checkpoint and "://" not in str(checkpoint):
         folder = Path(run_folder(str(checkpoint)))

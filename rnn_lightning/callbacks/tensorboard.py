@@ -29,9 +29,8 @@ class TensorBoardCallback(Callback):
 
     def is_active(self, trainer: Trainer) -> bool:
         """Returns whether to write anything. All ranks get the same answer, so that they can reduce together."""
-        if not self.enabled or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
-            return False
-        return not trainer.fast_dev_run and _logger(trainer) is not None  # type: ignore[attr-defined]
+        fits = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        return self.enabled and fits and bool(tensorboard_loggers(trainer))
 
     @override
     def on_validation_batch_end(
@@ -54,9 +53,7 @@ class TensorBoardCallback(Callback):
 
     def writer(self, trainer: Trainer) -> "SummaryWriter":
         """Returns TensorBoard's writer. Call this method only on rank zero, and if the callback is active."""
-        logger = _logger(trainer)
-        assert logger is not None, "is_active was checked first"
-        return logger.experiment
+        return tensorboard_loggers(trainer)[0].experiment
 
     def show(self, trainer: Trainer, tag: str, figure: "Figure") -> None:
         """Adds a figure as an image under a tag, at the step at which the metrics are logged."""
@@ -73,13 +70,14 @@ class TensorBoardCallback(Callback):
             file_writer.add_summary(summary, logged_step(trainer))
 
 
+def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
+    """Returns the loggers that write for TensorBoard; none under `fast_dev_run`, which replaces all loggers."""
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
 def as_code(text: str) -> str:
     """Turns text into Markdown that shows it unchanged, line by line."""
     return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-def _logger(trainer: Trainer) -> TensorBoardLogger | None:
-    return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
 def steps_on_axis(trainer: Trainer) -> int:

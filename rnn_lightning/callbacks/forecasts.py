@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
-from rnn_lightning.callbacks.naive_answers import show_table
+from rnn_lightning.callbacks.beside_baseline import show_table
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, tensorboard_loggers
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast

@@ -4,19 +4,21 @@ Legend: B origins, S series, C columns, N steps of a forecast.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor
 
 from rnn_lightning.forecasts.backtest import NETWORK, Errors
-from rnn_lightning.forecasts.text_table import number, text_table
 
 HELPS = (
     "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for "
     "a series with seasons, a longer n_steps, more epochs, or more series. For a series close to a random walk, no "
     "forecast beats the last value"
 )
+_NARROWEST = 6
+"""The least width of a column of numbers."""
 
 
 def mase(errors: Tensor, series: Tensor, naive: Tensor) -> float:
@@ -132,7 +134,7 @@ class Table:
                 if not ours < theirs:
                     lost.append(
                         f"The network does not beat {best.method} for {target} {where}: "
-                        f"{number(ours)} against {number(theirs)}."
+                        f"{_number(ours)} against {_number(theirs)}."
                     )
         return [*lost, f"{HELPS}."] if lost else []
 
@@ -143,6 +145,28 @@ class Table:
     def _of(self, target: str) -> list[Score]:
         scores = [score for score in self.scores if score.target == target]
         return sorted(scores, key=lambda score: score.method != NETWORK)
+
+
+def text_table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[str]:
+    """Formats a table as lines: one line of column names, and one line for each row.
+
+    Args:
+        corner: The text before the column names.
+        columns: The column names.
+        rows: The numbers of each row, one for each column, keyed by the row's name.
+    """
+    first = max(map(len, (corner, *rows)))
+    widths = [max(len(name), _NARROWEST) for name in columns]
+    lines = ["  ".join([corner.ljust(first), *(name.ljust(n) for name, n in zip(columns, widths, strict=True))])]
+    for name, values in rows.items():
+        cells = (_number(value).rjust(n) for value, n in zip(values, widths, strict=True))
+        lines.append("  ".join([name.ljust(first), *cells]))
+    return [line.rstrip() for line in lines]
+
+
+def _number(value: float) -> str:
+    """Formats a number with four significant digits, and NaN as `-`."""
+    return "-" if math.isnan(value) else f"{value:.4g}"
 
 
 def _without_nan(value: Any) -> Any:

@@ -10,7 +10,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from typing_extensions import override
 
-from rnn_lightning.models import Seq2Vec
 from rnn_lightning.predictions import (
     ClassTally,
     Prediction,
@@ -57,9 +56,7 @@ class PredictionWriter(BasePredictionWriter):
             self._writers.append(PredictionArrays(self._path(trainer, ".npz")))
         for writer in self._writers:
             self._open.enter_context(writer)
-        self._tally = None
-        if isinstance(pl_module, Seq2Vec) and pl_module.objective.classifies:
-            self._tally = ClassTally(pl_module.objective.output_size, _MISTAKES, pl_module.device)
+        self._tally = ClassTally.of(pl_module, _MISTAKES)
 
     @override
     def write_on_batch_end(
@@ -89,10 +86,10 @@ class PredictionWriter(BasePredictionWriter):
             return
         self._open.close()
         self._open, self.paths = None, [writer.path for writer in self._writers if writer.path.is_file()]
+        if self._tally is not None:
+            self._tally.reduce(trainer.strategy)
         if trainer.world_size > 1:
             trainer.strategy.barrier()
-            if self._tally is not None:
-                self._tally.counts = trainer.strategy.reduce(self._tally.counts, reduce_op="sum")
             parts = [self._path(trainer, ".csv", rank) for rank in range(trainer.world_size)]
             if trainer.is_global_zero and all(part.is_file() for part in parts):  # otherwise, it is not shared
                 merge_tables(parts, self.folder / "predictions.csv")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import Tensor
 from typing_extensions import override
 
 from rnn_lightning.predictions import (
@@ -76,7 +77,9 @@ class PredictionWriter(BasePredictionWriter):
         for writer in self._writers:
             writer.write(prediction, numbers)
         if self._first is None:
-            self._first = numbers[0], {name: values[:1].cpu() for name, values in prediction.items()}
+            reset = batch.get("reset") if isinstance(batch, dict) else None
+            shown = {**prediction, "reset": reset} if isinstance(reset, Tensor) and reset.dim() == 2 else prediction
+            self._first = numbers[0], {name: values[:1].cpu() for name, values in shown.items()}
         if self._tally is not None and "y" in prediction:
             self._tally.add(prediction["x"], prediction["y"], prediction["probability"])
 
@@ -117,11 +120,10 @@ class PredictionWriter(BasePredictionWriter):
             return [save(figure, at) for figure, at in figures if figure is not None]
         if "probability" in first or "x" not in first or not one_output_a_step(first):
             return []
-        ahead = first["forecast"].shape[1] if "forecast" in first else 0
         is_example = number == 0 and hasattr(data, "example") and data.example() is not None
-        shown = ShownSequence(first, data, is_example, ahead)
+        shown = ShownSequence(first, data, is_example, first["forecast"].shape[1] if "forecast" in first else 0)
         predictions = first["prediction"][0, : len(shown.x)]
-        if not ahead:
+        if not shown.ahead:
             return [save(shown.window_figure(predictions, "Predictions on the first sequence"), path)]
         forecast = torch.cat((predictions[-1:], first["forecast"][0]))
-        return [save(shown.forecast_figure(forecast, f"{ahead} steps beyond the window"), path)]
+        return [save(shown.forecast_figure(forecast, f"{shown.ahead} steps beyond the window"), path)]

@@ -1,13 +1,17 @@
 """`BesideBaseline`: compares the test's metrics with those of the naive answer, to reveal a useless network."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from rnn_lightning.callbacks.naive_answers import show_table
-from rnn_lightning.forecasts.text_table import text_table
+from rnn_lightning.callbacks.tensorboard import as_code, tensorboard_loggers
+from rnn_lightning.files import write_atomically
+from rnn_lightning.forecasts.scores import text_table
+from rnn_lightning.runs import run_folder
 
 _LOWER_IS_BETTER = ("loss", "mae")
 
@@ -50,3 +54,22 @@ def comparison(network: Mapping[str, float], baseline: Mapping[str, float], name
             )
             break
     return "\n".join(lines)
+
+
+def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
+    """Prints a table, and writes it to TensorBoard as `test/NAME` and to the folder of the run that was tested.
+
+    Args:
+        trainer: The Trainer. It must have run a test, and must be on rank zero.
+        name: NAME in TensorBoard and in the file names.
+        text: The table.
+        values: The numbers of the table as plain values, for `NAME.json`.
+    """
+    print(text)
+    for logger in tensorboard_loggers(trainer):
+        logger.experiment.add_text(f"test/{name}", as_code(text))
+    checkpoint = getattr(trainer, "ckpt_path", None)
+    if checkpoint and "://" not in str(checkpoint):
+        folder = Path(run_folder(str(checkpoint)))
+        write_atomically(folder / f"{name}.txt", f"{text}\n")
+        write_atomically(folder / f"{name}.json", json.dumps(values, indent=1) + "\n")

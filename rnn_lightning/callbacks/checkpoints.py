@@ -1,7 +1,8 @@
-"""Keeps a run's best and last checkpoints, and optionally saves the last one at intervals."""
+"""Keeps a run's best and last checkpoints on every machine, and optionally saves the last one at intervals."""
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import override
 
-from rnn_lightning.callbacks.node_copies import copy_to_nodes, save
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.files import local_path, write_atomically
 from rnn_lightning.models.place import waits_for_epoch_end, within_step
+from rnn_lightning.models.ranks import reduce
 from rnn_lightning.runs import BEST, LAST
 
 
@@ -20,6 +22,12 @@ def last_of(trainer: Trainer) -> str:
     kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath]
     kept.sort(key=lambda callback: not isinstance(callback, BestAndLast))
     return f"{kept[0].dirpath if kept else Path(trainer.default_root_dir, 'checkpoints')}/{LAST}.ckpt"
+
+
+def save(trainer: Trainer, path: str) -> None:
+    """Saves a checkpoint, and copies it to the machines that cannot see it. Call this function on all ranks."""
+    trainer.save_checkpoint(path, weights_only=False)
+    _copy_to_nodes(trainer, path)
 
 
 class BestAndLast(ModelCheckpoint):
@@ -51,17 +59,11 @@ class BestAndLast(ModelCheckpoint):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        before = self.best_model_score
-        if self._is_measured(trainer):
-            super().on_train_epoch_end(trainer, pl_module)
-        self._copy_best(trainer, before)
+        self._save_best(super().on_train_epoch_end, trainer, pl_module)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        before = self.best_model_score
-        if self._is_measured(trainer):
-            super().on_validation_end(trainer, pl_module)
-        self._copy_best(trainer, before)
+        self._save_best(super().on_validation_end, trainer, pl_module)
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -73,16 +75,17 @@ class BestAndLast(ModelCheckpoint):
             here["best_k_models"] = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict(here)
 
-    def _is_measured(self, trainer: Trainer) -> bool:
-        """Returns whether there is a `val/loss`. Your own module may not log it, or all targets may be missing."""
-        return self.monitor in trainer.callback_metrics
-
     def _here(self, path: str) -> str:
         return path and f"{self.dirpath}/{path.replace(os.sep, '/').rpartition('/')[2]}"
 
-    def _copy_best(self, trainer: Trainer, before: Any) -> None:
+    def _save_best(self, hook: Callable[[Trainer, LightningModule], None], trainer: Trainer, module: Any) -> None:
+        """Calls a hook of Lightning's if there is a `val/loss`, and copies the checkpoint that it may have saved."""
+        if self.monitor not in trainer.callback_metrics:
+            return  # your own module may not log it, or all targets may be missing
+        before = self.best_model_score
+        hook(trainer, module)
         if self.best_model_score is not before:
-            copy_to_nodes(trainer, self.best_model_path)
+            _copy_to_nodes(trainer, self.best_model_path)
 
     def _save_last(self, trainer: Trainer) -> None:
         now = (trainer.current_epoch, trainer.global_step)
@@ -145,8 +148,7 @@ class PeriodicCheckpoint(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         self._waits = False
-        path = last_of(trainer) if self.dirpath is None else f"{self.dirpath}/{LAST}.ckpt"
-        save(trainer, path)
+        save(trainer, last_of(trainer) if self.dirpath is None else f"{self.dirpath}/{LAST}.ckpt")
 
     def _is_time(self, trainer: Trainer) -> bool:
         # A checkpoint is due if a multiple of n has been reached since the last one.
@@ -157,3 +159,26 @@ class PeriodicCheckpoint(Callback):
             return False
         # The processes' clocks differ, but all must save together.
         return bool(trainer.strategy.broadcast(time.monotonic() - self._time >= self.every_n_seconds))
+
+
+def _copy_to_nodes(trainer: Trainer, path: str) -> None:
+    """Copies rank 0's file to the same path on each machine that cannot see it. Call this function on all ranks."""
+    if trainer.num_nodes == 1 or (place := local_path(path)) is None:
+        return
+    strategy = trainer.strategy
+    stamp = strategy.broadcast(_stamp(place))
+    lacks = trainer.local_rank == 0 and stamp != _stamp(place)
+    if reduce(strategy, lacks, "max"):
+        content = strategy.broadcast(Path(place).read_bytes() if trainer.is_global_zero else b"")
+        if lacks and not trainer.is_global_zero:
+            write_atomically(place, content)
+        strategy.barrier()
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    """Returns a stamp that identifies a version of a file on any machine; None if there is no file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -6,7 +6,6 @@ from lightning.pytorch import LightningModule, Trainer
 from typing_extensions import override
 
 from rnn_lightning.callbacks.pictures import PictureCallback
-from rnn_lightning.models import Seq2Vec
 from rnn_lightning.predictions import ClassTally
 
 
@@ -30,13 +29,11 @@ class ClassFigures(PictureCallback):
 
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._tally = None
-        if isinstance(pl_module, Seq2Vec) and pl_module.objective.classifies and self.is_active(trainer):
-            self._tally = ClassTally(pl_module.objective.output_size, self.mistakes, pl_module.device)
+        self._tally = ClassTally.of(pl_module, self.mistakes) if self.is_active(trainer) else None
 
     @override
-    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        if self._tally is not None and isinstance(pl_module, Seq2Vec):
+    def on_validated_batch(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any) -> None:
+        if self._tally is not None:
             batch, y_hat = pl_module.prepare_batch(batch), outputs["outputs"].T  # (B, O)
             valid = pl_module.valid(batch)
             y = pl_module.objective.prepare(y_hat, batch["y"], valid)  # (B,)
@@ -47,8 +44,7 @@ class ClassFigures(PictureCallback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._tally is None:
             return
-        if trainer.world_size > 1:
-            self._tally.counts = trainer.strategy.reduce(self._tally.counts, reduce_op="sum")
+        self._tally.reduce(trainer.strategy)
         if not trainer.is_global_zero:
             return
         figures = self._tally.figures(getattr(trainer, "datamodule", None))

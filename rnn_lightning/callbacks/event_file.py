@@ -1,6 +1,7 @@
 """`EventFile`: lets a fit continue if TensorBoard's event file can no longer be written."""
 
 import threading
+from functools import partialmethod
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -8,6 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
+from rnn_lightning.callbacks.tensorboard import tensorboard_loggers
 from rnn_lightning.errors import is_of_disk
 
 
@@ -19,22 +21,22 @@ class EventFile(Callback):
     """
 
     def __init__(self) -> None:
-        self._files: dict[int, _Lenient] = {}  # keyed by the logger's position
+        self._files: dict[TensorBoardLogger, _Lenient] = {}
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":  # otherwise, the test after a fit would begin another event file
-            lost = [place for place, file in self._files.items() if file.lost]
-            trainer.loggers = [logger for place, logger in enumerate(trainer.loggers) if place not in lost]
+            lost = [logger for logger, file in self._files.items() if file.lost]
+            trainer.loggers = [logger for logger in trainer.loggers if logger not in lost]
             self._files = {}
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not trainer.is_global_zero:
             return
-        for place, logger in enumerate(trainer.loggers):
-            if isinstance(logger, TensorBoardLogger) and (file_writer := logger.experiment.file_writer) is not None:
-                self._files[place] = file_writer.event_writer = _Lenient(file_writer.event_writer)
+        for logger in tensorboard_loggers(trainer):
+            if (file_writer := logger.experiment.file_writer) is not None:
+                self._files[logger] = file_writer.event_writer = _Lenient(file_writer.event_writer)
         if not isinstance(threading.excepthook, _Quiet):
             threading.excepthook = _Quiet(threading.excepthook)
 
@@ -59,14 +61,9 @@ class _Lenient:
                 "the run continues without it"
             )
 
-    def add_event(self, event: Any) -> None:
-        self._try("add_event", event)
-
-    def flush(self) -> None:
-        self._try("flush")
-
-    def close(self) -> None:
-        self._try("close")
+    add_event = partialmethod(_try, "add_event")
+    flush = partialmethod(_try, "flush")
+    close = partialmethod(_try, "close")
 
     def get_logdir(self) -> str:
         return str(self.writer.get_logdir())

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
-from rnn_lightning.callbacks.naive_answers import show_table
+from rnn_lightning.callbacks.beside_baseline import show_table
 from rnn_lightning.callbacks.pictures import Draw, PictureCallback
+from rnn_lightning.callbacks.tensorboard import tensorboard_loggers
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
 from rnn_lightning.data.series.origins import histories, origins_of_predict
@@ -88,12 +88,11 @@ class Forecasts(PictureCallback):
             return
         table = compare(pl_module.net, data, self.intervals)
         show_table(trainer, "forecasts", table.text(), table.plain())
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                for score in table.scores:
-                    for distance, error in enumerate(score.by_distance, start=1):
-                        tag = f"test/mae_by_distance/{score.target}/{score.method}"
-                        logger.experiment.add_scalar(tag, error, distance)
+        for logger in tensorboard_loggers(trainer):
+            for score in table.scores:
+                for distance, error in enumerate(score.by_distance, start=1):
+                    tag = f"test/mae_by_distance/{score.target}/{score.method}"
+                    logger.experiment.add_scalar(tag, error, distance)
 
     @override
     @rank_zero_only

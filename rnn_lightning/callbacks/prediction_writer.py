@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import Tensor
 from typing_extensions import override
 
-from rnn_lightning.models import Seq2Vec
 from rnn_lightning.predictions import (
     ClassTally,
     Prediction,
@@ -57,9 +57,7 @@ class PredictionWriter(BasePredictionWriter):
             self._writers.append(PredictionArrays(self._path(trainer, ".npz")))
         for writer in self._writers:
             self._open.enter_context(writer)
-        self._tally = None
-        if isinstance(pl_module, Seq2Vec) and pl_module.objective.classifies:
-            self._tally = ClassTally(pl_module.objective.output_size, _MISTAKES, pl_module.device)
+        self._tally = ClassTally.of(pl_module, _MISTAKES)
 
     @override
     def write_on_batch_end(
@@ -79,7 +77,9 @@ class PredictionWriter(BasePredictionWriter):
         for writer in self._writers:
             writer.write(prediction, numbers)
         if self._first is None:
-            self._first = numbers[0], {name: values[:1].cpu() for name, values in prediction.items()}
+            reset = batch.get("reset") if isinstance(batch, dict) else None
+            shown = {**prediction, "reset": reset} if isinstance(reset, Tensor) and reset.dim() == 2 else prediction
+            self._first = numbers[0], {name: values[:1].cpu() for name, values in shown.items()}
         if self._tally is not None and "y" in prediction:
             self._tally.add(prediction["x"], prediction["y"], prediction["probability"])
 
@@ -89,10 +89,10 @@ class PredictionWriter(BasePredictionWriter):
             return
         self._open.close()
         self._open, self.paths = None, [writer.path for writer in self._writers if writer.path.is_file()]
+        if self._tally is not None:
+            self._tally.reduce(trainer.strategy)
         if trainer.world_size > 1:
             trainer.strategy.barrier()
-            if self._tally is not None:
-                self._tally.counts = trainer.strategy.reduce(self._tally.counts, reduce_op="sum")
             parts = [self._path(trainer, ".csv", rank) for rank in range(trainer.world_size)]
             if trainer.is_global_zero and all(part.is_file() for part in parts):  # otherwise, it is not shared
                 merge_tables(parts, self.folder / "predictions.csv")
@@ -120,11 +120,10 @@ class PredictionWriter(BasePredictionWriter):
             return [save(draw(), self.folder / f"predictions{ends[name]}.png") for name, draw in figures]
         if "probability" in first or "x" not in first or not one_output_a_step(first):
             return []
-        ahead = first["forecast"].shape[1] if "forecast" in first else 0
         is_example = number == 0 and hasattr(data, "example") and data.example() is not None
-        shown = ShownSequence(first, data, is_example, ahead)
+        shown = ShownSequence(first, data, is_example, first["forecast"].shape[1] if "forecast" in first else 0)
         predictions = first["prediction"][0, : len(shown.x)]
-        if not ahead:
+        if not shown.ahead:
             return [save(shown.window_figure(predictions, "Predictions on the first sequence"), path)]
         forecast = torch.cat((predictions[-1:], first["forecast"][0]))
-        return [save(shown.forecast_figure(forecast, f"{ahead} steps beyond the window"), path)]
+        return [save(shown.forecast_figure(forecast, f"{shown.ahead} steps beyond the window"), path)]

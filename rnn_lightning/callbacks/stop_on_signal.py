@@ -12,8 +12,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEn
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
-from rnn_lightning.callbacks.checkpoints import last_of
-from rnn_lightning.callbacks.node_copies import save
+from rnn_lightning.callbacks.checkpoints import last_of, save
 from rnn_lightning.models.place import steps_are_over, waits_for_epoch_end, within_step
 from rnn_lightning.models.ranks import reduce, world_size
 

@@ -28,9 +28,8 @@ class TensorBoardCallback(Callback):
 
     def is_active(self, trainer: Trainer) -> bool:
         """Returns whether to write anything. All ranks get the same answer, so that they can reduce together."""
-        if not self.enabled or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
-            return False
-        return not trainer.fast_dev_run and _logger(trainer) is not None  # type: ignore[attr-defined]
+        fits = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        return self.enabled and fits and bool(tensorboard_loggers(trainer))
 
     @override
     def on_validation_batch_end(
@@ -53,9 +52,7 @@ class TensorBoardCallback(Callback):
 
     def writer(self, trainer: Trainer) -> "SummaryWriter":
         """Returns TensorBoard's writer. Call this method only on rank zero, and if the callback is active."""
-        logger = _logger(trainer)
-        assert logger is not None, "is_active was checked first"
-        return logger.experiment
+        return tensorboard_loggers(trainer)[0].experiment
 
     def write(self, trainer: Trainer, summary: Summary, step: int | None = None) -> None:
         """Adds a finished summary, at the step at which metrics are logged now, or at an earlier one."""
@@ -64,13 +61,14 @@ class TensorBoardCallback(Callback):
             file_writer.add_summary(summary, logged_step(trainer) if step is None else step)
 
 
+def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
+    """Returns the loggers that write for TensorBoard; none under `fast_dev_run`, which replaces all loggers."""
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
 def as_code(text: str) -> str:
     """Turns text into Markdown that shows it unchanged, line by line."""
     return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-def _logger(trainer: Trainer) -> TensorBoardLogger | None:
-    return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
 def steps_on_axis(trainer: Trainer) -> int:

@@ -4,10 +4,10 @@ import traceback
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from rnn_lightning.callbacks import BestAndLast
+from rnn_lightning.callbacks.tensorboard import tensorboard_loggers
 from rnn_lightning.errors import reason
 
 
@@ -27,9 +27,8 @@ def after_fit(trainer: Trainer, model: LightningModule, data: LightningDataModul
         if is_overridden("val_dataloader", data) and is_overridden("validation_step", model):
             print("No best checkpoint and no test: no val/loss was logged")
         print(f"Last checkpoint: {kept.last_model_path}")
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            print(f"Look at it: tensorboard --logdir {logger.root_dir}")
+    for logger in tensorboard_loggers(trainer):
+        print(f"Look at it: tensorboard --logdir {logger.root_dir}")
 
 
 def _test(trainer: Trainer, model: LightningModule, data: LightningDataModule, checkpoint: str) -> None:

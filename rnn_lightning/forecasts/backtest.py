@@ -68,7 +68,8 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
         Without any origins, there are no errors.
     """
     device = forecaster.net.head.weight.device
-    found: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
+    errors: dict[str, list[Tensor]] = {}
+    scale, series = [], []
     for given in origins:
         batch = given.to(device)
         steps = batch.truth.shape[1]
@@ -78,8 +79,10 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
         }
         if season > 1:
             answers[SEASON] = same_season(batch.y, steps, season)
-        found.append(({k: (batch.truth - v).cpu() for k, v in answers.items()}, given.scale, given.series))
-    if not found:
+        for name, answer in answers.items():
+            errors.setdefault(name, []).append((batch.truth - answer).cpu())
+        scale.append(given.scale)
+        series.append(given.series)
+    if not errors:
         return Errors({}, torch.zeros(0, 0), torch.zeros(0))
-    by = {name: torch.cat([errors[name] for errors, *_ in found]) for name in found[0][0]}
-    return Errors(by, *(torch.cat(parts) for parts in list(zip(*found, strict=True))[1:]))
+    return Errors({name: torch.cat(parts) for name, parts in errors.items()}, torch.cat(scale), torch.cat(series))

@@ -29,11 +29,11 @@ def calendar_features(times: Any, circles: Sequence[str]) -> Tensor:
     days = times.div(_DAY, rounding_mode="floor")
     time = (times - days * _DAY).double() / _DAY  # the part of the day, in [0, 1)
     share = {
-        "hour": lambda: time,
-        "weekday": lambda: ((days + 3) % 7).double() / 7,  # 1970-01-01 was a Thursday
-        "yearday": lambda: _yearday(days, time),
+        "hour": time,
+        "weekday": ((days + 3) % 7).double() / 7,  # 1970-01-01 was a Thursday
+        "yearday": _yearday(days, time),
     }
-    angles = [2 * math.pi * share[name]() for name in circles]
+    angles = [2 * math.pi * share[name] for name in circles]
     columns = [part(angle) for angle in angles for part in (torch.sin, torch.cos)]
     return torch.stack(columns, dim=-1) if columns else torch.zeros(len(times), 0, dtype=torch.float64)
 

@@ -176,8 +176,7 @@ class Forecaster(nn.Module):
         history = y.shape[1]
         if known is not None and known.shape[1] != history + steps - 1:
             raise ArgumentError(f"known has {known.shape[1]} steps: give {history + steps - 1}, for y and the forecast")
-        if shift is None or scale is None:
-            shift, scale = self._scaling(y, False, shift, scale)
+        shift, scale = self._scaling(y, False, shift, scale)
         masks = self.net.sample_masks(len(y)) if self.net.training and self.net.layers.variational else None
         y_hat, state = self(y, None if known is None else known[:, :history], None, shift, scale, masks)
         y_hat = y_hat[:, -1]
@@ -192,13 +191,15 @@ class Forecaster(nn.Module):
 
     def _scaling(self, y: Tensor, goes_on: bool, shift: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns the shift and the scale to use, each (1, 1, C) or (B, 1, C)."""
-        if shift is not None and scale is not None:
-            return (value.to(y).reshape(-1, 1, y.shape[2]) for value in (shift, scale))  # type: ignore[return-value]
-        if len(self.shift) == 1:
-            return self.shift.to(y)[None], self.scale.to(y)[None]
-        if goes_on:
-            raise ArgumentError("give shift and scale with a state: there is no history to compute them from")
-        return scaling_of(y, self.lags, self.lead)
+        if shift is None or scale is None:
+            if len(self.shift) == 1:
+                shift, scale = self.shift, self.scale
+            elif goes_on:
+                raise ArgumentError("give shift and scale with a state: there is no history to compute them from")
+            else:
+                return scaling_of(y, self.lags, self.lead)
+        size = (-1, 1, y.shape[2])
+        return shift.to(y).reshape(size), scale.to(y).reshape(size)
 
 
 def check_sizes(net: RecurrentNet, fitted: dict[str, Any]) -> None:

@@ -3,20 +3,25 @@
 Legend: B origins, S series, C columns, N steps of a forecast.
 """
 
+import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor
 
-from rnn_lightning.forecasts.backtest import NETWORK, Errors
-from rnn_lightning.forecasts.text_table import number, text_table
+from rnn_lightning.forecasts.backtest import Errors
 
-HELPS = (
+_HELPS = (
     "What usually helps: difference=auto or first for a series with a trend, calendar=true or columns known ahead for "
     "a series with seasons, a longer n_steps, more epochs, or more series. For a series close to a random walk, no "
-    "forecast beats the last value"
+    "forecast beats the last value."
 )
+_NARROWEST = 6
+"""The least width of a column of numbers."""
 
 
 def mase(errors: Tensor, series: Tensor, naive: Tensor) -> float:
@@ -66,7 +71,7 @@ class Table:
     Attributes:
         title: What was forecast, in one line.
         horizon: N, the number of steps of a forecast.
-        scores: The lines of the table.
+        scores: The lines of the table, target by target; the network's is the first of its target.
         coverage: For each column, the shares of values within the intervals, one step ahead and over the horizon.
         level: The share that the intervals should contain.
     """
@@ -109,8 +114,8 @@ class Table:
         """Formats the table for a terminal, and adds sentences if the network is no better than a naive answer."""
         columns = ("MAE one step ahead", f"MAE over {self.horizon} steps", "MASE")
         lines = [self.title]
-        for target in dict.fromkeys(score.target for score in self.scores):
-            rows = {score.method: (score.one_step_mae, score.mae, score.mase) for score in self._of(target)}
+        for target, scores in groupby(self.scores, attrgetter("target")):
+            rows = {score.method: (score.one_step_mae, score.mae, score.mase) for score in scores}
             lines += text_table(target, columns, rows)
             if target in self.coverage:
                 one, all_ = self.coverage[target]
@@ -124,30 +129,39 @@ class Table:
     def sentences(self) -> list[str]:
         """Says where a naive answer is as good as the network; returns an empty list if that is nowhere the case."""
         lost = []
-        for target in dict.fromkeys(score.target for score in self.scores):
-            network, *others = self._of(target)
+        for target, (network, *others) in groupby(self.scores, attrgetter("target")):
             for name, where in (("one_step_mae", "one step ahead"), ("mae", f"over {self.horizon} steps")):
                 best = min(others, key=lambda score: getattr(score, name))
                 ours, theirs = getattr(network, name), getattr(best, name)
                 if not ours < theirs:
                     lost.append(
                         f"The network does not beat {best.method} for {target} {where}: "
-                        f"{number(ours)} against {number(theirs)}."
+                        f"{_number(ours)} against {_number(theirs)}."
                     )
-        return [*lost, f"{HELPS}."] if lost else []
+        return [*lost, _HELPS] if lost else []
 
     def plain(self) -> dict[str, Any]:
-        """Returns the table as plain values for JSON, with None for NaN."""
-        return _without_nan(asdict(self))
-
-    def _of(self, target: str) -> list[Score]:
-        scores = [score for score in self.scores if score.target == target]
-        return sorted(scores, key=lambda score: score.method != NETWORK)
+        """Returns the table as plain values for JSON, which has no NaN: None stands for it."""
+        return json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def text_table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[str]:
+    """Formats a table as lines: one line of column names, and one line for each row.
+
+    Args:
+        corner: The text before the column names.
+        columns: The column names.
+        rows: The numbers of each row, one for each column, keyed by the row's name.
+    """
+    first = max(map(len, (corner, *rows)))
+    columns = [name.ljust(_NARROWEST) for name in columns]
+    lines = ["  ".join([corner.ljust(first), *columns])]
+    for name, values in rows.items():
+        cells = (_number(value).rjust(len(column)) for value, column in zip(values, columns, strict=True))
+        lines.append("  ".join([name.ljust(first), *cells]))
+    return [line.rstrip() for line in lines]
+
+
+def _number(value: float) -> str:
+    """Formats a number with four significant digits, and NaN as `-`."""
+    return "-" if math.isnan(value) else f"{value:.4g}"

@@ -32,29 +32,26 @@ class PredictionArrays:
         self.path, self._open = path, ExitStack()
         self._files: dict[str, IO[bytes]] = {}
         self._shapes: dict[str, list[tuple[int, ...]]] = {}
-        self._per_step: set[str] = set()
+        self._lengths: set[int] = set()  # the values of T
+        self._ragged = False
 
     def __enter__(self) -> "PredictionArrays":
         return self
 
     def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
         """Keeps a batch for the file; `numbers` are the numbers of its sequences."""
-        per_step = one_output_a_step(prediction)
-        along = "x" if "x" in prediction else "prediction" if per_step else None  # a tensor with a time dimension
-        self._per_step = {"x", *(prediction if per_step else ())} - {"lengths", "forecast"}
         batch = {**prediction, "sequence": torch.tensor(numbers)}
-        if along is not None:
-            rows, steps = prediction[along].shape[:2]
+        if "x" in prediction or one_output_a_step(prediction):
+            rows, steps = prediction["x" if "x" in prediction else "prediction"].shape[:2]
+            self._lengths.add(steps)
             batch = {"lengths": torch.full((rows,), steps), **batch}
+        self._ragged |= "lengths" in prediction or len(self._lengths) > 1
         for name, values in batch.items():
             array = (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).cpu().numpy()
             if name not in self._files:
                 self._files[name] = self._open.enter_context(TemporaryFile(dir=self.path.parent))  # noqa: SIM115
-                self._shapes[name] = []
             np.save(self._files[name], array)
-            self._shapes[name].append(array.shape)
-        lengths = {shape[1] for shape in self._shapes[along]} if along is not None else set()
-        self._ragged = "lengths" in prediction or len(lengths) > 1
+            self._shapes.setdefault(name, []).append(array.shape)
 
     def __exit__(self, error: Any, *_: Any) -> None:
         with self._open:
@@ -70,15 +67,14 @@ class PredictionArrays:
         """Writes a header with the shape of a whole array, and then the array, batch by batch."""
         file, shapes = self._files[name], self._shapes[name]
         file.seek(0)
-        longest = max(shape[1] for shape in shapes) if name in self._per_step else None
-        for number in range(len(shapes)):
+        longest = [max(sizes) for sizes in zip(*shapes, strict=True)]
+        for number, shape in enumerate(shapes):
             array = np.load(file)
-            if longest is not None:
-                fill = np.nan if np.issubdtype(array.dtype, np.floating) else 0
-                width = [(0, longest - array.shape[1] if axis == 1 else 0) for axis in range(array.ndim)]
-                array = np.pad(array, width, constant_values=fill)
+            fill = np.nan if np.issubdtype(array.dtype, np.floating) else 0
+            width = [(0, 0), *((0, most - size) for most, size in zip(longest[1:], shape[1:], strict=True))]
+            array = np.pad(array, width, constant_values=fill)
             if number == 0:
-                whole = (sum(shape[0] for shape in shapes), *array.shape[1:])
+                whole = (sum(shape[0] for shape in shapes), *longest[1:])
                 header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": whole}
                 np.lib.format.write_array_header_1_0(member, header)
             member.write(array.tobytes())

@@ -8,7 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import Strategy
 from torch import Tensor
+
+from rnn_lightning.models import Seq2Vec
+from rnn_lightning.models.ranks import gather
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +36,13 @@ class ClassTally:
         self.mistakes = mistakes
         self._wrong: list[tuple[Tensor, int, int, float]] = []  # x (T, I), truth, prediction, probability
 
+    @classmethod
+    def of(cls, module: LightningModule, mistakes: int) -> "ClassTally | None":
+        """Makes a tally for a `Seq2Vec` that classifies; returns None for any other model."""
+        if not isinstance(module, Seq2Vec) or not module.objective.classifies:
+            return None
+        return cls(module.objective.output_size, mistakes, module.device)
+
     def add(self, x: Tensor, y: Tensor, probability: Tensor) -> None:
         """Adds a batch: x (B, T, I), y (B,) with -100 for missing targets, and probability (B, O)."""
         sure, prediction = probability.max(-1)
@@ -41,6 +53,10 @@ class ClassTally:
         room = self.mistakes - len(self._wrong)
         for row in (prediction != y).nonzero().flatten()[:room].tolist() if room > 0 else ():
             self._wrong.append((x[row].float().cpu(), int(y[row]), int(prediction[row]), float(sure[row])))
+
+    def reduce(self, strategy: Strategy) -> None:
+        """Sums the counts over all processes. Call this method on all ranks."""
+        self.counts = torch.stack(gather(strategy, self.counts.cpu())).sum(0)
 
     def figures(self, data: Any) -> dict[str, Callable[[], "Figure"]]:
         """Returns functions that draw `confusion`, and `mistakes` if there are any and the data can show them.

@@ -24,9 +24,10 @@ class ShownSequence:
         batch: A batch with `x`, and possibly `y`, `lengths`, `mask` and `reset`.
         data: The data module, or None.
         is_example: Whether the sequence is the data module's `example()`.
-        ahead: The number of steps to show beyond the sequence.
+        ahead: The number of steps to show beyond the sequence, unless another sequence follows in the same row.
 
     Attributes:
+        ahead: The number of steps to show beyond the sequence.
         x: (T, I) the inputs.
         y: (T, O) the targets, NaN where a target does not count; None if targets are not per step.
         t: (T + ahead + 1,) the times of the inputs and of the values after them; step numbers unless `timed`.
@@ -39,8 +40,9 @@ class ShownSequence:
         given = present(batch, "x", "y", "lengths", "mask", "reset")
         row = {key: value[:1].cpu() for key, value in given.items()}
         steps = int(row["lengths"]) if "lengths" in row else row["x"].shape[1]
-        if "reset" in row and row["reset"].dim() > 1:
-            steps = next((at for at in range(1, steps) if row["reset"][0, at]), steps)
+        if "reset" in row and row["reset"].dim() > 1 and row["reset"][0, 1:steps].any():
+            steps, ahead = 1 + int(row["reset"][0, 1:steps].int().argmax()), 0  # another sequence follows
+        self.ahead = ahead
         self.x, self.y = row["x"][0, :steps].float().reshape(steps, -1), None  # also tokens (T,) and images
         if "y" in row and row["y"].shape[:2] == row["x"].shape[:2]:  # a model of your own may have other targets
             y = row["y"].flatten(2) if row["y"].dim() > 2 else row["y"][..., None]  # (1, T, O)

@@ -124,6 +124,19 @@ def test_a_picture_where_there_is_one_to_draw(model, batch, pictures, tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("horizon", [0, 3])
+def test_the_picture_ends_where_the_next_packed_sequence_begins(horizon, tmp_path):
+    """It is that of the first sequence alone, without the forecast, which continues the row's last sequence."""
+    model = Seq2Seq(2, 2, cell="gru")
+    reset = torch.tensor([[True, False, False, True]]).expand(5, 4)
+    predict(model, [{"x": X[:, :3], "y": X[:, :3]}], tmp_path / "alone")
+    model.horizon = horizon
+    rows, _ = predict(model, [{"x": X, "y": X, "reset": reset}], tmp_path / "packed")
+    assert len(rows) == 5 * (4 + horizon), "the table has them all"
+    alone, packed = ((tmp_path / folder / "predictions.png").read_bytes() for folder in ("alone", "packed"))
+    assert packed == alone
+
+
 class Returns(LightningModule):
     """Predicts what it is told."""
 

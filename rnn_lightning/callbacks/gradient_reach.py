@@ -44,16 +44,16 @@ class GradientReach(TensorBoardCallback):
         self._probe = self._figure = None
 
     @override
-    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        if self._probe is None and self._draws(trainer, pl_module):
-            assert isinstance(pl_module, SequenceModule), "asked by _draws"
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        if self._probe is None and isinstance(pl_module, SequenceModule) and self.writes(trainer):
             self._probe = first_rows(pl_module.prepare_batch(batch), self.rows)
 
     @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._probe is None or not self._draws(trainer, pl_module):
+        if self._probe is None or not isinstance(pl_module, SequenceModule) or not self.writes(trainer):
             return
-        assert isinstance(pl_module, SequenceModule), "asked by _draws"
         from rnn_lightning.figures import gradient_reach_figure
 
         norms = gradient_norms(pl_module, self._probe)
@@ -63,12 +63,14 @@ class GradientReach(TensorBoardCallback):
         self._norms.append(norms.last)
         if len(self._steps) > _LOOKS:
             self._steps, self._norms = self._steps[::2], self._norms[::2]
-        begin, label = self._cut(pl_module)
+        # The first step that the gradient of the last loss reaches; 0 if nothing is cut.
+        graph = pl_module.plan(self._probe, training=True)[-1].graph
+        begin = graph.start if graph.begins is None else int(graph.begins.min())
         self._figure = gradient_reach_figure(
             torch.stack(self._norms),
             self._steps,
             cut=begin or None,
-            cut_label=label,
+            cut_label="" if pl_module.tbptt is None else f"cut: k2 = {pl_module.tbptt.k2}",
             all_losses=None if torch.equal(norms.last, norms.every) else norms.every,
             into=self._figure,
         )
@@ -81,13 +83,3 @@ class GradientReach(TensorBoardCallback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._steps, self._norms = list(state_dict["steps"]), list(state_dict["norms"])
-
-    def _draws(self, trainer: Trainer, module: LightningModule) -> bool:
-        return isinstance(module, SequenceModule) and self.writes(trainer)
-
-    def _cut(self, module: SequenceModule) -> tuple[int, str]:
-        """Returns the first step that the gradient of the last loss reaches (0 if nothing is cut), and its label."""
-        assert self._probe is not None
-        k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.k2}"
-        graph = module.plan(self._probe, training=True)[-1].graph
-        return graph.start if graph.begins is None else int(graph.begins.min()), k2

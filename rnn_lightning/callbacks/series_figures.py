@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
 from rnn_lightning.batch import Batch
@@ -12,7 +13,8 @@ from rnn_lightning.callbacks.tensorboard import TensorBoardCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.models.batches import begun, first_rows
-from rnn_lightning.nn import Seq2SeqNet, free_run
+from rnn_lightning.models.ranks import gather
+from rnn_lightning.nn import free_run
 from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.predictions import ShownSequence
 
@@ -52,12 +54,12 @@ class SeriesFigures(TensorBoardCallback):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
 
     @override
-    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        if self._errors is None or not isinstance(pl_module, Seq2Seq):
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        if self._errors is None:
             return
-        sums = outputs["errors"]  # (2, T)
-        self._lengthen(sums.shape[1])
-        self._errors[:, : sums.shape[1]] += sums
+        self._errors = _sum([self._errors, outputs["errors"]])
         if self._first is None:
             self._first = first_rows(pl_module.prepare_batch(batch), 1)
 
@@ -65,37 +67,24 @@ class SeriesFigures(TensorBoardCallback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
-        if trainer.world_size > 1:  # other ranks may have had longer or shorter sequences
-            longest = torch.tensor(self._errors.shape[1], device=pl_module.device)
-            self._lengthen(int(trainer.strategy.reduce(longest, reduce_op="max")))
-            self._errors = trainer.strategy.reduce(self._errors, reduce_op="sum")
+        self._errors = _sum(gather(trainer.strategy, self._errors.cpu()))
         if not trainer.is_global_zero or self._first is None:
             return
         from rnn_lightning.figures import error_by_step_figure
 
-        errors, targets = self._errors.double().cpu()
+        errors, targets = self._errors.double()
         name = "mean squared error" if pl_module.objective.task == "regression" else "share of wrong classes"
         self.show(trainer, "val/error_by_step", error_by_step_figure(errors / targets, name))  # no target: 0 / 0 = NaN
         if pl_module.objective.task == "regression":
-            self._draw_example(trainer, pl_module)
+            self._draw_example(trainer, pl_module, self._first)
 
-    def _lengthen(self, steps: int) -> None:
-        """Makes room for the errors of `steps` time steps."""
-        assert self._errors is not None, "made when the validation began"
-        more = self._errors.new_zeros(2, max(0, steps - self._errors.shape[1]))
-        self._errors = torch.cat((self._errors, more), dim=1)
-
-    def _draw_example(self, trainer: Trainer, module: Seq2Seq) -> None:
+    def _draw_example(self, trainer: Trainer, module: Seq2Seq, first: Batch) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         example = data.example() if hasattr(data, "example") else None
-        assert self._first is not None, "there were errors, so there was a batch"
-        net = module.net
-        assert isinstance(net, Seq2SeqNet), "a Seq2Seq has a Seq2SeqNet"
+        net: Any = module.net
         # The data's example can be continued. Of any other sequence, the second half is forecast from the first half.
-        shown = ShownSequence(
-            example or self._first, data, is_example=example is not None, ahead=_AHEAD if example else 0
-        )
-        state = None if example else begun(self._first, self._first.get("state"))
+        shown = ShownSequence(example or first, data, is_example=example is not None, ahead=_AHEAD if example else 0)
+        state = None if example else begun(first, first.get("state"))
         steps = len(shown.x)
         warm = steps if example else steps // 2
         with torch.no_grad(), without_dropout(net):
@@ -115,3 +104,8 @@ class SeriesFigures(TensorBoardCallback):
         self.show(
             trainer, "val/forecast", shown.forecast_figure(forecast, "Forecast: each prediction is the next input")
         )
+
+
+def _sum(errors: list[Tensor]) -> Tensor:
+    """Adds (2, T) of different lengths T."""
+    return pad_sequence([part.T for part in errors]).sum(1).T

@@ -32,7 +32,9 @@ class ClassFigures(PictureCallback):
         self._tally = ClassTally.of(pl_module, self.mistakes) if self.is_active(trainer) else None
 
     @override
-    def on_validated_batch(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, *args: Any, **kwargs: Any
+    ) -> None:
         if self._tally is not None:
             batch, y_hat = pl_module.prepare_batch(batch), outputs["outputs"].T  # (B, O)
             valid = pl_module.valid(batch)

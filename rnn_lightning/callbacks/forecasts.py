@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
@@ -23,7 +22,6 @@ from rnn_lightning.models import Seq2Seq
 from rnn_lightning.nn.dropout import without_dropout
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 _SEASONS_SHOWN = 3
@@ -104,8 +102,10 @@ class Forecasts(PictureCallback):
 
         found = forecast(pl_module.net, data, self.horizon, self.intervals)
         self.paths = [write_atomically(Path(self.folder, "predictions.csv"), found.to_csv(index=False))]
-        one = found[: len(found) // len(data.panel.ids)]
-        figure = _figure(one, data, 0, int(origins_of_predict(data)[0]), "Forecast")
+        first = found[: len(found) // len(data.panel.ids)]
+        kinds = {"forecast": "_forecast", "lower": "_lower", "upper": "_upper", "truth": ""}
+        drawn = {kind: first[f"{data.columns.target[0]}{suffix}"] for kind, suffix in kinds.items()}
+        figure = _figure(data, int(origins_of_predict(data)[0]), "Forecast", **drawn)
         self.paths.append(save(figure, Path(self.folder, "predictions.png")))
 
 
@@ -114,46 +114,25 @@ def _series(trainer: Trainer, module: LightningModule) -> Any:
     return data if isinstance(data, TimeSeries) and isinstance(module, Seq2Seq) else None
 
 
-def _figure(found: "pd.DataFrame", data: TimeSeries, series: int, last: int, title: str) -> "Figure":
-    """Draws the first target of a series: its history up to step `last`, and the forecast in `found`."""
-    from rnn_lightning.figures import interval_figure
-
-    target, panel = data.columns.target[0], data.panel
-    steps = len(found)
-    begin = max(0, last + 1 - _SEASONS_SHOWN * max(data.season, steps))
-    number, offset = panel.first[series], panel.offsets[series]
-    times = [
-        _shown(panel.grid.local(number + np.arange(*span)))
-        for span in ((begin, last + 1), (last + 1, last + 1 + steps))
-    ]
-    forecast, lower, upper, truth = (found[f"{target}{k}"].to_numpy() for k in ("_forecast", "_lower", "_upper", ""))
-    return interval_figure(
-        times[0],
-        panel.values[offset + begin : offset + last + 1, 0],
-        times[1],
-        forecast,
-        lower,
-        upper,
-        truth,
-        title=" of ".join([title, *([panel.ids[series]] if panel.ids[series] else [])]),
-        name=target,
-    )
-
-
-def _shown(times: Any) -> np.ndarray:
-    """Removes the time zone from local times; otherwise, matplotlib would turn them back into UTC."""
-    return times if isinstance(times, np.ndarray) else times.tz_localize(None).to_numpy()
-
-
 def _of_validation(net: Any, data: TimeSeries) -> Draw:
     """Forecasts the first series from where its validation part begins; returns what draws the forecast."""
-    import pandas as pd
-
     last = int(data.cuts[0, 0]) - 1
     given = next(histories(data, np.array([0]), np.array([last]), data.horizon, data.cuts[:, 1]))
     batch = given.to(net.head.weight.device)
     ahead = data.forecaster(net).forecast(batch.y, data.horizon, batch.known, batch.shift, batch.scale).cpu()
-    target, none = data.columns.target[0], torch.full_like(ahead[0, :, 0], torch.nan)
-    values = {"": given.truth[0, :, 0], "_forecast": ahead[0, :, 0], "_lower": none, "_upper": none}
-    one = pd.DataFrame({f"{target}{kind}": value.numpy() for kind, value in values.items()})
-    return partial(_figure, one, data, 0, last, "Forecast of the validation part")
+    drawn = {"forecast": ahead[0, :, 0], "truth": given.truth[0, :, 0]}
+    return partial(_figure, data, last, "Forecast of the validation part", **drawn)
+
+
+def _figure(data: TimeSeries, last: int, title: str, **drawn: Any) -> "Figure":
+    """Draws the first target of the first series: its history up to step `last`, and the vectors of `interval_figure`."""
+    from rnn_lightning.figures import interval_figure
+
+    name, panel, steps = data.columns.target[0], data.panel, len(drawn["forecast"])
+    begin = max(0, last + 1 - _SEASONS_SHOWN * max(data.season, steps))
+    times = panel.grid.local(panel.first[0] + np.arange(begin, last + 1 + steps))
+    if not isinstance(times, np.ndarray):  # without their time zone, as matplotlib would turn them back into UTC
+        times = times.tz_localize(None).to_numpy()
+    history = panel.values[panel.offsets[0] + np.arange(begin, last + 1), 0]
+    title = " of ".join(filter(None, (title, panel.ids[0])))
+    return interval_figure(times[: len(history)], history, times[len(history) :], **drawn, title=title, name=name)

@@ -43,16 +43,16 @@ class GradientReach(PictureCallback):
         self._probe = None
 
     @override
-    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        if self._probe is None and self._draws(trainer, pl_module):
-            assert isinstance(pl_module, SequenceModule), "asked by _draws"
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        if self._probe is None and isinstance(pl_module, SequenceModule) and self.writes(trainer):
             self._probe = first_rows(pl_module.prepare_batch(batch), self.rows)
 
     @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._probe is None or not self._draws(trainer, pl_module):
+        if self._probe is None or not isinstance(pl_module, SequenceModule) or not self.writes(trainer):
             return
-        assert isinstance(pl_module, SequenceModule), "asked by _draws"
         from rnn_lightning.figures import gradient_reach_figure
 
         norms = gradient_norms(pl_module, self._probe)
@@ -62,13 +62,15 @@ class GradientReach(PictureCallback):
         self._norms.append(norms.last)
         if len(self._steps) > _LOOKS:
             self._steps, self._norms = self._steps[::2], self._norms[::2]
-        begin, label = self._cut(pl_module)
+        # The first step that the gradient of the last loss reaches; 0 if nothing is cut.
+        graph = pl_module.plan(self._probe, training=True)[-1].graph
+        begin = graph.start if graph.begins is None else int(graph.begins.min())
         draw = partial(
             gradient_reach_figure,
             torch.stack(self._norms),
             list(self._steps),
             cut=begin or None,
-            cut_label=label,
+            cut_label="" if pl_module.tbptt is None else f"cut: k2 = {pl_module.tbptt.k2}",
             all_losses=None if torch.equal(norms.last, norms.every) else norms.every,
         )
         self.show(trainer, {"train/gradient_reach": draw})
@@ -80,13 +82,3 @@ class GradientReach(PictureCallback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._steps, self._norms = list(state_dict["steps"]), list(state_dict["norms"])
-
-    def _draws(self, trainer: Trainer, module: LightningModule) -> bool:
-        return isinstance(module, SequenceModule) and self.writes(trainer)
-
-    def _cut(self, module: SequenceModule) -> tuple[int, str]:
-        """Returns the first step that the gradient of the last loss reaches (0 if nothing is cut), and its label."""
-        assert self._probe is not None
-        k2 = "" if module.tbptt is None else f"cut: k2 = {module.tbptt.k2}"
-        graph = module.plan(self._probe, training=True)[-1].graph
-        return graph.start if graph.begins is None else int(graph.begins.min()), k2

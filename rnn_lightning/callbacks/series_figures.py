@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
 from rnn_lightning.batch import Batch
@@ -13,7 +14,8 @@ from rnn_lightning.callbacks.pictures import Draw, PictureCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.models.batches import begun, first_rows
-from rnn_lightning.nn import Seq2SeqNet, free_run
+from rnn_lightning.models.ranks import gather
+from rnn_lightning.nn import free_run
 from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.predictions import ShownSequence
 
@@ -54,12 +56,12 @@ class SeriesFigures(PictureCallback):
             self._errors = torch.zeros(2, 0, device=pl_module.device)
 
     @override
-    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        if self._errors is None or not isinstance(pl_module, Seq2Seq):
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        if self._errors is None:
             return
-        sums = outputs["errors"]  # (2, T)
-        self._lengthen(sums.shape[1])
-        self._errors[:, : sums.shape[1]] += sums
+        self._errors = _sum([self._errors, outputs["errors"]])
         if self._first is None:
             self._first = first_rows(pl_module.prepare_batch(batch), 1)
 
@@ -67,38 +69,27 @@ class SeriesFigures(PictureCallback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._errors is None or not isinstance(pl_module, Seq2Seq):
             return
-        if trainer.world_size > 1:  # other ranks may have had longer or shorter sequences
-            longest = torch.tensor(self._errors.shape[1], device=pl_module.device)
-            self._lengthen(int(trainer.strategy.reduce(longest, reduce_op="max")))
-            self._errors = trainer.strategy.reduce(self._errors, reduce_op="sum")
+        self._errors = _sum(gather(trainer.strategy, self._errors.cpu()))
         if not trainer.is_global_zero or self._first is None:
             return
         from rnn_lightning.figures import error_by_step_figure
 
-        errors, targets = self._errors.double().cpu()
+        errors, targets = self._errors.double()
         regression = pl_module.objective.task == "regression"
         name = "mean squared error" if regression else "share of wrong classes"
         by_step = partial(error_by_step_figure, errors / targets, name)  # no target: 0 / 0 = NaN
-        of_example = self._of_example(pl_module, getattr(trainer, "datamodule", None)) if regression else {}
+        of_example = (
+            self._of_example(pl_module, self._first, getattr(trainer, "datamodule", None)) if regression else {}
+        )
         self.show(trainer, {"val/error_by_step": by_step, **of_example})
 
-    def _lengthen(self, steps: int) -> None:
-        """Makes room for the errors of `steps` time steps."""
-        assert self._errors is not None, "made when the validation began"
-        more = self._errors.new_zeros(2, max(0, steps - self._errors.shape[1]))
-        self._errors = torch.cat((self._errors, more), dim=1)
-
-    def _of_example(self, module: Seq2Seq, data: Any) -> dict[str, Draw]:
-        """Predicts the data's example, or the first sequence; returns what draws the predictions."""
+    def _of_example(self, module: Seq2Seq, first: Batch, data: Any) -> dict[str, Draw]:
+        """Predicts the data's example, or else the first sequence; returns what draws the predictions."""
         example = data.example() if hasattr(data, "example") else None
-        assert self._first is not None, "there were errors, so there was a batch"
-        net = module.net
-        assert isinstance(net, Seq2SeqNet), "a Seq2Seq has a Seq2SeqNet"
+        net: Any = module.net
         # The data's example can be continued. Of any other sequence, the second half is forecast from the first half.
-        shown = ShownSequence(
-            example or self._first, data, is_example=example is not None, ahead=_AHEAD if example else 0
-        )
-        state = None if example else begun(self._first, self._first.get("state"))
+        shown = ShownSequence(example or first, data, is_example=example is not None, ahead=_AHEAD if example else 0)
+        state = None if example else begun(first, first.get("state"))
         steps = len(shown.x)
         warm = steps if example else steps // 2
         with torch.no_grad(), without_dropout(net):
@@ -117,3 +108,8 @@ class SeriesFigures(PictureCallback):
             forecast = torch.cat((y[:, -1:], ahead), dim=1)[0]
         title = "Forecast: each prediction is the next input"
         return {"val/window": window, "val/forecast": partial(shown.forecast_figure, forecast, title)}
+
+
+def _sum(errors: list[Tensor]) -> Tensor:
+    """Adds (2, T) of different lengths T."""
+    return pad_sequence([part.T for part in errors]).sum(1).T

@@ -4,13 +4,12 @@ None of these callbacks affects training: they draw no random numbers, leave no 
 network's mode.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from tensorboard.compat.proto.summary_pb2 import Summary
-from typing_extensions import override
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -30,21 +29,6 @@ class TensorBoardCallback(Callback):
         """Returns whether to write anything. All ranks get the same answer, so that they can reduce together."""
         fits = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
         return self.enabled and fits and bool(tensorboard_loggers(trainer))
-
-    @override
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.on_validated_batch(trainer, pl_module, outputs, batch)
-
-    def on_validated_batch(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> None:
-        """Called after each validation batch, with its outputs. Subclasses may override this method."""
 
     def writes(self, trainer: Trainer) -> bool:
         """Returns whether this process is the one that writes."""

@@ -5,10 +5,14 @@ functions, not at the top of a file.
 """
 
 from rnn_lightning.figures.classes import confusion_figure, mistakes_figure
-from rnn_lightning.figures.errors import error_by_step_figure
 from rnn_lightning.figures.gradients import gradient_reach_figure
-from rnn_lightning.figures.intervals import interval_figure
-from rnn_lightning.figures.series import forecast_figure, series_figure, window_figure
+from rnn_lightning.figures.series import (
+    error_by_step_figure,
+    forecast_figure,
+    interval_figure,
+    series_figure,
+    window_figure,
+)
 from rnn_lightning.figures.style import COLORS, new_figure, pixels, png, save
 
 __all__ = [

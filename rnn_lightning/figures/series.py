@@ -1,11 +1,23 @@
-"""Draws a time series with one training window, predictions on a window, and forecasts."""
+"""Draws time series: with one training window, with predictions and their errors by time step, and with forecasts."""
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from rnn_lightning.figures.style import CARD, COLORS, marker_size, new_figure, styled, vector
+from rnn_lightning.figures.style import CARD, COLORS, log_scale, marker_size, new_figure, styled, vector
+
+_KINDS: dict[str, tuple[str, str, dict[str, float | str]]] = {
+    "inputs": ("o-", "input", {"markersize": 9.5, "linewidth": 0.8}),
+    # Stars are white inside, as most targets coincide with the next input, and both should be visible.
+    "targets": ("*", "target", {"markersize": 9.0, "markerfacecolor": "white", "markeredgewidth": 1.1}),
+    "predictions": ("x", "prediction", {"markersize": 6.5, "markeredgewidth": 1.6}),
+    "truth": ("-", "target", {"label": "true values"}),
+    "forecast": ("--", "prediction", {}),
+}
+"""How each kind of values is drawn: format, colour and matplotlib's arguments. The size is that of a few markers."""
 
 
 def series_figure(t: Any, values: Any, t_window: Any, window: Any, name: str = "series") -> Figure:
@@ -26,8 +38,8 @@ def series_figure(t: Any, values: Any, t_window: Any, window: Any, name: str = "
         left.plot(t_window[:-1], window[:-1], color=COLORS["input"], linewidth=3.5, label="one training window")
         left.set(title="The series", xlabel="time t", ylabel="value", xlim=(t[0], t[-1]))
         left.legend(loc="lower left")
-        _inputs(right, t_window[:-1], window[:-1])
-        _targets(right, t_window[1:], window[1:])
+        _draw(right, "inputs", t_window[:-1], window[:-1])
+        _draw(right, "targets", t_window[1:], window[1:])
         right.set(title="One training window", xlabel="time t", ylabel="value")
         right.legend(loc="best")
     return figure
@@ -55,14 +67,37 @@ def window_figure(
     """
     with styled():
         figure, (axes,) = new_figure()
-        if inputs is not None:
-            _inputs(axes, vector("t", t), vector("inputs", inputs))
-        t_targets = vector("t_targets", t_targets)
-        if targets is not None:
-            _targets(axes, t_targets, vector("targets", targets))
-        _predictions(axes, t_targets, vector("predictions", predictions))
+        _draw(axes, "inputs", t, inputs)
+        _draw(axes, "targets", t_targets, targets)
+        _draw(axes, "predictions", t_targets, predictions)
         axes.set(title=title, xlabel=xlabel, ylabel="value")
         axes.legend(loc="best")
+    return figure
+
+
+def error_by_step_figure(errors: Any, name: str = "mean squared error", best: Any | None = None) -> Figure:
+    """Draws the mean error of each time step, on a logarithmic scale unless an error is 0.
+
+    Args:
+        errors: (T,) the mean error of each step's targets; NaN where a step has no targets.
+        name: The name of the error, which labels the vertical axis.
+        best: (T,) the lowest possible error, to compare with; optional.
+    """
+    errors = vector("errors", errors)
+    with styled():
+        figure, (axes,) = new_figure()
+        if best is not None:
+            axes.plot(vector("best", best), ":", color=COLORS["reference"], label="best possible")
+        axes.plot(errors, "o-", color=COLORS["error"], markersize=marker_size(len(errors)), label="held-out error")
+        axes.set(title="Held-out error by time step", xlabel="time step", ylabel=name)
+        known = errors[np.isfinite(errors)]
+        if len(known) and known.min() > 0:
+            log_scale(axes)
+        else:  # an error of 0 can't be shown on a logarithmic axis
+            axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if best is not None:
+            axes.legend(loc="best")
     return figure
 
 
@@ -90,30 +125,69 @@ def forecast_figure(
     with styled():
         figure, (axes,) = new_figure(size=(CARD[0], CARD[1] + 0.28))
         axes.axvspan(t[0], t[-1], color=COLORS["input"], alpha=0.07, linewidth=0)
-        _inputs(axes, t, vector("inputs", inputs), label="true inputs", points=len(t) + len(t_forecast))
-        if truth is not None:
-            axes.plot(t_forecast, vector("truth", truth), color=COLORS["target"], label="true values")
-        axes.plot(t_forecast, vector("forecast", forecast), "--", color=COLORS["prediction"], label="forecast")
+        _draw(axes, "inputs", t, inputs, len(t) + len(t_forecast), label="true inputs")
+        _draw(axes, "truth", t_forecast, truth)
+        _draw(axes, "forecast", t_forecast, forecast)
         axes.set(title=title, xlabel=xlabel, ylabel="value")
         figure.legend(loc="outside upper left", ncols=3, frameon=False)
     return figure
 
 
-def _inputs(axes: Axes, t: Any, values: Any, label: str = "inputs", points: int | None = None) -> None:
-    size = marker_size(points or len(t), largest=9.5)
-    axes.plot(t, values, "o-", color=COLORS["input"], markersize=size, linewidth=0.8, label=label)
+def interval_figure(
+    t: Any,
+    history: Any,
+    t_forecast: Any,
+    forecast: Any,
+    lower: Any | None = None,
+    upper: Any | None = None,
+    truth: Any | None = None,
+    title: str = "Forecast",
+    name: str = "value",
+) -> Figure:
+    """Draws a history, and a forecast with its interval.
+
+    Args:
+        t: (T,) the times of the history, as dates or numbers.
+        history: (T,) the values of the history; NaN is not drawn.
+        t_forecast: (N,) the times of the forecast.
+        forecast: (N,) the forecast.
+        lower: (N,) the lower bounds, or None; NaN is not drawn.
+        upper: (N,) the upper bounds, or None; NaN is not drawn.
+        truth: (N,) the true values, or None; NaN is not drawn.
+        title: The title of the figure.
+        name: The name of the values, which labels the vertical axis.
+    """
+    t, t_forecast = np.asarray(t), np.asarray(t_forecast)
+    lower, upper, truth = _known("lower", lower), _known("upper", upper), _known("truth", truth)
+    with styled():
+        figure, (axes,) = new_figure(size=(CARD[0] + 1.2, CARD[1] + 0.28))
+        _draw(axes, "inputs", t, history, len(t) + len(t_forecast), label="history")
+        if lower is not None and upper is not None:
+            style: dict[str, Any] = {"alpha": 0.2, "linewidth": 0, "label": "interval"}
+            axes.fill_between(t_forecast, lower, upper, color=COLORS["prediction"], **style)
+        _draw(axes, "truth", t_forecast, truth)
+        _draw(axes, "forecast", t_forecast, forecast)
+        axes.set(title=title, ylabel=name)
+        if np.issubdtype(t.dtype, np.datetime64):
+            for label in axes.get_xticklabels():
+                label.set(rotation=25, horizontalalignment="right")
+        figure.legend(loc="outside upper left", ncols=4, frameon=False)
+    return figure
 
 
-def _targets(axes: Axes, t: Any, values: Any) -> None:
-    # Stars are white inside, as most targets coincide with the next input, and both should be visible.
-    style: dict[str, Any] = {
-        "markerfacecolor": "white",
-        "markersize": marker_size(len(t), largest=9.0),
-        "markeredgewidth": 1.1,
-    }
-    axes.plot(t, values, "*", color=COLORS["target"], label="targets", **style)
+def _draw(axes: Axes, kind: str, t: Any, values: Any, points: int | None = None, label: str | None = None) -> None:
+    """Draws values (T,) of a kind at the times t (T,), or nothing if they are None; `points` is T of the whole axes."""
+    if values is None:
+        return
+    t = np.asarray(t)
+    t = t if t.dtype.kind == "M" else vector("t", t)
+    form, color, more = _KINDS[kind]
+    style: dict[str, Any] = {"label": label or kind, "color": COLORS[color], **more}
+    if "markersize" in style:
+        style["markersize"] = marker_size(points or len(t), style["markersize"])
+    axes.plot(t, vector(kind, values), form, **style)
 
 
-def _predictions(axes: Axes, t: Any, values: Any) -> None:
-    style: dict[str, Any] = {"markersize": marker_size(len(t), largest=6.5), "markeredgewidth": 1.6}
-    axes.plot(t, values, "x", color=COLORS["prediction"], label="predictions", **style)
+def _known(name: str, values: Any) -> np.ndarray | None:
+    """Converts values to a vector; returns None if none of them is known."""
+    return None if values is None or np.isnan(vector(name, values)).all() else vector(name, values)

@@ -7,7 +7,7 @@ import csv
 import heapq
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -81,14 +81,27 @@ class PredictionTable:
 
     def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
         """Writes the lines of a batch; `numbers` are the numbers of its sequences."""
-        columns = _columns(prediction)
+        per_step, rows = one_output_a_step(prediction), len(numbers)
+        steps = prediction["prediction"].shape[1] if per_step else 1
+        names = (*["x"] * per_step, "y", "prediction", "probability", "variance")
+        columns = {name: prediction[name].reshape(rows, steps, -1) for name in names if name in prediction}
         if self._empty:
-            step = ["step"] if one_output_a_step(prediction) else []
-            self._writer.writerow(
-                ["sequence", *step, *(n for name, values in columns.items() for n in _names(name, values))]
-            )
+            header = [name for column, values in columns.items() for name in _names(column, values.shape[-1])]
+            self._writer.writerow(["sequence", *["step"] * per_step, *header])
             self._empty = False
-        self._writer.writerows(_lines(prediction, columns, numbers))
+        cells = [column.tolist() for column in columns.values()]  # by row and step
+        lengths = prediction["lengths"].tolist() if per_step and "lengths" in prediction else [steps] * rows
+        forecast = prediction["forecast"] if per_step and "forecast" in prediction else None
+        unknown = [""] * columns["y"].shape[-1] if "y" in columns else []
+        for row, (number, length) in enumerate(zip(numbers, lengths, strict=True)):
+            for step in range(length):
+                values = chain.from_iterable(column[row][step] for column in cells)
+                self._writer.writerow([number, *[step] * per_step, *values])
+            if forecast is not None:
+                before = columns["prediction"][row, length - 1].tolist()
+                for step, after in enumerate(forecast[row].tolist(), start=length):
+                    self._writer.writerow([number, step, *before, *unknown, *after])
+                    before = after
 
 
 def merge_tables(parts: Sequence[Path], path: Path) -> None:
@@ -105,36 +118,5 @@ def merge_tables(parts: Sequence[Path], path: Path) -> None:
         part.unlink()
 
 
-def _columns(prediction: Prediction) -> dict[str, Tensor]:
-    """Returns the tensor of each column: (B, width) for one output per sequence, (B, T, width) for one per step."""
-    per_step = one_output_a_step(prediction)
-    names = (*(["x"] if per_step else []), "y", "prediction", "probability", "variance")
-    present = {name: prediction[name] for name in names if name in prediction}
-    places = 1 + per_step
-    return {name: v.flatten(places) if v.dim() > places else v[..., None] for name, v in present.items()}
-
-
-def _names(name: str, values: Tensor) -> list[str]:
-    width = values.shape[-1]
-    return [name] if width == 1 and name != "x" else [f"{name}_{i}" for i in range(width)]
-
-
-def _lines(prediction: Prediction, columns: dict[str, Tensor], numbers: Sequence[int]) -> Iterator[list[Any]]:
-    values = {name: tensor.cpu().tolist() for name, tensor in columns.items()}
-    lengths = prediction["lengths"].tolist() if "lengths" in prediction else None
-    forecast = prediction["forecast"].cpu().tolist() if "forecast" in prediction else None
-    per_step = one_output_a_step(prediction)
-    unknown = [""] * columns["y"].shape[-1] if "y" in columns else []
-    for row, number in enumerate(numbers):
-        of_row = [column[row] for column in values.values()]
-        if not per_step:
-            yield [number, *(value for column in of_row for value in column)]
-            continue
-        length = len(of_row[0]) if lengths is None else lengths[row]
-        for step in range(length):
-            yield [number, step, *(value for column in of_row for value in column[step])]
-        if forecast is not None:
-            before = values["prediction"][row][length - 1]
-            for step, after in enumerate(forecast[row], start=length):
-                yield [number, step, *before, *unknown, *after]
-                before = after
+def _names(column: str, width: int) -> list[str]:
+    return [column] if width == 1 and column != "x" else [f"{column}_{i}" for i in range(width)]

@@ -24,7 +24,8 @@ class HyperParameters(TensorBoardCallback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.writes(trainer):
-            metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # only their names are used
+            names = pl_module.metric_names if isinstance(pl_module, SequenceModule) else ["loss"]
+            metrics = {f"{stage}/{name}": 0.0 for stage in ("val", "test") for name in names}  # the values are not used
             for summary in hparams(settings(trainer, pl_module), metrics)[:2]:
                 self.write(trainer, summary)
 
@@ -73,8 +74,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for key, value in values.items():
         flat += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
     return flat
-
-
-def _metric_names(module: LightningModule) -> list[str]:
-    names = module.metric_names if isinstance(module, SequenceModule) else ["loss"]
-    return [f"{stage}/{name}" for stage in ("val", "test") for name in names]

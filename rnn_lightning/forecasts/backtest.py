@@ -55,7 +55,12 @@ class Errors:
     series: Tensor
 
 
-@torch.no_grad()
+def forecast_from(origins: Origins, forecaster: Forecaster, steps: int) -> Tensor:
+    """Forecasts N steps from each origin, on the network's device; returns (B, N, C) on the CPU."""
+    there = origins.to(forecaster.net.head.weight.device)
+    return forecaster.forecast(there.y, steps, there.known, there.shift, there.scale).cpu()
+
+
 def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) -> Errors:
     """Forecasts from each origin and computes the errors.
 
@@ -67,20 +72,15 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
     Returns: The errors of the network and of the naive answers, which include "the same season" if there is a season.
         Without any origins, there are no errors.
     """
-    device = forecaster.net.head.weight.device
     errors: dict[str, list[Tensor]] = {}
     scale, series = [], []
     for given in origins:
-        batch = given.to(device)
-        steps = batch.truth.shape[1]
-        answers = {
-            NETWORK: forecaster.forecast(batch.y, steps, batch.known, batch.shift, batch.scale),
-            LAST: last_value(batch.y, steps),
-        }
+        steps = given.truth.shape[1]
+        answers = {NETWORK: forecast_from(given, forecaster, steps), LAST: last_value(given.y, steps)}
         if season > 1:
-            answers[SEASON] = same_season(batch.y, steps, season)
+            answers[SEASON] = same_season(given.y, steps, season)
         for name, answer in answers.items():
-            errors.setdefault(name, []).append((batch.truth - answer).cpu())
+            errors.setdefault(name, []).append(given.truth - answer)
         scale.append(given.scale)
         series.append(given.series)
     if not errors:

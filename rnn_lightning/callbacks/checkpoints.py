@@ -68,11 +68,10 @@ class BestAndLast(ModelCheckpoint):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the state, with all paths in the run's current folder, as the run may have been moved."""
-        here = {**state_dict, "dirpath": self.dirpath}
-        if self.dirpath is not None and state_dict.get("dirpath"):
-            for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
-                here[key] = self._here(state_dict.get(key, ""))
-            here["best_k_models"] = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        here = {key: self._here(value) if key in paths else value for key, value in state_dict.items()}
+        here["dirpath"] = self.dirpath
+        here["best_k_models"] = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict(here)
 
     def _here(self, path: str) -> str:
@@ -89,7 +88,7 @@ class BestAndLast(ModelCheckpoint):
 
     def _save_last(self, trainer: Trainer) -> None:
         now = (trainer.current_epoch, trainer.global_step)
-        if self.dirpath is None or trainer.fast_dev_run or now == self._saved:  # type: ignore[attr-defined]
+        if trainer.fast_dev_run or now == self._saved:  # type: ignore[attr-defined]
             return
         self._saved, self.last_model_path = now, last_of(trainer)
         save(trainer, self.last_model_path)

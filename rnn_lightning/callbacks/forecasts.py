@@ -16,6 +16,7 @@ from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
 from rnn_lightning.data.series.origins import histories, origins_of_predict
 from rnn_lightning.files import write_atomically
+from rnn_lightning.forecasts.backtest import forecast_from
 from rnn_lightning.forecasts.forecaster import check_sizes
 from rnn_lightning.forecasts.sampling import check_dropout
 from rnn_lightning.models import Seq2Seq
@@ -118,8 +119,7 @@ def _of_validation(net: Any, data: TimeSeries) -> Draw:
     """Forecasts the first series from where its validation part begins; returns what draws the forecast."""
     last = int(data.cuts[0, 0]) - 1
     given = next(histories(data, np.array([0]), np.array([last]), data.horizon, data.cuts[:, 1]))
-    batch = given.to(net.head.weight.device)
-    ahead = data.forecaster(net).forecast(batch.y, data.horizon, batch.known, batch.shift, batch.scale).cpu()
+    ahead = forecast_from(given, data.forecaster(net), data.horizon)
     drawn = {"forecast": ahead[0, :, 0], "truth": given.truth[0, :, 0]}
     return partial(_figure, data, last, "Forecast of the validation part", **drawn)
 

@@ -24,7 +24,8 @@ class HyperParameters(TensorBoardCallback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.writes(trainer):
-            metrics = dict.fromkeys(_metric_names(pl_module), 0.0)  # only their names are used
+            names = pl_module.metric_names if isinstance(pl_module, SequenceModule) else ["loss"]
+            metrics = {f"{stage}/{name}": 0.0 for stage in ("val", "test") for name in names}  # the values are not used
             for summary in hparams(settings(trainer, pl_module), metrics)[:2]:
                 self.write(trainer, summary)
 
@@ -49,18 +50,18 @@ def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float
     for optimizer in trainer.optimizers[:1]:
         found["optimizer"] = type(optimizer).__name__
         found |= {name: optimizer.defaults.get(name) for name in ("lr", "weight_decay", "momentum")}
-    objective = getattr(module, "objective", None)
-    found["loss"] = objective.loss.name if objective is not None and objective.loss is not None else None
     for config in trainer.lr_scheduler_configs[:1]:
         found["lr_scheduler"] = type(config.scheduler).__name__
-    tbptt = getattr(module, "tbptt", None)
-    if tbptt is not None:
-        found["tbptt"] = {"k1": tbptt.k1, "k2": tbptt.k2, "step_every": tbptt.step_every}
-    found["gradient_clip_val"] = trainer.gradient_clip_val or getattr(tbptt, "gradient_clip_val", None)
-    found["carry_state"] = getattr(module, "carry_state", None)
-    found["max_epochs"] = trainer.max_epochs
-    found["precision"] = trainer.precision if trainer.precision != "32-true" else None
-    found["devices"] = trainer.world_size if trainer.world_size > 1 else None
+    loss, tbptt = getattr(getattr(module, "objective", None), "loss", None), getattr(module, "tbptt", None)
+    found |= {
+        "loss": getattr(loss, "name", None),
+        "tbptt": {name: getattr(tbptt, name, None) for name in ("k1", "k2", "step_every")},
+        "gradient_clip_val": trainer.gradient_clip_val or getattr(tbptt, "gradient_clip_val", None),
+        "carry_state": getattr(module, "carry_state", None),
+        "max_epochs": trainer.max_epochs,
+        "precision": trainer.precision if trainer.precision != "32-true" else None,
+        "devices": trainer.world_size if trainer.world_size > 1 else None,
+    }
     return {
         key: str(value).lower() if isinstance(value, bool) else value
         for key, value in _flat(found)
@@ -73,8 +74,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for key, value in values.items():
         flat += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
     return flat
-
-
-def _metric_names(module: LightningModule) -> list[str]:
-    names = module.metric_names if isinstance(module, SequenceModule) else ["loss"]
-    return [f"{stage}/{name}" for stage in ("val", "test") for name in names]

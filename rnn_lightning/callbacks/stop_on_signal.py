@@ -123,10 +123,7 @@ class StopOnSignal(Callback):
         if number == self._requeue_signal:
             self._waiting = self._ending = 0
             self._requeue(number, None)  # this saves a checkpoint; SLURM then ends the processes
-        else:
-            self._end(trainer, number)
-
-    def _end(self, trainer: Trainer, number: int) -> None:
+            return
         if trainer.checkpoint_callbacks and not trainer.fast_dev_run and not trainer.sanity_checking:  # type: ignore[attr-defined]
             save(trainer, last_of(trainer))
         trainer.strategy.barrier()

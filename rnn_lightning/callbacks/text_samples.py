@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from typing_extensions import override
 
 from rnn_lightning.callbacks.tensorboard import TensorBoardCallback, as_code, logged_step
@@ -33,13 +33,10 @@ class TextSamples(TensorBoardCallback):
         self.length, self.temperature, self.top_k = length, temperature, top_k
 
     @override
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        if not (
-            isinstance(data, TextStream) and isinstance(pl_module, Seq2Seq) and pl_module.net.embedding is not None
-        ):
-            return
-        if not self.writes(trainer):
+        reads_text = isinstance(data, TextStream) and isinstance(pl_module, Seq2Seq)
+        if not reads_text or pl_module.net.embedding is None or not self.writes(trainer):
             return
         vocabulary = data.vocabulary
         prompt = torch.from_numpy(vocabulary.encode(data.prompt).astype("int64"))[None].to(pl_module.device)

@@ -42,9 +42,8 @@ class Paths:
         self.forecaster, self.samples, self.seed = forecaster, samples, seed
 
     @torch.no_grad()
-    def draw(self, origins: Origins, steps: int) -> Tensor:
-        """Draws paths (B, M, N, C) in the file's units."""
-        rows = len(origins.y)
+    def bounds(self, origins: Origins, steps: int, level: float) -> Tensor:
+        """Draws paths, and returns the quantiles (2, B, N, C) between which the share `level` of them lies."""
         y, shift, scale = (v.repeat_interleave(self.samples, 0) for v in (origins.y, origins.shift, origins.scale))
         known = None if origins.known is None else origins.known.repeat_interleave(self.samples, 0)
         errors = self.errors.to(y)
@@ -57,12 +56,8 @@ class Paths:
                 found = self.forecaster.forecast(y, steps, known, shift, scale, noise)
             finally:
                 self.forecaster.net.eval()
-        return found.view(rows, self.samples, steps, -1)
-
-    def bounds(self, origins: Origins, steps: int, level: float) -> Tensor:
-        """Draws paths, and returns the quantiles (2, B, N, C) between which the share `level` of them lies."""
-        tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=origins.y.device)
-        return self.draw(origins, steps).quantile(tails, dim=1)
+        tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=y.device)
+        return found.view(len(origins.y), self.samples, steps, -1).quantile(tails, dim=1)
 
 
 def check_dropout(net: RecurrentNet, samples: int) -> None:

@@ -61,6 +61,7 @@ class ShownSequence:
             if self.next_input:
                 known = torch.cat((known, longer["y"][0, -1:]))
             self.inputs[: len(known)] = known
+        self._label = "time t" if self.timed else "time step"
 
     def window_figure(self, predictions: Tensor, title: str) -> "Figure":
         """Draws inputs, targets and predictions (T, O), for the first feature and output."""
@@ -84,7 +85,3 @@ class ShownSequence:
         begin = len(self.t) - len(forecast)
         t, inputs, ahead = self.t, self.inputs[:, 0], forecast[:, 0].float().cpu()
         return forecast_figure(t[:begin], inputs[:begin], t[begin:], ahead, inputs[begin:], title, self._label)
-
-    @property
-    def _label(self) -> str:
-        return "time t" if self.timed else "time step"

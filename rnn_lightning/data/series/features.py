@@ -45,11 +45,8 @@ class Features:
         x[:, :columns] = z.nan_to_num(0.0)
         if self.fitted["flags"]:
             x[:, columns : 2 * columns] = missing
-        own, features, at = self._own_known(), *self._calendar()
-        offset, size = (np.array(self.fitted[f"known_{name}"])[: own.shape[1]] for name in ("shift", "scale"))
-        known = x[:-1, self.size - own.shape[1] - features.shape[1] :]  # the next step's columns known ahead
-        known[:, : own.shape[1]] = torch.from_numpy((own[1:] - offset) / size)
-        known[:, own.shape[1] :] = features.float()[at[1:]]
+        shift, scale = (torch.tensor(self.fitted[f"known_{name}"], dtype=torch.float64) for name in ("shift", "scale"))
+        x[:-1, self.size - len(shift) :] = (self.known()[1:] - shift) / scale  # those of the next step
         y = torch.zeros_like(z)
         counts = torch.zeros_like(missing)
         counts[:-1] = ~(missing[1:] | z[1:].isnan())
@@ -59,23 +56,13 @@ class Features:
         return Steps(x, y, counts, self.scale.float(), zero, series)
 
     def known(self) -> Tensor:
-        """Returns the raw columns known ahead (N, K), with the calendar's columns last."""
-        features, at = self._calendar()
-        return torch.cat((torch.from_numpy(self._own_known()), features[at]), dim=1)
+        """Returns the raw columns known ahead (N, K), with the calendar's columns last.
 
-    def _own_known(self) -> np.ndarray:
-        """Returns the file's columns known ahead, with missing values replaced by the last value or else the mean."""
-        known = self.panel.filled(self.panel.known)
-        return np.where(np.isnan(known), self.fitted["known_shift"][: known.shape[1]], known)
-
-    def _calendar(self) -> tuple[Tensor, Tensor]:
-        """Returns the calendar features (M, 2 * circles) of all M times, and the index (N,) of each step's time."""
-        numbers, circles = self.panel.numbers, self.fitted["calendar"]
-        if not circles:
-            return torch.zeros(1, 0), torch.zeros(len(numbers), dtype=torch.int64)
-        low = numbers.min()
-        times = self.panel.grid.times(np.arange(low, numbers.max() + 1))
-        return calendar_features(times, circles), torch.from_numpy(numbers - low)
+        Missing values of the file's own columns are replaced by the last value, or else by the mean.
+        """
+        own = self.panel.filled(self.panel.known)
+        own = np.where(np.isnan(own), self.fitted["known_shift"][: own.shape[1]], own)
+        return torch.cat((torch.from_numpy(own), self._calendar(self.panel.numbers)), dim=1)
 
     def known_around(
         self, known: Tensor, series: np.ndarray, past: np.ndarray, to_come: np.ndarray, last: np.ndarray
@@ -83,9 +70,11 @@ class Features:
         """Gathers columns known ahead (B, T + N - 1, K); the calendar's columns continue past the end of the file."""
         at = np.concatenate((past, to_come), axis=1)
         found = known[torch.from_numpy(np.minimum(at, last))]
-        circles = self.fitted["calendar"]
-        if circles:
-            numbers = self.panel.first[series][:, None] + at - self.panel.offsets[series][:, None]
-            dates = self.panel.grid.times(numbers.reshape(-1))
-            found[..., self.panel.known.shape[1] :] = calendar_features(dates, circles).view(*at.shape, -1)
+        numbers = self.panel.first[series][:, None] + at - self.panel.offsets[series][:, None]
+        dates = self._calendar(numbers.reshape(-1))
+        found[..., self.panel.known.shape[1] :] = dates.view(*at.shape, dates.shape[1])
         return found
+
+    def _calendar(self, numbers: np.ndarray) -> Tensor:
+        """Returns the calendar's columns (M, 2 * circles) of the steps with these numbers (M,) on the grid."""
+        return calendar_features(self.panel.grid.times(numbers), self.fitted["calendar"])

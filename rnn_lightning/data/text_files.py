@@ -5,9 +5,11 @@ import os
 import zlib
 from pathlib import Path
 
-from rnn_lightning.data.kinds import COMPRESSED, GZIP
 from rnn_lightning.errors import ArgumentError
 
+GZIP = b"\x1f\x8b"
+COMPRESSED = (GZIP, b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""The first bytes of gzip, zip, bzip2, xz and zstd files."""
 SUFFIXES = (".gz", ".dz")
 """Suffixes of files written by gzip or dictzip."""
 PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}

@@ -96,17 +96,13 @@ def check_future(data: "TimeSeries", horizon: int) -> None:
     if not data.columns.known:
         return
     for s, at in enumerate(last):
-        rows = panel.known[panel.offsets[s] + at + 1 : panel.offsets[s + 1]][:horizon]
-        wanting = np.flatnonzero(np.isnan(rows).any(1))
-        lacks = int(wanting[0]) if len(wanting) else len(rows)
-        if lacks < horizon:
-            name = (
-                data.columns.known[int(np.isnan(rows[lacks]).argmax())]
-                if len(wanting)
-                else ", ".join(data.columns.known)
-            )
-            when = panel.grid.labels([panel.first[s] + at + 1 + lacks])[0]
+        known = panel.known[panel.offsets[s] + at + 1 : panel.offsets[s + 1]][:horizon]
+        missing = np.isnan(np.pad(known, ((0, horizon - len(known)), (0, 0)), constant_values=np.nan))
+        if missing.any():
+            step = int(missing.any(1).argmax())
+            names = ", ".join(np.array(data.columns.known)[missing[step]])
+            when = panel.grid.labels([panel.first[s] + at + 1 + step])[0]
             raise ArgumentError(
-                f"{name} of {panel.name(s)} is not known at {when}, which the forecast of {horizon} steps needs: add "
+                f"{names} of {panel.name(s)} is not known at {when}, which the forecast of {horizon} steps needs: add "
                 "rows with it to the file, give --data.future FILE, or lower --horizon"
             )

@@ -94,6 +94,11 @@ class Rows:
         """(N - 1,) bool, whether a row and the next row belong to the same series."""
         return self.codes[1:] == self.codes[:-1]
 
+    def taken(self, order: np.ndarray) -> "Rows":
+        """Returns the rows in another order: (N,) int64."""
+        arrays = {name: getattr(self, name)[order] for name in ("numbers", "times", "codes", "lines")}
+        return replace(self, **arrays)
+
 
 def read(source: Source, columns: Columns, time_format: str | None = None) -> Rows:
     """Reads the given columns of a table, and sorts its rows by series.
@@ -110,7 +115,7 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
     names = source.names()
     missing = [name for name in columns.all if name not in names]
     if missing:
-        hint = ": call reset_index() first" if set(missing) & set(source.index) else ""
+        hint = ": call reset_index() first" if source.is_frame and set(missing) & set(source.path.index.names) else ""
         raise ArgumentError(
             f"{source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(names)}{hint}"
         )
@@ -123,11 +128,7 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
     numbers = np.stack([_numbers(table[name], name, source) for name in (*columns.predicted, *columns.known)], axis=1)
     codes, ids = _ids(table, columns.id, source)
     times, zone = read_times(table, columns.time, codes, time_format, source)
-    lines = np.arange(len(table))
-    if (np.diff(codes) < 0).any():  # the rows of a series need not be adjacent
-        order = np.argsort(codes, kind="stable")
-        numbers, times, codes, lines = numbers[order], times[order], codes[order], lines[order]
-    rows = Rows(numbers, times, codes, ids, lines, zone)
+    rows = Rows(numbers, times, codes, ids, np.arange(len(table)), zone).taken(np.argsort(codes, kind="stable"))
     if columns.time is not None:
         _check_order(rows, table[columns.time], columns, source)
     return rows
@@ -151,14 +152,12 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
             f"future={source.path} has the series {unknown!r}, which is not in column {columns.id} of the first file"
         )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
-    times = more.times
-    if columns.time is None:  # each series' new rows follow its last row
-        times = times + np.bincount(rows.codes)[codes]
-    empty = np.full((len(more.numbers), len(columns.predicted)), np.nan)
-    numbers = np.concatenate((rows.numbers, np.concatenate((empty, more.numbers), axis=1)))
-    times, codes = np.concatenate((rows.times, times)), np.concatenate((rows.codes, codes))
-    order, lines = np.lexsort((times, codes)), np.concatenate((rows.lines, more.lines))
-    joined = Rows(numbers[order], times[order], codes[order], rows.ids, lines[order], rows.zone)
+    # Without times, each series' new rows follow its last row.
+    times = more.times if columns.time is not None else more.times + np.bincount(rows.codes)[codes]
+    numbers = np.pad(more.numbers, ((0, 0), (len(columns.predicted), 0)), constant_values=np.nan)
+    added: dict[str, Any] = {"numbers": numbers, "times": times, "codes": codes, "lines": more.lines}
+    joined = replace(rows, **{name: np.concatenate((getattr(rows, name), values)) for name, values in added.items()})
+    joined = joined.taken(np.lexsort((joined.times, joined.codes)))
     if (joined.neighbours & (np.diff(joined.times.astype(np.int64)) == 0)).any():
         raise ArgumentError("the file of data.future has times that are also in the first file: leave these out")
     return joined

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rnn_lightning.batch import Batch
 from rnn_lightning.data.loading import BatchDataset
+from rnn_lightning.data.streams import StreamBatches
 
 
 @dataclass(frozen=True)
@@ -92,41 +93,27 @@ class Stretches(BatchDataset):
 
 
 class Stream(BatchDataset):
-    """B rows that read all series in order, T steps per batch. A row that has finished a series begins the next series.
+    """Reads all series in order, in the parallel rows of `StreamBatches`; the next series begins where one ends.
 
-    The series are joined end to end and cut into rows of equal length. `reset` is true where a series begins, and at
-    the first step of each row. The last batch is padded with steps that do not count.
+    `reset` is true where a series begins, and at the first step of each row.
 
     Args:
         steps: All steps.
-        positions: (M,) int64, the steps that are read, in order.
-        begins: (M,) bool, true where a series begins.
-        rows: B, the number of rows over all processes.
-        n_steps: T, the number of steps of each row in a batch.
+        read: Reads `x` (M,) int64, the steps in order, and `y` (M,) bool, true where a series begins.
     """
 
-    def __init__(self, steps: Steps, positions: Tensor, begins: Tensor, rows: int, n_steps: int) -> None:
-        self.steps, self.rows, self.n_steps = steps, rows, n_steps
-        each = -(-len(positions) // rows)
-        self.batches = -(-each // n_steps)
-        at = torch.arange(rows)[:, None] * each + torch.arange(self.batches * n_steps)  # (B, batches * T)
-        inside = (torch.arange(self.batches * n_steps) < each) & (at < len(positions))
-        at = at.clamp(max=len(positions) - 1)
-        self.positions, self.inside = positions[at], inside
-        self.begins = begins[at] & inside
-        self.begins[:, 0] = True
+    def __init__(self, steps: Steps, read: StreamBatches) -> None:
+        self.steps, self.read = steps, read
 
     def __len__(self) -> int:
-        return self.rows * self.batches
+        return len(self.read)
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Returns rows of a batch. Index i is row i % B of batch i // B; counting continues from epoch to epoch."""
-        numbers = torch.tensor(indices)
-        row = numbers % self.rows
-        column = (numbers // self.rows % self.batches)[:, None] * self.n_steps + torch.arange(self.n_steps)  # (B, T)
-        batch = self.steps.batch(self.positions[row[:, None], column], self.inside[row[:, None], column])
-        batch["reset"] = self.begins[row[:, None], column]
-        return batch
+        read = self.read.__getitems__(indices)
+        batch = self.steps.batch(read.pop("x"))
+        reset = read.pop("y").bool()
+        reset[:, 0] |= torch.tensor(indices) // self.read.rows % self.read.batches == 0
+        return {**batch, **read, "reset": reset}
 
 
 def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:

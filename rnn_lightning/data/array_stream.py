@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.datamodule import PARTS, SequenceDataModule, check_int
 from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.errors import ArgumentError
 
@@ -67,7 +67,7 @@ class ArrayStream(SequenceDataModule):
         self.x, self.y, self.n_steps, self.ahead = x, y, n_steps, ahead
         steps = len(x) - ahead
         ends = [steps - round((val + test) * steps), steps - round(test * steps), steps]
-        self.parts = dict(zip(("train", "val", "test"), zip([0, *ends[:2]], ends, strict=True), strict=True))
+        self.parts = dict(zip(PARTS, zip([0, *ends[:2]], ends, strict=True), strict=True))
         self.input_size = x.shape[1] if x.ndim == 2 else int(x.max()) + 1
         whole = y.dtype.kind != "f" and y.ndim == 1
         self.output_size = output_size or (int(y.max()) + 1 if whole else y.shape[1] if y.ndim == 2 else 1)
@@ -76,8 +76,7 @@ class ArrayStream(SequenceDataModule):
         """Makes the datasets of all stages, except those of empty parts."""
         for part, (begin, end) in self.parts.items():
             if end > begin:
-                rows = (self.batch_size if part == "train" else self.eval_batch_size) * self.world_size
                 span = (begin, end)
-                self.datasets[part] = StreamBatches(self.x, self.y, self.n_steps, rows, span, self.ahead)
+                self.datasets[part] = StreamBatches(self.x, self.y, self.n_steps, self.rows(part), span, self.ahead)
         if "test" in self.datasets:
             self.datasets["predict"] = self.datasets["test"]

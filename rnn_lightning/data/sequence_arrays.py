@@ -12,16 +12,14 @@ import numpy as np
 import torch
 
 from rnn_lightning.data.counter_hash import derive_key, splitmix64
-from rnn_lightning.data.datamodule import SequenceDataModule
+from rnn_lightning.data.datamodule import PARTS, SequenceDataModule
 from rnn_lightning.data.samples import PaddedBatches
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import check_kind
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
-PARTS = ("train", "val", "test")
 KIND = "arrays"
 """The kind of fitted values that `SequenceArrays` reads."""
-_LARGEST = np.finfo(np.float32).max
 _SPLIT_KEY = derive_key(16)
 
 
@@ -81,8 +79,10 @@ class SequenceArrays(SequenceDataModule):
             wanted, given = ("classes", "values") if is_value else ("values", "classes")
             raise ArgumentError(f"{path}: y has {given}, but the network was trained on {wanted}: give {wanted}")
         self.per_step = y.ndim == 3 if is_value else y.ndim == 2
-        counts = _within(x, lengths) if self.per_step else np.ones(len(y), dtype=bool)
-        _check_values(path, x, y, lengths, counts)
+        within = np.arange(x.shape[1]) < (np.full(len(x), x.shape[1]) if lengths is None else lengths)[:, None]
+        counts = within if self.per_step else np.ones(len(y), dtype=bool)
+        _check_values(f"{path}: x", x, within)
+        _check_values(f"{path}: y", y, counts)
         chosen = _split(path, arrays.get("split"), None if is_value or self.per_step else y, len(x), val, test)
         y = self._targets(path, y, counts, chosen["train"], fitted)
         self.input_size = x.shape[2]
@@ -106,7 +106,9 @@ class SequenceArrays(SequenceDataModule):
         self.classes: list[Any] | None = None
         if self.task == "regression":
             self.output_size = y.shape[-1] if y.ndim > 1 else 1
-            return np.where(_like(y, counts), y, 0).astype(np.float32)
+            y = y.copy()
+            y[~counts] = 0
+            return y.astype(np.float32)
         found = np.unique(y[train][counts[train]]).tolist()
         if fitted is None and len(found) < 2:
             raise ArgumentError(f"{path}: the training part has only one class, {found[0]!r}: give two or more")
@@ -176,34 +178,22 @@ def _read(path: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _within(x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Returns (N, T) bool, true for the steps within each sequence's length."""
-    steps = x.shape[1]
-    return np.arange(steps) < (np.full(len(x), steps) if lengths is None else lengths)[:, None]
+def _check_values(name: str, values: np.ndarray, counts: np.ndarray) -> None:
+    """Raises `ArgumentError` if a value that counts is not a number in float32. All integers are.
 
-
-def _like(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Returns which targets count, as an array with as many dimensions as the targets."""
-    return counts if y.ndim == counts.ndim else counts[..., None]
-
-
-def _check_values(path: str, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None, counts: np.ndarray) -> None:
-    """Raises `ArgumentError` if a value that counts is not a number in float32."""
-    bad = ~_fits(x).all(axis=2) & _within(x, lengths)
-    if bad.any():
-        sequence, step = np.argwhere(bad)[0]
-        what = "a value beyond float32" if np.isfinite(x[sequence, step]).all() else "NaN or infinity"
-        raise ArgumentError(f"{path}: x has {what} in sequence {sequence}, step {step}: fill it in, or leave it out")
-    if y.dtype.kind == "f":
-        wrong = ~_fits(y) & _like(y, counts)
-        if wrong.any():
-            what = "a value beyond float32" if np.isfinite(y[wrong][0]) else "NaN or infinity"
-            raise ArgumentError(f"{path}: y has {what} in sequence {np.argwhere(wrong)[0][0]}: leave it out")
-
-
-def _fits(values: np.ndarray) -> np.ndarray:
-    """Returns which values are numbers in float32. All integers are."""
-    return np.abs(values) <= _LARGEST if values.dtype.kind == "f" else np.ones(values.shape, dtype=bool)
+    Args:
+        name: What to call the values in the message.
+        values: (N, ...) or (N, T, ...)
+        counts: (N,) or (N, T) bool, true where the values count.
+    """
+    if values.dtype.kind != "f":
+        return
+    large = ~(np.abs(values) <= np.finfo(np.float32).max).reshape(*counts.shape, -1).all(axis=-1)  # true for NaN
+    wrong = np.argwhere(large & counts)
+    if len(wrong):
+        what = "a value beyond float32" if np.isfinite(values[tuple(wrong[0])]).all() else "NaN or infinity"
+        where = ", step ".join(map(str, wrong[0]))
+        raise ArgumentError(f"{name} has {what} in sequence {where}: fill it in, or leave it out")
 
 
 def _split(
@@ -234,17 +224,16 @@ def _split(
 
 
 def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -> np.ndarray:
-    """Converts labels to class indices (int64), which are 0 where labels do not count."""
+    """Converts labels to indices into the sorted classes (int64), which are 0 where labels do not count."""
     known = np.asarray(classes)
-    order = np.argsort(known)
-    at = np.minimum(np.searchsorted(known[order], y), len(known) - 1)
-    missing = (known[order][at] != y) & counts
+    at = np.minimum(np.searchsorted(known, y), len(known) - 1)
+    missing = (known[at] != y) & counts
     if missing.any():
         raise ArgumentError(
             f"{path}: the class {y[missing][0]!s} is not in the training part, so it can't be learned: leave it out, or "
             "change split"
         )
-    return np.where(counts, order[at], 0).astype(np.int64)
+    return np.where(counts, at, 0).astype(np.int64)
 
 
 def _baseline(

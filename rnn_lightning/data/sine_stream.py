@@ -84,14 +84,10 @@ class SineStream(SineData):
     def setup(self, stage: str | None = None) -> None:
         """Makes the datasets of all stages."""
         super().setup(stage)
-        self.datasets |= {
-            "train": self._stream(self.batch_size * self.world_size, 0.0, self.steps_per_epoch),
-            "val": self._stream(self.eval_batch_size * self.world_size, 0.5),
-            "test": self._stream(self.eval_batch_size * self.world_size, 0.25),
-        }
-
-    def _stream(self, readers: int, shift: float, batches: int | None = None) -> StreamDataset:
-        steps = torch.arange(self.n_points, dtype=torch.float64) + shift
-        series = time_series(self.t_min + steps * self.resolution).to(torch.float32)
-        once = -(-self.stretches // readers)  # the distance between the starts of neighbouring readers
-        return StreamDataset(series, self.n_steps, readers, once if batches is None else batches)
+        for part, shift in (("train", 0.0), ("val", 0.5), ("test", 0.25)):
+            steps = torch.arange(self.n_points, dtype=torch.float64) + shift
+            series = time_series(self.t_min + steps * self.resolution).to(torch.float32)
+            readers = self.rows(part)
+            once = -(-self.stretches // readers)  # the distance between the starts of neighbouring readers
+            batches = self.steps_per_epoch if part == "train" else once
+            self.datasets[part] = StreamDataset(series, self.n_steps, readers, batches)

@@ -170,7 +170,7 @@ class TimeSeries(SequenceDataModule):
         offsets, lead, n = self.panel.offsets[:-1], self.lead, self.n_steps
         val, test = self.cuts[:, 0], self.cuts[:, 1]
         if self.stream:
-            self.datasets["train"] = Stream(steps, self._in_order(self.batch_size * self.world_size))
+            self.datasets["train"] = Stream(steps, self._in_order(self.rows("train")))
         else:
             starts, _ = ranges(offsets + lead, offsets + val - n, self.stride)
             self.datasets["train"] = Windows(steps, torch.from_numpy(starts), n)
@@ -191,8 +191,7 @@ class TimeSeries(SequenceDataModule):
 
     def _evaluated(self, steps: Steps, found: Tensor) -> Stretches:
         if self.stream:  # a carried state needs batches of equal size, so the last one is padded
-            rows = self.eval_batch_size * self.world_size
-            none = found[-1:, [0, 2, 2]].expand(-len(found) % rows, 3)
+            none = found[-1:, [0, 2, 2]].expand(-len(found) % self.rows("val"), 3)
             found = torch.cat((found, none))
         return Stretches(steps, found, self.n_steps, self.stream)
 

@@ -155,9 +155,9 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
     # Without times, each series' new rows follow its last row.
     times = more.times if columns.time is not None else more.times + np.bincount(rows.codes)[codes]
     numbers = np.pad(more.numbers, ((0, 0), (len(columns.predicted), 0)), constant_values=np.nan)
-    added: dict[str, Any] = {"numbers": numbers, "times": times, "codes": codes, "lines": more.lines}
-    joined = replace(rows, **{name: np.concatenate((getattr(rows, name), values)) for name, values in added.items()})
-    joined = joined.taken(np.lexsort((joined.times, joined.codes)))
+    added = {"numbers": numbers, "times": times, "codes": codes, "lines": more.lines}
+    both: Any = {name: np.concatenate((getattr(rows, name), values)) for name, values in added.items()}
+    joined = replace(rows, **both).taken(np.lexsort((both["times"], both["codes"])))
     if (joined.neighbours & (np.diff(joined.times.astype(np.int64)) == 0)).any():
         raise ArgumentError("the file of data.future has times that are also in the first file: leave these out")
     return joined

@@ -16,10 +16,11 @@ from rnn_lightning.errors import ArgumentError
 PARTS = ("train", "val", "test")
 
 
-def check_int(name: str, value: Any, at_least: int) -> None:
-    """Raises `ArgumentError` unless `value` is an int (not a bool) of at least `at_least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ArgumentError(f"{name} must be a whole number, {at_least} or more, got {value!r}: change {name}")
+def check_ints(at_least: int, **values: Any) -> None:
+    """Raises `ArgumentError` unless all values are ints (not bools) of at least `at_least`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+            raise ArgumentError(f"{name} must be a whole number, {at_least} or more, got {value!r}: change {name}")
 
 
 class SequenceDataModule(LightningDataModule):
@@ -65,16 +66,12 @@ class SequenceDataModule(LightningDataModule):
         super().__init__()
         # A subclass may pass these arguments on as **settings, which its own save_hyperparameters() does not see.
         self.hparams.update(batch_size=batch_size, eval_batch_size=eval_batch_size, num_workers=num_workers, seed=seed)
-        check_int("batch_size", batch_size, at_least=1)
-        check_int("num_workers", num_workers, at_least=0)
-        if eval_batch_size is not None:
-            check_int("eval_batch_size", eval_batch_size, at_least=1)
-        if seed is not None:
-            check_int("seed", seed, at_least=0)
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
+        check_ints(1, batch_size=batch_size, eval_batch_size=self.eval_batch_size)
+        check_ints(0, num_workers=num_workers, seed=0 if seed is None else seed)
         self.datasets: dict[str, Dataset[Batch]] = {}
 
     @classmethod

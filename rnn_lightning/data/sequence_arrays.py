@@ -102,7 +102,10 @@ class SequenceArrays(SequenceDataModule):
     def _targets(
         self, path: str, y: np.ndarray, counts: np.ndarray, train: np.ndarray, fitted: dict[str, Any] | None
     ) -> np.ndarray:
-        """Converts the targets to what a loss takes, and sets `classes` and `output_size`."""
+        """Converts the targets to what a loss takes, and sets `classes` and `output_size`.
+
+        Values become float32 and labels class indices (int64). Both are 0 where targets do not count.
+        """
         self.classes: list[Any] | None = None
         if self.task == "regression":
             self.output_size = y.shape[-1] if y.ndim > 1 else 1
@@ -114,7 +117,15 @@ class SequenceArrays(SequenceDataModule):
             raise ArgumentError(f"{path}: the training part has only one class, {found[0]!r}: give two or more")
         self.classes = found if fitted is None else list(fitted["classes"])
         self.output_size = len(self.classes)
-        return _indices(path, y, counts, self.classes)
+        classes = np.asarray(self.classes)  # sorted
+        indices = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        missing = (classes[indices] != y) & counts
+        if missing.any():
+            raise ArgumentError(
+                f"{path}: the class {y[missing][0]!s} is not in the training part, so it can't be learned: leave it out, "
+                "or change split"
+            )
+        return np.where(counts, indices, 0).astype(np.int64)
 
     @property
     def fitted_values(self) -> dict[str, Any]:
@@ -221,19 +232,6 @@ def _split(
                 f"{path}: no sequence is left for {part}: change split, or val and test, or give more sequences"
             )
     return chosen
-
-
-def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -> np.ndarray:
-    """Converts labels to indices into the sorted classes (int64), which are 0 where labels do not count."""
-    known = np.asarray(classes)
-    at = np.minimum(np.searchsorted(known, y), len(known) - 1)
-    missing = (known[at] != y) & counts
-    if missing.any():
-        raise ArgumentError(
-            f"{path}: the class {y[missing][0]!s} is not in the training part, so it can't be learned: leave it out, or "
-            "change split"
-        )
-    return np.where(counts, at, 0).astype(np.int64)
 
 
 def _baseline(

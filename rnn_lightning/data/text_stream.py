@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.utils.data import DataLoader
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import PARTS, SequenceDataModule, check_int, check_one_direction
+from rnn_lightning.data.datamodule import PARTS, SequenceDataModule, check_ints, check_one_direction
 from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.data.text_files import python_topics, read_text
 from rnn_lightning.data.tokens import Level, Vocabulary, fit_vocabulary, restore_vocabulary
@@ -72,9 +72,8 @@ class TextStream(SequenceDataModule):
         super().__init__(batch_size=batch_size, **settings)
         if level not in get_args(Level):
             raise ArgumentError(f"level must be one of {', '.join(get_args(Level))}, got {level!r}: change level")
-        check_int("n_steps", n_steps, at_least=1)
         min_count = (2 if level == "words" else 1) if min_count is None else min_count
-        check_int("min_count", min_count, at_least=1)
+        check_ints(1, n_steps=n_steps, min_count=min_count)
         # A Path in the hyperparameters would be pickled.
         path = None if path is None else str(path)
         val, test = (str(value) if isinstance(value, Path) else value for value in (val, test))

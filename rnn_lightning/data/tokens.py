@@ -181,7 +181,7 @@ def restore_vocabulary(state: Any) -> Vocabulary:
     Raises:
         ArgumentError: `state` is not a vocabulary's state.
     """
-    kind = _KINDS.get(state.get("level")) if isinstance(state, dict) else None
+    kind = _KINDS.get(state.get("level", "")) if isinstance(state, dict) else None
     if kind is None:
         raise ArgumentError("the network has no vocabulary: give one that was trained on a TextStream")
     return kind(state["vocabulary"])

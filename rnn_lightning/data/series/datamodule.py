@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int, check_one_direction
+from rnn_lightning.data.datamodule import SequenceDataModule, check_ints, check_one_direction
 from rnn_lightning.data.series.features import Features
 from rnn_lightning.data.series.fitting import KIND, Difference, Scale, fit, fit_series, parts, training_parts
 from rnn_lightning.data.series.grid import Grid
@@ -107,9 +107,8 @@ class TimeSeries(SequenceDataModule):
         super().__init__(**settings)
         frames = [name for name, value in (("path", path), ("future", future)) if not isinstance(value, str | None)]
         self.save_hyperparameters(ignore=["fitted", *frames])
-        for name, value in {"n_steps": n_steps, "stride": stride, "horizon": horizon, "season": season}.items():
-            if value is not None:
-                check_int(name, value, at_least=1)
+        sizes = {"n_steps": n_steps, "stride": stride, "horizon": horizon, "season": season}
+        check_ints(1, **{name: size for name, size in sizes.items() if size is not None})
         self.stride, self.stream, self.origin = stride, stream, origin
         self.contiguous = self.new_each_epoch = stream
         named = _as_before(fitted, season, target=target, observed=observed, known=known, time=time, id=id)

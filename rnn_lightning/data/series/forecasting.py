@@ -137,11 +137,10 @@ def forecast(
 
 
 def _coverage_of_samples(forecaster: Forecaster, data: TimeSeries, past: Errors, intervals: Intervals) -> Tensor:
+    """Returns the share of values within sampled intervals at each distance: (N, C)."""
     paths = Paths(forecaster, past, intervals.samples)
     device = forecaster.net.head.weight.device
-    shares = []
-    for given in histories(data, *origins_of(data, "test", _ORIGINS_OF_SAMPLES), data.horizon):
-        low, high = paths.bounds(given.to(device), data.horizon, intervals.level).cpu()
-        inside = ((given.truth >= low) & (given.truth <= high)).double()
-        shares.append(torch.where(given.truth.isnan(), torch.nan, inside))
-    return torch.cat(shares).nanmean(0)
+    given = list(histories(data, *origins_of(data, "test", _ORIGINS_OF_SAMPLES), data.horizon))
+    bounds = [paths.bounds(origins.to(device), data.horizon, intervals.level).cpu() for origins in given]
+    truth = torch.cat([origins.truth for origins in given])
+    return coverage(truth, torch.ones_like(truth[:, 0]), torch.cat(bounds, dim=1))

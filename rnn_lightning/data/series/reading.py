@@ -1,6 +1,7 @@
 """Reads a table and checks its columns. Error messages name the row and the column."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -200,9 +201,9 @@ def _ids(table: "pd.DataFrame", name: str | None, source: Source) -> tuple[np.nd
     codes, found = pd.factorize(table[name])
     source.check_no_gap(name, np.flatnonzero(codes < 0), "series' id")
     ids = [str(value) for value in found]
-    twice = next((value for value in ids if ids.count(value) > 1), None) if len(set(ids)) < len(ids) else None
-    if twice is not None:
-        raise ArgumentError(f"{source}: column {name} has {twice!r} as text and as a number: use one of them")
+    (common, count), *_ = Counter(ids).most_common(1)
+    if count > 1:
+        raise ArgumentError(f"{source}: column {name} has {common!r} as text and as a number: use one of them")
     return codes.astype(np.int64), ids
 
 

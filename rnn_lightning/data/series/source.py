@@ -47,7 +47,6 @@ class Source:
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        """Checks that pandas is installed."""
         try:
             import pandas  # noqa: F401
         except ImportError as error:

@@ -109,9 +109,6 @@ def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
         path: The file.
         n_dims: How many dimensions the file must have: 3 for images (count, rows, columns), 1 for labels (count,).
         sha256: The expected hash of the unpacked bytes, in hexadecimal; None to skip this check.
-
-    Raises:
-        ArgumentError: The file cannot be read, is truncated, is not an IDX file, or has a different hash.
     """
     try:
         data = path.read_bytes()

@@ -47,13 +47,9 @@ class Features:
             x[:, columns : 2 * columns] = missing
         shift, scale = (torch.tensor(self.fitted[f"known_{name}"], dtype=torch.float64) for name in ("shift", "scale"))
         x[:-1, self.size - len(shift) :] = (self.known()[1:] - shift) / scale  # those of the next step
-        y = torch.zeros_like(z)
-        counts = torch.zeros_like(missing)
-        counts[:-1] = ~(missing[1:] | z[1:].isnan())
-        y[:-1] = torch.where(counts[:-1], z[1:], 0.0)
-        zero = torch.zeros_like(z)
-        zero[:-1] = base[1:]
-        return Steps(x, y, counts, self.scale.float(), zero, series)
+        truth = _following(torch.where(missing, torch.nan, z), torch.nan)
+        offset = _following(base.float(), 0.0)
+        return Steps(x, truth.nan_to_num(0.0), ~truth.isnan(), self.scale.float(), offset, series)
 
     def known(self) -> Tensor:
         """Returns the raw columns known ahead (N, K), with the calendar's columns last.
@@ -78,3 +74,8 @@ class Features:
     def _calendar(self, numbers: np.ndarray) -> Tensor:
         """Returns the calendar's columns (M, 2 * circles) of the steps with these numbers (M,) on the grid."""
         return calendar_features(self.panel.grid.times(numbers), self.fitted["calendar"])
+
+
+def _following(values: Tensor, last: float) -> Tensor:
+    """Returns the next step's values (N, C) at each step, and `last` at the last step."""
+    return torch.cat((values[1:], torch.full_like(values[:1], last)))

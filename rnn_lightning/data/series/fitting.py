@@ -1,5 +1,7 @@
 """Finds where the parts of a `TimeSeries` begin, and fits differences, scales and naive errors on the training part.
 
+Arguments out of range, and parts that are too short, raise `ArgumentError`.
+
 Legend: S series, T steps of a training part, C predicted columns, K columns known ahead.
 """
 
@@ -35,11 +37,7 @@ def fit(
     scale: Scale,
     calendar: bool | None,
 ) -> dict[str, Any]:
-    """Fits everything on the training part, and returns it as plain values. The arguments are those of `TimeSeries`.
-
-    Raises:
-        ArgumentError: An argument is out of range, or a training part is too short.
-    """
+    """Fits everything on the training part, and returns it as plain values. The arguments are those of `TimeSeries`."""
     distance = panel.grid.distance
     if calendar and distance is None:
         raise ArgumentError(
@@ -90,9 +88,6 @@ def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
         panel: The series.
         val: The validation part: a share, a number of steps, or the time at which it begins in all series.
         test: The test part, given like `val`.
-
-    Raises:
-        ArgumentError: An argument is out of range, or nothing is left for a part.
     """
     begin_test = _cut(panel, "test", test, panel.lengths)
     begin_val = _cut(panel, "val", val, begin_test)

@@ -44,9 +44,6 @@ class Grid:
             times: (N,) int64, or datetime64[us].
             neighbours: (N - 1,) bool, whether a row and the next row belong to the same series.
             **written: The `zone` and the `time_format` of the grid.
-
-        Raises:
-            ArgumentError: No series has two different times.
         """
         numbers = times.astype(np.int64)
         distances = np.diff(numbers)[neighbours]

@@ -1,4 +1,4 @@
-"""`Panel`: all series of a table on one grid, joined end to end in flat arrays.
+"""`Panel`: all series of a table on one grid, joined end to end in flat arrays. `ArgumentError` names faulty rows.
 
 Legend: S series, N steps of all series together, C predicted columns, K columns known ahead.
 """
@@ -48,9 +48,6 @@ class Panel:
             grid: The grid.
             columns: C, the number of predicted columns.
             source: Where the rows come from, for messages.
-
-        Raises:
-            ArgumentError: A time is off the grid, or a series has no value at all.
         """
         k, on_grid = grid.numbers(rows.times)
         off = np.flatnonzero(~on_grid)

@@ -1,4 +1,4 @@
-"""Reads a table and checks its columns. Error messages name the row and the column."""
+"""Reads a table and checks its columns. Faults raise `ArgumentError`, which names the row and the column."""
 
 import re
 from collections import Counter
@@ -39,11 +39,7 @@ class Columns:
 
     @classmethod
     def of(cls, source: Source, target: str | list[str] | None, **others: Any) -> "Columns":
-        """Makes the columns from the names that you give. Without a target, the only remaining column is the target.
-
-        Raises:
-            ArgumentError: A column is named twice, or no target is given and there is not exactly one column left.
-        """
+        """Makes the columns from the names that you give. Without a target, the only remaining column is the target."""
         columns = cls(**{name: value for name, value in others.items() if value is not None})
         if target is None:
             target = [name for name in source.names() if name not in columns.all and not name.startswith(UNNAMED)]
@@ -108,10 +104,6 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
         source: The table.
         columns: The columns to read.
         time_format: The format of times in strftime's codes; guessed if None.
-
-    Raises:
-        ArgumentError: A column is missing, there is text in place of a number, a time cannot be read, or rows are not
-            sorted by time.
     """
     names = source.names()
     missing = [name for name in columns.all if name not in names]
@@ -136,12 +128,7 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
 
 
 def with_future(rows: Rows, source: Source, columns: Columns, time_format: str | None) -> Rows:
-    """Adds the rows of a second table, which only has columns known ahead, to those of the first table.
-
-    Raises:
-        ArgumentError: No columns are known ahead, the second table has a series that is not in the first, or both
-            tables have the same time of a series.
-    """
+    """Adds the rows of a second table, which only has columns known ahead, to those of the first table."""
     if not columns.known:
         raise ArgumentError(
             "data.future is given, but no columns are known ahead: name them in data.known, or leave data.future out"
@@ -177,19 +164,15 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
     else:
         found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         text = np.flatnonzero(np.isnan(found) & values.notna().to_numpy())
-        if len(text):
-            shown = [str(value) for value in values.iloc[text[:SHOWN]]]
-            commas = all(_DECIMAL_COMMA.fullmatch(value) for value in shown)
-            remedy = "write decimals with a point" if commas else "correct these, or leave them empty"
-            where = source.rows(text, map(repr, shown))
-            raise ArgumentError(f"{source}: column {name} must hold numbers, but has text in {where}: {remedy}")
+        shown = [str(value) for value in values.iloc[text[:SHOWN]]]
+        commas = all(_DECIMAL_COMMA.fullmatch(value) for value in shown)
+        remedy = "write decimals with a point" if commas else "correct these, or leave them empty"
+        source.check(name, text, map(repr, shown), "must hold numbers, but has text", remedy)
     if np.isnan(found).all():
         raise ArgumentError(f"{source}: column {name} has no value at all: give one with values, or leave it out")
     large = np.flatnonzero(np.abs(found) > LARGEST)  # false for NaN
-    if len(large):
-        where = source.rows(large, found[large])
-        what = "is infinite" if np.isinf(found[large[:SHOWN]]).all() else f"has values beyond {LARGEST:g}"
-        raise ArgumentError(f"{source}: column {name} {what} in {where}: correct these, or leave them empty")
+    fault = "is infinite" if np.isinf(found[large[:SHOWN]]).all() else f"has values beyond {LARGEST:g}"
+    source.check(name, large, found[large], fault, "correct these, or leave them empty")
     return found
 
 
@@ -199,7 +182,7 @@ def _ids(table: "pd.DataFrame", name: str | None, source: Source) -> tuple[np.nd
     if name is None:
         return np.zeros(len(table), np.int64), [""]
     codes, found = pd.factorize(table[name])
-    source.check_no_gap(name, np.flatnonzero(codes < 0), "series' id")
+    source.check(name, np.flatnonzero(codes < 0), ["empty"] * SHOWN, "is empty", "give every row its series' id")
     ids = [str(value) for value in found]
     (common, count), *_ = Counter(ids).most_common(1)
     if count > 1:

@@ -118,11 +118,10 @@ class Source:
         more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
         return ", ".join(shown) + more
 
-    def check_no_gap(self, name: str, empty: np.ndarray, remedy: str) -> None:
-        """Raises `ArgumentError` if there are rows in which a required column is empty."""
-        if len(empty):
-            where = self.rows(empty, ["empty"] * SHOWN)
-            raise ArgumentError(f"{self}: column {name} is empty in {where}: give every row its {remedy}")
+    def check(self, name: str, wrong: np.ndarray, texts: Any, fault: str, remedy: str) -> None:
+        """Raises `ArgumentError` if there are faulty rows in a column, and names the first few with their texts."""
+        if len(wrong):
+            raise ArgumentError(f"{self}: column {name} {fault} in {self.rows(wrong, texts)}: {remedy}")
 
     @property
     def _delimiter(self) -> str:

@@ -1,4 +1,7 @@
-"""Reads a table's column of times: dates in any form, whole numbers, or consecutive steps."""
+"""Reads a table's column of times: dates in any form, whole numbers, or consecutive steps.
+
+`ArgumentError` names times that are missing or cannot be read, and dates that can be read in two ways.
+"""
 
 import re
 import warnings
@@ -19,17 +22,13 @@ _TWO_NUMBERS = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})[./-](\d{4}|\d{2})\b")
 def read_times(
     table: "pd.DataFrame", name: str | None, codes: np.ndarray, time_format: str | None, source: Source
 ) -> tuple[np.ndarray, str | None]:
-    """Reads the rows' times, (N,) datetime64[us] or int64, and their time zone. Without a `name`, it counts steps.
-
-    Raises:
-        ArgumentError: A time is missing or cannot be read, or numbers look like dates.
-    """
+    """Reads the rows' times, (N,) datetime64[us] or int64, and their time zone. Without a `name`, it counts steps."""
     import pandas as pd
 
     if name is None:
         return pd.Series(codes).groupby(codes).cumcount().to_numpy(np.int64), None
     values = table[name]
-    source.check_no_gap(name, np.flatnonzero(values.isna()), "time")
+    source.check(name, np.flatnonzero(values.isna()), ["empty"] * SHOWN, "is empty", "give every row its time")
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         zone = None if values.dt.tz is None else str(values.dt.tz).removeprefix("UTC") or "UTC"
     elif pd.api.types.is_integer_dtype(values.dtype) and time_format is None:
@@ -82,10 +81,8 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
         form = min(tried, key=lambda form: int(tried[form].isna().sum()))
         found = tried[form].take(codes)
         wrong = np.flatnonzero(found.isna())
-        if len(wrong):
-            where = source.rows(wrong, map(repr, values.iloc[wrong[:SHOWN]]))
-            mend = "give --data.time_format, such as %d.%m.%Y" if time_format is None else f"change {time_format=}"
-            raise ArgumentError(f"{source}: column {name} has no time in {where}: correct these, or {mend}")
+        mend = "give --data.time_format, such as %d.%m.%Y" if time_format is None else f"change {time_format=}"
+        source.check(name, wrong, map(repr, values.iloc[wrong[:SHOWN]]), "has no time", f"correct these, or {mend}")
         last = pd.to_datetime(values.iloc[-1], format=form, dayfirst=dayfirst)
     if last.tzinfo is None:
         return found, None
@@ -94,12 +91,8 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
 
 
 def _is_day_first(texts: "pd.Series", name: str, source: Source) -> bool:
-    """Returns whether the dates begin with the day, such as 31/12/2001.
-
-    Raises:
-        ArgumentError: The day or the month may come first, or times have no year, so pandas would add today's date.
-    """
-    first = texts.iloc[0] if len(texts) else ""
+    """Returns whether the dates begin with the day, such as 31/12/2001."""
+    first = texts.iloc[0]
     begins = _TWO_NUMBERS.match(first)
     if begins is None:
         yearless = texts[~texts.str.contains(r"\d{4}")] if not first[:4].isdecimal() else texts[:0]

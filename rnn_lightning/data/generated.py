@@ -17,13 +17,9 @@ _TRAIN, _VAL, _TEST = 1, 2, 3
 
 
 class GeneratedDataset(BatchDataset):
-    """Generates each sequence from random numbers that depend only on its index.
+    """Generates each sequence from random numbers that depend only on its index; see `GeneratedSequences`.
 
-    Args:
-        generate: Turns random numbers into a batch; see `GeneratedSequences`.
-        n_numbers: Random numbers per sequence.
-        length: The dataset's length. Higher indices are allowed and give further sequences.
-        key: The key of the stream of random numbers (see `derive_key`).
+    Indices beyond `length` are allowed and give further sequences. `key` is the key of the stream of random numbers.
     """
 
     def __init__(self, generate: Callable[[Tensor], Batch], n_numbers: int, length: int, key: int) -> None:

@@ -105,10 +105,8 @@ def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
     one byte for the number of dimensions, and each dimension as a big-endian uint32. Then come the values, with the
     last dimension varying fastest.
 
-    Args:
-        path: The file.
-        n_dims: How many dimensions the file must have: 3 for images (count, rows, columns), 1 for labels (count,).
-        sha256: The expected hash of the unpacked bytes, in hexadecimal; None to skip this check.
+    `n_dims` is 3 for images (count, rows, columns), and 1 for labels (count,). `sha256` is the expected hash of the
+    unpacked bytes, in hexadecimal; with None, the hash is not checked.
     """
     try:
         data = path.read_bytes()

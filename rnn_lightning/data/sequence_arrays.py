@@ -192,10 +192,7 @@ def _read(path: str) -> dict[str, np.ndarray]:
 def _check_values(name: str, values: np.ndarray, counts: np.ndarray) -> None:
     """Raises `ArgumentError` if a value that counts is not a number in float32. All integers are.
 
-    Args:
-        name: What to call the values in the message.
-        values: (N, ...) or (N, T, ...)
-        counts: (N,) or (N, T) bool, true where the values count.
+    `values` are (N, ...) or (N, T, ...), and `counts` is (N,) or (N, T) bool. Messages begin with `name`.
     """
     if values.dtype.kind != "f":
         return

@@ -132,16 +132,11 @@ class SyntheticSine(SineData, GeneratedSequences):
 
 
 class StreamDataset(BatchDataset):
-    """B readers, spread evenly over one long series. Each batch has the next stretch of every reader.
+    """B readers, spread evenly over one long series (N,). Each batch has the next stretch of every reader.
 
-    Reader r begins at stretch r S / B of the S stretches. After the last stretch, it continues with the first. `reset`
-    is true where a row begins anew: after this jump, and in the first batch of an epoch.
-
-    Args:
-        series: (N,) the series. It has S = (N - 1) // n_steps stretches.
-        n_steps: The number of steps in a stretch; targets are one step ahead.
-        readers: B, the number of readers over all processes.
-        batches: The number of batches in an epoch.
+    The series has S = (N - 1) // n_steps stretches of `n_steps` steps; targets are one step ahead. Reader r begins at
+    stretch r S / B. After the last stretch, it continues with the first. `reset` is true where a row begins anew: after
+    this jump, and in the first of the `batches` batches of an epoch. B is the number of `readers` over all processes.
     """
 
     def __init__(self, series: Tensor, n_steps: int, readers: int, batches: int) -> None:

@@ -18,14 +18,8 @@ from rnn_lightning.forecasts.scaling import lagged
 class Features:
     """Computes input features: differenced and scaled values, missing-value flags, and columns known ahead.
 
-    Args:
-        panel: The series.
-        fitted: The fitted values; see `TimeSeries`.
-        shift: (S, C), subtracted from each difference.
-        scale: (S, C), by which each shifted difference is divided.
-
-    Attributes:
-        size: I, the number of input features.
+    `shift` (S, C) is subtracted from each difference, which is then divided by `scale` (S, C). `size` is I, the number
+    of input features.
     """
 
     def __init__(self, panel: Panel, fitted: dict[str, Any], shift: Tensor, scale: Tensor) -> None:

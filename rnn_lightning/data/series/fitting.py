@@ -84,10 +84,7 @@ def _window(panel: Panel, cuts: np.ndarray, n_steps: int | None, season: int, le
 def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
     """Finds where the validation and the test part of each series begin: (S, 2), in steps from its beginning.
 
-    Args:
-        panel: The series.
-        val: The validation part: a share, a number of steps, or the time at which it begins in all series.
-        test: The test part, given like `val`.
+    `val` and `test` are shares, numbers of steps, or times at which the part begins in all series.
     """
     begin_test = _cut(panel, "test", test, panel.lengths)
     begin_val = _cut(panel, "val", val, begin_test)

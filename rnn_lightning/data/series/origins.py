@@ -32,12 +32,9 @@ def origins_of_predict(data: "TimeSeries") -> np.ndarray:
 
 
 def origins_of(data: "TimeSeries", part: str, most: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the series and the step of each origin of a backtest. Origins are `stride` steps apart.
+    """Returns the series and the step of each origin of a backtest on a part, "val" or "test".
 
-    Args:
-        data: The series.
-        part: The part to forecast: "val" or "test".
-        most: The maximum number of origins. If there are more, evenly spaced origins are chosen.
+    Origins are `stride` steps apart. If there are more than `most`, evenly spaced origins are chosen.
     """
     begin, end = (data.cuts[:, 0], data.cuts[:, 1]) if part == "val" else (data.cuts[:, 1], data.panel.lengths)
     need = max(data.lead + 1, data.season)

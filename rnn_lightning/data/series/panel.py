@@ -42,12 +42,8 @@ class Panel:
     def of(cls, rows: Rows, grid: Grid, columns: int, source: Source) -> "Panel":
         """Puts rows on a grid. Steps without a row count as missing.
 
-        Args:
-            rows: The rows, from `read`. Their first `columns` columns of numbers are predicted, and the others are
-                known ahead.
-            grid: The grid.
-            columns: C, the number of predicted columns.
-            source: Where the rows come from, for messages.
+        The first C = `columns` columns of the rows' numbers are predicted, and the others are known ahead. `source` is
+        where the rows come from, for messages.
         """
         k, on_grid = grid.numbers(rows.times)
         off = np.flatnonzero(~on_grid)

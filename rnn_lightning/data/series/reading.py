@@ -100,10 +100,7 @@ class Rows:
 def read(source: Source, columns: Columns, time_format: str | None = None) -> Rows:
     """Reads the given columns of a table, and sorts its rows by series.
 
-    Args:
-        source: The table.
-        columns: The columns to read.
-        time_format: The format of times in strftime's codes; guessed if None.
+    `time_format` is the format of times in strftime's codes; it is guessed if None.
     """
     names = source.names()
     missing = [name for name in columns.all if name not in names]

@@ -46,13 +46,7 @@ class Steps:
 
 
 class Windows(BatchDataset):
-    """Windows of T steps, in which every target counts.
-
-    Args:
-        steps: All steps.
-        starts: (W,) int64, where each window begins.
-        n_steps: T, the number of steps in a window.
-    """
+    """Windows of T = `n_steps` steps, in which every target counts. They begin at `starts`, (W,) int64."""
 
     def __init__(self, steps: Steps, starts: Tensor, n_steps: int) -> None:
         self.steps, self.starts, self.n_steps = steps, starts, n_steps
@@ -65,13 +59,10 @@ class Windows(BatchDataset):
 
 
 class Stretches(BatchDataset):
-    """Held-out ranges of up to T steps, each after up to T earlier steps that are read but not scored.
+    """Held-out ranges of up to T = `n_steps` steps, each after up to T earlier steps that are read but not scored.
 
-    Args:
-        steps: All steps.
-        stretches: (W, 3) int64, where reading begins, where scoring begins, and where both end.
-        n_steps: T, the maximum number of scored steps, and of earlier steps.
-        contiguous: Whether the network carries its state, so that each row must reset the state.
+    `stretches`, (W, 3) int64, say where reading begins, where scoring begins, and where both end. With `contiguous`, the
+    network carries its state, so that each row must reset the state.
     """
 
     def __init__(self, steps: Steps, stretches: Tensor, n_steps: int, contiguous: bool = False) -> None:
@@ -95,11 +86,8 @@ class Stretches(BatchDataset):
 class Stream(BatchDataset):
     """Reads all series in order, in the parallel rows of `StreamBatches`; the next series begins where one ends.
 
-    `reset` is true where a series begins, and at the first step of each row.
-
-    Args:
-        steps: All steps.
-        read: Reads `x` (M,) int64, the steps in order, and `y` (M,) bool, true where a series begins.
+    `reset` is true where a series begins, and at the first step of each row. `read` reads the steps in order as `x`,
+    (M,) int64, and a flag as `y`, (M,) bool, that is true where a series begins.
     """
 
     def __init__(self, steps: Steps, read: StreamBatches) -> None:

@@ -150,11 +150,9 @@ def _read(path: str) -> dict[str, np.ndarray]:
     if not os.path.isfile(file):  # also false for a name that no file system allows
         raise ArgumentError(f"path={path}: there is no such file")
     try:
-        found = np.load(file, allow_pickle=False)
-        arrays: dict[str, np.ndarray] = {}
-        if not isinstance(found, np.ndarray):
-            with found:
-                arrays = {name: found[name] for name in found.files}
+        with open(file, "rb") as opened:
+            found = np.load(opened, allow_pickle=False)
+            arrays: dict[str, np.ndarray] = {} if isinstance(found, np.ndarray) else dict(found)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError) as error:
         why = "Python objects are not read" if "pickle" in str(error) else error  # numpy would advise reading them
         raise ArgumentError(

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.data.datamodule import SequenceDataModule, check_ints, check_one_direction
-from rnn_lightning.data.series.features import Features
 from rnn_lightning.data.series.fitting import KIND, Difference, Scale, fit, fit_series, parts, training_parts
 from rnn_lightning.data.series.grid import Grid
 from rnn_lightning.data.series.origins import origins_of_predict
 from rnn_lightning.data.series.panel import Panel
 from rnn_lightning.data.series.reading import Columns, read, with_future
 from rnn_lightning.data.series.source import Source
-from rnn_lightning.data.series.windows import Steps, Stream, Stretches, Windows, ranges, stretches
+from rnn_lightning.data.series.windows import Features, Steps, Stream, Stretches, Windows, ranges, stretches
 from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import check_kind
@@ -111,9 +110,14 @@ class TimeSeries(SequenceDataModule):
         check_ints(1, **{name: size for name, size in sizes.items() if size is not None})
         self.stride, self.stream, self.origin = stride, stream, origin
         self.contiguous = self.new_each_epoch = stream
-        named = _as_before(fitted, season, target=target, observed=observed, known=known, time=time, id=id)
+        if fitted is not None:
+            check_kind(fitted, KIND, "TimeSeries")
+            if season not in (None, fitted["season"]):
+                raise ArgumentError(
+                    f"season={season}, but the network was trained with {fitted['season']}: leave data.season as it was"
+                )
         source = Source(path, separator, encoding)
-        self.columns = Columns.of(source, **named)
+        self.columns = Columns.of(source, fitted, target=target, observed=observed, known=known, time=time, id=id)
         self.panel = _panel(source, self.columns, future, time_format, fitted)
         if fitted is None:
             fitted = fit(self.panel, self.columns, val, test, n_steps, season, difference, scale, calendar)
@@ -197,26 +201,6 @@ class TimeSeries(SequenceDataModule):
 
 def _float64(values: list[Any]) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float64))  # None becomes NaN
-
-
-def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) -> dict[str, Any]:
-    """Returns the columns' names. If values were fitted, the names and the season that you give must match them."""
-    if fitted is None:
-        return named
-    check_kind(fitted, KIND, "TimeSeries")
-    named |= {name: fitted[name] for name, value in named.items() if value is None}
-    for name in ("target", "observed", "known"):
-        value = [named[name]] if isinstance(named[name], str) else named[name]
-        if value != fitted[name]:
-            raise ArgumentError(
-                f"{name}={', '.join(value)}, but the network was trained with {', '.join(fitted[name]) or 'none'}: "
-                f"leave data.{name} as it was"
-            )
-    if season not in (None, fitted["season"]):
-        raise ArgumentError(
-            f"season={season}, but the network was trained with {fitted['season']}: leave data.season as it was"
-        )
-    return named
 
 
 def _panel(

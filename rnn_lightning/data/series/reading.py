@@ -38,14 +38,26 @@ class Columns:
     id: str | None = None
 
     @classmethod
-    def of(cls, source: Source, target: str | list[str] | None, **others: Any) -> "Columns":
-        """Makes the columns from the names that you give. Without a target, the only remaining column is the target."""
-        columns = cls(**{name: value for name, value in others.items() if value is not None})
+    def of(cls, source: Source, before: dict[str, Any] | None, **given: str | list[str] | None) -> "Columns":
+        """Makes the columns from the names that you give. By default, the target is the only column left.
+
+        If `before` has the columns of training, these are the defaults, and must not change.
+        """
+        names: Any = {name: before[name] if before and value is None else value for name, value in given.items()}
+        target = names.pop("target")
+        columns = cls(**{name: value for name, value in names.items() if value is not None})
         if target is None:
             target = [name for name in source.names() if name not in columns.all and not name.startswith(UNNAMED)]
             if len(target) != 1:
                 raise ArgumentError(f"target is not given: give --data.target, one or more of {', '.join(target)}")
         columns = replace(columns, target=[target] if isinstance(target, str) else list(target))
+        for name in ("target", "observed", "known"):
+            now = getattr(columns, name)
+            if before and now != before[name]:
+                raise ArgumentError(
+                    f"{name}={', '.join(now)}, but the network was trained with {', '.join(before[name]) or 'none'}: leave "
+                    f"data.{name} as it was"
+                )
         if not columns.target:
             raise ArgumentError("target names no column: give one or more with --data.target")
         twice = next((name for name in columns.all if columns.all.count(name) > 1), None)

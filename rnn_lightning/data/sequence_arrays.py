@@ -97,7 +97,7 @@ class SequenceArrays(SequenceDataModule):
             steps = None if lengths is None else torch.from_numpy(lengths[rows].astype(np.int64))
             self._parts[part] = PaddedBatches(tensors, steps, per_step)
         self.baseline_name = "mean" if is_value else "majority class"
-        self.baseline = _baseline(is_value, *((y[chosen[part]], counts[chosen[part]]) for part in ("train", "test")))
+        self.baseline = _baseline(is_value, *(y[chosen[part]][counts[chosen[part]]] for part in ("train", "test")))
 
     def _targets(
         self, path: str, y: np.ndarray, counts: np.ndarray, train: np.ndarray, fitted: dict[str, Any] | None
@@ -229,12 +229,9 @@ def _split(
     return chosen
 
 
-def _baseline(
-    is_value: bool, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
-) -> dict[str, float]:
+def _baseline(is_value: bool, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
     """Returns the test metrics of always answering with the training part's majority class, or its mean."""
-    (y, counts), (truth, valid) = train, test
     if not is_value:
-        return {"test/acc": float((truth[valid] == np.bincount(y[counts]).argmax()).mean())}
-    errors = truth[valid] - y[counts].mean(axis=0)
+        return {"test/acc": float((test == np.bincount(train).argmax()).mean())}
+    errors = test - train.mean(axis=0)
     return {"test/loss": float(np.square(errors).mean()), "test/mae": float(np.abs(errors).mean())}

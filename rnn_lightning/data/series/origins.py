@@ -64,16 +64,15 @@ def histories(
         same = np.flatnonzero(size == length)
         for rows in np.array_split(same, -(-len(same) // 512)):
             s, at = series[rows], panel.offsets[series[rows]] + steps[rows]
-            past = at[:, None] + np.arange(1 - length, 1)
+            around = at[:, None] + np.arange(1 - length, 1 + horizon)  # (B, T + N)
+            past, to_come = around[:, :length], around[:, length:]
             y = panel.values[past]
             y[:, 0] = filled[past[:, 0]]
-            ahead = steps[rows][:, None] + np.arange(1, horizon + 1)
-            to_come = at[:, None] + np.arange(1, horizon + 1)
-            last = panel.offsets[s + 1][:, None] - 1
-            truth = np.where((ahead < until[s][:, None])[..., None], panel.values[np.minimum(to_come, last)], np.nan)
+            end = (panel.offsets[s] + until[s])[:, None]
+            truth = np.where((to_come < end)[..., None], panel.values[np.minimum(to_come, end - 1)], np.nan)
             yield Origins(
                 torch.from_numpy(y),
-                data.features.known_around(known, s, past[:, 1:], to_come, last) if known.shape[1] else None,
+                data.features.known_around(known, s, around[:, 1:]) if known.shape[1] else None,
                 torch.from_numpy(truth),
                 data.scaling["shift"][s],
                 data.scaling["scale"][s],

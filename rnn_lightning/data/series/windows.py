@@ -89,12 +89,12 @@ class Features:
         own = np.where(np.isnan(own), self.fitted["known_shift"][: own.shape[1]], own)
         return torch.cat((torch.from_numpy(own), self._calendar(self.panel.numbers)), dim=1)
 
-    def known_around(
-        self, known: Tensor, series: np.ndarray, past: np.ndarray, to_come: np.ndarray, last: np.ndarray
-    ) -> Tensor:
-        """Gathers columns known ahead (B, T + N - 1, K); the calendar's columns continue past the end of the file."""
-        at = np.concatenate((past, to_come), axis=1)
-        found = known[torch.from_numpy(np.minimum(at, last))]
+    def known_around(self, known: Tensor, series: np.ndarray, at: np.ndarray) -> Tensor:
+        """Gathers columns known ahead (B, T, K) of the steps `at` (B, T), which may be past the end of the file.
+
+        There, the calendar's columns continue. `series` (B,) says which series each row belongs to.
+        """
+        found = known[np.minimum(at, self.panel.offsets[series + 1][:, None] - 1)]
         numbers = self.panel.first[series][:, None] + at - self.panel.offsets[series][:, None]
         dates = self._calendar(numbers.reshape(-1))
         found[..., self.panel.known.shape[1] :] = dates.view(*at.shape, dates.shape[1])

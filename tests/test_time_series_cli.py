@@ -203,7 +203,7 @@ def test_a_faulty_file_leaves_nothing_on_the_disk(fail):
         ("--model.task=classification", "task=regression"),
         ("--forecasts.samples=10", "no dropout to sample"),
         ("--data.origin=2031-01-01", "has no values at that time"),
-        ("--data.stream=true", "fewer than the 4000 rows"),
+        ("--data.stream=true", "cannot be divided among 4000 rows"),
         ("--data.future=none.csv", "no columns are known ahead"),
     ):
         model = [] if argument.startswith("--model=") else ["--model.hidden_size=8"]

@@ -7,7 +7,6 @@ rather than stored.
 """
 
 from rnn_lightning.data.adding import AddingProblem
-from rnn_lightning.data.array_stream import ArrayStream
 from rnn_lightning.data.copying import CopyMemory
 from rnn_lightning.data.datamodule import SequenceDataModule
 from rnn_lightning.data.generated import GeneratedSequences
@@ -15,9 +14,8 @@ from rnn_lightning.data.loading import BatchDataset, EpochSampler, EvaluationSam
 from rnn_lightning.data.mnist import SequenceMNIST, pixel_permutation
 from rnn_lightning.data.sequence_arrays import SequenceArrays
 from rnn_lightning.data.series import TimeSeries
-from rnn_lightning.data.sine import SyntheticSine, sine_windows
-from rnn_lightning.data.sine_stream import SineStream
-from rnn_lightning.data.streams import StreamBatches
+from rnn_lightning.data.sine import SineStream, SyntheticSine, sine_windows
+from rnn_lightning.data.streams import ArrayStream, StreamBatches
 from rnn_lightning.data.text_stream import TextStream
 
 __all__ = [

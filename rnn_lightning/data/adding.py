@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import check_int
+from rnn_lightning.data.datamodule import check_ints
 from rnn_lightning.data.generated import GeneratedSequences
 
 
@@ -55,7 +55,7 @@ class AddingProblem(GeneratedSequences):
 
     def __init__(self, n_steps: int = 100, **settings: Any) -> None:
         super().__init__(**settings)
-        check_int("n_steps", n_steps, at_least=2)
+        check_ints(2, n_steps=n_steps)
         self.save_hyperparameters()
         self.input_size, self.output_size = 2, 1
         self.generate, self.n_numbers = partial(adding_sequences, n_steps=n_steps), n_steps + 2

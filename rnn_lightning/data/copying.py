@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import check_int
+from rnn_lightning.data.datamodule import check_ints
 from rnn_lightning.data.generated import GeneratedSequences
 
 
@@ -47,9 +47,8 @@ class CopyMemory(GeneratedSequences):
 
     def __init__(self, delay: int = 100, n_symbols: int = 8, n_recall: int = 10, **settings: Any) -> None:
         super().__init__(**settings)
-        check_int("delay", delay, at_least=1)
-        check_int("n_symbols", n_symbols, at_least=2)
-        check_int("n_recall", n_recall, at_least=1)
+        check_ints(1, delay=delay, n_recall=n_recall)
+        check_ints(2, n_symbols=n_symbols)
         self.save_hyperparameters()
         self.delay, self.n_symbols, self.n_recall = delay, n_symbols, n_recall
         self.input_size, self.output_size = n_symbols + 2, n_symbols + 1

@@ -13,11 +13,14 @@ from rnn_lightning.data.loading import BatchDataset, EpochSampler, EvaluationSam
 from rnn_lightning.data.samples import SampleBatches, pad_samples
 from rnn_lightning.errors import ArgumentError
 
+PARTS = ("train", "val", "test")
 
-def check_int(name: str, value: Any, at_least: int) -> None:
-    """Raises `ArgumentError` unless `value` is an int (not a bool) of at least `at_least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ArgumentError(f"{name} must be a whole number, {at_least} or more, got {value!r}: change {name}")
+
+def check_ints(at_least: int, **values: Any) -> None:
+    """Raises `ArgumentError` unless all values are ints (not bools) of at least `at_least`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+            raise ArgumentError(f"{name} must be a whole number, {at_least} or more, got {value!r}: change {name}")
 
 
 class SequenceDataModule(LightningDataModule):
@@ -63,16 +66,12 @@ class SequenceDataModule(LightningDataModule):
         super().__init__()
         # A subclass may pass these arguments on as **settings, which its own save_hyperparameters() does not see.
         self.hparams.update(batch_size=batch_size, eval_batch_size=eval_batch_size, num_workers=num_workers, seed=seed)
-        check_int("batch_size", batch_size, at_least=1)
-        check_int("num_workers", num_workers, at_least=0)
-        if eval_batch_size is not None:
-            check_int("eval_batch_size", eval_batch_size, at_least=1)
-        if seed is not None:
-            check_int("seed", seed, at_least=0)
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
         self.seed = seed
+        check_ints(1, batch_size=batch_size, eval_batch_size=self.eval_batch_size)
+        check_ints(0, num_workers=num_workers, seed=0 if seed is None else seed)
         self.datasets: dict[str, Dataset[Batch]] = {}
 
     @classmethod
@@ -123,6 +122,10 @@ class SequenceDataModule(LightningDataModule):
         """The number of this process, counted from 0; it is 0 without a Trainer."""
         return 0 if self.trainer is None else self.trainer.global_rank
 
+    def rows(self, part: str) -> int:
+        """Returns the number of rows in a batch of a part ("train", "val" or "test"), over all processes."""
+        return self.world_size * (self.batch_size if part == "train" else self.eval_batch_size)
+
     def resolve_seed(self) -> int:
         """Returns the seed in use. It is read late, as `seed_everything` may be called after making the data module."""
         return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
@@ -143,24 +146,19 @@ class SequenceDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Loads training batches, of which the last may be short. Without a Trainer, each pass is a new epoch."""
-        dataset = self._dataset("train")
-        if isinstance(dataset, IterableDataset):
-            return self._loader(dataset, None, self.batch_size)
-        seed = self.resolve_seed()
-        sampler = EpochSampler(dataset, self.world_size, self.rank, seed, self.new_each_epoch, self.batch_size)
-        return self._loader(dataset, sampler, self.batch_size)
+        return self._loader("train")
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Loads the validation batches, in order, each sample once."""
-        return self._evaluation_loader("val")
+        return self._loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Loads the test batches, in order, each sample once."""
-        return self._evaluation_loader("test")
+        return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Loads the batches to predict, in order, each sample once. They have the true `y` as well."""
-        return self._evaluation_loader("predict")
+        return self._loader("predict")
 
     def example(self, steps: int | None = None) -> Batch | None:
         """Returns the sequence that figures show; None, the default, for the first sequence of the validation set.
@@ -181,30 +179,27 @@ class SequenceDataModule(LightningDataModule):
         """Turns sequences (N, T, input_size) into images (N, rows, columns); returns None if they are not images."""
         return None
 
-    def _dataset(self, split: str) -> Dataset[Batch]:
-        if split not in self.datasets:
-            raise ArgumentError(f"no {split} data yet: call setup() of {type(self).__name__} first")
-        return self.datasets[split]
-
-    def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
-        dataset = self._dataset(split)
-        if isinstance(dataset, IterableDataset):
-            return self._loader(dataset, None, self.eval_batch_size)
-        return self._loader(dataset, EvaluationSampler(dataset, self.world_size, self.rank), self.eval_batch_size)
-
-    def _loader(self, dataset: Dataset[Any], sampler: Sampler[int] | None, batch_size: int) -> DataLoader[Batch]:
-        kind = DataLoader if sampler is None else ResumableLoader  # an IterableDataset has an order of its own
-        return kind(
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
-            collate_fn=pad_samples if sampler is None else identity,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+    def _loader(self, part: str) -> DataLoader[Batch]:
+        if part not in self.datasets:
+            raise ArgumentError(f"no {part} data yet: call setup() of {type(self).__name__} first")
+        dataset = self.datasets[part]
+        settings: dict[str, Any] = {
+            "batch_size": self.batch_size if part == "train" else self.eval_batch_size,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
             # Making an iterator draws a random number, which must not change the random numbers of dropout.
-            generator=torch.Generator(),
-        )
+            "generator": torch.Generator(),
+        }
+        if isinstance(dataset, IterableDataset):  # it has an order of its own
+            return DataLoader(dataset, collate_fn=pad_samples, **settings)
+        sampler: Sampler[int]
+        if part == "train":
+            seed = self.resolve_seed()
+            sampler = EpochSampler(dataset, self.world_size, self.rank, seed, self.new_each_epoch, self.batch_size)
+        else:
+            sampler = EvaluationSampler(dataset, self.world_size, self.rank)
+        return ResumableLoader(dataset, sampler=sampler, collate_fn=identity, **settings)
 
 
 def check_one_direction(net: Any) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnn_lightning.batch import Batch
 from rnn_lightning.data.counter_hash import derive_key, uniform
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.datamodule import SequenceDataModule, check_ints
 from rnn_lightning.data.loading import BatchDataset
 
 # Each set has its own stream of random numbers. The key of the training stream also depends on the seed; the keys of
@@ -17,13 +17,9 @@ _TRAIN, _VAL, _TEST = 1, 2, 3
 
 
 class GeneratedDataset(BatchDataset):
-    """Generates each sequence from random numbers that depend only on its index.
+    """Generates each sequence from random numbers that depend only on its index; see `GeneratedSequences`.
 
-    Args:
-        generate: Turns random numbers (B, n_numbers), float64 in [0, 1), into a batch. Worker processes may pickle it.
-        n_numbers: Random numbers per sequence.
-        length: The dataset's length. Higher indices are allowed and give further sequences.
-        key: The key of the stream of random numbers (see `derive_key`).
+    Indices beyond `length` are allowed and give further sequences. `key` is the key of the stream of random numbers.
     """
 
     def __init__(self, generate: Callable[[Tensor], Batch], n_numbers: int, length: int, key: int) -> None:
@@ -68,8 +64,7 @@ class GeneratedSequences(SequenceDataModule):
 
     def __init__(self, steps_per_epoch: int = 100, eval_sequences: int = 2000, **settings: Any) -> None:
         super().__init__(**settings)
-        check_int("steps_per_epoch", steps_per_epoch, at_least=1)
-        check_int("eval_sequences", eval_sequences, at_least=1)
+        check_ints(1, steps_per_epoch=steps_per_epoch, eval_sequences=eval_sequences)
         self.hparams.update(steps_per_epoch=steps_per_epoch)
         self.steps_per_epoch, self.eval_sequences = steps_per_epoch, eval_sequences
 

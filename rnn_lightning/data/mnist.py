@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnn_lightning.batch import Batch
 from rnn_lightning.data.counter_hash import derive_key, splitmix64
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int
+from rnn_lightning.data.datamodule import SequenceDataModule, check_ints
 from rnn_lightning.data.loading import TensorBatches
 from rnn_lightning.data.mnist_files import Part, download_missing, read_part, read_sizes
 from rnn_lightning.errors import ArgumentError
@@ -96,7 +96,7 @@ class SequenceMNIST(SequenceDataModule):
         folder = Path(data_dir).expanduser()
         if folder.exists() and not folder.is_dir():
             raise ArgumentError(f"data_dir {data_dir} is a file: give the folder of the four files")
-        check_int("val_size", val_size, at_least=1)
+        check_ints(1, val_size=val_size)
         shape, classes = (_SHAPE, _CLASSES) if verify else read_sizes(folder)
         if val_size >= shape[0]:
             raise ArgumentError(

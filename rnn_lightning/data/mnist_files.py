@@ -2,9 +2,13 @@
 
 All functions raise `ArgumentError` if a file is missing, damaged or unexpected, or cannot be downloaded.
 
-MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/ (CC BY-SA 3.0).
+MNIST and its file format IDX: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/ (CC BY-SA 3.0).
 """
 
+import gzip
+import hashlib
+import math
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +17,6 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.data.download import download
-from rnn_lightning.data.idx import read_idx
 from rnn_lightning.errors import ArgumentError
 
 Part = Literal["train", "t10k"]
@@ -36,6 +39,7 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
+_REMEDY = "delete it (MNIST's own files are then downloaded again)"
 _RAW = Path("MNIST", "raw")  # where torchvision puts the files, below its root
 
 
@@ -92,3 +96,41 @@ def _read(data_dir: Path, name: str, n_dims: int, verify: bool) -> np.ndarray:
             f"({', '.join(SHA256)}), or leave verify at true to have MNIST downloaded"
         )
     return read_idx(path, n_dims, SHA256[name] if verify else None)  # `read_idx` compares the hash
+
+
+def read_idx(path: Path, n_dims: int, sha256: str | None = None) -> np.ndarray:
+    """Reads an IDX file, gzipped or not, into a read-only uint8 array.
+
+    An IDX file begins with two zero bytes, one byte for the type (0x08 for unsigned bytes, the only type read here),
+    one byte for the number of dimensions, and each dimension as a big-endian uint32. Then come the values, with the
+    last dimension varying fastest.
+
+    `n_dims` is 3 for images (count, rows, columns), and 1 for labels (count,). `sha256` is the expected hash of the
+    unpacked bytes, in hexadecimal; with None, the hash is not checked.
+    """
+    try:
+        data = path.read_bytes()
+        # recognised by content, as some tools unpack a file without dropping the suffix
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ArgumentError(f"{path} is truncated or corrupted ({error}): {_REMEDY}") from error
+    except OSError as error:
+        raise ArgumentError(f"cannot read {path} ({error.strerror or error}): make it readable") from error
+    start = 4 + 4 * n_dims
+    if len(data) < start or data[:4] != bytes((0, 0, 0x08, n_dims)):
+        raise ArgumentError(
+            f"{path} is not an IDX file of unsigned bytes in {n_dims} dimensions "
+            f"(it begins with {data[:4].hex(' ') or 'nothing'}): {_REMEDY}"
+        )
+    shape = np.frombuffer(data[4:start], dtype=">u4").tolist()
+    if len(data) != start + math.prod(shape):
+        raise ArgumentError(
+            f"{path} is truncated or corrupted ({len(data)} bytes unpacked, but its header says "
+            f"{start + math.prod(shape)}): {_REMEDY}"
+        )
+    if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
+        raise ArgumentError(
+            f"{path} is not the expected file (its unpacked bytes have SHA-256 {found[:12]}..., not {sha256[:12]}...): "
+            "delete it and it is downloaded again, or set verify to false if it is another set in the same format"
+        )
+    return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)

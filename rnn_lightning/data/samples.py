@@ -97,10 +97,8 @@ class SampleBatches(BatchDataset):
 class PaddedBatches(TensorBatches):
     """Sequences in padded tensors. Each batch is cut to the length of its longest sequence.
 
-    Args:
-        tensors: The tensors, keyed by name, each with N rows. `x` (N, T, ...) must be one of them.
-        lengths: (N,) int64, the sequences' lengths; None if all sequences have T steps.
-        per_step: The names of the tensors whose second dimension is time.
+    `x` (N, T, ...) must be one of the tensors. `lengths` (N,) int64 are the sequences' lengths; with None, all
+    sequences have T steps. `per_step` names the tensors whose second dimension is time.
     """
 
     def __init__(self, tensors: dict[str, Tensor], lengths: Tensor | None, per_step: tuple[str, ...] = ("x",)) -> None:

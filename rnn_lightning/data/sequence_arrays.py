@@ -12,16 +12,14 @@ import numpy as np
 import torch
 
 from rnn_lightning.data.counter_hash import derive_key, splitmix64
-from rnn_lightning.data.datamodule import SequenceDataModule
+from rnn_lightning.data.datamodule import PARTS, SequenceDataModule
 from rnn_lightning.data.samples import PaddedBatches
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import check_kind
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
-PARTS = ("train", "val", "test")
 KIND = "arrays"
 """The kind of fitted values that `SequenceArrays` reads."""
-_LARGEST = np.finfo(np.float32).max
 _SPLIT_KEY = derive_key(16)
 
 
@@ -81,8 +79,10 @@ class SequenceArrays(SequenceDataModule):
             wanted, given = ("classes", "values") if is_value else ("values", "classes")
             raise ArgumentError(f"{path}: y has {given}, but the network was trained on {wanted}: give {wanted}")
         self.per_step = y.ndim == 3 if is_value else y.ndim == 2
-        counts = _within(x, lengths) if self.per_step else np.ones(len(y), dtype=bool)
-        _check_values(path, x, y, lengths, counts)
+        within = np.arange(x.shape[1]) < (np.full(len(x), x.shape[1]) if lengths is None else lengths)[:, None]
+        counts = within if self.per_step else np.ones(len(y), dtype=bool)
+        _check_values(f"{path}: x", x, within)
+        _check_values(f"{path}: y", y, counts)
         chosen = _split(path, arrays.get("split"), None if is_value or self.per_step else y, len(x), val, test)
         y = self._targets(path, y, counts, chosen["train"], fitted)
         self.input_size = x.shape[2]
@@ -97,22 +97,35 @@ class SequenceArrays(SequenceDataModule):
             steps = None if lengths is None else torch.from_numpy(lengths[rows].astype(np.int64))
             self._parts[part] = PaddedBatches(tensors, steps, per_step)
         self.baseline_name = "mean" if is_value else "majority class"
-        self.baseline = _baseline(is_value, *((y[chosen[part]], counts[chosen[part]]) for part in ("train", "test")))
+        self.baseline = _baseline(is_value, *(y[chosen[part]][counts[chosen[part]]] for part in ("train", "test")))
 
     def _targets(
         self, path: str, y: np.ndarray, counts: np.ndarray, train: np.ndarray, fitted: dict[str, Any] | None
     ) -> np.ndarray:
-        """Converts the targets to what a loss takes, and sets `classes` and `output_size`."""
+        """Converts the targets to what a loss takes, and sets `classes` and `output_size`.
+
+        Values become float32 and labels class indices (int64). Both are 0 where targets do not count.
+        """
         self.classes: list[Any] | None = None
         if self.task == "regression":
             self.output_size = y.shape[-1] if y.ndim > 1 else 1
-            return np.where(_like(y, counts), y, 0).astype(np.float32)
+            y = y.copy()
+            y[~counts] = 0
+            return y.astype(np.float32)
         found = np.unique(y[train][counts[train]]).tolist()
         if fitted is None and len(found) < 2:
             raise ArgumentError(f"{path}: the training part has only one class, {found[0]!r}: give two or more")
         self.classes = found if fitted is None else list(fitted["classes"])
         self.output_size = len(self.classes)
-        return _indices(path, y, counts, self.classes)
+        classes = np.asarray(self.classes)  # sorted
+        indices = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        missing = (classes[indices] != y) & counts
+        if missing.any():
+            raise ArgumentError(
+                f"{path}: the class {y[missing][0]!s} is not in the training part, so it can't be learned: leave it out, "
+                "or change split"
+            )
+        return np.where(counts, indices, 0).astype(np.int64)
 
     @property
     def fitted_values(self) -> dict[str, Any]:
@@ -137,11 +150,9 @@ def _read(path: str) -> dict[str, np.ndarray]:
     if not os.path.isfile(file):  # also false for a name that no file system allows
         raise ArgumentError(f"path={path}: there is no such file")
     try:
-        found = np.load(file, allow_pickle=False)
-        arrays: dict[str, np.ndarray] = {}
-        if not isinstance(found, np.ndarray):
-            with found:
-                arrays = {name: found[name] for name in found.files}
+        with open(file, "rb") as opened:
+            found = np.load(opened, allow_pickle=False)
+            arrays: dict[str, np.ndarray] = {} if isinstance(found, np.ndarray) else dict(found)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError) as error:
         why = "Python objects are not read" if "pickle" in str(error) else error  # numpy would advise reading them
         raise ArgumentError(
@@ -176,34 +187,19 @@ def _read(path: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _within(x: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Returns (N, T) bool, true for the steps within each sequence's length."""
-    steps = x.shape[1]
-    return np.arange(steps) < (np.full(len(x), steps) if lengths is None else lengths)[:, None]
+def _check_values(name: str, values: np.ndarray, counts: np.ndarray) -> None:
+    """Raises `ArgumentError` if a value that counts is not a number in float32. All integers are.
 
-
-def _like(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Returns which targets count, as an array with as many dimensions as the targets."""
-    return counts if y.ndim == counts.ndim else counts[..., None]
-
-
-def _check_values(path: str, x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None, counts: np.ndarray) -> None:
-    """Raises `ArgumentError` if a value that counts is not a number in float32."""
-    bad = ~_fits(x).all(axis=2) & _within(x, lengths)
-    if bad.any():
-        sequence, step = np.argwhere(bad)[0]
-        what = "a value beyond float32" if np.isfinite(x[sequence, step]).all() else "NaN or infinity"
-        raise ArgumentError(f"{path}: x has {what} in sequence {sequence}, step {step}: fill it in, or leave it out")
-    if y.dtype.kind == "f":
-        wrong = ~_fits(y) & _like(y, counts)
-        if wrong.any():
-            what = "a value beyond float32" if np.isfinite(y[wrong][0]) else "NaN or infinity"
-            raise ArgumentError(f"{path}: y has {what} in sequence {np.argwhere(wrong)[0][0]}: leave it out")
-
-
-def _fits(values: np.ndarray) -> np.ndarray:
-    """Returns which values are numbers in float32. All integers are."""
-    return np.abs(values) <= _LARGEST if values.dtype.kind == "f" else np.ones(values.shape, dtype=bool)
+    `values` are (N, ...) or (N, T, ...), and `counts` is (N,) or (N, T) bool. Messages begin with `name`.
+    """
+    if values.dtype.kind != "f":
+        return
+    large = ~(np.abs(values) <= np.finfo(np.float32).max).reshape(*counts.shape, -1).all(axis=-1)  # true for NaN
+    wrong = np.argwhere(large & counts)
+    if len(wrong):
+        what = "a value beyond float32" if np.isfinite(values[tuple(wrong[0])]).all() else "NaN or infinity"
+        where = ", step ".join(map(str, wrong[0]))
+        raise ArgumentError(f"{name} has {what} in sequence {where}: fill it in, or leave it out")
 
 
 def _split(
@@ -233,26 +229,9 @@ def _split(
     return chosen
 
 
-def _indices(path: str, y: np.ndarray, counts: np.ndarray, classes: list[Any]) -> np.ndarray:
-    """Converts labels to class indices (int64), which are 0 where labels do not count."""
-    known = np.asarray(classes)
-    order = np.argsort(known)
-    at = np.minimum(np.searchsorted(known[order], y), len(known) - 1)
-    missing = (known[order][at] != y) & counts
-    if missing.any():
-        raise ArgumentError(
-            f"{path}: the class {y[missing][0]!s} is not in the training part, so it can't be learned: leave it out, or "
-            "change split"
-        )
-    return np.where(counts, order[at], 0).astype(np.int64)
-
-
-def _baseline(
-    is_value: bool, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
-) -> dict[str, float]:
+def _baseline(is_value: bool, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
     """Returns the test metrics of always answering with the training part's majority class, or its mean."""
-    (y, counts), (truth, valid) = train, test
     if not is_value:
-        return {"test/acc": float((truth[valid] == np.bincount(y[counts]).argmax()).mean())}
-    errors = truth[valid] - y[counts].mean(axis=0)
+        return {"test/acc": float((test == np.bincount(train).argmax()).mean())}
+    errors = test - train.mean(axis=0)
     return {"test/loss": float(np.square(errors).mean()), "test/mae": float(np.abs(errors).mean())}

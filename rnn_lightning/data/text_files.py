@@ -5,9 +5,11 @@ import os
 import zlib
 from pathlib import Path
 
-from rnn_lightning.data.kinds import COMPRESSED, GZIP
 from rnn_lightning.errors import ArgumentError
 
+GZIP = b"\x1f\x8b"
+COMPRESSED = (GZIP, b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""The first bytes of gzip, zip, bzip2, xz and zstd files."""
 SUFFIXES = (".gz", ".dz")
 """Suffixes of files written by gzip or dictzip."""
 PACKAGES = {"/usr/share/dictd/jargon.dict.dz": "dict-jargon"}
@@ -34,7 +36,12 @@ def read_text(path: str | Path, argument: str = "path") -> str:
         found = (file for file in sorted(place.rglob("*")) if file.is_file())
         files = [file for file in found if not any(part.startswith(".") for part in file.relative_to(place).parts)]
     elif not os.path.isfile(place):  # also false for a name that no file system allows
-        raise ArgumentError(f"{argument}={path}: there is no such file or folder{_where_it_is(str(path), argument)}")
+        package = PACKAGES.get(str(path))
+        hint = (
+            f"; it is part of the Debian package {package}: run `apt install {package}`, or give a text of your own as "
+            f"--data.{argument}"
+        )
+        raise ArgumentError(f"{argument}={path}: there is no such file or folder{hint if package else ''}")
     text = "".join(_read(file) for file in files)
     if not text:
         raise ArgumentError(f"{argument}={path} contains no text: give a file with text")
@@ -57,18 +64,6 @@ def _read(file: Path) -> str:
         raise ArgumentError(
             f"{file} is not UTF-8, from byte {error.start} on: convert it first, with `iconv -f ENCODING -t UTF-8`"
         ) from error
-
-
-def _where_it_is(path: str, argument: str) -> str:
-    package = PACKAGES.get(path)
-    return (
-        ""
-        if package is None
-        else (
-            f"; it is part of the Debian package {package}: run `apt install {package}`, or give a text of your own as "
-            f"--data.{argument}"
-        )
-    )
 
 
 def python_topics() -> str:

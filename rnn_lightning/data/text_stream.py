@@ -9,14 +9,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.utils.data import DataLoader
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int, check_one_direction
+from rnn_lightning.data.datamodule import PARTS, SequenceDataModule, check_ints, check_one_direction
 from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.data.text_files import python_topics, read_text
 from rnn_lightning.data.tokens import Level, Vocabulary, fit_vocabulary, restore_vocabulary
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
-PARTS = ("train", "val", "test")
 _PROMPT = 100  # how many characters of the validation text come before a sample
 
 
@@ -73,69 +72,39 @@ class TextStream(SequenceDataModule):
         super().__init__(batch_size=batch_size, **settings)
         if level not in get_args(Level):
             raise ArgumentError(f"level must be one of {', '.join(get_args(Level))}, got {level!r}: change level")
-        check_int("n_steps", n_steps, at_least=1)
         min_count = (2 if level == "words" else 1) if min_count is None else min_count
-        check_int("min_count", min_count, at_least=1)
+        check_ints(1, n_steps=n_steps, min_count=min_count)
         # A Path in the hyperparameters would be pickled.
         path = None if path is None else str(path)
         val, test = (str(value) if isinstance(value, Path) else value for value in (val, test))
         _check_shares(val, test)
         self.save_hyperparameters(ignore=["fitted"])
         self.n_steps = n_steps
-        self.vocabulary, self._parts = self._read(path, level, {"val": val, "test": test}, min_count, fitted)
-        self.input_size = self.output_size = len(self.vocabulary)
-        for part, tokens in self._parts.items():
-            size = batch_size if part == "train" else self.eval_batch_size
-            if len(tokens) - 1 < size:
-                raise ArgumentError(
-                    f"the {part} part has {max(len(tokens) - 1, 0)} tokens to predict, too few for {size} rows: give more "
-                    f"text, another val or test, or a lower {'batch_size' if part == 'train' else 'eval_batch_size'}"
-                )
-
-    def _read(
-        self,
-        path: str | None,
-        level: Level,
-        held_out: dict[str, float | str],
-        min_count: int,
-        fitted: dict[str, Any] | None,
-    ) -> tuple[Vocabulary, dict[str, np.ndarray]]:
-        """Reads the vocabulary and the tokens of each part, and sets the attributes that describe the text.
-
-        The tokens of a part that is cut from the text begin with the last token of the previous part, if there is one.
-        """
         text = python_topics() if path is None else read_text(path)
-        others = {part: read_text(value, part) for part, value in held_out.items() if isinstance(value, str)}
-        digest = hashlib.sha256()
-        for piece in (text, *others.values()):
-            digest.update(piece.encode())
-        self.sha256 = digest.hexdigest()
-        bounds = _bounds(text, held_out, level)
-        texts = {part: text[begin:end] for part, (begin, end) in bounds.items()} | others
-        if fitted is None:
-            vocabulary = fit_vocabulary(level, texts["train"], min_count)
-            if len(vocabulary) < 2:
-                raise ArgumentError(
-                    f"min_count={min_count}: no {level} occur that often in the training part, so all are unknown: "
-                    "lower it, or give more text"
-                )
-        else:
-            vocabulary = restore_vocabulary(fitted)
-            if vocabulary.level != level:
-                raise ArgumentError(
-                    f"level={level}, but the network was trained on {vocabulary.level}: set level to that"
-                )
-        tokens = {part: vocabulary.encode(texts[part]) for part in PARTS}
+        files = {
+            part: read_text(value, part) for part, value in (("val", val), ("test", test)) if isinstance(value, str)
+        }
+        self.sha256 = hashlib.sha256("".join((text, *files.values())).encode()).hexdigest()
+        texts = _cut(text, {"val": val, "test": test}, level) | files
+        self.vocabulary = _vocabulary(level, texts["train"], min_count, fitted)
+        self.input_size = self.output_size = len(self.vocabulary)
+        tokens = {part: self.vocabulary.encode(texts[part]) for part in PARTS}
         self.characters_per_token = {part: len(texts[part]) / max(len(tokens[part]), 1) for part in PARTS}
-        self.unknown = {part: _count(tokens[part], vocabulary.unknown) for part in PARTS}
+        self.unknown = {part: int(np.count_nonzero(tokens[part] == self.vocabulary.unknown)) for part in PARTS}
         self.prompt = texts["val"][:_PROMPT]
         before = tokens["train"][:0]
         for part in PARTS:
-            if part in bounds:  # in a part cut from the text, the first token is predicted, too
-                here = tokens[part]
-                tokens[part] = np.concatenate((before, here))
-                before = here[-1:] if len(here) else before
-        return vocabulary, tokens
+            if part not in files:  # in a part cut from the text, the first token is predicted, too
+                tokens[part] = np.concatenate((before, tokens[part]))
+                before = tokens[part][-1:]
+            size = batch_size if part == "train" else self.eval_batch_size
+            if len(tokens[part]) - 1 < size:
+                raise ArgumentError(
+                    f"the {part} part has {max(len(tokens[part]) - 1, 0)} tokens to predict, too few for {size} rows: give "
+                    "more text, another val or test, or a lower "
+                    f"{'batch_size' if part == 'train' else 'eval_batch_size'}"
+                )
+        self._parts = tokens
 
     @property
     def fitted_values(self) -> dict[str, Any]:
@@ -144,10 +113,8 @@ class TextStream(SequenceDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the datasets of all stages."""
-        rows = {"train": self.batch_size, "val": self.eval_batch_size, "test": self.eval_batch_size}
         for part, tokens in self._parts.items():
-            count = rows[part] * self.world_size
-            self.datasets[part] = StreamBatches(tokens, tokens, self.n_steps, count, ahead=1)
+            self.datasets[part] = StreamBatches(tokens, tokens, self.n_steps, self.rows(part), ahead=1)
         counts = [f"{self.unknown[part]:,} in {part}" for part in PARTS if self.unknown[part]]
         if stage == "fit" and counts:
             rank_zero_info(f"Unknown {self.vocabulary.level}: {', '.join(counts)}")
@@ -179,18 +146,30 @@ def _check_shares(val: float | str, test: float | str) -> None:
         raise ArgumentError(f"val={val} and test={test} leave nothing to train on: lower them")
 
 
-def _bounds(text: str, held_out: dict[str, float | str], level: Level) -> dict[str, tuple[int, int]]:
-    """Returns where the parts of one text begin and end. Words are not split."""
-    bounds, end = {}, len(text)
+def _cut(text: str, shares: dict[str, float | str], level: Level) -> dict[str, str]:
+    """Cuts the parts that are given as shares from the end of a text. Words are not split."""
+    parts, end = {}, len(text)
     for part in ("test", "val"):
-        share = held_out[part]
+        share = shares[part]
         if not isinstance(share, str):
             begin = end - round(share * len(text))
             while level == "words" and begin < end and not text[begin - 1].isspace():
                 begin += 1
-            bounds[part], end = (begin, end), begin
-    return {"train": (0, end), **bounds}
+            parts[part], end = text[begin:end], begin
+    return {"train": text[:end], **parts}
 
 
-def _count(tokens: np.ndarray, unknown: int | None) -> int:
-    return 0 if unknown is None else int(np.count_nonzero(tokens == unknown))
+def _vocabulary(level: Level, text: str, min_count: int, fitted: dict[str, Any] | None) -> Vocabulary:
+    """Returns the vocabulary of a training text, or the fitted one."""
+    if fitted is None:
+        vocabulary = fit_vocabulary(level, text, min_count)
+        if len(vocabulary) < 2:
+            raise ArgumentError(
+                f"min_count={min_count}: no {level} occur that often in the training part, so all are unknown: lower it, "
+                "or give more text"
+            )
+        return vocabulary
+    vocabulary = restore_vocabulary(fitted)
+    if vocabulary.level != level:
+        raise ArgumentError(f"level={level}, but the network was trained on {vocabulary.level}: set level to that")
+    return vocabulary

@@ -4,9 +4,10 @@ A token is a whole number, 0 or more, stored in the smallest unsigned type that 
 words, token 0 is the unknown token.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -19,8 +20,11 @@ _BLOCK = 2**18
 _CODE_POINTS = 0x110000
 
 
-class Vocabulary:
+class Vocabulary(ABC):
     """Base class of vocabularies. `CharacterVocabulary`, `ByteVocabulary` and `WordVocabulary` are ready to use.
+
+    Args:
+        entries: The characters or words, each once, without the unknown token; None for bytes.
 
     Attributes:
         level: What the tokens are.
@@ -30,21 +34,25 @@ class Vocabulary:
     level: ClassVar[Level]
     unknown: int | None = 0
 
+    def __init__(self, entries: Any = None) -> None:
+        self.entries = entries
+
     def __len__(self) -> int:
         """Returns the number of different tokens, including the unknown token."""
-        raise NotImplementedError
+        return 1 + len(self.entries)
 
+    @classmethod
+    @abstractmethod
+    def fit(cls, text: str, min_count: int = 1) -> "Vocabulary":
+        """Makes the vocabulary of what occurs at least `min_count` times in a text."""
+
+    @abstractmethod
     def encode(self, text: str) -> np.ndarray:
         """Turns a text into tokens (N,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, tokens: Iterable[int]) -> str:
         """Turns tokens into text."""
-        raise NotImplementedError
-
-    def entries(self) -> Any:
-        """Returns the vocabulary as a plain value."""
-        raise NotImplementedError
 
     def prompt(self, text: str) -> np.ndarray:
         """Turns a prompt into tokens.
@@ -59,7 +67,7 @@ class Vocabulary:
 
     def state(self) -> dict[str, Any]:
         """Returns plain values from which `restore_vocabulary` makes the same vocabulary."""
-        return {"level": self.level, "vocabulary": self.entries()}
+        return {"level": self.level, "vocabulary": self.entries}
 
     @property
     def dtype(self) -> Any:
@@ -68,20 +76,14 @@ class Vocabulary:
 
 
 class CharacterVocabulary(Vocabulary):
-    """A vocabulary of characters (code points), sorted by number. Token 0 stands for any other character.
-
-    Args:
-        characters: The characters, each once.
-    """
+    """A vocabulary of characters (code points), sorted by number. Token 0 stands for any other character."""
 
     level = "characters"
 
-    def __init__(self, characters: str) -> None:
-        self.characters = characters
-        codes = [ord(character) for character in characters]
-        table = np.zeros(_CODE_POINTS, dtype=self.dtype)
-        table[codes] = np.arange(1, len(codes) + 1)
-        self._table = table
+    def __init__(self, entries: str) -> None:
+        super().__init__(entries)
+        self._table = np.zeros(_CODE_POINTS, dtype=self.dtype)
+        self._table[[ord(character) for character in entries]] = np.arange(1, len(self))
 
     @classmethod
     def fit(cls, text: str, min_count: int = 1) -> "CharacterVocabulary":
@@ -92,26 +94,14 @@ class CharacterVocabulary(Vocabulary):
             counts[: len(found)] += found
         return cls("".join(map(chr, np.flatnonzero(counts >= min_count))))
 
-    def __len__(self) -> int:
-        return len(self.characters) + 1
-
     def encode(self, text: str) -> np.ndarray:
         """Turns each character into one token."""
-        tokens = np.empty(len(text), dtype=self._table.dtype)
-        at = 0
-        for codes in _blocks(text):
-            np.take(self._table, codes, out=tokens[at : at + len(codes)])
-            at += len(codes)
-        return tokens
+        return np.concatenate([self._table[:0], *(self._table[codes] for codes in _blocks(text))])
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Turns tokens into text. Unknown characters become U+FFFD, the replacement character."""
-        known = "\ufffd" + self.characters
+        known = "\ufffd" + self.entries
         return "".join(known[token] for token in tokens)
-
-    def entries(self) -> str:
-        """Returns the characters as one string."""
-        return self.characters
 
     def prompt(self, text: str) -> np.ndarray:
         """Turns a prompt into tokens. Every character must be known."""
@@ -133,6 +123,11 @@ class ByteVocabulary(Vocabulary):
     def __len__(self) -> int:
         return 256
 
+    @classmethod
+    def fit(cls, text: str, min_count: int = 1) -> "ByteVocabulary":
+        """Makes the vocabulary, which is the same for every text."""
+        return cls()
+
     def encode(self, text: str) -> np.ndarray:
         """Turns each byte of the UTF-8 text into one token."""
         return np.frombuffer(text.encode(), dtype=np.uint8)
@@ -141,23 +136,18 @@ class ByteVocabulary(Vocabulary):
         """Turns tokens into text. Bytes that are not UTF-8 become U+FFFD, the replacement character."""
         return bytes(tokens).decode(errors="replace")
 
-    def entries(self) -> None:
-        """Returns None, as nothing is fitted."""
-        return None
-
 
 class WordVocabulary(Vocabulary):
     """A vocabulary of words separated by white space, with `<eos>` at the end of each line, as for PTB and WikiText.
 
-    Args:
-        words: The words, each once, without `<unk>`, which is token 0 and stands for any other word.
+    Token 0 is `<unk>`, which stands for any other word.
     """
 
     level = "words"
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = [UNKNOWN, *words]
-        self._index = {word: number for number, word in enumerate(self.words)}
+    def __init__(self, entries: Sequence[str]) -> None:
+        super().__init__(list(entries))
+        self._index = {word: number for number, word in enumerate(self.entries, start=1)}
 
     @classmethod
     def fit(cls, text: str, min_count: int = 1) -> "WordVocabulary":
@@ -166,33 +156,23 @@ class WordVocabulary(Vocabulary):
         counts.pop(UNKNOWN, None)
         return cls([word for word, count in counts.most_common() if count >= min_count])
 
-    def __len__(self) -> int:
-        return len(self.words)
-
     def encode(self, text: str) -> np.ndarray:
         """Turns each word or line end into one token."""
-        words, index = _words(text), self._index
-        return np.fromiter((index.get(word, 0) for word in words), dtype=self.dtype, count=len(words))
+        return np.array([self._index.get(word, 0) for word in _words(text)], dtype=self.dtype)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Turns tokens into text: words are joined by spaces, and `<eos>` becomes a line end."""
-        words = " ".join(self.words[token] for token in tokens)
+        known = [UNKNOWN, *self.entries]
+        words = " ".join(known[token] for token in tokens)
         return words.replace(f" {END} ", "\n").replace(END, "\n")
 
-    def entries(self) -> list[str]:
-        """Returns the words, without `<unk>`."""
-        return self.words[1:]
 
-
-_KINDS: dict[str, type[CharacterVocabulary] | type[WordVocabulary]] = {
-    "characters": CharacterVocabulary,
-    "words": WordVocabulary,
-}
+_KINDS: dict[str, Any] = {kind.level: kind for kind in (CharacterVocabulary, ByteVocabulary, WordVocabulary)}
 
 
 def fit_vocabulary(level: Level, text: str, min_count: int) -> Vocabulary:
     """Makes the vocabulary of a training text."""
-    return ByteVocabulary() if level == "bytes" else _KINDS[level].fit(text, min_count)
+    return _KINDS[level].fit(text, min_count)
 
 
 def restore_vocabulary(state: Any) -> Vocabulary:
@@ -201,10 +181,10 @@ def restore_vocabulary(state: Any) -> Vocabulary:
     Raises:
         ArgumentError: `state` is not a vocabulary's state.
     """
-    level = str(state.get("level")) if isinstance(state, dict) else ""
-    if level not in get_args(Level):
+    kind = _KINDS.get(state.get("level", "")) if isinstance(state, dict) else None
+    if kind is None:
         raise ArgumentError("the network has no vocabulary: give one that was trained on a TextStream")
-    return ByteVocabulary() if level == "bytes" else _KINDS[level](state["vocabulary"])
+    return kind(state["vocabulary"])
 
 
 def _blocks(text: str) -> Iterable[np.ndarray]:

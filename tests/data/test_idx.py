@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from rnn_lightning.data.idx import read_idx
+from rnn_lightning.data.mnist_files import read_idx
 from rnn_lightning.errors import ArgumentError
 
 

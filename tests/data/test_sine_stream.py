@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from rnn_lightning import ArgumentError
 from rnn_lightning.data import SineStream, SyntheticSine
 from rnn_lightning.data.loading import EpochSampler
-from rnn_lightning.data.sine import time_series
-from rnn_lightning.data.sine_stream import StreamDataset
+from rnn_lightning.data.sine import StreamDataset, time_series
 
 
 def stream(**arguments):

@@ -68,7 +68,7 @@ def test_the_test_part_changes_nothing_else(first, second, tmp_path_factory):
         streams.append(data)
     a, b = streams
     assert a.fitted_values == b.fitted_values
-    assert set(a.vocabulary.characters) <= set(first)
+    assert set(a.vocabulary.entries) <= set(first)
     for part in ("train", "val"):
         assert shown(a, part) == shown(b, part)
 
@@ -76,7 +76,7 @@ def test_the_test_part_changes_nothing_else(first, second, tmp_path_factory):
 def test_what_the_training_part_lacks_is_unknown_and_counted(tmp_path):
     (tmp_path / "a.txt").write_text("ab" * 100 + "acab" + "zzab")
     data = TextStream(tmp_path / "a.txt", val=4 / 208, test=4 / 208, n_steps=4, batch_size=2)
-    assert data.vocabulary.characters == "ab"
+    assert data.vocabulary.entries == "ab"
     assert data.unknown == {"train": 0, "val": 1, "test": 2}
 
 

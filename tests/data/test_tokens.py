@@ -40,10 +40,11 @@ def test_bytes_are_those_of_utf8(text):
 def test_words_are_counted_and_rare_ones_unknown():
     text = "a b a\nc a b\n"
     vocabulary = WordVocabulary.fit(text, min_count=2)
-    assert vocabulary.words == ["<unk>", "a", "b", "<eos>"]
+    assert vocabulary.entries == ["a", "b", "<eos>"]
+    assert [vocabulary.decode([token]) for token in range(len(vocabulary))] == ["<unk>", "a", "b", "\n"]
     assert vocabulary.encode(text).tolist() == [1, 2, 1, 3, 0, 1, 2, 3]
     assert vocabulary.decode([1, 2, 3, 0, 1]) == "a b\n<unk> a"
-    assert WordVocabulary.fit("<unk> a <unk>").words == ["<unk>", "a"]
+    assert WordVocabulary.fit("<unk> a <unk>").entries == ["a"]
     assert restore_vocabulary(vocabulary.state()).encode("b zzz").tolist() == [2, 0]
 
 
@@ -62,7 +63,7 @@ def test_counts_over_several_blocks(monkeypatch):
     monkeypatch.setattr("rnn_lightning.data.tokens._BLOCK", 3)
     text = "abcab\U0001f600xyza"
     vocabulary = CharacterVocabulary.fit(text, min_count=2)
-    assert vocabulary.characters == "".join(sorted(c for c, n in Counter(text).items() if n >= 2))
+    assert vocabulary.entries == "".join(sorted(c for c, n in Counter(text).items() if n >= 2))
     assert vocabulary.decode(CharacterVocabulary.fit(text).encode(text)[:2]) is not None
     assert CharacterVocabulary.fit(text).decode(CharacterVocabulary.fit(text).encode(text)) == text
 

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lightning.data.datamodule import SequenceDataModule, check_int, check_one_direction
-from rnn_lightning.data.series.features import Features
-from rnn_lightning.data.series.fitting import KIND, Difference, Scale, Wanted, fit, fit_series, parts, training_parts
+from rnn_lightning.data.datamodule import SequenceDataModule, check_ints, check_one_direction
+from rnn_lightning.data.series.fitting import KIND, Difference, Scale, fit, fit_series, parts, training_parts
 from rnn_lightning.data.series.grid import Grid
 from rnn_lightning.data.series.origins import origins_of_predict
 from rnn_lightning.data.series.panel import Panel
 from rnn_lightning.data.series.reading import Columns, read, with_future
 from rnn_lightning.data.series.source import Source
-from rnn_lightning.data.series.windows import Steps, Stream, Stretches, Windows, ranges, stretches
+from rnn_lightning.data.series.windows import Features, Steps, Stream, Stretches, Windows, ranges, stretches
+from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.fitted import check_kind
 from rnn_lightning.forecasts.forecaster import Forecaster
@@ -106,20 +106,25 @@ class TimeSeries(SequenceDataModule):
         super().__init__(**settings)
         frames = [name for name, value in (("path", path), ("future", future)) if not isinstance(value, str | None)]
         self.save_hyperparameters(ignore=["fitted", *frames])
-        for name, value in {"n_steps": n_steps, "stride": stride, "horizon": horizon, "season": season}.items():
-            if value is not None:
-                check_int(name, value, at_least=1)
+        sizes = {"n_steps": n_steps, "stride": stride, "horizon": horizon, "season": season}
+        check_ints(1, **{name: size for name, size in sizes.items() if size is not None})
         self.stride, self.stream, self.origin = stride, stream, origin
         self.contiguous = self.new_each_epoch = stream
-        named = _as_before(fitted, season, target=target, observed=observed, known=known, time=time, id=id)
+        if fitted is not None:
+            check_kind(fitted, KIND, "TimeSeries")
+            if season not in (None, fitted["season"]):
+                raise ArgumentError(
+                    f"season={season}, but the network was trained with {fitted['season']}: leave data.season as it was"
+                )
         source = Source(path, separator, encoding)
-        self.columns = Columns.of(source, **named)
+        self.columns = Columns.of(source, fitted, target=target, observed=observed, known=known, time=time, id=id)
         self.panel = _panel(source, self.columns, future, time_format, fitted)
-        wanted = Wanted(val, test, n_steps, season, difference, scale, calendar)
-        self._take(fit(self.panel, self.columns, wanted) if fitted is None else fitted, wanted, horizon)
+        if fitted is None:
+            fitted = fit(self.panel, self.columns, val, test, n_steps, season, difference, scale, calendar)
+        self._take(fitted, n_steps, horizon, val, test)
         origins_of_predict(self)  # raises an error if a series has no values at `origin`
         if stream:
-            self._positions(self.batch_size)  # raises an error if there are too few steps
+            self._in_order(self.batch_size)  # raises an error if there are too few steps
 
     @property
     def fitted_values(self) -> dict[str, Any]:
@@ -141,26 +146,24 @@ class TimeSeries(SequenceDataModule):
             )
         check_one_direction(net)
 
-    def _take(self, fitted: dict[str, Any], wanted: Wanted, horizon: int | None) -> None:
+    def _take(self, fitted: dict[str, Any], n_steps: int | None, horizon: int | None, val: Any, test: Any) -> None:
         """Sets attributes from the fitted values. Series that were not in training are fitted on their own."""
         self._fitted, panel = fitted, self.panel
         self.season: int = fitted["season"]
         self.lags: list[int] = fitted["lags"]
-        self.n_steps: int = fitted["n_steps"] if wanted.n_steps is None else wanted.n_steps
+        self.n_steps: int = fitted["n_steps"] if n_steps is None else n_steps
         self.horizon: int = (self.season if self.season > 1 else 10) if horizon is None else horizon
         self.lead = max(1, *self.lags)
         of_fit = {name: at for at, name in enumerate(fitted["ids"])}
         new = [name not in of_fit for name in panel.ids]
         at = np.array([of_fit.get(name, 0) for name in panel.ids])
         self.cuts = (np.array(fitted["parts"])[at] - panel.first[:, None]).clip(0, panel.lengths[:, None])
-        naive = [[np.nan if value is None else value for value in values] for values in fitted["naive"]]
-        values = {"shift": fitted["shift"], "scale": fitted["scale"], "naive": naive}
-        self.scaling = {name: torch.tensor(value, dtype=torch.float64)[at] for name, value in values.items()}
+        self.scaling = {name: _float64(fitted[name])[at] for name in ("shift", "scale", "naive")}
         if any(new):
-            self.cuts[new] = parts(panel, wanted.val, wanted.test)[new]
-            own = fit_series(training_parts(panel, self.cuts), self.lags, "standard", self.season)
+            self.cuts[new] = parts(panel, val, test)[new]
+            own = fit_series(training_parts(panel.values, panel, self.cuts), self.lags, "standard", self.season)
             for name, value in self.scaling.items():
-                value[new] = torch.tensor(np.array(own[name], dtype=np.float64))[new]
+                value[new] = _float64(own[name])[new]
         self.features = Features(panel, fitted, self.scaling["shift"], self.scaling["scale"])
         self.input_size, self.output_size = self.features.size, len(self.columns.predicted)
 
@@ -170,10 +173,7 @@ class TimeSeries(SequenceDataModule):
         offsets, lead, n = self.panel.offsets[:-1], self.lead, self.n_steps
         val, test = self.cuts[:, 0], self.cuts[:, 1]
         if self.stream:
-            rows = self.batch_size * self.world_size
-            at, series = self._positions(rows)
-            begins = torch.from_numpy(np.diff(series, prepend=-1) > 0)
-            self.datasets["train"] = Stream(steps, torch.from_numpy(at), begins, rows, n)
+            self.datasets["train"] = Stream(steps, self._in_order(self.rows("train")))
         else:
             starts, _ = ranges(offsets + lead, offsets + val - n, self.stride)
             self.datasets["train"] = Windows(steps, torch.from_numpy(starts), n)
@@ -186,42 +186,21 @@ class TimeSeries(SequenceDataModule):
         read = np.stack((offsets + begin, offsets + begin, offsets + np.maximum(last, begin + 1)), axis=1)
         self.datasets["predict"] = self._evaluated(steps, torch.from_numpy(read))
 
-    def _positions(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the steps that a stream of `rows` rows reads, in order, and the series of each step."""
+    def _in_order(self, rows: int) -> StreamBatches:
+        """Reads the training part's steps in order, with a flag that is true where a series begins."""
         offsets = self.panel.offsets[:-1]
         at, series = ranges(offsets + self.lead, offsets + self.cuts[:, 0] - 1)
-        if len(at) < rows:
-            raise ArgumentError(
-                f"the training part has {len(at)} steps, fewer than the {rows} rows of a batch: lower batch_size"
-            )
-        return at, series
+        return StreamBatches(at, np.diff(series, prepend=-1) > 0, self.n_steps, rows)
 
     def _evaluated(self, steps: Steps, found: Tensor) -> Stretches:
         if self.stream:  # a carried state needs batches of equal size, so the last one is padded
-            rows = self.eval_batch_size * self.world_size
-            none = found[-1:, [0, 2, 2]].expand(-len(found) % rows, 3)
+            none = found[-1:, [0, 2, 2]].expand(-len(found) % self.rows("val"), 3)
             found = torch.cat((found, none))
         return Stretches(steps, found, self.n_steps, self.stream)
 
 
-def _as_before(fitted: dict[str, Any] | None, season: int | None, **named: Any) -> dict[str, Any]:
-    """Returns the columns' names. If values were fitted, the names and the season that you give must match them."""
-    if fitted is None:
-        return named
-    check_kind(fitted, KIND, "TimeSeries")
-    named |= {name: fitted[name] for name, value in named.items() if value is None}
-    for name in ("target", "observed", "known"):
-        value = [named[name]] if isinstance(named[name], str) else named[name]
-        if value != fitted[name]:
-            raise ArgumentError(
-                f"{name}={', '.join(value)}, but the network was trained with {', '.join(fitted[name]) or 'none'}: "
-                f"leave data.{name} as it was"
-            )
-    if season not in (None, fitted["season"]):
-        raise ArgumentError(
-            f"season={season}, but the network was trained with {fitted['season']}: leave data.season as it was"
-        )
-    return named
+def _float64(values: list[Any]) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float64))  # None becomes NaN
 
 
 def _panel(

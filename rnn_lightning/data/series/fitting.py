@@ -1,10 +1,12 @@
 """Finds where the parts of a `TimeSeries` begin, and fits differences, scales and naive errors on the training part.
 
+Arguments out of range, and parts that are too short, raise `ArgumentError`.
+
 Legend: S series, T steps of a training part, C predicted columns, K columns known ahead.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -24,35 +26,30 @@ KIND = "series"
 """The kind of fitted values that `TimeSeries` reads."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The arguments of `TimeSeries` that say how to fit."""
-
-    val: int | float | str
-    test: int | float | str
-    n_steps: int | None
-    season: int | None
-    difference: Difference
-    scale: Scale
-    calendar: bool | None
-
-
-def fit(panel: Panel, columns: Columns, wanted: Wanted) -> dict[str, Any]:
-    """Fits everything on the training part, and returns it as plain values.
-
-    Raises:
-        ArgumentError: An argument is out of range, or a training part is too short.
-    """
+def fit(
+    panel: Panel,
+    columns: Columns,
+    val: Any,
+    test: Any,
+    n_steps: int | None,
+    season: int | None,
+    difference: Difference,
+    scale: Scale,
+    calendar: bool | None,
+) -> dict[str, Any]:
+    """Fits everything on the training part, and returns it as plain values. The arguments are those of `TimeSeries`."""
     distance = panel.grid.distance
-    if wanted.calendar and distance is None:
+    if calendar and distance is None:
         raise ArgumentError(
             "calendar=true needs dates, but the times are whole numbers: give time_format, or leave calendar out"
         )
-    circles = [] if distance is None or wanted.calendar is False else circles_of(distance)
-    season = panel.grid.season if wanted.season is None else wanted.season
-    cuts = parts(panel, wanted.val, wanted.test)
-    train = training_parts(panel, cuts)
-    lags = choose_lags(train, wanted.difference, season)
+    circles = [] if distance is None or calendar is False else circles_of(distance)
+    season = panel.grid.season if season is None else season
+    cuts = parts(panel, val, test)
+    train, known = (training_parts(values, panel, cuts) for values in (panel.values, panel.known))
+    lags = choose_lags(train, difference, season)
+    of_series = fit_series(train, lags, scale, season)
+    known_shift, known_scale = _scaling(torch.cat(known), [0] * len(columns.known), 0, scale)
     return {
         "kind": KIND,
         **asdict(columns),
@@ -60,12 +57,13 @@ def fit(panel: Panel, columns: Columns, wanted: Wanted) -> dict[str, Any]:
         "ids": panel.ids,
         "grid": asdict(panel.grid),
         "season": season,
-        "n_steps": _window(panel, cuts, wanted.n_steps, season, max(1, *lags)),
+        "n_steps": _window(panel, cuts, n_steps, season, max(1, *lags)),
         "lags": lags,
         "flags": bool(torch.cat(train).isnan().any()),
         "parts": (cuts + panel.first[:, None]).tolist(),
-        **fit_series(train, lags, wanted.scale, season),
-        **fit_known(panel, cuts, wanted.scale, 2 * len(circles)),
+        **of_series,
+        "known_shift": known_shift + 2 * len(circles) * [0.0],  # the calendar's columns are not scaled
+        "known_scale": known_scale + 2 * len(circles) * [1.0],
     }
 
 
@@ -86,20 +84,13 @@ def _window(panel: Panel, cuts: np.ndarray, n_steps: int | None, season: int, le
 def parts(panel: Panel, val: Any, test: Any) -> np.ndarray:
     """Finds where the validation and the test part of each series begin: (S, 2), in steps from its beginning.
 
-    Args:
-        panel: The series.
-        val: The validation part: a share, a number of steps, or the time at which it begins in all series.
-        test: The test part, given like `val`.
-
-    Raises:
-        ArgumentError: An argument is out of range, or nothing is left for a part.
+    `val` and `test` are shares, numbers of steps, or times at which the part begins in all series.
     """
     begin_test = _cut(panel, "test", test, panel.lengths)
     begin_val = _cut(panel, "val", val, begin_test)
     cuts = np.stack((begin_val, begin_test), axis=1).clip(0, panel.lengths[:, None])
-    for name, sizes in (("test", panel.lengths - cuts[:, 1]), ("val", cuts[:, 1] - cuts[:, 0])):
+    for name, value, sizes in (("test", test, panel.lengths - cuts[:, 1]), ("val", val, cuts[:, 1] - cuts[:, 0])):
         if not (sizes > 0).any():
-            value = {"test": test, "val": val}[name]
             raise ArgumentError(
                 f"no {name} part is left with {name}={value} (val={val}, test={test}): change data.{name}"
             )
@@ -131,7 +122,7 @@ def number_of(panel: Panel, name: str, value: str) -> int:
             if grid.zone is not None:
                 date = date.tz_localize(grid.zone) if date.tzinfo is None else date
             if date.tzinfo is not None:
-                date = date.tz_convert("UTC").tz_localize(None)
+                date = date.tz_convert(None)  # to UTC
             time = np.array([date.to_datetime64()], "datetime64[us]")
     except (ValueError, TypeError) as error:
         raise ArgumentError(f"{name}={value!r} can't be read as a time of this file ({error}): give one such as "
@@ -140,11 +131,10 @@ def number_of(panel: Panel, name: str, value: str) -> int:
     return k if grid.times(k) >= time[0] else k + 1
 
 
-def training_parts(panel: Panel, cuts: np.ndarray) -> list[Tensor]:
-    """Returns the raw values (T, C) in the training part of each series."""
+def training_parts(values: np.ndarray, panel: Panel, cuts: np.ndarray) -> list[Tensor]:
+    """Returns the values (T, ...) in the training part of each series, from those of all steps (N, ...)."""
     return [
-        torch.from_numpy(panel.values[begin : begin + cut])
-        for begin, cut in zip(panel.offsets, cuts[:, 0], strict=False)
+        torch.from_numpy(values[begin : begin + cut]) for begin, cut in zip(panel.offsets, cuts[:, 0], strict=False)
     ]
 
 
@@ -179,32 +169,19 @@ def fit_series(train: list[Tensor], lags: list[int], scale: Scale, season: int) 
     """Fits the shift, the scale and the seasonal-naive error of each series and column on its training part."""
     if scale not in get_args(Scale):
         raise ArgumentError(f"scale={scale!r}: choose one of {', '.join(get_args(Scale))}")
-    lead = max(1, *lags)
     found: dict[str, list[list[Any]]] = {"shift": [], "scale": [], "naive": []}
     for y in train:
-        shift, size = torch.zeros(y.shape[1]), torch.ones(y.shape[1])
-        if scale == "standard" and len(y) > lead:
-            shift, size = (value[0, 0] for value in scaling_of(y[None], lags, lead))
+        shift, size = _scaling(y, lags, max(1, *lags), scale)
         naive = seasonal_error(y, season) if len(y) > season else torch.full_like(y[:1], math.nan)[0]
-        found["shift"].append(shift.tolist())
-        found["scale"].append(size.tolist())
+        found["shift"].append(shift)
+        found["scale"].append(size)
         found["naive"].append([None if math.isnan(value) else value for value in naive.tolist()])
     return found
 
 
-def fit_known(panel: Panel, cuts: np.ndarray, scale: Scale, calendar: int) -> dict[str, list[float]]:
-    """Fits the shift and scale of the columns known ahead over all training parts; calendar columns are not scaled."""
-    columns = panel.known.shape[1]
-    shift, size = np.zeros(columns), np.ones(columns)
-    if scale == "standard" and columns:
-        inside = np.arange(len(panel.known)) - np.repeat(panel.offsets[:-1], np.diff(panel.offsets))
-        train = panel.known[inside < np.repeat(cuts[:, 0], np.diff(panel.offsets))]
-        there = ~np.isnan(train)
-        count = np.maximum(there.sum(0), 1)
-        shift = np.where(there, train, 0).sum(0) / count
-        size = np.sqrt((np.where(there, train - shift, 0) ** 2).sum(0) / count)
-        size = np.where(size > 1e-9 * np.abs(shift), size, 1.0)
-    return {
-        "known_shift": [*shift.tolist(), *[0.0] * calendar],
-        "known_scale": [*size.tolist(), *[1.0] * calendar],
-    }
+def _scaling(y: Tensor, lags: list[int], lead: int, scale: Scale) -> tuple[list[float], list[float]]:
+    """Returns the shift and the scale of each column's differences: y (T, C); see `scaling_of`."""
+    if scale == "none" or len(y) <= lead or not lags:
+        return [0.0] * len(lags), [1.0] * len(lags)
+    shift, size = scaling_of(y[None], lags, lead)
+    return shift[0, 0].tolist(), size[0, 0].tolist()

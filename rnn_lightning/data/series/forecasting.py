@@ -113,21 +113,21 @@ def forecast(
     past = errors_of("val", forecaster, data, horizon)
     shape = (count, horizon, len(data.columns.predicted))
     found = {name: torch.full(shape, torch.nan, dtype=torch.float64) for name in ("", "_forecast", "_lower", "_upper")}
-    bounds = error_quantiles(past.by[NETWORK], past.scale, intervals.level) if past.by else None
+    bounds = (
+        error_quantiles(past.by[NETWORK], past.scale, intervals.level) if past.by else torch.full((2, 1, 1), torch.nan)
+    )
     paths = Paths(forecaster, past, intervals.samples) if intervals.samples else None
     last = origins_of_predict(data)
     device = forecaster.net.head.weight.device
     for given in histories(data, np.arange(count), last, horizon):
         batch = given.to(device)
         ahead = forecaster.forecast(batch.y, horizon, batch.known, batch.shift, batch.scale).cpu()
-        found[""][given.series], found["_forecast"][given.series] = given.truth, ahead
-        if paths is not None:
-            low_high = paths.bounds(batch, horizon, intervals.level).cpu()
-        elif bounds is not None:
+        if paths is None:
             low_high = ahead + bounds[:, None] * given.scale[:, None]  # (2, B, N, C)
         else:
-            continue
-        found["_lower"][given.series], found["_upper"][given.series] = low_high
+            low_high = paths.bounds(batch, horizon, intervals.level).cpu()
+        for name, values in zip(found, (given.truth, ahead, *low_high), strict=True):
+            found[name][given.series] = values
     numbers = data.panel.first[:, None] + last[:, None] + np.arange(1, horizon + 1)  # (S, N)
     table: dict[str, Any] = {} if data.columns.id is None else {data.columns.id: np.repeat(data.panel.ids, horizon)}
     table[data.columns.time or "step"] = data.panel.grid.labels(numbers.reshape(-1))
@@ -137,11 +137,10 @@ def forecast(
 
 
 def _coverage_of_samples(forecaster: Forecaster, data: TimeSeries, past: Errors, intervals: Intervals) -> Tensor:
+    """Returns the share of values within sampled intervals at each distance: (N, C)."""
     paths = Paths(forecaster, past, intervals.samples)
     device = forecaster.net.head.weight.device
-    shares = []
-    for given in histories(data, *origins_of(data, "test", _ORIGINS_OF_SAMPLES), data.horizon):
-        low, high = paths.bounds(given.to(device), data.horizon, intervals.level).cpu()
-        inside = ((given.truth >= low) & (given.truth <= high)).double()
-        shares.append(torch.where(given.truth.isnan(), torch.nan, inside))
-    return torch.cat(shares).nanmean(0)
+    given = list(histories(data, *origins_of(data, "test", _ORIGINS_OF_SAMPLES), data.horizon))
+    bounds = [paths.bounds(origins.to(device), data.horizon, intervals.level).cpu() for origins in given]
+    truth = torch.cat([origins.truth for origins in given])
+    return coverage(truth, torch.ones_like(truth[:, 0]), torch.cat(bounds, dim=1))

@@ -9,10 +9,12 @@ from rnn_lightning.errors import ArgumentError
 
 Unit = Literal["us", "month", "int"]
 
-_MONTH_LENGTHS = (28, 92)  # the fewest and the most days from one month or quarter to the next; a year has 365 or 366
 DAY = 86_400_000_000  # microseconds
-_NAMED = {1_000_000: "second", 60_000_000: "minute", 3_600_000_000: "hour", DAY: "day", 7 * DAY: "week"}
-_SEASONS = {("us", 3_600_000_000): 24, ("us", DAY): 7, ("us", 7 * DAY): 52, ("month", 1): 12}
+_NAMES = {
+    "us": {1: "microsecond", 10**6: "second", 60 * 10**6: "minute", DAY // 24: "hour", DAY: "day", 7 * DAY: "week"},
+    "month": {1: "month", 12: "year"},
+}
+_SEASONS = {("us", DAY // 24): 24, ("us", DAY): 7, ("us", 7 * DAY): 52, ("month", 1): 12}
 
 
 @dataclass(frozen=True)
@@ -38,44 +40,36 @@ class Grid:
 
     @classmethod
     def infer(cls, times: np.ndarray, neighbours: np.ndarray, **written: Any) -> "Grid":
-        """Finds the grid that fits most of the times.
+        """Finds the grid that fits most of the times: (N,) int64, or datetime64[us].
 
-        Args:
-            times: (N,) int64, or datetime64[us].
-            neighbours: (N - 1,) bool, whether a row and the next row belong to the same series.
-            **written: The `zone` and the `time_format` of the grid.
-
-        Raises:
-            ArgumentError: No series has two different times.
+        `neighbours`, (N - 1,) bool, says whether a row and the next row belong to the same series. `written` are the
+        `zone` and the `time_format` of the grid.
         """
         numbers = times.astype(np.int64)
-        distances = np.diff(numbers)[neighbours]
-        distances = distances[distances > 0]
-        if not len(distances):
+        step = _step(numbers, neighbours)
+        if step is None:
             raise ArgumentError(
                 "no series has two different times: give a file with more rows, or another data.time or data.id"
             )
-        step = _commonest(distances)
-        if times.dtype.kind == "i":
-            return cls("int", step, _commonest(numbers % step), **written)
-        if _MONTH_LENGTHS[0] * DAY <= step <= 366 * DAY:
-            found = cls._of_months(times, neighbours, **written)
-            if found is not None:
-                return found
-        return cls("us", step, _commonest(numbers % step), **written)
+        unit: Unit = "int" if times.dtype.kind == "i" else "us"
+        if unit == "us" and 28 * DAY <= step <= 366 * DAY:  # from a month of 28 days to a year of 366
+            months = cls._of_months(times, neighbours, **written)
+            if months is not None:
+                return months
+        return cls(unit, step, _commonest(numbers % step), **written)
 
     @classmethod
     def _of_months(cls, times: np.ndarray, neighbours: np.ndarray, **written: Any) -> "Grid | None":
-        months = times.astype("datetime64[M]")
-        numbers = months.astype(np.int64)
-        since = (times - months).astype(np.int64)
-        until = (times - (months + 1).astype("datetime64[us]")).astype(np.int64)
-        anchor = max((_commonest(since), _commonest(until)), key=lambda a: np.sum((since if a >= 0 else until) == a))
-        distances = np.diff(numbers)[neighbours]
-        if np.mean((since if anchor >= 0 else until) == anchor) < 0.5 or not (distances > 0).any():
-            return None  # for example, if times are 28 or 30 days apart
-        step = _commonest(distances[distances > 0])
-        return cls("month", step, anchor, _commonest(numbers % step), **written)
+        """Finds the grid of months, or returns None if there is none, for example if times are 28 or 30 days apart."""
+        month = times.astype("datetime64[M]")
+        begins = [begin.astype("datetime64[us]") for begin in (month, month + 1)]
+        grids = [cls("month", 1, _commonest((times - begin).astype(np.int64))) for begin in begins]
+        grid = max(grids, key=lambda grid: grid.numbers(times)[1].mean())
+        numbers, on_grid = grid.numbers(times)
+        step = _step(numbers, neighbours)
+        if step is None or on_grid.mean() < 0.5:
+            return None
+        return cls("month", step, grid.anchor, _commonest(numbers % step), **written)
 
     def numbers(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the number of each time, (N,) int64, and whether the time is on the grid, (N,) bool."""
@@ -120,21 +114,19 @@ class Grid:
             return [str(time) for time in local]
         if self.time_format is not None:
             return list(local.strftime(self.time_format))
-        midnight = all(time.hour == time.minute == time.second == time.microsecond == 0 for time in local)
-        if midnight and self.zone is None and (self.unit == "month" or self.step % DAY == 0):
+        if self.zone is None and (self.unit == "month" or self.step % DAY == 0) and (local == local.normalize()).all():
             return list(local.strftime("%Y-%m-%d"))
         return [time.isoformat(sep=" ") for time in local]
 
     @property
     def name(self) -> str:
         """The name of one step: "hour", "2 weeks", "month", "step"."""
-        count, word = self.step, {"month": "month", "int": "step"}.get(self.unit, "")
-        if self.unit == "us":
-            size = max((size for size in _NAMED if self.step % size == 0), default=1)
-            count, word = self.step // size, _NAMED.get(size, "microsecond")
-        if self.unit == "month" and self.step % 12 == 0:
-            count, word = self.step // 12, "year"
-        return word if count == 1 or self.unit == "int" else f"{count} {word}s"
+        if self.unit == "int":
+            return "step"
+        names = _NAMES[self.unit]
+        size = max(size for size in names if self.step % size == 0)
+        count = self.step // size
+        return names[size] if count == 1 else f"{count} {names[size]}s"
 
     @property
     def season(self) -> int:
@@ -147,6 +139,13 @@ class Grid:
         if self.unit == "int":
             return None
         return self.step if self.unit == "us" else self.step * 31 * DAY
+
+
+def _step(numbers: np.ndarray, neighbours: np.ndarray) -> int | None:
+    """Returns the commonest distance from a row to the next in the same series, or None if there is none above 0."""
+    distances = np.diff(numbers)[neighbours]
+    distances = distances[distances > 0]
+    return _commonest(distances) if len(distances) else None
 
 
 def _commonest(values: np.ndarray) -> int:

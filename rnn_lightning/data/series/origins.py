@@ -32,12 +32,9 @@ def origins_of_predict(data: "TimeSeries") -> np.ndarray:
 
 
 def origins_of(data: "TimeSeries", part: str, most: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the series and the step of each origin of a backtest. Origins are `stride` steps apart.
+    """Returns the series and the step of each origin of a backtest on a part, "val" or "test".
 
-    Args:
-        data: The series.
-        part: The part to forecast: "val" or "test".
-        most: The maximum number of origins. If there are more, evenly spaced origins are chosen.
+    Origins are `stride` steps apart. If there are more than `most`, evenly spaced origins are chosen.
     """
     begin, end = (data.cuts[:, 0], data.cuts[:, 1]) if part == "val" else (data.cuts[:, 1], data.panel.lengths)
     need = max(data.lead + 1, data.season)
@@ -67,16 +64,15 @@ def histories(
         same = np.flatnonzero(size == length)
         for rows in np.array_split(same, -(-len(same) // 512)):
             s, at = series[rows], panel.offsets[series[rows]] + steps[rows]
-            past = at[:, None] + np.arange(1 - length, 1)
+            around = at[:, None] + np.arange(1 - length, 1 + horizon)  # (B, T + N)
+            past, to_come = around[:, :length], around[:, length:]
             y = panel.values[past]
             y[:, 0] = filled[past[:, 0]]
-            ahead = steps[rows][:, None] + np.arange(1, horizon + 1)
-            to_come = at[:, None] + np.arange(1, horizon + 1)
-            last = panel.offsets[s + 1][:, None] - 1
-            truth = np.where((ahead < until[s][:, None])[..., None], panel.values[np.minimum(to_come, last)], np.nan)
+            end = (panel.offsets[s] + until[s])[:, None]
+            truth = np.where((to_come < end)[..., None], panel.values[np.minimum(to_come, end - 1)], np.nan)
             yield Origins(
                 torch.from_numpy(y),
-                data.features.known_around(known, s, past[:, 1:], to_come, last) if known.shape[1] else None,
+                data.features.known_around(known, s, around[:, 1:]) if known.shape[1] else None,
                 torch.from_numpy(truth),
                 data.scaling["shift"][s],
                 data.scaling["scale"][s],
@@ -96,17 +92,13 @@ def check_future(data: "TimeSeries", horizon: int) -> None:
     if not data.columns.known:
         return
     for s, at in enumerate(last):
-        rows = panel.known[panel.offsets[s] + at + 1 : panel.offsets[s + 1]][:horizon]
-        wanting = np.flatnonzero(np.isnan(rows).any(1))
-        lacks = int(wanting[0]) if len(wanting) else len(rows)
-        if lacks < horizon:
-            name = (
-                data.columns.known[int(np.isnan(rows[lacks]).argmax())]
-                if len(wanting)
-                else ", ".join(data.columns.known)
-            )
-            when = panel.grid.labels([panel.first[s] + at + 1 + lacks])[0]
+        known = panel.known[panel.offsets[s] + at + 1 : panel.offsets[s + 1]][:horizon]
+        missing = np.isnan(np.pad(known, ((0, horizon - len(known)), (0, 0)), constant_values=np.nan))
+        if missing.any():
+            step = int(missing.any(1).argmax())
+            names = ", ".join(np.array(data.columns.known)[missing[step]])
+            when = panel.grid.labels([panel.first[s] + at + 1 + step])[0]
             raise ArgumentError(
-                f"{name} of {panel.name(s)} is not known at {when}, which the forecast of {horizon} steps needs: add "
+                f"{names} of {panel.name(s)} is not known at {when}, which the forecast of {horizon} steps needs: add "
                 "rows with it to the file, give --data.future FILE, or lower --horizon"
             )

@@ -1,4 +1,4 @@
-"""`Panel`: all series of a table on one grid, joined end to end in flat arrays.
+"""`Panel`: all series of a table on one grid, joined end to end in flat arrays. `ArgumentError` names faulty rows.
 
 Legend: S series, N steps of all series together, C predicted columns, K columns known ahead.
 """
@@ -42,29 +42,19 @@ class Panel:
     def of(cls, rows: Rows, grid: Grid, columns: int, source: Source) -> "Panel":
         """Puts rows on a grid. Steps without a row count as missing.
 
-        Args:
-            rows: The rows, from `read`. Their first `columns` columns of numbers are predicted, and the others are
-                known ahead.
-            grid: The grid.
-            columns: C, the number of predicted columns.
-            source: Where the rows come from, for messages.
-
-        Raises:
-            ArgumentError: A time is off the grid, or a series has no value at all.
+        The first C = `columns` columns of the rows' numbers are predicted, and the others are known ahead. `source` is
+        where the rows come from, for messages.
         """
         k, on_grid = grid.numbers(rows.times)
         off = np.flatnonzero(~on_grid)
         if len(off):
             raise ArgumentError(_off_grid(rows, grid, off, source))
         there = ~np.isnan(rows.numbers[:, :columns]).all(1)  # (rows,)
-        ids = len(rows.ids)
-        first, last, end = np.full(ids, np.iinfo(np.int64).max), np.full(ids, -1), np.full(ids, -1)
-        begins = np.flatnonzero(np.r_[True, ~rows.neighbours])
-        some = rows.codes[begins]
         far = np.iinfo(np.int64).max
-        first[some] = np.minimum.reduceat(np.where(there, k, far), begins)  # leading steps without a value are left out
-        last[some] = np.maximum.reduceat(np.where(there, k, -far), begins)
-        end[some] = np.maximum.reduceat(k, begins)
+        first, last, end = (np.full(len(rows.ids), value) for value in (far, -far, -far))
+        np.minimum.at(first, rows.codes[there], k[there])  # leading steps without a value are left out
+        np.maximum.at(last, rows.codes[there], k[there])
+        np.maximum.at(end, rows.codes, k)
         empty = np.flatnonzero(first == far)
         if len(empty):
             of = f"the series {rows.ids[empty[0]]!r}" if rows.ids[empty[0]] else "the file"
@@ -73,11 +63,8 @@ class Panel:
         _check_gaps(rows, grid, sizes, source)
         offsets = np.r_[0, np.cumsum(sizes)]
         keep = k >= first[rows.codes]
-        table = rows.numbers
-        if len(k) < offsets[-1] or not keep.all():  # otherwise, each row is one step after the previous row
-            at = (offsets[rows.codes] + k - first[rows.codes])[keep]
-            table = np.full((offsets[-1], rows.numbers.shape[1]), np.nan)
-            table[at] = rows.numbers[keep]
+        table = np.full((offsets[-1], rows.numbers.shape[1]), np.nan)
+        table[(offsets[rows.codes] + k - first[rows.codes])[keep]] = rows.numbers[keep]
         return cls(rows.ids, grid, first, offsets, last - first + 1, table[:, :columns], table[:, columns:])
 
     @property
@@ -88,19 +75,14 @@ class Panel:
     @property
     def numbers(self) -> np.ndarray:
         """(N,) int64, the number on the grid of each step."""
-        sizes = np.diff(self.offsets)
-        return np.arange(self.offsets[-1]) + np.repeat(self.first - self.offsets[:-1], sizes)
+        return np.arange(self.offsets[-1]) + (self.first - self.offsets[:-1])[self.series]
 
     def filled(self, values: np.ndarray) -> np.ndarray:
         """Replaces each NaN in `values` (N, ...) by the last value before it in the same series, if there is one."""
-        missing = np.isnan(values)
-        if not missing.any():
-            return values
-        begins = np.repeat(self.offsets[:-1], np.diff(self.offsets))[:, None]
-        at = np.where(missing, -1, np.arange(len(values))[:, None])
-        at = np.maximum.accumulate(at, axis=0)  # in an earlier series, if this series has no value yet
-        found = np.take_along_axis(values, np.maximum(at, begins), axis=0)
-        return np.where(at >= begins, found, np.nan)
+        import pandas as pd
+
+        found: np.ndarray = pd.DataFrame(values).groupby(self.series).ffill().to_numpy(copy=True)
+        return found
 
     def name(self, series: int) -> str:
         """Names a series in a message."""

@@ -1,6 +1,7 @@
-"""Reads a table and checks its columns. Error messages name the row and the column."""
+"""Reads a table and checks its columns. Faults raise `ArgumentError`, which names the row and the column."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,18 +38,26 @@ class Columns:
     id: str | None = None
 
     @classmethod
-    def of(cls, source: Source, target: str | list[str] | None, **others: Any) -> "Columns":
-        """Makes the columns from the names that you give. Without a target, the only remaining column is the target.
+    def of(cls, source: Source, before: dict[str, Any] | None, **given: str | list[str] | None) -> "Columns":
+        """Makes the columns from the names that you give. By default, the target is the only column left.
 
-        Raises:
-            ArgumentError: A column is named twice, or no target is given and there is not exactly one column left.
+        If `before` has the columns of training, these are the defaults, and must not change.
         """
-        columns = cls(**{name: value for name, value in others.items() if value is not None})
+        names: Any = {name: before[name] if before and value is None else value for name, value in given.items()}
+        target = names.pop("target")
+        columns = cls(**{name: value for name, value in names.items() if value is not None})
         if target is None:
             target = [name for name in source.names() if name not in columns.all and not name.startswith(UNNAMED)]
             if len(target) != 1:
                 raise ArgumentError(f"target is not given: give --data.target, one or more of {', '.join(target)}")
         columns = replace(columns, target=[target] if isinstance(target, str) else list(target))
+        for name in ("target", "observed", "known"):
+            now = getattr(columns, name)
+            if before and now != before[name]:
+                raise ArgumentError(
+                    f"{name}={', '.join(now)}, but the network was trained with {', '.join(before[name]) or 'none'}: leave "
+                    f"data.{name} as it was"
+                )
         if not columns.target:
             raise ArgumentError("target names no column: give one or more with --data.target")
         twice = next((name for name in columns.all if columns.all.count(name) > 1), None)
@@ -94,23 +103,21 @@ class Rows:
         """(N - 1,) bool, whether a row and the next row belong to the same series."""
         return self.codes[1:] == self.codes[:-1]
 
+    def taken(self, order: np.ndarray) -> "Rows":
+        """Returns the rows in another order: (N,) int64."""
+        arrays = {name: getattr(self, name)[order] for name in ("numbers", "times", "codes", "lines")}
+        return replace(self, **arrays)
+
 
 def read(source: Source, columns: Columns, time_format: str | None = None) -> Rows:
     """Reads the given columns of a table, and sorts its rows by series.
 
-    Args:
-        source: The table.
-        columns: The columns to read.
-        time_format: The format of times in strftime's codes; guessed if None.
-
-    Raises:
-        ArgumentError: A column is missing, there is text in place of a number, a time cannot be read, or rows are not
-            sorted by time.
+    `time_format` is the format of times in strftime's codes; it is guessed if None.
     """
     names = source.names()
     missing = [name for name in columns.all if name not in names]
     if missing:
-        hint = ": call reset_index() first" if set(missing) & set(source.index) else ""
+        hint = ": call reset_index() first" if source.is_frame and set(missing) & set(source.path.index.names) else ""
         raise ArgumentError(
             f"{source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(names)}{hint}"
         )
@@ -123,23 +130,14 @@ def read(source: Source, columns: Columns, time_format: str | None = None) -> Ro
     numbers = np.stack([_numbers(table[name], name, source) for name in (*columns.predicted, *columns.known)], axis=1)
     codes, ids = _ids(table, columns.id, source)
     times, zone = read_times(table, columns.time, codes, time_format, source)
-    lines = np.arange(len(table))
-    if (np.diff(codes) < 0).any():  # the rows of a series need not be adjacent
-        order = np.argsort(codes, kind="stable")
-        numbers, times, codes, lines = numbers[order], times[order], codes[order], lines[order]
-    rows = Rows(numbers, times, codes, ids, lines, zone)
+    rows = Rows(numbers, times, codes, ids, np.arange(len(table)), zone).taken(np.argsort(codes, kind="stable"))
     if columns.time is not None:
         _check_order(rows, table[columns.time], columns, source)
     return rows
 
 
 def with_future(rows: Rows, source: Source, columns: Columns, time_format: str | None) -> Rows:
-    """Adds the rows of a second table, which only has columns known ahead, to those of the first table.
-
-    Raises:
-        ArgumentError: No columns are known ahead, the second table has a series that is not in the first, or both
-            tables have the same time of a series.
-    """
+    """Adds the rows of a second table, which only has columns known ahead, to those of the first table."""
     if not columns.known:
         raise ArgumentError(
             "data.future is given, but no columns are known ahead: name them in data.known, or leave data.future out"
@@ -151,14 +149,12 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
             f"future={source.path} has the series {unknown!r}, which is not in column {columns.id} of the first file"
         )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
-    times = more.times
-    if columns.time is None:  # each series' new rows follow its last row
-        times = times + np.bincount(rows.codes)[codes]
-    empty = np.full((len(more.numbers), len(columns.predicted)), np.nan)
-    numbers = np.concatenate((rows.numbers, np.concatenate((empty, more.numbers), axis=1)))
-    times, codes = np.concatenate((rows.times, times)), np.concatenate((rows.codes, codes))
-    order, lines = np.lexsort((times, codes)), np.concatenate((rows.lines, more.lines))
-    joined = Rows(numbers[order], times[order], codes[order], rows.ids, lines[order], rows.zone)
+    # Without times, each series' new rows follow its last row.
+    times = more.times if columns.time is not None else more.times + np.bincount(rows.codes)[codes]
+    numbers = np.pad(more.numbers, ((0, 0), (len(columns.predicted), 0)), constant_values=np.nan)
+    added = {"numbers": numbers, "times": times, "codes": codes, "lines": more.lines}
+    both: Any = {name: np.concatenate((getattr(rows, name), values)) for name, values in added.items()}
+    joined = replace(rows, **both).taken(np.lexsort((both["times"], both["codes"])))
     if (joined.neighbours & (np.diff(joined.times.astype(np.int64)) == 0)).any():
         raise ArgumentError("the file of data.future has times that are also in the first file: leave these out")
     return joined
@@ -177,19 +173,15 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
     else:
         found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         text = np.flatnonzero(np.isnan(found) & values.notna().to_numpy())
-        if len(text):
-            shown = [str(value) for value in values.iloc[text[:SHOWN]]]
-            commas = all(_DECIMAL_COMMA.fullmatch(value) for value in shown)
-            remedy = "write decimals with a point" if commas else "correct these, or leave them empty"
-            where = source.rows(text, map(repr, shown))
-            raise ArgumentError(f"{source}: column {name} must hold numbers, but has text in {where}: {remedy}")
+        shown = [str(value) for value in values.iloc[text[:SHOWN]]]
+        commas = all(_DECIMAL_COMMA.fullmatch(value) for value in shown)
+        remedy = "write decimals with a point" if commas else "correct these, or leave them empty"
+        source.check(name, text, map(repr, shown), "must hold numbers, but has text", remedy)
     if np.isnan(found).all():
         raise ArgumentError(f"{source}: column {name} has no value at all: give one with values, or leave it out")
     large = np.flatnonzero(np.abs(found) > LARGEST)  # false for NaN
-    if len(large):
-        where = source.rows(large, found[large])
-        what = "is infinite" if np.isinf(found[large[:SHOWN]]).all() else f"has values beyond {LARGEST:g}"
-        raise ArgumentError(f"{source}: column {name} {what} in {where}: correct these, or leave them empty")
+    fault = "is infinite" if np.isinf(found[large[:SHOWN]]).all() else f"has values beyond {LARGEST:g}"
+    source.check(name, large, found[large], fault, "correct these, or leave them empty")
     return found
 
 
@@ -199,11 +191,11 @@ def _ids(table: "pd.DataFrame", name: str | None, source: Source) -> tuple[np.nd
     if name is None:
         return np.zeros(len(table), np.int64), [""]
     codes, found = pd.factorize(table[name])
-    source.check_no_gap(name, np.flatnonzero(codes < 0), "series' id")
+    source.check(name, np.flatnonzero(codes < 0), ["empty"] * SHOWN, "is empty", "give every row its series' id")
     ids = [str(value) for value in found]
-    twice = next((value for value in ids if ids.count(value) > 1), None) if len(set(ids)) < len(ids) else None
-    if twice is not None:
-        raise ArgumentError(f"{source}: column {name} has {twice!r} as text and as a number: use one of them")
+    (common, count), *_ = Counter(ids).most_common(1)
+    if count > 1:
+        raise ArgumentError(f"{source}: column {name} has {common!r} as text and as a number: use one of them")
     return codes.astype(np.int64), ids
 
 

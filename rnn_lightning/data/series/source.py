@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_lightning.data.kinds import COMPRESSED, PARQUET, UTF_16
+from rnn_lightning.data.text_files import COMPRESSED
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _MISSING = [
 UNNAMED = "Unnamed: "
 """How pandas names a column without a name, followed by its position. It is often an index written with the table."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""The first bytes of UTF-16 text."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,6 @@ class Source:
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        """Checks that pandas is installed."""
         try:
             import pandas  # noqa: F401
         except ImportError as error:
@@ -65,11 +66,6 @@ class Source:
     def is_parquet(self) -> bool:
         """Whether the table is a Parquet file."""
         return not self.is_frame and Path(self.path).suffix.lower() in (".parquet", ".pq")
-
-    @property
-    def index(self) -> list[str]:
-        """The names of the DataFrame's index; empty for a file."""
-        return [str(name) for name in self.path.index.names if name is not None] if self.is_frame else []
 
     def names(self) -> list[str]:
         """Reads the names of the columns."""
@@ -122,11 +118,10 @@ class Source:
         more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
         return ", ".join(shown) + more
 
-    def check_no_gap(self, name: str, empty: np.ndarray, remedy: str) -> None:
-        """Raises `ArgumentError` if there are rows in which a required column is empty."""
-        if len(empty):
-            where = self.rows(empty, ["empty"] * SHOWN)
-            raise ArgumentError(f"{self}: column {name} is empty in {where}: give every row its {remedy}")
+    def check(self, name: str, wrong: np.ndarray, texts: Any, fault: str, remedy: str) -> None:
+        """Raises `ArgumentError` if there are faulty rows in a column, and names the first few with their texts."""
+        if len(wrong):
+            raise ArgumentError(f"{self}: column {name} {fault} in {self.rows(wrong, texts)}: {remedy}")
 
     @property
     def _delimiter(self) -> str:
@@ -164,6 +159,7 @@ class Source:
         return [name or f"{UNNAMED}{at}" for at, name in enumerate(names)]
 
     def _check_file(self) -> None:
+        """Refuses files whose names or first bytes show that they cannot be read."""
         if not isinstance(self.path, (str, Path)):
             kind = type(self.path).__name__
             raise ArgumentError(f"path is a {kind}: give a .csv or .parquet file, or a pandas DataFrame")
@@ -173,25 +169,23 @@ class Source:
             raise ArgumentError(f"{self} is a folder: give one .csv or .parquet file")
         if not os.path.isfile(self.path):  # also false for a name that no file system allows
             raise ArgumentError(f"there is no file {self}: give the path of a .csv or .parquet file")
-        if Path(self.path).suffix.lower() in _SHEETS:
-            raise ArgumentError(f"{self} is a spreadsheet: save it as CSV, and give that file")
-        if Path(self.path).stat().st_size == 0:
-            raise ArgumentError(f"{self} is empty: give a file with a header and rows")
-        self._check_kind()
-
-    def _check_kind(self) -> None:
-        """Refuses files whose first bytes show that they are compressed, in UTF-16, or Parquet without that suffix."""
         try:
             with open(self.path, "rb") as file:
                 begin = file.read(6)
         except OSError as error:
             raise ArgumentError(f"{self} cannot be read ({error.strerror})") from error
-        if begin.startswith(COMPRESSED):
-            raise ArgumentError(f"{self} is compressed: unpack it, and give the .csv file that was in it")
-        if begin.startswith(PARQUET) and not self.is_parquet:
-            raise ArgumentError(f"{self} is a Parquet file: rename it to end in .parquet")
-        if begin.startswith(UTF_16) and self.encoding == "utf-8":
-            raise ArgumentError(f"{self} is not text in utf-8: save it in UTF-8, or give --data.encoding utf-16")
+        for wrong, words in (
+            (Path(self.path).suffix.lower() in _SHEETS, "is a spreadsheet: save it as CSV, and give that file"),
+            (not begin, "is empty: give a file with a header and rows"),
+            (begin.startswith(COMPRESSED), "is compressed: unpack it, and give the .csv file that was in it"),
+            (begin.startswith(b"PAR1") and not self.is_parquet, "is a Parquet file: rename it to end in .parquet"),
+            (
+                begin.startswith(_UTF_16) and self.encoding == "utf-8",
+                "is not text in utf-8: save it in UTF-8, or give --data.encoding utf-16",
+            ),
+        ):
+            if wrong:
+                raise ArgumentError(f"{self} {words}")
 
     def _wrong_encoding(self, error: Exception) -> ArgumentError:
         return ArgumentError(

@@ -1,9 +1,11 @@
-"""The datasets of a panel: windows for shuffled training, held-out ranges, and a stream that is read in order.
+"""What a network reads of a panel: `Features` at each step, in windows, in held-out ranges, or as a stream in order.
 
-Legend: B batch, T time steps, N steps of all series, I input features, O outputs.
+Legend: B batch, T time steps, N steps of all series, S series, C predicted columns and outputs, K columns known ahead, I
+input features.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,10 @@ from torch import Tensor
 
 from rnn_lightning.batch import Batch
 from rnn_lightning.data.loading import BatchDataset
+from rnn_lightning.data.series.panel import Panel
+from rnn_lightning.data.streams import StreamBatches
+from rnn_lightning.forecasts.calendar import calendar_features
+from rnn_lightning.forecasts.scaling import lagged
 
 
 @dataclass(frozen=True)
@@ -19,10 +25,10 @@ class Steps:
 
     Attributes:
         x: (N, I) float32, the inputs.
-        y: (N, O) float32, the targets; 0 where no target is known.
-        counts: (N, O) bool, whether a target is known.
-        units: (S, O) float32, the size of 1 in `y` in the file's units.
-        offset: (N, O) float32, the value in the file's units at which `y` is 0.
+        y: (N, C) float32, the targets; 0 where no target is known.
+        counts: (N, C) bool, whether a target is known.
+        units: (S, C) float32, the size of 1 in `y` in the file's units.
+        offset: (N, C) float32, the value in the file's units at which `y` is 0.
         series: (N,) int64, the series that each step belongs to.
     """
 
@@ -35,7 +41,7 @@ class Steps:
 
     def batch(self, at: Tensor, counts: Tensor | None = None) -> Batch:
         """Makes a batch of the steps `at` (B, T). `counts` (B, T) bool says which steps are scored; by default, all."""
-        mask = self.counts[at]  # (B, T, O)
+        mask = self.counts[at]  # (B, T, C)
         if counts is not None:
             mask = mask & counts[..., None]
         batch = {"x": self.x[at], "y": self.y[at], "units": self.units[self.series[at]]}
@@ -44,14 +50,68 @@ class Steps:
         return batch
 
 
-class Windows(BatchDataset):
-    """Windows of T steps, in which every target counts.
+class Features:
+    """Computes input features: differenced and scaled values, missing-value flags, and columns known ahead.
 
-    Args:
-        steps: All steps.
-        starts: (W,) int64, where each window begins.
-        n_steps: T, the number of steps in a window.
+    `shift` (S, C) is subtracted from each difference, which is then divided by `scale` (S, C). `size` is I, the number
+    of input features.
     """
+
+    def __init__(self, panel: Panel, fitted: dict[str, Any], shift: Tensor, scale: Tensor) -> None:
+        self.panel, self.fitted, self.shift, self.scale = panel, fitted, shift, scale
+        self.size: int = panel.values.shape[1] * (1 + fitted["flags"]) + len(fitted["known_shift"])
+
+    def steps(self) -> Steps:
+        """Returns the inputs and targets of all steps."""
+        panel, series, columns = self.panel, torch.from_numpy(self.panel.series), self.panel.values.shape[1]
+        filled, missing = torch.from_numpy(panel.filled(panel.values)), torch.from_numpy(np.isnan(panel.values))
+        lags: list[int] = self.fitted["lags"]
+        lead = torch.full((max(1, *lags), columns), torch.nan, dtype=torch.float64)
+        # Differences across the border between two series are wrong, but windows never read the first `lead` steps.
+        base = lagged(torch.cat((lead, filled))[None], lags, len(lead))[0] + self.shift[series]
+        z = ((filled - base) / self.scale[series]).float()
+        x = torch.zeros(len(z), self.size)
+        x[:, :columns] = z.nan_to_num(0.0)
+        if self.fitted["flags"]:
+            x[:, columns : 2 * columns] = missing
+        shift, scale = (torch.tensor(self.fitted[f"known_{name}"], dtype=torch.float64) for name in ("shift", "scale"))
+        x[:-1, self.size - len(shift) :] = (self.known()[1:] - shift) / scale  # those of the next step
+        truth = _following(torch.where(missing, torch.nan, z), torch.nan)
+        offset = _following(base.float(), 0.0)
+        return Steps(x, truth.nan_to_num(0.0), ~truth.isnan(), self.scale.float(), offset, series)
+
+    def known(self) -> Tensor:
+        """Returns the raw columns known ahead (N, K), with the calendar's columns last.
+
+        Missing values of the file's own columns are replaced by the last value, or else by the mean.
+        """
+        own = self.panel.filled(self.panel.known)
+        own = np.where(np.isnan(own), self.fitted["known_shift"][: own.shape[1]], own)
+        return torch.cat((torch.from_numpy(own), self._calendar(self.panel.numbers)), dim=1)
+
+    def known_around(self, known: Tensor, series: np.ndarray, at: np.ndarray) -> Tensor:
+        """Gathers columns known ahead (B, T, K) of the steps `at` (B, T), which may be past the end of the file.
+
+        There, the calendar's columns continue. `series` (B,) says which series each row belongs to.
+        """
+        found = known[np.minimum(at, self.panel.offsets[series + 1][:, None] - 1)]
+        numbers = self.panel.first[series][:, None] + at - self.panel.offsets[series][:, None]
+        dates = self._calendar(numbers.reshape(-1))
+        found[..., self.panel.known.shape[1] :] = dates.view(*at.shape, dates.shape[1])
+        return found
+
+    def _calendar(self, numbers: np.ndarray) -> Tensor:
+        """Returns the calendar's columns (M, 2 * circles) of the steps with these numbers (M,) on the grid."""
+        return calendar_features(self.panel.grid.times(numbers), self.fitted["calendar"])
+
+
+def _following(values: Tensor, last: float) -> Tensor:
+    """Returns the next step's values (N, C) at each step, and `last` at the last step."""
+    return torch.cat((values[1:], torch.full_like(values[:1], last)))
+
+
+class Windows(BatchDataset):
+    """Windows of T = `n_steps` steps, in which every target counts. They begin at `starts`, (W,) int64."""
 
     def __init__(self, steps: Steps, starts: Tensor, n_steps: int) -> None:
         self.steps, self.starts, self.n_steps = steps, starts, n_steps
@@ -64,13 +124,10 @@ class Windows(BatchDataset):
 
 
 class Stretches(BatchDataset):
-    """Held-out ranges of up to T steps, each after up to T earlier steps that are read but not scored.
+    """Held-out ranges of up to T = `n_steps` steps, each after up to T earlier steps that are read but not scored.
 
-    Args:
-        steps: All steps.
-        stretches: (W, 3) int64, where reading begins, where scoring begins, and where both end.
-        n_steps: T, the maximum number of scored steps, and of earlier steps.
-        contiguous: Whether the network carries its state, so that each row must reset the state.
+    `stretches`, (W, 3) int64, say where reading begins, where scoring begins, and where both end. With `contiguous`, the
+    network carries its state, so that each row must reset the state.
     """
 
     def __init__(self, steps: Steps, stretches: Tensor, n_steps: int, contiguous: bool = False) -> None:
@@ -92,41 +149,24 @@ class Stretches(BatchDataset):
 
 
 class Stream(BatchDataset):
-    """B rows that read all series in order, T steps per batch. A row that has finished a series begins the next series.
+    """Reads all series in order, in the parallel rows of `StreamBatches`; the next series begins where one ends.
 
-    The series are joined end to end and cut into rows of equal length. `reset` is true where a series begins, and at
-    the first step of each row. The last batch is padded with steps that do not count.
-
-    Args:
-        steps: All steps.
-        positions: (M,) int64, the steps that are read, in order.
-        begins: (M,) bool, true where a series begins.
-        rows: B, the number of rows over all processes.
-        n_steps: T, the number of steps of each row in a batch.
+    `reset` is true where a series begins, and at the first step of each row. `read` reads the steps in order as `x`,
+    (M,) int64, and a flag as `y`, (M,) bool, that is true where a series begins.
     """
 
-    def __init__(self, steps: Steps, positions: Tensor, begins: Tensor, rows: int, n_steps: int) -> None:
-        self.steps, self.rows, self.n_steps = steps, rows, n_steps
-        each = -(-len(positions) // rows)
-        self.batches = -(-each // n_steps)
-        at = torch.arange(rows)[:, None] * each + torch.arange(self.batches * n_steps)  # (B, batches * T)
-        inside = (torch.arange(self.batches * n_steps) < each) & (at < len(positions))
-        at = at.clamp(max=len(positions) - 1)
-        self.positions, self.inside = positions[at], inside
-        self.begins = begins[at] & inside
-        self.begins[:, 0] = True
+    def __init__(self, steps: Steps, read: StreamBatches) -> None:
+        self.steps, self.read = steps, read
 
     def __len__(self) -> int:
-        return self.rows * self.batches
+        return len(self.read)
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Returns rows of a batch. Index i is row i % B of batch i // B; counting continues from epoch to epoch."""
-        numbers = torch.tensor(indices)
-        row = numbers % self.rows
-        column = (numbers // self.rows % self.batches)[:, None] * self.n_steps + torch.arange(self.n_steps)  # (B, T)
-        batch = self.steps.batch(self.positions[row[:, None], column], self.inside[row[:, None], column])
-        batch["reset"] = self.begins[row[:, None], column]
-        return batch
+        read = self.read.__getitems__(indices)
+        batch = self.steps.batch(read.pop("x"))
+        reset = read.pop("y").bool()
+        reset[:, 0] |= torch.tensor(indices) // self.read.rows % self.read.batches == 0
+        return {**batch, **read, "reset": reset}
 
 
 def ranges(begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,6 @@
 """The recipes in the package: each is a YAML file in `configs/`, named on the command line without the suffix."""
 
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import fsspec
 
@@ -11,8 +9,7 @@ from rnn_lightning.errors import ArgumentError
 
 def recipes() -> dict[str, Path]:
     """Returns the paths of the shipped recipes by name."""
-    folder = Path(str(files("rnn_lightning") / "configs"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(Path(__file__).with_name("configs").glob("*.yaml"))}
 
 
 def recipe_or_file(config: str) -> str:
@@ -49,21 +46,8 @@ READERS = {".csv": "series", ".tsv": "series", ".parquet": "series", ".pq": "ser
 """For each suffix of a data file, the recipe that reads such files."""
 
 
-def check_data(arguments: list[str]) -> None:
-    """Raises an error if `--data` is a data file; the error names the recipe that reads it.
-
-    Args:
-        arguments: The typed arguments.
-
-    Raises:
-        ArgumentError: The value of `--data` is a data file.
-    """
-    pairs: list[Any] = [argument.partition("=")[::2] for argument in arguments]
-    for (name, value), after in zip(pairs, [*arguments, ""][1:], strict=True):
-        file = value or after
-        suffix = Path(file).suffix
-        recipe = READERS.get(suffix.lower()) if suffix in (suffix.lower(), suffix.upper()) else None  # not my_data.Csv
-        if name == "--data" and recipe is not None:
-            raise ArgumentError(
-                f"--data takes a DataModule: to read this file, use --config {recipe} --data.path {file}"
-            )
+def check_data(value: str | None) -> None:
+    """Raises `ArgumentError` if the value typed as `--data` is a data file; the error names the recipe that reads it."""
+    suffix = Path(value or "").suffix
+    if suffix in (suffix.lower(), suffix.upper()) and (recipe := READERS.get(suffix.lower())):  # not my_data.Csv
+        raise ArgumentError(f"--data takes a DataModule: to read this file, use --config {recipe} --data.path {value}")

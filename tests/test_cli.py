@@ -361,6 +361,13 @@ def test_null_where_a_value_is_needed_is_one_line(key, default, fail, tmp_path):
     assert ending in message
 
 
+@pytest.mark.parametrize("arguments", [["fit"], ["test", "--ckpt_path=last"]])
+def test_no_trainer_at_all_is_one_line(arguments, fitted, fail):
+    Path("mine.yaml").write_text("trainer: null\n")
+    line = fail(*arguments, "--config=sine_seq2seq", "--config=mine.yaml")
+    assert "trainer=null: give its arguments, or leave it out" in line
+
+
 def test_null_is_a_value_where_the_type_says_so(tmp_path):
     """Each of these is null by default, or may be."""
     nulls = ["trainer.gradient_clip_val", "trainer.limit_val_batches", "model.lr_scheduler", "model.loss"]

@@ -13,7 +13,7 @@ def recipes() -> dict[str, Path]:
 
 
 def recipe_or_file(config: str) -> str:
-    """Resolves a `--config`: returns a file's path, the text at a URL, or the path of the recipe with this name.
+    """Resolves a `--config`: returns a file's path or URL, or the path of the recipe with this name.
 
     JSON is returned unchanged.
 
@@ -22,18 +22,13 @@ def recipe_or_file(config: str) -> str:
     """
     if config.startswith("{"):
         return config
-    if Path(config).is_file():
+    if "://" in config or Path(config).is_file():
         try:
-            Path(config).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArgumentError(f"--config {config} cannot be read ({error}): save it as UTF-8") from error
+            files, place = fsspec.core.url_to_fs(config)
+            files.read_text(place, encoding="utf-8")
+        except (OSError, ValueError) as error:  # a ValueError: no such protocol, or not UTF-8
+            raise ArgumentError(f"--config {config} cannot be read ({error}): give a text file, in UTF-8") from error
         return config
-    if "://" in config:
-        try:
-            with fsspec.open(config, "rt", encoding="utf-8") as file:
-                return file.read()
-        except (OSError, ValueError) as error:  # a ValueError: no such protocol
-            raise ArgumentError(f"--config {config} cannot be read ({error})") from error
     known = recipes()
     if config not in known:
         raise ArgumentError(

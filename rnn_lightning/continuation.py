@@ -1,12 +1,10 @@
 """`predict --prompt`: a trained network continues a text. The vocabulary is in the checkpoint, so no data is read."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from rnn_lightning.data.tokens import UNKNOWN, WordVocabulary, restore_vocabulary
-from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import write_atomically
 from rnn_lightning.fitted import KEY
 from rnn_lightning.nn import generate
@@ -14,47 +12,41 @@ from rnn_lightning.nn.generate import check_generate
 from rnn_lightning.saved import load_network, read_description
 
 
-@dataclass(frozen=True)
-class Continuation:
-    """Settings for the continuation of a text.
+def write_continuation(
+    checkpoint: str,
+    folder: str,
+    prompt: str | None = None,
+    length: int = 400,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+) -> Path:
+    """Writes a text and its continuation to `predictions.txt`, and prints them.
 
     Args:
-        prompt: The text to continue; None for none.
-        length: Tokens to add: characters, bytes or words, whichever the network was trained on.
-        temperature: Values below 1 make likely tokens likelier; 0 always takes the likeliest.
-        top_k: Draws from the k likeliest tokens only.
+        checkpoint: The checkpoint of a fit on a `TextStream`, or the `network.json` of an export.
+        folder: Where the file goes; it is created if missing.
+        prompt: predict only: a text to continue with a network trained on text; no data is read.
+        length: With --prompt: characters, bytes or words to add, whichever the network was trained on.
+        temperature: With --prompt: values below 1 make likely continuations likelier; 0 always takes the likeliest.
+        top_k: With --prompt: draw only among the k likeliest tokens.
+
+    Raises:
+        ArgumentError: The checkpoint is not of a text model, its vocabulary lacks a token of the prompt, or an argument
+            is out of its range.
+        NotWrittenError: The file cannot be written.
     """
-
-    prompt: str
-    length: int = 400
-    temperature: float = 1.0
-    top_k: int | None = None
-
-    def write(self, checkpoint: str, folder: str) -> Path:
-        """Writes the prompt and its continuation to `predictions.txt`, and prints them.
-
-        Args:
-            checkpoint: The checkpoint of a fit on a `TextStream`, or the `network.json` of an export.
-            folder: Where the file goes; it is created if missing.
-
-        Raises:
-            ArgumentError: The checkpoint is not of a text model, or its vocabulary lacks a token of the prompt.
-        """
-        net = load_network(checkpoint)
-        vocabulary = restore_vocabulary(read_description(checkpoint).get(KEY))
-        check_generate(net)
-        prompt = vocabulary.prompt(self.prompt)
-        if isinstance(vocabulary, WordVocabulary) and (unknown := int((prompt == 0).sum())):
-            print(f"Of the prompt's {len(prompt)} words, {unknown} are unknown to the network and read as {UNKNOWN}")
-        never = () if vocabulary.unknown is None else (vocabulary.unknown,)
-        tokens = torch.from_numpy(prompt.astype("int64"))[None]
-        drawn = generate(net, tokens, self.length, self.temperature, self.top_k, never)[0].tolist()
-        text = vocabulary.decode([*prompt.tolist(), *drawn])
-        print(text)
-        try:
-            return write_atomically(Path(folder, "predictions.txt"), text)
-        except OSError as error:
-            raise ArgumentError(f"cannot write into {folder} ({error.strerror or error})") from error
+    net = load_network(checkpoint)
+    vocabulary = restore_vocabulary(read_description(checkpoint).get(KEY))
+    check_generate(net)
+    given = vocabulary.prompt(prompt or "")
+    if isinstance(vocabulary, WordVocabulary) and (unknown := int((given == 0).sum())):
+        print(f"Of the prompt's {len(given)} words, {unknown} are unknown to the network and read as {UNKNOWN}")
+    never = () if vocabulary.unknown is None else (vocabulary.unknown,)
+    tokens = torch.from_numpy(given.astype("int64"))[None]
+    drawn = generate(net, tokens, length, temperature, top_k, never)[0].tolist()
+    text = vocabulary.decode([*given.tolist(), *drawn])
+    print(text)
+    return write_atomically(Path(folder, "predictions.txt"), text)
 
 
 def exported_network(path: str | None) -> str | None:

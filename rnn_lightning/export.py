@@ -21,6 +21,13 @@ from rnn_lightning.saved import load_module, read_description, save_network
 
 NAME = "network"
 """The stem of the exported files."""
+_SIZES = {
+    **{name: {0: "batch", 1: "time"} for name in ("x", "y", "known")},
+    "y_hat": {0: "batch", 1: "steps"},
+    **{name: {0: "batch"} for name in ("lengths", "shift", "scale", "last")},
+    **{name: {1: "batch"} for name in ("h", "c", "h_0", "c_0")},
+}
+"""The dimensions of inputs and outputs that may have any size."""
 
 
 def export(ckpt_path: str, output: str, onnx: bool = True) -> Path:
@@ -82,13 +89,11 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool
     net = module.net if isinstance(module, Forecaster) else module
     net.float().eval()
     state = ["h", "c"] if isinstance(net.layers, torch.nn.LSTM) else ["h"]
-    sizes: dict[str, dict[int, str]] = {name: {1: "batch"} for name in state}
-    if isinstance(module, Forecaster):
-        example = _forecaster_example(module, sizes)
-        outputs = ["y_hat", *state, "last"]
-    else:
-        example = _network_example(net, sizes, [f"{name}_0" for name in state] if stream else [])
-        outputs = ["y", *state]
+    example = _example(module, [f"{name}_0" for name in state] if stream else [])
+    outputs = ["y_hat", *state, "last"] if isinstance(module, Forecaster) else ["y", *state]
+    sizes = {name: _SIZES[name] for name in (*example, *outputs)}
+    if not isinstance(net, Seq2SeqNet):
+        sizes["y"] = {0: "batch"}
     with warnings.catch_warnings(), _quiet_stderr():
         warnings.simplefilter("ignore")  # the tracer's warnings are about results that the tests compare with torch
         torch.onnx.export(
@@ -103,30 +108,19 @@ def write_onnx(module: RecurrentNet | Forecaster, path: str | Path, stream: bool
         )
 
 
-def _network_example(net: RecurrentNet, sizes: dict[str, dict[int, str]], before: list[str]) -> dict[str, Any]:
-    """Returns a network's example inputs by name, with the states in `before`; adds variable dimensions to `sizes`."""
-    layers = net.layers
-    sequence = {0: "batch", 1: "time"}
-    rows = {1: "batch"}
-    sizes |= {"x": sequence, "y": sequence if isinstance(net, Seq2SeqNet) else {0: "batch"}}
-    example = {"x": net.example_input(2, 3)}
-    if before:
-        sizes |= {"lengths": {0: "batch"}, **dict.fromkeys(before, rows)}
-        shape = (layers.num_layers * (2 if layers.bidirectional else 1), 2, layers.hidden_size)
-        example |= {"lengths": torch.tensor([3, 2]), **{name: torch.zeros(shape) for name in before}}
-    return example
-
-
-def _forecaster_example(module: Forecaster, sizes: dict[str, dict[int, str]]) -> dict[str, Any]:
-    """Returns a forecaster's example inputs by name; adds their variable dimensions to `sizes`."""
-    columns, known, steps = len(module.columns), len(module.known_names), module.lead + 3
-    series, rows = {0: "batch", 1: "time"}, {0: "batch"}
-    example = {"y": torch.rand(2, steps, columns, dtype=torch.float64)}
-    if known:
-        example["known"] = torch.rand(2, steps, known, dtype=torch.float64)
-    sizes |= dict.fromkeys(example, series)
-    sizes |= {"shift": rows, "scale": rows, "y_hat": {0: "batch", 1: "steps"}, "last": rows}
-    return example | {name: torch.ones(2, columns, dtype=torch.float64) for name in ("shift", "scale")}
+def _example(module: RecurrentNet | Forecaster, states: list[str]) -> dict[str, Any]:
+    """Returns example inputs by name; for a network, `states` are the names of those that are inputs."""
+    if isinstance(module, Forecaster):
+        columns, known, steps = len(module.columns), len(module.known_names), module.lead + 3
+        raw = {"y": torch.rand(2, steps, columns, dtype=torch.float64)}
+        if known:
+            raw["known"] = torch.rand(2, steps, known, dtype=torch.float64)
+        return raw | {name: torch.ones(2, columns, dtype=torch.float64) for name in ("shift", "scale")}
+    layers, x = module.layers, {"x": module.example_input(2, 3)}
+    if not states:
+        return x
+    shape = (layers.num_layers * (2 if layers.bidirectional else 1), 2, layers.hidden_size)
+    return x | {"lengths": torch.tensor([3, 2]), **{name: torch.zeros(shape) for name in states}}
 
 
 class _Stream(torch.nn.Module):

@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -53,14 +53,12 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     Raises:
         NotWrittenError: The file cannot be written. The error names `path`, and any existing file is left unchanged.
     """
-    with _part_of(path) as part:
-        part.touch()
+    with _part_of(path, Path.touch) as part:
         os.utime(part, (0, 0))
-        with locks.held(part):  # tells `remove_leftovers` that the file is being written
-            yield part
-            if part.stat().st_mtime == 0:
-                raise FileNotFoundError(errno.ENOENT, "nothing was written", str(part))
-            put(part, path)
+        yield part
+        if part.stat().st_mtime == 0:
+            raise FileNotFoundError(errno.ENOENT, "nothing was written", str(part))
+        put(part, path)
 
 
 def put(part: Path, path: str | Path) -> None:
@@ -93,27 +91,25 @@ def folder_written_beside(path: str | Path) -> Iterator[Path]:
         part.rename(path)
 
 
-@contextmanager
-def folder_beside(path: str | Path) -> Iterator[Path]:
+def folder_beside(path: str | Path) -> AbstractContextManager[Path]:
     """Yields an empty folder beside `path`, for unfinished files, and removes the folder at the end.
 
     Raises:
         NotWrittenError: The folder cannot be made or written. The error names `path`.
     """
-    with _part_of(path) as part:
-        part.mkdir()
-        with locks.held(part):
-            yield part
+    return _part_of(path, Path.mkdir)
 
 
 @contextmanager
-def _part_of(path: str | Path) -> Iterator[Path]:
-    """Yields a path for an unfinished file or folder, and leaves nothing there at the end. Errors name `path`."""
+def _part_of(path: str | Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Yields a new unfinished file or folder, and leaves nothing there at the end. Errors name `path`."""
     path = Path(path)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
+        make(part)
+        with locks.held(part):  # tells `remove_leftovers` that it is being written
+            yield part
     except OSError as error:
         at = Path(error.filename) if isinstance(error.filename, (str, Path)) else None
         own = is_of_disk(error) if at is None else at in (part, *path.parents) or part in at.parents

@@ -10,7 +10,6 @@ Checkpoints and an export's `network.json` contain the values under `"fitted"`. 
 command line passes the checkpoint's values to the DataModule's constructor, so that no size can change.
 """
 
-import inspect
 from typing import Any
 
 from rnn_lightning.errors import ArgumentError
@@ -24,11 +23,6 @@ def add_fitted(checkpoint: dict[str, Any], data: Any) -> None:
     values = getattr(data, "fitted_values", None)
     if values:
         checkpoint[KEY] = values
-
-
-def takes_fitted(cls: type) -> bool:
-    """Whether a DataModule's constructor takes fitted values."""
-    return KEY in inspect.signature(cls).parameters
 
 
 def check_kind(fitted: dict[str, Any], kind: str, data: str) -> None:

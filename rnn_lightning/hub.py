@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from rnn_lightning.fitted import KEY
 from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
-from rnn_lightning.saved import load_module, load_network, read_description, shipped
+from rnn_lightning.saved import load_module, load_network
 
 
 def seq2vec(input_size: int, output_size: int, **options: Any) -> Seq2VecNet:
@@ -154,11 +153,8 @@ def load_exported(folder: str | Path) -> RecurrentNet | Forecaster:
     Raises:
         ArgumentError: A file is missing, changed or truncated.
     """
-    path = Path(folder, "network.json")
-    module: Any = load_module(path)
-    module.fitted = read_description(path).get(KEY, {})
-    return module
+    return load_module(Path(folder, "network.json"))
 
 
 def _trained(name: str, pretrained: bool) -> Any:
-    return load_network(shipped().get(name) or Path(__file__).with_name("weights") / f"{name}.json", pretrained)
+    return load_network(Path(__file__).with_name("weights") / f"{name}.json", pretrained)

@@ -2,11 +2,11 @@
 
 The command line decides a run's folder, ROOT/NAME/version_N, in this order:
 
-    cli/settings.py      run_name         NAME: `--name`, else the data file's or the recipe's name
+    cli/run_name.py      run_name         NAME: `--name`, else the data file's or the recipe's name
     cli/loggers.py       root_of_runs     ROOT: the first logger's `save_dir`, else `default_root_dir`
     cli/command_line.py  slurm.folder     a requeued SLURM job keeps its own folder
     cli/loggers.py       direct_loggers   gives each logger its arguments, with `free_version` as N
-    here                 number_run       settles N before any process is spawned
+    cli/command_line.py  before_fit       settles N before any process is spawned
     cli/save_config.py   SaveConfig       takes the folder of a run that is resumed, or else `new_folder`, which returns
                                           the first logger's folder or the next free one, and writes the record
 
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -78,10 +79,7 @@ class Run:
             config: The text of the run's configuration, which is saved beside the configurations of earlier starts.
         """
         files, place = _at(folder)
-        number, file = 0, "config.yaml"
-        while files.exists(f"{place}/{file}"):  # from an earlier start, an earlier run, or yours
-            number += 1
-            file = f"config_{number}.yaml"
+        file = next(name for name in _numbered("config", suffix=".yaml") if not files.exists(f"{place}/{name}"))
         run = cls(name, model, data, file, time.time())
         run.write(folder, config)
         return run
@@ -110,13 +108,6 @@ def resumed_folder(checkpoint: str | None) -> str | None:
     return folder if folder is not None and Run.read(folder) else None
 
 
-def number_run(trainer: Trainer) -> None:
-    """Makes the loggers choose their folders now, as processes spawned later would choose different folders for a test."""
-    for logger in trainer.loggers:
-        if isinstance(logger, FOLDERS):
-            _ = logger.version  # a logger remembers it
-
-
 def _folder_of_others(checkpoint: str) -> str | None:
     """The folder of the run that saved a job's checkpoint, found from a path in the checkpoint."""
     callbacks = read_checkpoint(checkpoint).get("callbacks", {})
@@ -140,7 +131,7 @@ def keep(path: str) -> None:
     files, place = _at(path)
     if files.isfile(place):
         stem, _, suffix = place.rpartition(".")
-        files.mv(place, next(free for free in (f"{stem}_{n}.{suffix}" for n in count(1)) if not files.exists(free)))
+        files.mv(place, next(path for path in _numbered(stem, suffix=f".{suffix}") if not files.exists(path)))
 
 
 def free_version(folder: str, version: int | str, below: str | None = None) -> int | str:
@@ -152,9 +143,12 @@ def free_version(folder: str, version: int | str, below: str | None = None) -> i
         below: The folder within the version's folder that the logger writes into, if there is one.
     """
     name = version if isinstance(version, str) else f"version_{version}"
-    candidates = ("-".join(filter(None, (name, str(n)))) if n else name for n in count())
     files = (RECORD, *_OF_LOGGERS)
-    free = next(v for v in candidates if not any(_exists(_join(folder, v, below or "", file)) for file in files))
+    free = next(
+        other
+        for other in _numbered(name, "-" if name else "")
+        if not any(_exists(_join(folder, other, below or "", file)) for file in files)
+    )
     return version if free == name else free
 
 
@@ -178,12 +172,10 @@ def new_folder(trainer: Trainer, name: str, elsewhere: tuple[type, ...] = ()) ->
         logger = next((x for x in trainer.loggers if isinstance(x, FOLDERS) and not isinstance(x, elsewhere)), None)
         if logger is None:
             candidates = (_join(trainer.default_root_dir, name, f"version_{n}") for n in count())
-            free = (folder for folder in candidates if not _exists(folder))
+            free: Iterator[str] = (folder for folder in candidates if not _exists(folder))
         else:
-            place = logger.log_dir.rstrip("/")
-            candidates = (f"{place}-{n}" if n else place for n in count())
-            free = (folder for folder in candidates if not _exists(_join(folder, RECORD)))
-        folder = next(folder for folder in free if _begin(folder))
+            free = _numbered(logger.log_dir.rstrip("/"), "-")
+        folder = next(folder for folder in free if not _exists(_join(folder, RECORD)) and _begin(folder))
     return trainer.strategy.broadcast(folder)
 
 
@@ -235,27 +227,6 @@ def find_checkpoint(ckpt_path: str, root: str, name: str | None, **wanted: str |
     return max(found)[1]
 
 
-def newest_of_model(ckpt_path: str, root: str, model: str, name: str | None = None) -> str | None:
-    """A checkpoint of a model: the file at a path, or the one in the model's newest run, whatever its data.
-
-    Args:
-        ckpt_path: As for `find_checkpoint`.
-        root: The folder in which to look for runs.
-        model: The class path.
-        name: The run's name, if it is known.
-    """
-    if _is_file(ckpt_path):
-        return ckpt_path
-    found = [
-        (run.started, path)
-        for folder, run in (_runs(root) if ckpt_path in (BEST, LAST) else ())
-        if run.model == model
-        and name in (None, run.name)
-        and _is_file(path := _join(folder, "checkpoints", f"{ckpt_path}.ckpt"))
-    ]
-    return max(found)[1] if found else None
-
-
 def run_folder(checkpoint: str) -> str:
     """The folder of the run that a checkpoint belongs to: the one above `checkpoints/`, else the checkpoint's own."""
     folder = checkpoint.replace("\\", "/").rpartition("/")[0] or "."
@@ -267,26 +238,6 @@ def config_of(checkpoint: str) -> str | None:
     """The configuration file of a checkpoint's run, if the run's folder has a record."""
     run = Run.read(run_folder(checkpoint))
     return _join(run_folder(checkpoint), run.config) if run else None
-
-
-def check_name(name: str) -> None:
-    """Raises `ArgumentError` if a run's name would point outside the folder of all runs."""
-    parts = name.replace("\\", "/").split("/")
-    if not name or "://" in name or ":" in parts[0][1:2] or any(part in ("", ".", "..") for part in parts):
-        raise ArgumentError(
-            f"--name {name!r}: give a name such as small or team/small, without '..' and not an absolute path"
-        )
-
-
-def name_of_file(path: str | Path) -> str | None:
-    """The run's name for a data file: the file's name without its suffixes, such as `.csv` and `.csv.gz`."""
-    place = Path(path).expanduser()
-    if place.name in ("", ".."):  # a folder such as `.`
-        place = place.resolve()
-    name = place.name
-    for suffix in (".gz", ".dz"):
-        name = name.removesuffix(suffix)
-    return Path(name).stem or None if name else None
 
 
 def check_root(root: str) -> None:
@@ -313,11 +264,17 @@ def folder_of_predictions(checkpoint: str | None, name: str) -> str:
     return free
 
 
+def _numbered(stem: str, mark: str = "_", suffix: str = "") -> Iterator[str]:
+    """Yields STEM.SUFFIX, STEM_1.SUFFIX, STEM_2.SUFFIX and so on."""
+    yield stem + suffix
+    yield from (f"{stem}{mark}{n}{suffix}" for n in count(1))
+
+
 def _runs(root: str) -> Iterator[tuple[str, Run]]:
     """Yields every run in a folder, together with the run's own folder."""
     files, place = _at(root)
     for folder in _folders_with_record(files, place):
-        if not _is_local(files):
+        if not isinstance(files, LocalFileSystem):
             folder = files.unstrip_protocol(folder)
         elif not os.path.isabs(os.path.expanduser(root)):
             folder = Path(os.path.relpath(folder)).as_posix()  # stays relative, as folders differ between machines
@@ -327,7 +284,7 @@ def _runs(root: str) -> Iterator[tuple[str, Run]]:
 
 def _folders_with_record(files: Any, place: str) -> Iterator[str]:
     """Yields the folders below `place` that have a record, wherever a logger put them."""
-    if not _is_local(files):
+    if not isinstance(files, LocalFileSystem):
         for folder, _, names in files.walk(place, maxdepth=_DEPTH + 1):
             if RECORD in names:
                 yield str(folder)
@@ -347,10 +304,6 @@ def _at(folder: str | Path) -> tuple[Any, str]:
     return files, str(place).rstrip("/")
 
 
-def _is_local(files: Any) -> bool:
-    return "file" in ([files.protocol] if isinstance(files.protocol, str) else files.protocol)
-
-
 def _is_file(path: str) -> bool:
     files, place = _at(path)
     return bool(files.isfile(place))
@@ -368,7 +321,7 @@ def _join(*parts: Any) -> str:
 
 def _write(path: str, text: str) -> None:
     files, place = _at(path)
-    if _is_local(files):
+    if isinstance(files, LocalFileSystem):
         write_atomically(place, text)
     else:
         files.pipe_file(place, text.encode())

@@ -8,7 +8,6 @@ import hashlib
 import inspect
 import io
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,7 @@ _REMEDY = "install the package again, or export the network again"
 
 def shipped() -> dict[str, Path]:
     """Returns the JSON files of the trained networks that ship with the package, by name."""
-    folder = Path(str(files("rnn_lightning") / "weights"))
-    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+    return {path.stem: path for path in sorted(Path(__file__).with_name("weights").glob("*.json"))}
 
 
 def save_network(
@@ -69,9 +67,16 @@ def save_network(
 
 
 def load_module(path: str | Path) -> RecurrentNet | Forecaster:
-    """Loads a network with `load_network`. A network trained on a `TimeSeries` is returned within a `Forecaster`."""
-    net, fitted = load_network(path), read_description(path).get(KEY, {})
-    return Forecaster(net, fitted) if fitted.get("kind") == "series" else net
+    """Loads a network with `load_network`. A network trained on a `TimeSeries` is returned within a `Forecaster`.
+
+    Its attribute `fitted` has the data module's fitted values, or {}.
+    """
+    fitted = read_description(path).get(KEY, {})
+    module: Any = load_network(path)
+    if fitted.get("kind") == "series":
+        module = Forecaster(module, fitted)
+    module.fitted = fitted
+    return module
 
 
 def load_network(path: str | Path, pretrained: bool = True) -> RecurrentNet:
@@ -152,22 +157,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"the weights {file} have been changed or truncated: their SHA-256 is {sha256[:8]}..., not "
             f"{description['sha256'][:8]}...; {_REMEDY}"
         )
-    try:
-        weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's reader may raise anything on such bytes
-        raise ArgumentError(f"the weights {file} contain more than tensors, or are not a torch file") from error
-    if not isinstance(weights, dict) or not weights or not all(map(_is_weight, weights.keys(), weights.values())):
-        raise ArgumentError(
-            f"the weights {file} are not a state dict: give a file of floating-point tensors keyed by name"
-        )
-    return weights
-
-
-def _is_weight(name: Any, value: Any) -> bool:
-    kinds = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-    return (
-        isinstance(name, str) and isinstance(value, Tensor) and value.dtype in kinds and value.layout == torch.strided
-    )
+    return weights_in(_loaded(io.BytesIO(data), str(file)), str(file))
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -182,17 +172,22 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     files, place = fsspec.core.url_to_fs(str(path))
     if not files.isfile(place):
         raise ArgumentError(f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit wrote")
+    with files.open(place, "rb") as file:
+        return _loaded(file, str(path))
+
+
+def _loaded(file: Any, source: str) -> dict[str, Any]:
+    """Loads an open file; `source` is its name, for messages."""
     try:
-        with files.open(place, "rb") as file:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader may raise anything on such bytes
         raise ArgumentError(
-            f"{str(path)!r} is not a readable checkpoint: it is truncated, or contains more than tensors and plain values"
+            f"{source!r} is not a readable checkpoint: it is truncated, or contains more than tensors and plain values"
         ) from error
     if not isinstance(checkpoint, dict):
-        raise ArgumentError(f"{str(path)!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")
+        raise ArgumentError(f"{source!r} holds a {type(checkpoint).__name__}: give a checkpoint or a state dict")
     if not isinstance(checkpoint.get("state_dict", {}), dict):
-        raise ArgumentError(f"{str(path)!r} is damaged: its state_dict is a {type(checkpoint['state_dict']).__name__}")
+        raise ArgumentError(f"{source!r} is damaged: its state_dict is a {type(checkpoint['state_dict']).__name__}")
     return checkpoint
 
 
@@ -233,9 +228,17 @@ def weights_in(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
     if "state_dict" in checkpoint:
         prefix = "net."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ArgumentError(f"{source!r} contains no state dict: give a checkpoint, or a file of tensors keyed by name")
+    if not weights or not all(map(_is_weight, weights.keys(), weights.values())):
+        raise ArgumentError(
+            f"{source!r} contains no state dict: give a checkpoint, or a file of floating-point tensors keyed by name"
+        )
     return weights
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    kinds = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    is_tensor = isinstance(name, str) and isinstance(value, Tensor)
+    return is_tensor and value.dtype in kinds and value.layout == torch.strided
 
 
 def _describe(checkpoint: dict[str, Any], source: str) -> dict[str, Any]:

@@ -10,18 +10,16 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from rnn_lightning.runs import newest_of_job
 
 
-def job() -> str | None:
-    """The id of this process's job, as `scontrol` takes it; None outside of SLURM or in an interactive job."""
-    if not SLURMEnvironment.detect() or SLURMEnvironment.job_id() is None:
+def folder(root: str, name: str | None) -> str | None:
+    """The folder in which this job saves the checkpoints of a run with this name.
+
+    None outside of SLURM, or in an interactive job.
+    """
+    if name is None or not SLURMEnvironment.detect() or SLURMEnvironment.job_id() is None:
         return None
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    return os.environ["SLURM_JOB_ID"] if array is None else f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', 0)}"
-
-
-def folder(root: str, name: str | None) -> str | None:
-    """The folder in which this job saves the checkpoints of a run with this name; None outside of SLURM."""
-    number = job()
-    return None if number is None or name is None else f"{root.rstrip('/')}/job_{number}/{name}"
+    job = os.environ["SLURM_JOB_ID"] if array is None else f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', 0)}"
+    return f"{root.rstrip('/')}/job_{job}/{name}"
 
 
 def requeued(root: str, name: str | None) -> str | None:

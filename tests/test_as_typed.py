@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from rnn_lightning.cli.as_typed import as_typed
 from rnn_lightning.cli.configurations import inline
+from rnn_lightning.cli.from_checkpoint import as_typed
 
 
 class Kind(Enum):

@@ -14,7 +14,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning import __version__
-from rnn_lightning.cli import main
+from rnn_lightning.cli import CLI, main
 from rnn_lightning.recipes import recipes
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -361,6 +361,13 @@ def test_null_where_a_value_is_needed_is_one_line(key, default, fail, tmp_path):
     assert ending in message
 
 
+@pytest.mark.parametrize("arguments", [["fit"], ["test", "--ckpt_path=last"]])
+def test_no_trainer_at_all_is_one_line(arguments, fitted, fail):
+    Path("mine.yaml").write_text("trainer: null\n")
+    line = fail(*arguments, "--config=sine_seq2seq", "--config=mine.yaml")
+    assert "trainer=null: give its arguments, or leave it out" in line
+
+
 def test_null_is_a_value_where_the_type_says_so(tmp_path):
     """Each of these is null by default, or may be."""
     nulls = ["trainer.gradient_clip_val", "trainer.limit_val_batches", "model.lr_scheduler", "model.loss"]
@@ -464,6 +471,14 @@ def test_options_are_given_in_full(fail):
 def test_a_configuration_by_a_url(capsys):
     fsspec.filesystem("memory").pipe("/mine.yaml", recipes()["sine_tbptt"].read_bytes())
     assert print_config(capsys, "--config=memory://mine.yaml", "--model.hidden_size=7")["tbptt"]["k2"] == 40
+    names = []
+
+    class Named(CLI):
+        def before_fit(self):
+            names.append(self.config.fit.name)
+
+    main(["fit", "--config=memory://mine.yaml", *SINE, *QUIET, "--trainer.fast_dev_run=1"], cli=Named)
+    assert names == ["mine"]
     with pytest.raises(SystemExit):
         main(["fit", "--config=memory://nowhere.yaml"])
     assert "error: --config memory://nowhere.yaml cannot be read" in capsys.readouterr().err

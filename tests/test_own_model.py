@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
-from rnn_lightning.cli import main
+from rnn_lightning.cli import CLI, main
 
 OWN = """
 import torch
@@ -161,6 +161,21 @@ def test_data_need_no_sizes_that_the_model_does_not_take(own, capsys):
 )
 def test_a_checkpoint_that_is_not_there_is_said_before_what_it_would_give(arguments, words, own, fail):
     assert words in fail(*arguments)
+
+
+def test_a_checkpoint_gives_back_an_argument_of_several_parts(own):
+    """The model's default has other values for these parts."""
+    seen = []
+
+    class Seen(CLI):
+        def before_test(self):
+            seen.append((self.model.tbptt.k1, self.model.tbptt.k2))
+
+    both = ["--model=own.Own", "--data=own.Others", *QUIET]
+    main(["fit", *both, *SHORT, "--model.tbptt.k1=5", "--model.tbptt.k2=7"])
+    main(["test", *both, "--ckpt_path=best"], cli=Seen)
+    main(["test", *both, "--ckpt_path=best", "--model.tbptt.k2=6"], cli=Seen)
+    assert seen == [(5, 7), (5, 6)]
 
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]

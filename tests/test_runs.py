@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rnn_lightning import hub, runs
 from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import main
+from rnn_lightning.cli.run_name import name_of_file
 
 pytestmark = pytest.mark.usefixtures("own_parts_folder")
 SHORT = [
@@ -42,13 +43,13 @@ MODULE = ["--model=own_parts.Mine", "--data=own_parts.Sales"]
     ],
 )
 def test_a_run_is_named_after_its_file(path, name):
-    assert runs.name_of_file(path) == name
+    assert name_of_file(path) == name
 
 
 def test_a_run_on_the_folder_one_is_in_has_a_name(tmp_path, monkeypatch):
     (tmp_path / "books" / "one").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "books")
-    assert runs.name_of_file(".") == runs.name_of_file("one/..") == "books"
+    assert name_of_file(".") == name_of_file("one/..") == "books"
 
 
 @pytest.fixture

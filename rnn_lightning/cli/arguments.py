@@ -1,38 +1,16 @@
 """The arguments that were typed on the command line: the configurations, and everything else."""
 
 import argparse
-import pkgutil
 import re
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, is_dataclass, replace
-from functools import cached_property
-from typing import Any, NoReturn, get_type_hints
+from dataclasses import dataclass, is_dataclass
+from typing import Any, NoReturn
 
-import torch
-import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_dumper, set_loader
-from jsonargparse.typing import register_type
+from jsonargparse import ActionConfigFile, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from rnn_lightning.cli.configurations import content_of, written
-from rnn_lightning.recipes import recipe_or_file
-from rnn_lightning.runs import BEST, LAST, RUNS, config_of, find_checkpoint
-
-_load_yaml = get_loader("yaml")
-# jsonargparse passes the null of a nested argument (`--model.tbptt.k2=null`) as the text "None".
-set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
-set_dumper("yaml", written)
-
-# A loss's weights are lists in YAML.
-register_type(
-    torch.Tensor,
-    serializer=torch.Tensor.tolist,
-    deserializer=lambda values: torch.tensor(values, dtype=torch.get_default_dtype()),
-    type_check=lambda value, type_: isinstance(value, type_),
-)
-
+from rnn_lightning.recipes import check_data, recipe_or_file
+from rnn_lightning.runs import RUNS, config_of
 
 _ADDED_LOGGER = re.compile(r"--trainer\.logger\+=(.+\.)?(CSVLogger|TensorBoardLogger)")
 
@@ -43,25 +21,26 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def maker_of(class_path: str) -> Callable[..., Any]:
-    """The callable that makes a configured object: its class, or a function or class method that returns the object."""
-    return pkgutil.resolve_name(class_path)
-
-
-def class_of(class_path: str) -> type:
-    """The class of a configured object; `object` if a function has no return annotation."""
-    maker = maker_of(class_path)
-    if not isinstance(maker, type):
-        with suppress(NameError, TypeError, AttributeError):  # types that only a type checker imports
-            maker = get_type_hints(maker).get("return", object)
-    return maker if isinstance(maker, type) else object
-
-
 class Parser(LightningArgumentParser):
     """A parser that reports each error in one line."""
 
     commands: Any = None
     """The subcommands, once they are added."""
+
+    _is_draft = False
+
+    def draft(self, arguments: list[str], defaults: bool = True) -> Namespace:
+        """Parses arguments of which some may be missing, with or without the defaults of the others."""
+        self._is_draft = True
+        try:
+            return self.parse_args(arguments, defaults=defaults)
+        finally:
+            self._is_draft = False
+
+    def validate(self, *args: Any, **kwargs: Any) -> None:
+        """Checks the values, and that none is missing, unless this is a draft."""
+        if not self._is_draft:
+            super().validate(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints `error: ...` and exits with 2."""
@@ -100,7 +79,7 @@ class HelpOf(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> NoReturn:
         """Prints the help and exits."""
-        shown = _Shown(usage=argparse.SUPPRESS, add_help=False)
+        shown = Parser(description="", usage=argparse.SUPPRESS, add_help=False)
         if is_dataclass(self.of):
             shown.add_class_arguments(self.of, self.key)
         else:
@@ -111,20 +90,15 @@ class HelpOf(argparse.Action):
         sys.exit(0)
 
 
-class _Shown(ArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        fail(message)
-
-
 @dataclass(frozen=True)
 class Arguments:
     """The arguments that a user typed, split into parts.
 
     Attributes:
         subcommand: The subcommand, or nothing if there is an option in its place.
-        configs: The `--config`s, in order.
+        configs: The `--config`s, in order; if there are none, the configuration of the checkpoint's own run.
         ckpt_path: The last `--ckpt_path`.
-        others: All other arguments, in order.
+        others: All other arguments; `--data`, if it was typed, comes before the arguments of the data.
     """
 
     subcommand: list[str]
@@ -136,16 +110,22 @@ class Arguments:
     def of(cls, arguments: list[str]) -> "Arguments":
         """Splits a list of typed arguments."""
         subcommand = arguments[:1] if arguments and not arguments[0].startswith("-") else []
-        parser = _FirstParser(add_help=False, allow_abbrev=False)
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.error = fail  # type: ignore[method-assign]
         parser.add_argument("-c", "--config", action="append", default=[])
         parser.add_argument("--ckpt_path")
-        found, others = parser.parse_known_args(arguments[len(subcommand) :])
-        return cls(subcommand, found.config, found.ckpt_path, others)
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        """The merged content of the configurations, without defaults."""
-        return content_of(self.configs)
+        parser.add_argument("--data")
+        found, rest = parser.parse_known_args(arguments[len(subcommand) :])
+        configs: list[str | None] = found.config or [found.ckpt_path and config_of(found.ckpt_path)]
+        if configs == [None] and any(argument.startswith("--prompt") for argument in rest):
+            configs = ["chars"]  # continuing a text needs only the network; the recipe's model and data are not made
+        check_data(found.data)
+        others = [] if found.data is None else [f"--data={found.data}"]
+        for argument in rest:
+            others.append(argument)
+            if _ADDED_LOGGER.fullmatch(argument):  # it needs a folder; the user may type another one after it
+                others.append(f"--trainer.logger.save_dir={RUNS}")
+        return cls(subcommand, [config for config in configs if config is not None], found.ckpt_path, others)
 
     @property
     def typed_of_model(self) -> set[str]:
@@ -154,42 +134,10 @@ class Arguments:
             found[1] for argument in self.others if (found := re.match(r"--model\.(?:init_args\.)?(\w+)", argument))
         }
 
-    def last_of(self, option: str) -> str | None:
-        """The last value that was typed for an option, as `--option=value` or `--option value`; None if there is none."""
-        found = None
-        for argument, after in zip(self.others, [*self.others[1:], None], strict=False):
-            name, equals, value = argument.partition("=")
-            if name == option:
-                found = value if equals else after
-        return found
-
-    def with_config_of_run(self) -> "Arguments":
-        """Adds the configuration of the checkpoint's own run, if a checkpoint but no configuration was given."""
-        config = config_of(self.ckpt_path) if self.ckpt_path is not None and not self.configs else None
-        if config is None and not self.configs and any(argument.startswith("--prompt") for argument in self.others):
-            config = "chars"  # continuing a text needs only the network; the recipe's model and data are not made
-        if config is None and self.ckpt_path is not None and not self._asks_for_help:
-            given = self.ckpt_path in (BEST, LAST) and self._names_a_run
-            if not (self.configs or given):
-                find_checkpoint(self.ckpt_path, RUNS, None)  # raises an error if there is no such checkpoint
-        return self if config is None else replace(self, configs=[config])
-
     @property
-    def _asks_for_help(self) -> bool:
-        return any(re.match(r"(-h|--help|--print_config|--(model|data).*\.help)\b", x) for x in self.others)
-
-    @property
-    def _names_a_run(self) -> bool:
-        return any(x.startswith(("--model", "--data", "--name")) for x in self.others)
-
-    def with_folders_of_loggers(self) -> "Arguments":
-        """These arguments, with the folder of all runs for each logger that needs one, unless another was typed."""
-        others: list[str] = []
-        for argument in self.others:
-            others += (
-                [argument, f"--trainer.logger.save_dir={RUNS}"] if _ADDED_LOGGER.fullmatch(argument) else [argument]
-            )
-        return replace(self, others=others)
+    def of_recipe(self) -> list[str]:
+        """The subcommand and the configurations only."""
+        return [*self.subcommand, *(f"--config={config}" for config in self.configs)]
 
     def parsed_after(self, *configs: str) -> list[str]:
         """All arguments, configurations first, so that typed arguments override them wherever they were typed.
@@ -198,9 +146,4 @@ class Arguments:
             *configs: More configurations, which override the others but not typed arguments.
         """
         path = [] if self.ckpt_path is None else [f"--ckpt_path={self.ckpt_path}"]
-        return [*self.subcommand, *(f"--config={config}" for config in (*self.configs, *configs)), *path, *self.others]
-
-
-class _FirstParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        fail(message)
+        return [*self.of_recipe, *(f"--config={config}" for config in configs), *path, *self.others]

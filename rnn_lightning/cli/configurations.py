@@ -1,21 +1,13 @@
-"""`content_of` merges several configurations, without defaults; `inline` and `written` turn content into text."""
+"""How configurations are read and written: as YAML, in a file or, by `inline`, on one line."""
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
+import torch
 import yaml
-
-from rnn_lightning.recipes import recipe_or_file
-
-
-def content_of(configs: Sequence[str]) -> dict[str, Any]:
-    """Returns the content of all `--config`s, where later files override earlier ones."""
-    content: dict[str, Any] = {}
-    for config in configs:
-        _merge(content, _read(config))
-    return content
+from jsonargparse import get_loader, set_dumper, set_loader
+from jsonargparse.typing import register_type
 
 
 def inline(content: dict[str, Any]) -> str:
@@ -23,7 +15,7 @@ def inline(content: dict[str, Any]) -> str:
     return yaml.dump(content, Dumper=_Inline, default_flow_style=True, width=math.inf)
 
 
-def written(content: dict[str, Any]) -> str:
+def _written(content: dict[str, Any]) -> str:
     """Returns content as the text of a configuration file."""
     return yaml.dump(content, Dumper=_Written, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
@@ -52,24 +44,15 @@ def _quoted(dumper: yaml.SafeDumper, value: Any) -> yaml.ScalarNode:
 _Inline.add_representer(str, _quoted)
 _Inline.add_multi_representer(object, _quoted)
 
+_load_yaml = get_loader("yaml")
+# jsonargparse passes the null of a nested argument (`--model.tbptt.k2=null`) as the text "None".
+set_loader("yaml", lambda text: None if text == "None" else _load_yaml(text), (yaml.YAMLError,))
+set_dumper("yaml", _written)
 
-def _read(config: str) -> Any:
-    """Returns the content of a `--config`, or None if it is unreadable, which the parser reports."""
-    found = recipe_or_file(config)
-    try:
-        if found != config or not config.startswith("{"):
-            with open(found, encoding="utf-8") as file:
-                found = file.read()
-        return yaml.safe_load(found)
-    except (OSError, yaml.YAMLError):
-        return None
-
-
-def _merge(into: dict[str, Any], other: Any) -> None:
-    for key, value in other.items() if isinstance(other, dict) else ():
-        if key == "model" and isinstance(value, str):
-            value = {"class_path": value}
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
+# A loss's weights are lists in YAML.
+register_type(
+    torch.Tensor,
+    serializer=torch.Tensor.tolist,
+    deserializer=lambda values: torch.tensor(values, dtype=torch.get_default_dtype()),
+    type_check=lambda value, type_: isinstance(value, type_),
+)

@@ -3,15 +3,12 @@
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
-from lightning.pytorch.strategies import Strategy
 
 from rnn_lightning.callbacks import BesideBaseline, BestAndLast, EventFile, StopOnSignal, progress
 from rnn_lightning.checkpoint_io import AtomicCheckpointIO
-
-_OWN_WAY = ("fsdp", "deepspeed", "xla", "modelparallel")
-"""Strategies that save checkpoints in their own way."""
 
 
 def callbacks_of(trainer: Namespace, subcommand: str | None) -> list[Any]:
@@ -28,27 +25,15 @@ def callbacks_of(trainer: Namespace, subcommand: str | None) -> list[Any]:
     return [*callbacks, EventFile(), StopOnSignal()]
 
 
-def save_atomically(trainer: Namespace) -> dict[str, Any]:
-    """Lets a configured Trainer save with `AtomicCheckpointIO`, unless the Trainer has its own way to save.
+def save_atomically(trainer: Trainer, plugins: Any) -> None:
+    """Makes a Trainer save with `AtomicCheckpointIO`, unless you gave a plugin that saves, or its strategy has its own.
 
-    Returns:
-        Arguments to add to the Trainer's: its plugins with this one, or nothing.
+    Args:
+        trainer: The Trainer.
+        plugins: The configured plugins: one, several or none.
     """
-    if has_checkpoint_io(trainer):
-        return {}
-    if not isinstance(strategy := trainer.strategy, Strategy):
-        return {"plugins": [*_as_list(trainer.plugins), AtomicCheckpointIO()]}
-    if type(strategy.checkpoint_io) is TorchCheckpointIO:
-        strategy.checkpoint_io = AtomicCheckpointIO()
-    return {}
-
-
-def has_checkpoint_io(trainer: Namespace) -> bool:
-    """Whether you gave a plugin that saves checkpoints, or a strategy that saves them in its own way."""
-    strategy = trainer.strategy if isinstance(trainer.strategy, str) else type(trainer.strategy).__name__
-    own = any(word in strategy.lower() for word in _OWN_WAY)
-    return own or any(isinstance(plugin, CheckpointIO) for plugin in _as_list(trainer.plugins))
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+    given = plugins if isinstance(plugins, (list, tuple)) else [plugins]
+    if any(isinstance(plugin, CheckpointIO) for plugin in given):
+        return
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO()

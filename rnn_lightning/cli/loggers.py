@@ -6,7 +6,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger
 
 from rnn_lightning import claims, runs
-from rnn_lightning.cli.arguments import class_of
+from rnn_lightning.cli.signatures import class_of
 
 UNNAMED = "lightning_logs"
 """The name that Lightning's loggers have by default."""
@@ -21,6 +21,8 @@ def folder_loggers(trainer: Any, known: bool = True) -> list[Any]:
 
 def root_of_runs(trainer: Any) -> str:
     """The folder of all runs: from the first logger that says where it writes, else from the Trainer."""
+    if trainer is None:
+        return runs.RUNS  # `check_nulls` then reports it
     folder = trainer.default_root_dir or "."
     for logger in folder_loggers(trainer)[:1]:
         folder = folder if logger.init_args.save_dir == runs.RUNS else logger.init_args.save_dir

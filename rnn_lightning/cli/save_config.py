@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 from rnn_lightning import runs
 from rnn_lightning.callbacks import BestAndLast, PeriodicCheckpoint
-from rnn_lightning.cli.arguments import class_of
-from rnn_lightning.cli.configurations import written
 from rnn_lightning.cli.loggers import folder_loggers
+from rnn_lightning.cli.signatures import class_of
 from rnn_lightning.files import remove_leftovers
 from rnn_lightning.fitted import KEY
 
@@ -23,14 +22,13 @@ class SaveConfig(SaveConfigCallback):
         config = config.clone()
         self._resumed = runs.resumed_folder(config.ckpt_path)
         config.ckpt_path = None  # the checkpoint from which this run began; a test with this file tests this run
-        if KEY in config.data.get("init_args", {}):
-            config.data.init_args.pop(KEY)  # the checkpoints contain it
-        self._text = parser.dump(config, skip_unset=False, skip_validation=True)  # the parser has just made it
-        size = config.model.get("init_args", {}).get("output_size")
-        if size is not None:  # typed for a loss; the parser drops arguments that come from the data
-            values = yaml.safe_load(self._text)
-            values["model"]["init_args"]["output_size"] = size
-            self._text = written(values)
+        config.data.get("init_args", Namespace()).pop(KEY, None)  # the checkpoints contain it
+        sizes = config.model.get("init_args", Namespace())
+        sizes.pop("input_size", None)  # comes from the data, as does the other size, unless it was typed for a loss
+        if sizes.get("output_size") is None:
+            sizes.pop("output_size", None)
+        # The parser has just made it, so it is valid.
+        self._text = parser.dump(config, skip_unset=False, skip_validation=True, skip_link_targets=False)
         self._elsewhere = tuple(class_of(x.class_path) for x in folder_loggers(config.trainer, known=False))
         self._run = {"name": config.name, "model": config.model.class_path, "data": config.data.class_path}
         del self.parser, self.config  # the rest can be pickled for spawned processes

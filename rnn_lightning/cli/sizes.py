@@ -1,13 +1,12 @@
 """Sizes of the model that follow from the data, so that a configuration need not set them."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
-from rnn_lightning.cli.arguments import maker_of
-from rnn_lightning.cli.signatures import parameters_of
+from rnn_lightning.cli.signatures import maker_of, parameters_of
 from rnn_lightning.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -25,35 +24,23 @@ def link_sizes(parser: LightningArgumentParser, cli: "CLI") -> None:
         parser.link_arguments("data", f"model.init_args.{size}", compute_fn=compute, apply_on="instantiate")
 
 
-def check_sizes(cli: "CLI") -> None:
-    """Raises `ArgumentError` if a typed size is neither the data's nor the model's own."""
-    for size in SIZES:
-        typed, found = _typed(cli, size), getattr(cli.datamodule, size, None)
-        if typed not in (None, found, getattr(cli.model, "hparams", {}).get(size)):
-            raise ArgumentError(f"model.{size}={typed}, but the data has {found}: leave it out")
-
-
-def _typed(cli: "CLI", size: str) -> Any:
-    """The model's size, if it was typed or set in a configuration."""
-    return cli.config[cli.subcommand].model.get("init_args", {}).get(size)
-
-
 def _size_of(cli: "CLI", size: str, source: LightningDataModule) -> int | None:
     """The data's value for a size of the model, except an `output_size` typed for a loss, which may need more outputs.
 
     It may be None if the model has no such argument.
+
+    Raises:
+        ArgumentError: The data has no such size but the model needs it, or another value was typed.
     """
-    typed, arguments = _typed(cli, size), cli.config[cli.subcommand].model.get("init_args", {})
+    model = cli.config[cli.subcommand].model
+    arguments = model.get("init_args", {})
+    typed, found = arguments.get(size), getattr(source, size, None)
     if size == "output_size" and arguments.get("loss") is not None and typed is not None:
         return int(typed)
-    value = getattr(source, size, None)
-    if value is None and _takes(cli, size):
+    if found is None and size in parameters_of(maker_of(model.class_path)):
         raise ArgumentError(
             f"{type(source).__name__} has no {size}, which the model needs: set self.{size} in its __init__"
         )
-    return value
-
-
-def _takes(cli: "CLI", size: str) -> bool:
-    class_path = cli.config[cli.subcommand].model.class_path
-    return any(parameter.name == size for parameter in parameters_of(maker_of(class_path)))
+    if typed not in (None, found):
+        raise ArgumentError(f"model.{size}={typed}, but the data has {found}: leave it out")
+    return found

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from fits import PERIODIC, assert_same_run, kill
-from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.checkpoint_io import AtomicCheckpointIO
 from rnn_lightning.cli import main
-from rnn_lightning.cli.every_run import has_checkpoint_io
+from rnn_lightning.cli.every_run import save_atomically
 from rnn_lightning.files import PREFIX, remove_leftovers, write_atomically
 from rnn_lightning.saved import read_checkpoint
 
@@ -69,8 +69,18 @@ def test_the_command_line_saves_by_it_unless_the_user_brings_a_plugin(own_folder
     assert isinstance(trainer_of(monkeypatch).strategy.checkpoint_io, AtomicCheckpointIO)
     own = trainer_of(monkeypatch, "--trainer.plugins=lightning.pytorch.plugins.io.TorchCheckpointIO")
     assert type(own.strategy.checkpoint_io) is TorchCheckpointIO
-    assert not has_checkpoint_io(Namespace(strategy="ddp", plugins=None))
-    assert has_checkpoint_io(Namespace(strategy="fsdp", plugins=None))
+    assert isinstance(trainer_of(monkeypatch, "--trainer.strategy=ddp").strategy.checkpoint_io, AtomicCheckpointIO)
+
+
+class OwnWay(TorchCheckpointIO):
+    """Saves in its own way."""
+
+
+def test_a_strategy_that_saves_in_its_own_way_keeps_it(monkeypatch, own_folder):
+    own = OwnWay()
+    trainer = Trainer(strategy=SingleDeviceStrategy(checkpoint_io=own), accelerator="cpu", logger=False)
+    save_atomically(trainer, None)
+    assert trainer.strategy.checkpoint_io is own
 
 
 def test_leftovers_of_a_killed_process_are_removed_at_the_next_start(own_folder):

@@ -17,9 +17,11 @@ from rnn_lightning.recipes import recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "reproduction.json"
+OWN_RESULTS = ROOT / "docs" / "own_data.json"
+"""Results of `own_data.py`, by name and seed."""
 PLAN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reproduction.yaml").read_text())
 OWN_DATA = ("chars", "words", "arrays", "series")
-"""Recipes for your own files, which have measurement scripts of their own; see `own_data.py`."""
+"""Recipes for your own files, which `own_data.py` measures."""
 
 Result = dict[str, Any]
 
@@ -112,10 +114,20 @@ def load(path: Path = RESULTS) -> dict[str, Any]:
         sys.exit(f"error: cannot read the results in {path} ({error}): correct or delete it")
 
 
+def load_own() -> dict[str, Result]:
+    """Returns the results of `own_data.py`."""
+    found: dict[str, Result] = json.loads(OWN_RESULTS.read_text())
+    return found
+
+
+def lines(results: dict[str, Result], indent: str) -> str:
+    """Returns results as JSON, one fit per line."""
+    return ",\n".join(f"{indent}{json.dumps(key)}: {json.dumps(results[key])}" for key in sorted(results))
+
+
 def dump(state: dict[str, Any]) -> str:
-    """Returns the results as JSON, one fit per line."""
-    runs = ",\n".join(f"  {json.dumps(key)}: {json.dumps(state['runs'][key])}" for key in sorted(state["runs"]))
-    return f'{{\n "machines": {json.dumps(state["machines"])},\n "runs": {{\n{runs}\n }}\n}}\n'
+    """Returns the results as JSON."""
+    return f'{{\n "machines": {json.dumps(state["machines"])},\n "runs": {{\n{lines(state["runs"], "  ")}\n }}\n}}\n'
 
 
 def result_of(state: dict[str, Any], run: Run) -> Result | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from tbptt_case import QUIET
 from torch.utils.data import DataLoader
 
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
@@ -56,10 +57,9 @@ def weights(case: dict[str, Any]) -> dict[str, torch.Tensor]:
         x = torch.randn(ROWS, STEPS, 2)
         batch = {"x": x, "y": x.sum(-1).cumsum(1) / 10 if model is Seq2Seq else x.sum((1, 2))}
         batches.append({**batch, "lengths": torch.randint(1, STEPS + 1, (ROWS,))} if lengths else batch)
-    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    options: Any = {"accelerator": "cpu", "max_epochs": 2, "precision": precision, **dict.fromkeys(quiet, False)}
     with force_path("torch"):
-        Trainer(**options).fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+        trainer = Trainer(max_epochs=2, precision=precision, **QUIET)
+        trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
     return module.net.state_dict()
 
 

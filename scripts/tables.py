@@ -18,9 +18,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import own_data
 import yaml
-from plan import PLAN, RESULTS, ROOT, Result, Run, combinations, load, plan, result_of
+from plan import PLAN, RESULTS, ROOT, Result, Run, combinations, load, load_own, plan, result_of
 from speed_table import speed_table
 
 from rnn_lightning.files import write_atomically
@@ -91,7 +90,7 @@ class Figures:
         for run in plan():
             result = result_of(state, run)
             self.results.setdefault(run.name, []).extend([] if result is None else [result])
-        for key, result in sorted(own_data.load().items()):
+        for key, result in sorted(load_own().items()):
             self.results.setdefault(key.rpartition("/")[0], []).append(result)
 
     def show(self, name: str, metric: str, form: str = "") -> str:

@@ -40,7 +40,7 @@ from darts_case import ALONE, BATCH, EPOCHS, HIDDEN, RATE, Prepared, backtested,
 from lightning.pytorch import Trainer, seed_everything
 from measure import NO_CALLBACKS, fit, in_temporary_folder, median_of, options_of, publish, silent, timed
 from own_data import FITS, write_series
-from tables import markdown, spread
+from pages import markdown, spread
 
 from rnn_lightning.data.series import TimeSeries, compare
 from rnn_lightning.models import Seq2Seq

@@ -19,7 +19,7 @@ from functools import partial
 
 import torch
 from measure import NO_CALLBACKS, alternate, child, fit, median_of, options_of, publish
-from tables import markdown
+from pages import markdown
 
 QUIET = [
     "--trainer.accelerator=cpu",

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from fma_peak import fma_peak
 from measure import CellLoop, alternate, options_of, publish
-from tables import markdown
+from pages import markdown
 from torch import Tensor, nn
 
 import rnn_lightning.nn as ours

@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 
 from measure import alternate, child, median_of, options_of, publish
+from pages import markdown
 from plan import ROOT
-from tables import markdown
 
 CASE = str(Path(__file__).with_name("tbptt_case.py"))
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from measure import in_temporary_folder, options_of, publish, timed
-from tables import markdown
+from pages import markdown
 
 from rnn_lightning.data import TextStream
 from rnn_lightning.data.text_files import python_topics

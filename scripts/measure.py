@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from lightning.pytorch import Callback
-from tables import fill, markdown
+from pages import fill, markdown
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -203,4 +203,4 @@ def publish(options: argparse.Namespace, name: str, text: str, **results: Any) -
     if options.json is not None:
         write_atomically(options.json, json.dumps({"machine": machine(), **results}, indent=1))
     if options.page is not None:
-        write_atomically(options.page, fill(options.page.read_text(), {name: lambda: f"{text}\n\n{about}"}))
+        write_atomically(options.page, fill(options.page.read_text(), {name: f"{text}\n\n{about}"}))

@@ -87,22 +87,19 @@ def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterat
         yield words
 
 
-def plan(full: bool = True) -> list[Run]:
-    """Returns all runs, seed by seed; without `full`, only those that do not need `--full`."""
-    return [run for run in _whole() if full or not run.full]
-
-
 @cache
-def _whole() -> tuple[Run, ...]:
+def plan(full: bool = True) -> tuple[Run, ...]:
+    """Returns all runs, seed by seed; without `full`, only those that do not need `--full`."""
     runs = []
     for seed in PLAN["seeds"]:
         for group in PLAN["systems"]:
             for words in combinations(group):
-                arguments = (Template(text).substitute(words) for text in group["arguments"] + words["arguments"])
-                left = group.get("full", False) or words.get("full", False)
-                if seed in PLAN["seeds"][: group.get("seeds")]:
+                needs_full = group.get("full", False) or words.get("full", False)
+                if seed in PLAN["seeds"][: group.get("seeds")] and (full or not needs_full):
                     name = Template(group["name"]).substitute(words)
-                    runs.append(Run(name, seed, tuple(arguments), words.get("predicts", False), left, group["name"]))
+                    arguments = (Template(text).substitute(words) for text in group["arguments"] + words["arguments"])
+                    predicts = words.get("predicts", False)
+                    runs.append(Run(name, seed, tuple(arguments), predicts, needs_full, group["name"]))
     return tuple(runs)
 
 

@@ -162,7 +162,7 @@ def chosen(
         seeds: How many seeds; None for all.
         renew: A commit. Runs measured at any other commit are repeated; if empty, none are.
     """
-    runs = plan(full or only is not None)
+    runs = list(plan(full or only is not None))
     names = sorted({run.name for run in runs})
     for pattern in only or []:
         if not any(fnmatch(name, pattern) for name in names):

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from measure import machine
-from tables import markdown
+from pages import markdown
 from torch import Tensor
 
 from rnn_lightning.data import SyntheticSine

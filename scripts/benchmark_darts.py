@@ -30,7 +30,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -174,9 +174,7 @@ def run(options: argparse.Namespace) -> None:
         write_series()
         found = {name: compared(name, options.seeds) for name in options.series}
     head = ("series", "contestant", "MAE one step ahead", "MAE over the horizon", "training s", "ms a step", "steps")
-    text = markdown(head, [row for name in found for row in rows_of(name, found[name])])
-    results = {name: {who: [asdict(o) for o in all_] for who, all_ in some.items()} for name, some in found.items()}
-    publish(options, "darts", text, darts=results)
+    publish(options, "darts", markdown(head, [row for name in found for row in rows_of(name, found[name])]))
 
 
 if __name__ == "__main__":

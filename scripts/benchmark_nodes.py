@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
             (f"`{recipe}`", f"{parameters:,}", f"{one:.2f}", f"{apart:.2f}", median_of(times[2], ".2f"), *shares)
         )
     head = ("recipe", "parameters", "ms a step: one process", "two apart", "two nodes", "communication", "efficiency")
-    publish(options, "nodes", markdown(head, rows), nodes=results)
+    publish(options, "nodes", markdown(head, rows))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def overhead(options: argparse.Namespace) -> None:
         plain = statistics.median(run["plain loop"] for run in found)
         rows.append((name, f"{plain:.0f}", median_of([run["above"] for run in found], ".0f")))
     head = ("checkout", "plain loop, microseconds per chunk", "added by ours (median, min to max)")
-    publish(options, "tbptt_overhead", markdown(head, rows), overhead=results)
+    publish(options, "tbptt_overhead", markdown(head, rows))
 
 
 def growth(options: argparse.Namespace) -> None:
@@ -52,7 +52,7 @@ def growth(options: argparse.Namespace) -> None:
         memory = statistics.median(run["bytes"] for run in found) / 1e6
         rows.append((name, f"{memory:.1f}", median_of([run["microseconds a step"] for run in found], ".0f")))
     head = ("case", "peak memory beyond the input, MB", "microseconds per time step (median, min to max)")
-    publish(options, "tbptt", markdown(head, rows), tbptt=results)
+    publish(options, "tbptt", markdown(head, rows))
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def mnist(options: argparse.Namespace) -> None:
         fits[name] = partial(keras_fit, keras)
     contestants = {name: partial(run, options.data_dir, options.epochs) for name, run in fits.items()}
     times = alternate(contestants, options.rounds or 5)
-    publish(options, "mnist_rnn", table(times, "bare nn.RNN loop"), mnist_rnn=times)
+    publish(options, "mnist_rnn", table(times, "bare nn.RNN loop"))
 
 
 def deep(options: argparse.Namespace) -> None:
@@ -222,7 +222,7 @@ def deep(options: argparse.Namespace) -> None:
     with silent():
         alternate(contestants, 5)  # warms up
         times = alternate(contestants, options.rounds or 300)
-    publish(options, "deep", table(times, "loop over nn.RNNCell, variational", unit="ms"), deep=times)
+    publish(options, "deep", table(times, "loop over nn.RNNCell, variational", unit="ms"))
 
 
 def callbacks(options: argparse.Namespace) -> None:
@@ -232,7 +232,7 @@ def callbacks(options: argparse.Namespace) -> None:
     ours(options.data_dir, 1)  # the first fit of a process also includes imports and cache misses
     fits = {name: partial(ours, options.data_dir, options.epochs, *more) for name, more in settings.items()}
     times = alternate(fits if options.each else {name: fits[name] for name in (off, on)}, options.rounds or 5)
-    publish(options, "callbacks", table(times, off), callbacks=times)
+    publish(options, "callbacks", table(times, off))
     ratios = [first / second for first, second in zip(times[on], times[off], strict=True)]
     print(f"\nall on / all off, round by round: median {statistics.median(ratios):.3f}")
 

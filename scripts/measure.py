@@ -36,9 +36,8 @@ NO_CALLBACKS = [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 
 
 def options_of(description: str | None) -> argparse.ArgumentParser:
-    """Returns a parser with the options that every benchmark has."""
+    """Returns a parser with the option that every benchmark has."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", help="also write the results into this file")
     parser.add_argument(
         "--page", type=Path, help="also put the table into this page, between <!-- table NAME --> and <!-- end -->"
     )
@@ -193,14 +192,9 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
-def publish(options: argparse.Namespace, name: str, text: str, **results: Any) -> None:
-    """Prints a Markdown table with the machine, and writes the table where the options of `options_of` say.
-
-    `name` is the table's name in a page; `results` are the values that `--json` writes.
-    """
+def publish(options: argparse.Namespace, name: str, text: str) -> None:
+    """Prints a Markdown table with the machine, and puts the table of this name into the page of the options, if any."""
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     print(f"\n{about}\n\n{text}")
-    if options.json is not None:
-        write_atomically(options.json, json.dumps({"machine": machine(), **results}, indent=1))
     if options.page is not None:
         write_atomically(options.page, fill(options.page.read_text(), {name: f"{text}\n\n{about}"}))

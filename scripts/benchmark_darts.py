@@ -25,6 +25,7 @@ values before them. The script fails if the last value does not have the same er
 
 import argparse
 import importlib.util
+import json
 import logging
 import statistics
 import sys
@@ -36,14 +37,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from darts_case import ALONE, BATCH, EPOCHS, HIDDEN, RATE, Prepared, backtested, rnn_model
-from lightning.pytorch import Trainer, seed_everything
+from darts_case import ALONE, BATCH, EPOCHS, Prepared, backtested, rnn_model
 from measure import NO_CALLBACKS, fit, in_temporary_folder, median_of, options_of, publish, silent, timed
-from own_data import FITS, write_series
+from own_files import write_series
 from pages import markdown, spread
+from plan import PLAN
 
 from rnn_lightning.data.series import TimeSeries, compare
-from rnn_lightning.models import Seq2Seq
 
 SERIES = {
     "series/co2": "weekly CO2, 52 weeks",
@@ -69,36 +69,24 @@ class Outcome:
     last: tuple[float, float]
 
 
-def errors_of(model: Any, data: Any) -> list[tuple[float, float]]:
-    """The errors of our network, and those of the last value."""
-    return [(score.one_step_mae, score.mae) for score in compare(model.eval().net, data).scores[:2]]
-
-
 def by_command(name: str, others: list[str], seed: int, epochs: int) -> Outcome:
-    """The recipe through the command line, with these other arguments; the weights are those of the best epoch."""
+    """The recipe through the command line, with these other arguments.
+
+    The weights are those of the best epoch; without checkpoints, the last ones.
+    """
     more = [f"--seed_everything={seed}", f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu"]
     with silent():
-        seconds, run = fit([*FITS[name], *others, *more])
-    return Outcome(seconds, run.trainer.global_step, *errors_of(run.model, run.datamodule))
+        seconds, run = fit([*PLAN["own_data"][name], *others, *more])
+    scores = compare(run.model.eval().net, run.datamodule).scores[:2]  # the network's, and the last value's
+    return Outcome(seconds, run.trainer.global_step, *((score.one_step_mae, score.mae) for score in scores))
 
 
 def data_of(name: str, **more: Any) -> TimeSeries:
     """The data module that the recipe makes of the same arguments, and more of them."""
-    pairs = dict(typed.removeprefix("--data.").split("=") for typed in FITS[name] if typed.startswith("--data."))
-    arguments: dict[str, Any] = {key: int(value) if value.isdecimal() else value for key, value in pairs.items()}
+    _, *typed = PLAN["own_data"][name]  # after the recipe
+    pairs = (argument.removeprefix("--data.").split("=") for argument in typed)
+    arguments: dict[str, Any] = {key: int(value) if value.isdecimal() else value for key, value in pairs}
     return TimeSeries(**arguments, **more, batch_size=BATCH)
-
-
-def by_python(data: TimeSeries, seed: int, epochs: int) -> Outcome:
-    """The recipe's training alone; the weights are the last ones."""
-    with silent():
-        seed_everything(seed)
-        optimizer = partial(torch.optim.Adam, lr=RATE)
-        settings: dict[str, Any] = {"cell": "lstm", "hidden_size": HIDDEN, "init": "glorot", "optimizer": optimizer}
-        model = Seq2Seq(data.input_size, data.output_size, **settings)
-        trainer = Trainer(max_epochs=epochs, **ALONE)
-        seconds = timed(trainer.fit, model, datamodule=data)
-        return Outcome(seconds, trainer.global_step, *errors_of(model, data))
 
 
 def by_darts(data: TimeSeries, alone: bool, seed: int, epochs: int) -> Outcome:
@@ -132,14 +120,17 @@ def by_darts(data: TimeSeries, alone: bool, seed: int, epochs: int) -> Outcome:
 
 def contestants(name: str) -> dict[str, Callable[[int, int], Outcome]]:
     """Fits by their names in the table; each takes a seed and a number of epochs."""
+    bare = [*NO_CALLBACKS, *(f"--trainer.{name}={json.dumps(value)}" for name, value in ALONE.items())]
     data, plain = data_of(name), data_of(name, difference="none", calendar=False)
     return {
         "recipe `series`": partial(by_command, name, []),
         "recipe `series`, no pictures": partial(by_command, name, NO_CALLBACKS),
         "Darts": partial(by_darts, data, False),
-        "recipe `series`, bare": partial(by_python, data),
+        "recipe `series`, bare": partial(by_command, name, bare),
         "Darts, bare": partial(by_darts, data, True),
-        "recipe `series`, bare, plain values": partial(by_python, plain),
+        "recipe `series`, bare, plain values": partial(
+            by_command, name, [*bare, "--data.difference=none", "--data.calendar=false"]
+        ),
         "Darts, bare, plain values": partial(by_darts, plain, True),
     }
 

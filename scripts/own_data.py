@@ -18,6 +18,7 @@ recorded, so give only arguments that do not change the results.
 """
 
 import argparse
+import itertools
 import json
 import time
 from fnmatch import fnmatch
@@ -27,44 +28,12 @@ from typing import Any
 import naive_methods
 from measure import fit, in_temporary_folder
 from own_files import write_arrays, write_series
-from plan import OWN_RESULTS, Result, lines, load_own
+from plan import OWN_RESULTS, PLAN, Result, lines, load_own
 
 from rnn_lightning.files import write_atomically
 from rnn_lightning.runs import run_folder
 
-SHORT = ["--config=chars", "--trainer.max_epochs=3", "--model.lr_scheduler.T_max=3"]
-
-
-def of_chunks(k: int) -> list[str]:
-    """The arguments of a fit with gradients over k steps; tokens and optimizer steps are the same for every k."""
-    tbptt = f"--model.tbptt={{k1: {k}, step_every: batch, gradient_clip_val: 1}}"
-    return [*SHORT, "--trainer.gradient_clip_val=null", tbptt]
-
-
-FITS = {
-    "chars": ["--config=chars"],
-    "chars/carried": SHORT,
-    "chars/reset": [*SHORT, "--model.carry_state=false"],
-    **{f"chars/k{k}": of_chunks(k) for k in (32, 8, 1)},  # 128 is the whole batch, as in chars/carried
-    "words/gal": ["--config=words"],
-    "words/zaremba": ["--config=words", "--model.variational=false", "--model.state_dropout=0"],
-    "words/none": ["--config=words", *(f"--model.{kind}_dropout=0" for kind in ("input", "output", "state"))],
-    "arrays": ["--config=arrays", "--data.path=vowels.npz", "--data.val=0.1"],
-    "series/co2": [
-        *(
-            "--config=series",
-            "--data.path=co2.csv",
-            "--data.target=co2",
-            "--data.time=date",
-            "--data.time_format=%Y%m%d",
-        )
-    ],
-    "series/elnino": ["--config=series", "--data.path=elnino.csv", "--data.target=degrees", "--data.time=month"],
-    "series/temps": [
-        *("--config=series", "--data.path=temps.csv", "--data.target=temp", "--data.time=date"),
-        *("--data.id=city", "--data.stride=4"),
-    ],
-}
+FITS: dict[str, list[str]] = PLAN["own_data"]
 """The arguments of each fit."""
 PUBLISHED = {
     "test": {"test/acc": 0.949},
@@ -112,18 +81,14 @@ def result_of(arguments: list[str], more: list[str]) -> Result:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"names or patterns of {', '.join([*NAIVE, *FITS])}")
-    parser.add_argument("--fits", type=int, default=1000, help="run at most this many fits now")
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1, ... of each fit")
     options, more = parser.parse_known_args()
-    wanted = [name for name in (*NAIVE, *FITS) if any(fnmatch(name, pattern) for pattern in options.names)]
-    if not wanted:
+    names = [name for name in (*NAIVE, *FITS) if any(fnmatch(name, pattern) for pattern in options.names)]
+    if not names:
         parser.error(f"{' '.join(options.names)}: give names or patterns of {', '.join([*NAIVE, *FITS])}")
-    keys = [(name, seed) for seed in range(options.seeds) for name in wanted if not seed or name in FITS]
-    left = [(name, seed) for name, seed in keys if f"{name}/{seed}" not in load_own()]
-    for name, seed in left[: options.fits]:
-        result = result_of([*FITS[name], f"--seed_everything={seed}"], more) if name in FITS else NAIVE[name]()
-        results = {**load_own(), f"{name}/{seed}": result}
-        write_atomically(OWN_RESULTS, f"{{\n{lines(results, ' ')}\n}}\n")
-        print(f"{name}/{seed}: {json.dumps(result)}", flush=True)
-    if left[options.fits :]:
-        print("more fits are left: run this again")
+    for seed, name in itertools.product(range(options.seeds), names):
+        key = f"{name}/{seed}"
+        if key not in load_own() and (name in FITS or not seed):
+            result = result_of([*FITS[name], f"--seed_everything={seed}"], more) if name in FITS else NAIVE[name]()
+            write_atomically(OWN_RESULTS, f"{{\n{lines({**load_own(), key: result}, ' ')}\n}}\n")
+            print(f"{key}: {json.dumps(result)}", flush=True)

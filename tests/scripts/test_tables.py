@@ -9,7 +9,7 @@ import model_cards
 import pages
 import pytest
 import tables
-from plan import OWN_DATA, PLAN, dump, plan
+from plan import OWN_DATA, PLAN, dump, load_own, plan
 
 from rnn_lightning.data import AddingProblem, CopyMemory
 from rnn_lightning.recipes import recipes
@@ -75,6 +75,18 @@ def test_what_is_committed_is_up_to_date():
     assert list(tables.stale()) == []
     for page in tables.PAGES:
         assert not re.search(r"^\|.*\bnot run\b", (ROOT / page).read_text(), re.M), page
+
+
+def test_the_results_on_own_files_are_of_the_planned_arguments():
+    for key, result in load_own().items():
+        name, _, seed = key.rpartition("/")
+        if "arguments" in result:
+            assert result["arguments"] == [*PLAN["own_data"][name], f"--seed_everything={seed}"]
+    assert {recipe_of(arguments) for arguments in PLAN["own_data"].values()} == set(OWN_DATA)
+
+
+def recipe_of(arguments):
+    return arguments[0].removeprefix("--config=")
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["quick", "full"])

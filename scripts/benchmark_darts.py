@@ -25,29 +25,25 @@ values before them. The script fails if the last value does not have the same er
 
 import argparse
 import importlib.util
+import json
 import logging
 import statistics
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from benchmark_callbacks import only
-from benchmark_training import silent_folder
-from darts_case import ALONE, BATCH, EPOCHS, HIDDEN, RATE, Prepared, backtested, rnn_model
-from lightning.pytorch import Trainer, seed_everything
-from measure import options_of, publish
-from measure_series import FITS, write
-from own_data import in_temporary_folder
-from tables import markdown, spread
+from darts_case import ALONE, BATCH, EPOCHS, Prepared, backtested, rnn_model
+from measure import NO_CALLBACKS, fit, in_temporary_folder, median_of, options_of, publish, silent, timed
+from own_files import write_series
+from pages import markdown, spread
+from plan import PLAN
 
-from rnn_lightning.cli import CLI, main
 from rnn_lightning.data.series import TimeSeries, compare
-from rnn_lightning.models import Seq2Seq
 
 SERIES = {
     "series/co2": "weekly CO2, 52 weeks",
@@ -73,53 +69,24 @@ class Outcome:
     last: tuple[float, float]
 
 
-def timed(fit: Callable[..., Any], *given: Any, **more: Any) -> float:
-    """The seconds of a call."""
-    begin = time.perf_counter()
-    fit(*given, **more)
-    return time.perf_counter() - begin
-
-
-def errors_of(model: Any, data: Any) -> list[tuple[float, float]]:
-    """The errors of our network, and those of the last value."""
-    return [(score.one_step_mae, score.mae) for score in compare(model.eval().net, data).scores[:2]]
-
-
 def by_command(name: str, others: list[str], seed: int, epochs: int) -> Outcome:
-    """The recipe through the command line, with these other arguments; the weights are those of the best epoch."""
-    found: list[Any] = []
+    """The recipe through the command line, with these other arguments.
 
-    class Timed(CLI):
-        def fit(self, **arguments: Any) -> None:
-            found.extend((timed(self.trainer.fit, **arguments), self.trainer.global_step))
-
-        def after_fit(self) -> None:
-            super().after_fit()
-            found.extend(errors_of(self.model, self.datamodule))  # the test has loaded the best weights
-
-    with silent_folder() as folder:
-        more = [f"--seed_everything={seed}", f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu"]
-        main(["fit", "--config=series", *FITS[name], *others, *more, f"--trainer.logger.save_dir={folder}"], Timed)
-    return Outcome(*found)
+    The weights are those of the best epoch; without checkpoints, the last ones.
+    """
+    more = [f"--seed_everything={seed}", f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu"]
+    with silent():
+        seconds, run = fit([*PLAN["own_data"][name], *others, *more])
+    scores = compare(run.model.eval().net, run.datamodule).scores[:2]  # the network's, and the last value's
+    return Outcome(seconds, run.trainer.global_step, *((score.one_step_mae, score.mae) for score in scores))
 
 
 def data_of(name: str, **more: Any) -> TimeSeries:
     """The data module that the recipe makes of the same arguments, and more of them."""
-    pairs = dict(typed.removeprefix("--data.").split("=") for typed in FITS[name])
-    arguments: dict[str, Any] = {key: int(value) if value.isdecimal() else value for key, value in pairs.items()}
+    _, *typed = PLAN["own_data"][name]  # after the recipe
+    pairs = (argument.removeprefix("--data.").split("=") for argument in typed)
+    arguments: dict[str, Any] = {key: int(value) if value.isdecimal() else value for key, value in pairs}
     return TimeSeries(**arguments, **more, batch_size=BATCH)
-
-
-def by_python(data: TimeSeries, seed: int, epochs: int) -> Outcome:
-    """The recipe's training alone; the weights are the last ones."""
-    with silent_folder():
-        seed_everything(seed)
-        optimizer = partial(torch.optim.Adam, lr=RATE)
-        settings: dict[str, Any] = {"cell": "lstm", "hidden_size": HIDDEN, "init": "glorot", "optimizer": optimizer}
-        model = Seq2Seq(data.input_size, data.output_size, **settings)
-        trainer = Trainer(max_epochs=epochs, **ALONE)
-        seconds = timed(trainer.fit, model, datamodule=data)
-        return Outcome(seconds, trainer.global_step, *errors_of(model, data))
 
 
 def by_darts(data: TimeSeries, alone: bool, seed: int, epochs: int) -> Outcome:
@@ -135,7 +102,7 @@ def by_darts(data: TimeSeries, alone: bool, seed: int, epochs: int) -> Outcome:
             nonlocal seconds
             seconds = timed(super().fit, *given, **more)
 
-    with silent_folder() as folder:
+    with tempfile.TemporaryDirectory() as folder, silent():
         settings, validation = ALONE, {}
         prepared, model = Prepared(data), rnn_model(data, seed)
         (values, known), (val_values, val_known) = prepared.part("train"), prepared.part("val")
@@ -153,14 +120,17 @@ def by_darts(data: TimeSeries, alone: bool, seed: int, epochs: int) -> Outcome:
 
 def contestants(name: str) -> dict[str, Callable[[int, int], Outcome]]:
     """Fits by their names in the table; each takes a seed and a number of epochs."""
+    bare = [*NO_CALLBACKS, *(f"--trainer.{name}={json.dumps(value)}" for name, value in ALONE.items())]
     data, plain = data_of(name), data_of(name, difference="none", calendar=False)
     return {
         "recipe `series`": partial(by_command, name, []),
-        "recipe `series`, no pictures": partial(by_command, name, only()),
+        "recipe `series`, no pictures": partial(by_command, name, NO_CALLBACKS),
         "Darts": partial(by_darts, data, False),
-        "recipe `series`, bare": partial(by_python, data),
+        "recipe `series`, bare": partial(by_command, name, bare),
         "Darts, bare": partial(by_darts, data, True),
-        "recipe `series`, bare, plain values": partial(by_python, plain),
+        "recipe `series`, bare, plain values": partial(
+            by_command, name, [*bare, "--data.difference=none", "--data.calendar=false"]
+        ),
         "Darts, bare, plain values": partial(by_darts, plain, True),
     }
 
@@ -168,12 +138,12 @@ def contestants(name: str) -> dict[str, Callable[[int, int], Outcome]]:
 def compared(name: str, seeds: int) -> dict[str, list[Outcome]]:
     """Runs all contestants in turn, seed by seed, and checks that they forecast from the same origins."""
     fits = contestants(name)
-    for fit in fits.values():
-        fit(0, 1)  # the first fit of a process also includes imports and cache misses
+    for run in fits.values():
+        run(0, 1)  # the first fit of a process also includes imports and cache misses
     found: dict[str, list[Outcome]] = {who: [] for who in fits}
     for seed in range(seeds):
-        for who, fit in fits.items():
-            found[who].append(outcome := fit(seed, EPOCHS))
+        for who, run in fits.items():
+            found[who].append(outcome := run(seed, EPOCHS))
             print(f"{name}, seed {seed}: {who}: {outcome}", flush=True)
             expected = next(iter(found.values()))[0].last
             assert np.allclose(outcome.last, expected, rtol=1e-6, atol=0), f"other origins: {outcome.last}, {expected}"
@@ -184,21 +154,18 @@ def rows_of(name: str, found: dict[str, list[Outcome]]) -> Iterator[tuple[str, .
     """The rows of a series in the table."""
     for at, (who, outcomes) in enumerate(found.items()):
         seconds, steps = [outcome.seconds for outcome in outcomes], outcomes[0].steps
-        median = statistics.median(seconds)
         errors = (spread([outcome.network[which] for outcome in outcomes], ".3f") for which in (0, 1))
-        times = (f"{median:.2f} ({min(seconds):.2f} to {max(seconds):.2f})", f"{1e3 * median / steps:.1f}")
-        yield ("" if at else SERIES[name], who, *errors, *times, str(steps))
+        a_step = f"{1e3 * statistics.median(seconds) / steps:.1f}"
+        yield ("" if at else SERIES[name], who, *errors, median_of(seconds, ".2f"), a_step, str(steps))
 
 
 def run(options: argparse.Namespace) -> None:
     logging.disable(logging.INFO)  # what each trainer says at its start
     with in_temporary_folder():
-        write()
+        write_series()
         found = {name: compared(name, options.seeds) for name in options.series}
     head = ("series", "contestant", "MAE one step ahead", "MAE over the horizon", "training s", "ms a step", "steps")
-    text = markdown(head, [row for name in found for row in rows_of(name, found[name])])
-    results = {name: {who: [asdict(o) for o in all_] for who, all_ in some.items()} for name, some in found.items()}
-    publish(options, "darts", text, darts=results)
+    publish(options, "darts", markdown(head, [row for name in found for row in rows_of(name, found[name])]))
 
 
 if __name__ == "__main__":

@@ -14,72 +14,38 @@ import json
 import os
 import socket
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from measure import options_of, publish
-from tables import markdown
-
-from rnn_lightning.cli import CLI, main
+from measure import NO_CALLBACKS, alternate, child, fit, median_of, options_of, publish
+from pages import markdown
 
 QUIET = [
     "--trainer.accelerator=cpu",
+    "--trainer.devices=1",
     "--trainer.max_epochs=1",
     "--trainer.limit_val_batches=1",
     "--trainer.num_sanity_val_steps=0",
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
-    *[f"--{name}.enabled=false" for name in ("series_figures", "gradient_reach", "network_graph", "vital_signs")],
+    "--trainer.profiler=simple",
+    *NO_CALLBACKS,
 ]
-NODES = ["--trainer.num_nodes=2", "--trainer.devices=1", "--trainer.strategy=ddp"]
 WARM = 10
-
-
-class Clock(Callback):
-    """Records when batches end, and the number of optimizer steps until then."""
-
-    def __init__(self) -> None:
-        self.ends: list[tuple[float, int]] = []
-        self.parameters = 0
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Records the end of a batch."""
-        self.ends.append((time.perf_counter(), trainer.global_step))
-        self.parameters = sum(p.numel() for p in pl_module.parameters())
-
-    def seconds(self) -> float:
-        """The median seconds per optimizer step."""
-        pairs = list(zip(self.ends[WARM:], self.ends[WARM + 1 :], strict=False))
-        return statistics.median((end - start) / (after - before) for (start, before), (end, after) in pairs)
+"""The first batches, which do not count."""
 
 
 def worker(options: argparse.Namespace) -> None:
     """Runs a fit in this process, and prints its step time and number of parameters."""
-    clock = Clock()
-
-    class Timed(CLI):
-        def instantiate_trainer(self, **arguments: Any) -> Trainer:
-            trainer = super().instantiate_trainer(**arguments)
-            trainer.callbacks.append(clock)  # type: ignore[attr-defined]
-            return trainer
-
-        def after_fit(self) -> None:
-            pass
-
-    more = NODES if "RANK" in os.environ else ["--trainer.devices=1"]
-    batches = [f"--trainer.limit_train_batches={options.batches}"]
-    if options.worker.startswith("mnist"):
-        batches.append(f"--data.data_dir={options.data_dir}")
-    else:
-        batches.append(f"--data.steps_per_epoch={options.batches}")
-    main(["fit", f"--config={options.worker}", *QUIET, *batches, *more], Timed)
-    print(json.dumps({"seconds": clock.seconds(), "parameters": clock.parameters}))
+    nodes = ["--trainer.num_nodes=2", "--trainer.strategy=ddp"] if "RANK" in os.environ else []
+    mnist = options.worker.startswith("mnist")
+    data = f"--data.data_dir={options.data_dir}" if mnist else f"--data.steps_per_epoch={options.batches}"
+    batches = f"--trainer.limit_train_batches={options.batches}"
+    _, run = fit([f"--config={options.worker}", *QUIET, batches, data, *nodes], test=False)
+    times = run.trainer.profiler.recorded_durations["run_training_batch"]
+    seconds = statistics.median(times[WARM:]) * len(times) / run.trainer.global_step
+    print(json.dumps({"seconds": seconds, "parameters": sum(p.numel() for p in run.model.parameters())}))
 
 
 def measure(recipe: str, kind: str, options: argparse.Namespace) -> dict[str, float]:
@@ -87,55 +53,36 @@ def measure(recipe: str, kind: str, options: argparse.Namespace) -> dict[str, fl
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    launcher = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--master_addr=127.0.0.1"]
     script = [__file__, "--worker", recipe, "--batches", str(options.batches), "--data_dir", options.data_dir]
-    with tempfile.TemporaryDirectory() as folder:
-        processes = []
-        for rank in range(1 if kind == "one" else 2):
-            own = Path(folder, str(rank))
-            own.mkdir()
-            launcher = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", f"--node_rank={rank}",
-                        "--master_addr=127.0.0.1", f"--master_port={port}"] if kind == "nodes" else []  # fmt: skip
-            command = [sys.executable, *launcher, *script]
-            processes.append(
-                subprocess.Popen(
-                    command, cwd=own, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-                )
-            )
-        found = []
-        for process in processes:
-            out, err = process.communicate()
-            if process.returncode != 0:
-                raise RuntimeError(f"{recipe}, {kind}: {err}")
-            found.append(json.loads(out.splitlines()[-1]))
-    return max(found, key=lambda result: result["seconds"])
+
+    def process(rank: int) -> dict[str, float]:
+        node = [*launcher, f"--master_port={port}", f"--node_rank={rank}"] if kind == "nodes" else []
+        found: dict[str, float] = child(*node, *script, OMP_NUM_THREADS="1")
+        return found
+
+    with ThreadPoolExecutor() as pool:
+        return max(pool.map(process, range(1 if kind == "one" else 2)), key=lambda result: result["seconds"])
 
 
 def run(options: argparse.Namespace) -> None:
     """Measures all recipes and kinds of runs, in turn, and publishes the table."""
-    results: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for _ in range(options.rounds):
-        for recipe in options.recipes:
-            for kind in ("one", "apart", "nodes"):
-                found = measure(recipe, kind, options)
-                results.setdefault(recipe, {}).setdefault(kind, []).append(found)
-                print(f"{recipe}, {kind}: {1e3 * found['seconds']:.2f} ms", file=sys.stderr, flush=True)
+    kinds = ("one", "apart", "nodes")
+    cases = {
+        f"{recipe}, {kind}": partial(measure, recipe, kind, options) for recipe in options.recipes for kind in kinds
+    }
+    results = alternate(cases, options.rounds)
     rows = []
-    for recipe, kinds in results.items():
-        times = {kind: statistics.median(1e3 * run["seconds"] for run in runs) for kind, runs in kinds.items()}
-        spread = sorted(1e3 * run["seconds"] for run in kinds["nodes"])
-        more = times["nodes"] - times["apart"]
-        rows.append((
-            f"`{recipe}`",
-            f"{kinds['one'][0]['parameters']:,}",
-            f"{times['one']:.2f}",
-            f"{times['apart']:.2f}",
-            f"{times['nodes']:.2f} ({spread[0]:.2f} to {spread[-1]:.2f})",
-            f"{more:.2f} ms, {more / times['nodes']:.0%}",
-            f"{times['apart'] / times['nodes']:.0%}",
-        ))  # fmt: skip
+    for recipe in options.recipes:
+        times = [[1e3 * found["seconds"] for found in results[f"{recipe}, {kind}"]] for kind in kinds]
+        one, apart, nodes = map(statistics.median, times)
+        parameters = results[f"{recipe}, one"][0]["parameters"]
+        shares = (f"{nodes - apart:.2f} ms, {(nodes - apart) / nodes:.0%}", f"{apart / nodes:.0%}")
+        rows.append(
+            (f"`{recipe}`", f"{parameters:,}", f"{one:.2f}", f"{apart:.2f}", median_of(times[2], ".2f"), *shares)
+        )
     head = ("recipe", "parameters", "ms a step: one process", "two apart", "two nodes", "communication", "efficiency")
-    publish(options, "nodes", markdown(head, rows), nodes=results)
+    publish(options, "nodes", markdown(head, rows))
 
 
 if __name__ == "__main__":
@@ -143,9 +90,8 @@ if __name__ == "__main__":
     parser.add_argument("--recipes", nargs="+", default=["sine_tbptt", "mnist_rnn"])
     parser.add_argument("--batches", type=int, default=60, help="batches in each fit")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--data_dir", default="data", help="the folder of MNIST's files")
+    parser.add_argument("--data_dir", type=os.path.abspath, default="data", help="the folder of MNIST's files")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.data_dir = os.path.abspath(options.data_dir)
     torch.set_num_threads(1)
     (run if options.worker is None else worker)(options)

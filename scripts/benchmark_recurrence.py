@@ -13,19 +13,18 @@ gradient is not needed. The peak is measured with a loop of multiply-adds in reg
 of threads.
 """
 
+import argparse
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from fma_peak import fma_peak
-from measure import CellLoop, alternate, options_of, publish
-from tables import markdown
+from measure import CellLoop, alternate, options_of, publish, silent, timed
+from pages import markdown
 from torch import Tensor, nn
 
 import rnn_lightning.nn as ours
@@ -46,9 +45,8 @@ def training(layer: nn.Module, x: Tensor, grad: Tensor, **options: Any) -> Calla
         for _ in range(2):  # the first call, which does not count, finds another contestant's data in the caches
             layer.zero_grad(set_to_none=True)
             x.grad = None
-            start = time.perf_counter()
-            layer(x, **options)[0].backward(grad)
-        return time.perf_counter() - start
+            seconds = timed(lambda: layer(x, **options)[0].backward(grad))
+        return seconds
 
     return once
 
@@ -56,12 +54,9 @@ def training(layer: nn.Module, x: Tensor, grad: Tensor, **options: Any) -> Calla
 def inference(run: Callable[[], Any], repeats: int = 1) -> Callable[[], float]:
     """Returns a function that times a call without a graph, in seconds."""
 
+    @torch.no_grad()
     def once() -> float:
-        with torch.no_grad():
-            start = time.perf_counter()
-            for _ in range(repeats):
-                run()
-            return (time.perf_counter() - start) / repeats
+        return timed(lambda: [run() for _ in range(repeats)]) / repeats
 
     return once
 
@@ -117,7 +112,7 @@ def busy(processes: int) -> Iterator[None]:
 
 def medians(runs: dict[str, Callable[[], float]], seconds: float) -> dict[str, float]:
     """Returns each contestant's median seconds, over as many rounds as fit into the time."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with silent():
         once = sum(min(times) for times in alternate(runs, 2).values())  # also warms up
         times = alternate(runs, min(200, max(5, int(seconds / once))))
     return {name: statistics.median(values) for name, values in times.items()}
@@ -145,7 +140,33 @@ HEAD = (
 )  # fmt: skip
 
 
-def main() -> None:
+def steps(options: argparse.Namespace) -> None:
+    """Measures single time steps."""
+    rows = []
+    for cell in options.cells:
+        for batch in (1, 64):
+            found = medians(single_steps(cell, batch), options.seconds)
+            us = [f"{1e6 * seconds:.1f}" for seconds in found.values()]
+            rows.append([f"{cell}, batch {batch}", *us, f"{found['cell'] / found['step']:.2f}"])
+    head = ("one step, I = H = 150", "torch's kernel us", "torch.nn's cell us", "step us", "cell / step")
+    publish(options, "steps", markdown(head, rows))
+
+
+def layers(options: argparse.Namespace) -> None:
+    """Measures whole sequences."""
+    rows = []
+    with busy(options.busy):
+        for size in [(CASES + STREAMS)[number] for number in options.sizes]:
+            for cell in options.cells:
+                peak = fma_peak(torch.get_num_threads())
+                rows.append(row(cell, size, medians(contestants(cell, size), options.seconds), peak))
+                print(" | ".join(rows[-1]), flush=True)
+    about = f"No recurrence in C: {reason()}." if variant() is None else f"Vector width: {variant()}."
+    name = f"layers_beside_{options.busy}" if options.busy else "layers"
+    publish(options, name, f"{markdown(HEAD, rows)}\n\n{about}")
+
+
+if __name__ == "__main__":
     parser = options_of(__doc__)
     parser.add_argument("--cells", nargs="+", default=list(GATES), choices=list(GATES))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(range(7)), help=f"of {CASES + STREAMS}")
@@ -153,34 +174,4 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0, help="how many other processes keep a core busy")
     parser.add_argument("--steps", action="store_true", help="measure single time steps instead")
     options = parser.parse_args()
-    threads = torch.get_num_threads()
-    rows: list[list[str]] = []
-    results: dict[str, Any] = {}
-    if options.steps:
-        for cell in options.cells:
-            for batch in (1, 64):
-                found = medians(single_steps(cell, batch), options.seconds)
-                results[f"{cell} {batch}"] = found
-                us = [f"{1e6 * seconds:.1f}" for seconds in found.values()]
-                rows.append([f"{cell}, batch {batch}", *us, f"{found['cell'] / found['step']:.2f}"])
-        text = markdown(
-            ("one step, I = H = 150", "torch's kernel us", "torch.nn's cell us", "step us", "cell / step"), rows
-        )
-        publish(options, "steps", text, cases=results)
-        return
-    with busy(options.busy):
-        for number in options.sizes:
-            for cell in options.cells:
-                size = (CASES + STREAMS)[number]
-                peak = fma_peak(threads)
-                found = medians(contestants(cell, size), options.seconds)
-                results[f"{cell} {size}"] = {"seconds": found, "peak_gflops": peak}
-                rows.append(row(cell, size, found, peak))
-                print(" | ".join(rows[-1]), flush=True)
-    about = f"No recurrence in C: {reason()}." if variant() is None else f"Vector width: {variant()}."
-    name = f"layers_beside_{options.busy}" if options.busy else "layers"
-    publish(options, name, f"{markdown(HEAD, rows)}\n\n{about}", cases=results)
-
-
-if __name__ == "__main__":
-    main()
+    (steps if options.steps else layers)(options)

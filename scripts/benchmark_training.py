@@ -2,6 +2,7 @@
 
     python scripts/benchmark_training.py mnist --data_dir data
     python scripts/benchmark_training.py deep
+    python scripts/benchmark_training.py callbacks --data_dir data
 
 `mnist`: the recipe as the command line runs it, timed inside `trainer.fit`, with everything that is on by default:
 Lightning, TensorBoard, the progress bar, checkpoints, metrics. This fit is compared with a bare loop over torch.nn.RNN,
@@ -16,29 +17,40 @@ Keras, which compiles its steps before the clock starts.
 unit, MSE and Adam. Whole training steps are compared with a loop over torch.nn.RNNCell, as you would write it for state
 dropout, with one mask per sequence or with `dropout` at every step; and with Keras' SimpleRNN layers, which use one
 mask per sequence.
+
+`callbacks`: the same fit of the recipe with all callbacks that draw into TensorBoard, and without them.
 """
 
 import argparse
-import contextlib
 import importlib
 import importlib.util
 import os
-import tempfile
+import statistics
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import lightning
 import torch
-from measure import CellLoop, alternate, options_of, publish, table
+from measure import (
+    NO_CALLBACKS,
+    CellLoop,
+    alternate,
+    fit,
+    in_temporary_folder,
+    options_of,
+    publish,
+    silent,
+    table,
+    timed,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from rnn_lightning.cli import CLI, main
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.data import SequenceMNIST
 from rnn_lightning.nn import RNN, Seq2SeqNet
 
@@ -46,33 +58,11 @@ BATCH = 150
 STEPS, ROWS, LAYERS, HIDDEN, P = 20, 50, 3, 100, 0.3  # of `deep`
 
 
-@contextlib.contextmanager
-def silent_folder() -> Iterator[str]:
-    """Runs a block in a temporary folder, with all output suppressed."""
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as screen, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
-            yield folder
-
-
 def ours(data_dir: str, epochs: int, *more: str) -> float:
     """Returns the seconds inside `trainer.fit`, with further arguments of the command line."""
-    seconds = 0.0
-
-    class Timed(CLI):
-        def fit(self, **arguments: Any) -> None:
-            nonlocal seconds
-            start = time.perf_counter()
-            self.trainer.fit(**arguments)
-            seconds = time.perf_counter() - start
-
-        def after_fit(self) -> None:
-            pass
-
-    with silent_folder() as folder:
-        arguments = [f"--data.data_dir={data_dir}", f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu"]
-        main(["fit", "--config=mnist_rnn", *arguments, f"--trainer.logger.save_dir={folder}", *more], Timed)
-    return seconds
+    arguments = [f"--data.data_dir={data_dir}", f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu"]
+    with in_temporary_folder(), silent():
+        return fit(["--config=mnist_rnn", *arguments, *more], test=False)[0]
 
 
 def samples(data_dir: str) -> list[tuple[Tensor, Tensor]]:
@@ -134,11 +124,9 @@ def plain_lightning(data_dir: str, epochs: int) -> float:
     """Returns the seconds inside `trainer.fit` for a plain module on a DataLoader over a TensorDataset."""
     train, val = (TensorDataset(*tensors) for tensors in samples(data_dir))
     loaders = DataLoader(train, BATCH, shuffle=True), DataLoader(val, BATCH)
-    with silent_folder() as folder:
-        trainer = lightning.Trainer(max_epochs=epochs, accelerator="cpu", default_root_dir=folder)
-        start = time.perf_counter()
-        trainer.fit(Plain(), *loaders)
-        return time.perf_counter() - start
+    with in_temporary_folder(), silent():
+        trainer = lightning.Trainer(max_epochs=epochs, accelerator="cpu")
+        return timed(trainer.fit, Plain(), *loaders)
 
 
 def keras_if_there() -> tuple[Any, str] | None:
@@ -157,9 +145,8 @@ def keras_fit(keras: Any, data_dir: str, epochs: int) -> float:
     model.compile(optimizer=keras.optimizers.Adam(0.001), loss=loss, metrics=["accuracy"])
     few = [tensor[: 2 * BATCH] for tensor in train]
     model.fit(*few, batch_size=BATCH, validation_data=few, verbose=0)  # compiles
-    start = time.perf_counter()
-    model.fit(*train, batch_size=BATCH, epochs=epochs, validation_data=val, validation_batch_size=BATCH, verbose=0)
-    return time.perf_counter() - start
+    sizes = {"batch_size": BATCH, "validation_batch_size": BATCH}
+    return timed(partial(model.fit, *train, epochs=epochs, validation_data=val, verbose=0, **sizes))
 
 
 class Network(nn.Module):
@@ -176,13 +163,11 @@ class Network(nn.Module):
 def second(step: Callable[[], object]) -> Callable[[], float]:
     """Returns the seconds of a step right after another step of the same network, as in training."""
 
-    def timed() -> float:
+    def once() -> float:
         step()
-        start = time.perf_counter()
-        step()
-        return time.perf_counter() - start
+        return timed(step)
 
-    return timed
+    return once
 
 
 def deep_contestants() -> dict[str, Callable[[], float]]:
@@ -217,7 +202,7 @@ def deep_contestants() -> dict[str, Callable[[], float]]:
     return contestants
 
 
-def run_mnist(options: argparse.Namespace) -> None:
+def mnist(options: argparse.Namespace) -> None:
     fits: dict[str, Callable[[str, int], float]] = {
         "bare nn.RNN loop": partial(bare, nn.RNN),
         "bare rnn_lightning.nn.RNN loop": partial(bare, RNN),
@@ -227,26 +212,38 @@ def run_mnist(options: argparse.Namespace) -> None:
     if found := keras_if_there():
         keras, name = found
         fits[name] = partial(keras_fit, keras)
-    data_dir = os.path.abspath(options.data_dir)
-    contestants = {name: partial(fit, data_dir, options.epochs) for name, fit in fits.items()}
-    times = alternate(contestants, options.rounds)
-    publish(options, "mnist_rnn", table(times, "bare nn.RNN loop"), mnist_rnn=times)
+    contestants = {name: partial(run, options.data_dir, options.epochs) for name, run in fits.items()}
+    times = alternate(contestants, options.rounds or 5)
+    publish(options, "mnist_rnn", table(times, "bare nn.RNN loop"))
 
 
-def run_deep(options: argparse.Namespace) -> None:
+def deep(options: argparse.Namespace) -> None:
     contestants = deep_contestants()
-    with silent_folder():
+    with silent():
         alternate(contestants, 5)  # warms up
-        times = alternate(contestants, options.rounds)
-    publish(options, "deep", table(times, "loop over nn.RNNCell, variational", unit="ms"), deep=times)
+        times = alternate(contestants, options.rounds or 300)
+    publish(options, "deep", table(times, "loop over nn.RNNCell, variational", unit="ms"))
+
+
+def callbacks(options: argparse.Namespace) -> None:
+    on, off = "all callbacks on", "all off"
+    settings = {off: NO_CALLBACKS, on: []}
+    settings |= {f"{name} alone": [*NO_CALLBACKS, f"--{name}.enabled=true"] for name in TENSORBOARD_CALLBACKS}
+    ours(options.data_dir, 1)  # the first fit of a process also includes imports and cache misses
+    fits = {name: partial(ours, options.data_dir, options.epochs, *more) for name, more in settings.items()}
+    times = alternate(fits if options.each else {name: fits[name] for name in (off, on)}, options.rounds or 5)
+    publish(options, "callbacks", table(times, off))
+    ratios = [first / second for first, second in zip(times[on], times[off], strict=True)]
+    print(f"\nall on / all off, round by round: median {statistics.median(ratios):.3f}")
 
 
 if __name__ == "__main__":
     parser = options_of(__doc__)
-    parser.add_argument("what", choices=["mnist", "deep"])
-    parser.add_argument("--data_dir", default="data", help="mnist: folder of the four MNIST files")
-    parser.add_argument("--epochs", type=int, default=5, help="mnist: epochs of each fit")
+    benchmarks = {"mnist": mnist, "deep": deep, "callbacks": callbacks}
+    parser.add_argument("what", choices=benchmarks)
+    parser.add_argument("--data_dir", type=os.path.abspath, default="data", help="folder of the four MNIST files")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of each fit")
     parser.add_argument("--rounds", type=int, help="alternations; 5 fits or 300 steps by default")
+    parser.add_argument("--each", action="store_true", help="callbacks: also measure each callback alone")
     options = parser.parse_args()
-    options.rounds = options.rounds or {"mnist": 5, "deep": 300}[options.what]
-    {"mnist": run_mnist, "deep": run_deep}[options.what](options)
+    benchmarks[options.what](options)

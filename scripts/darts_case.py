@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from tbptt_case import QUIET
 from torch import Tensor
 
 from rnn_lightning.data.series import TimeSeries
@@ -16,10 +18,7 @@ from rnn_lightning.forecasts.scaling import lagged
 
 EPOCHS, HIDDEN, BATCH, RATE = 10, 64, 32, 0.003
 """Those of the recipe `series`."""
-ALONE: dict[str, Any] = {
-    **{"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False},
-    **{"enable_model_summary": False, "limit_val_batches": 0, "gradient_clip_val": 1.0},
-}
+ALONE: dict[str, Any] = {**QUIET, "limit_val_batches": 0, "gradient_clip_val": 1.0}
 """A trainer's arguments for training and nothing else, clipped as in the recipe."""
 
 
@@ -68,12 +67,8 @@ class Prepared:
 
 def interpolated(y: np.ndarray) -> Tensor:
     """Raw values (B, T, 1) with missing ones on a line between their neighbours, or like the last one before them."""
-    steps = np.arange(y.shape[1])
-    rows = []
-    for row in y[..., 0]:
-        there = ~np.isnan(row)
-        rows.append(np.interp(steps, steps[there], row[there]))
-    return torch.from_numpy(np.stack(rows))[..., None]
+    table = pd.DataFrame(y[..., 0].T).interpolate(limit_direction="both")
+    return torch.from_numpy(table.to_numpy(copy=True)).T[..., None]
 
 
 def as_darts(rows: Any) -> list[Any]:

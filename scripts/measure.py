@@ -1,4 +1,4 @@
-"""Shared code of the benchmarks: runs contestants in turn, and makes tables with the machine's description.
+"""Shared code of the benchmarks: contestants in turn, timed fits, child processes, and tables with the machine.
 
 `torch.utils.benchmark` finishes one contestant before it starts the next. If the machine's speed changes by the minute,
 such a measurement compares minutes, not contestants. Here, all contestants run in turn, round after round.
@@ -8,42 +8,132 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
-from collections.abc import Callable, Mapping
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
-from tables import fill, markdown
+from lightning.pytorch import Callback
+from pages import fill, markdown
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
+from rnn_lightning.cli import CLI, main
 from rnn_lightning.files import write_atomically
+
+Measured = TypeVar("Measured")
+NO_CALLBACKS = [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
+"""Arguments that disable everything that draws into TensorBoard."""
 
 
 def options_of(description: str | None) -> argparse.ArgumentParser:
-    """Returns a parser with the options that every benchmark has."""
+    """Returns a parser with the option that every benchmark has."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", help="also write the results into this file")
     parser.add_argument(
         "--page", type=Path, help="also put the table into this page, between <!-- table NAME --> and <!-- end -->"
     )
     return parser
 
 
-def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def timed(
+    run: Callable[..., object], *given: Any, clock: Callable[[], float] = time.perf_counter, **more: Any
+) -> float:
+    """Returns the seconds of a call."""
+    begin = clock()
+    run(*given, **more)
+    return clock() - begin
+
+
+def fit(
+    arguments: Iterable[str],
+    *callbacks: Callback,
+    test: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, Any]:
+    """Runs a fit on the command line.
+
+    Args:
+        arguments: What follows `fit`.
+        callbacks: Further callbacks.
+        test: Whether to test the best checkpoint afterwards, so that the model has its weights.
+        clock: The clock that measures the fit.
+
+    Returns:
+        The seconds inside `trainer.fit`, and the `CLI` with its trainer, model and datamodule.
+    """
+    found: list[Any] = []
+
+    class Timed(CLI):
+        def fit(self, **given: Any) -> None:
+            self.trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
+            found.extend((timed(self.trainer.fit, clock=clock, **given), self))
+
+        def after_fit(self) -> None:
+            if test:
+                super().after_fit()
+
+    main(["fit", *arguments], Timed)
+    seconds, cli = found
+    return seconds, cli
+
+
+def child(*arguments: str, **environment: str) -> Any:
+    """Runs Python with these arguments in a temporary folder, and returns its last line of output, read as JSON."""
+    command, variables = [sys.executable, *arguments], {**os.environ, **environment}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=variables)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: {done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@contextmanager
+def in_temporary_folder() -> Iterator[None]:
+    """Makes a temporary folder the current one for the `with` block."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Suppresses all output and warnings of the `with` block."""
+    with open(os.devnull, "w") as screen, redirect_stdout(screen), redirect_stderr(screen), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def alternate(contestants: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[str, list[Measured]]:
     """Runs every contestant once per round, in turn, so that a machine that slows down affects all of them.
 
     Args:
-        contestants: Functions by name; each returns the seconds it took.
+        contestants: Functions by name; each returns what it measured, such as the seconds it took.
         rounds: How many times each contestant runs.
     """
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+    found: dict[str, list[Measured]] = {name: [] for name in contestants}
     for round_ in range(rounds):
         for name, run in contestants.items():
-            times[name].append(run())
-            print(f"round {round_ + 1}: {name} {times[name][-1]:.3f} s", flush=True)
-    return times
+            found[name].append(run())
+            print(f"round {round_ + 1}: {name}: {found[name][-1]}", flush=True)
+    return found
+
+
+def median_of(values: list[float], form: str) -> str:
+    """Returns the median, followed by the range."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def table(times: dict[str, list[float]], base: str, unit: Literal["s", "ms"] = "s") -> str:
@@ -96,22 +186,15 @@ class CellLoop(nn.Module):
 
 def machine() -> dict[str, Any]:
     """Returns the processor, the numbers of cores and threads, and torch's version."""
-    model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
+    named = re.search(r"^model name\s*: (.*)$", cpuinfo.read_text(), re.M) if cpuinfo.is_file() else None
+    model = named[1] if named else platform.processor() or platform.machine()
     return {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
-def publish(options: argparse.Namespace, name: str, text: str, **results: Any) -> None:
-    """Prints a Markdown table with the machine, and writes the table where the options of `options_of` say.
-
-    `name` is the table's name in a page; `results` are the values that `--json` writes.
-    """
+def publish(options: argparse.Namespace, name: str, text: str) -> None:
+    """Prints a Markdown table with the machine, and puts the table of this name into the page of the options, if any."""
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     print(f"\n{about}\n\n{text}")
-    if options.json is not None:
-        write_atomically(options.json, json.dumps({"machine": machine(), **results}, indent=1))
     if options.page is not None:
-        write_atomically(options.page, fill(options.page.read_text(), {name: lambda: f"{text}\n\n{about}"}))
+        write_atomically(options.page, fill(options.page.read_text(), {name: f"{text}\n\n{about}"}))

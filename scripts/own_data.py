@@ -1,122 +1,94 @@
-"""Runs fits of the recipes for your own files, and keeps their results in `docs/own_data.json`.
+"""Measures the recipes for your own files beside methods without a network, on data that come with packages.
 
-`measure_text.py`, `measure_arrays.py` and `measure_series.py` use this module. A fit that has a result is not run
-again, so that you can continue a long measurement. `python scripts/tables.py` puts the figures into the pages.
+    python scripts/own_data.py 'chars*'              # the text that comes with Python; minutes
+    python scripts/own_data.py 'words/*' --seeds 3   # the Jargon File: apt install dict-jargon
+    python scripts/own_data.py 'arrays*' --seeds 3   # JapaneseVowels: pip install --no-deps aeon
+    python scripts/own_data.py 'series/*' --seeds 3  # pip install statsmodels vega_datasets
+
+Results are saved in `docs/own_data.json`, and `python scripts/tables.py` puts them into the pages. Whatever has a
+result is not run again, so that you can continue a long measurement. Further arguments go to the fits and are not
+recorded, so give only arguments that do not change the results.
+
+- `chars`: the recipe; carried beside reset state, and k1 = k2 = 1, 8, 32, 128, at equal steps; n-grams and xz. Results
+  are in bits per character of the test part, the last 5 % of the text, which changes with Python's version.
+- `words`: the recipe with dropout of three kinds.
+- `arrays`: the official split, 270 sequences to train on and 370 to test. A tenth of the 270 is used for validation, to
+  choose the epoch.
+- `series`: weekly CO2, monthly sea surface temperatures, and a panel of hourly temperatures of two cities.
 """
 
 import argparse
+import itertools
 import json
-import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from plan import ROOT, Result
+import naive_methods
+from measure import fit, in_temporary_folder
+from own_files import write_arrays, write_series
+from plan import OWN_RESULTS, PLAN, Result, lines, load_own
 
-from rnn_lightning.cli import CLI, main
 from rnn_lightning.files import write_atomically
 from rnn_lightning.runs import run_folder
 
-RESULTS = ROOT / "docs" / "own_data.json"
-SHORT = {"the network": "network", "the last value": "last", "the same season": "season"}
+FITS: dict[str, list[str]] = PLAN["own_data"]
+"""The arguments of each fit."""
+PUBLISHED = {
+    "test": {"test/acc": 0.949},
+    "citation": "Bagnall et al. 2018, The UEA multivariate time series classification archive, arXiv:1811.00075: "
+    "1-NN DTW (dependent), JapaneseVowels",
+}
+NAIVE = {
+    "chars/naive": naive_methods.of_text,
+    "arrays/dtw": naive_methods.of_arrays,
+    "arrays/published": lambda: PUBLISHED,
+}
+"""Methods without a network, which have no seed."""
+METHODS = {"the network": "network", "the last value": "last", "the same season": "season"}
 
 
-def options_of(description: str | None) -> argparse.ArgumentParser:
-    """Returns a parser with the options that these scripts share."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fits", type=int, default=1000, help="run at most this many fits now")
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1, ... of each fit")
-    return parser
-
-
-def load() -> dict[str, Result]:
-    """Returns the results so far, by name and seed."""
-    found: dict[str, Result] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    return found
-
-
-def keep(name: str, result: Result) -> None:
-    """Adds a result to the file, one fit per line."""
-    results = {**load(), name: result}
-    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(results[key])}" for key in sorted(results))
-    write_atomically(RESULTS, f"{{\n{lines}\n}}\n")
-
-
-class Kept(CLI):
-    """Keeps the results of a fit and its test, and of the naive answers if there are any."""
-
-    found: Result = {}
-
-    def after_fit(self) -> None:
-        """Keeps the results, under the names that `tables.value` reads."""
-        epochs = self.trainer.current_epoch
-        super().after_fit()
-        test = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name[:5] == "test/"}
-        data: Any = self.datamodule
-        test |= {f"test/naive/{name[5:]}": value for name, value in getattr(data, "baseline", {}).items()}
-        forecasts = Path(run_folder(str(self.trainer.ckpt_path)), "forecasts.json")
-        scored = forecasts.is_file()
-        for score in json.loads(forecasts.read_text())["scores"] if scored else ():
-            method = SHORT[score["method"]]
-            test |= {f"test/{method}/{name}": score[name] for name in ("one_step_mae", "mae", "mase")}
-        Kept.found = {"epochs": epochs, "test": {name: round(value, 6) for name, value in sorted(test.items())}}
-        if scored:
-            Kept.found["printed"] = forecasts.with_suffix(".txt").read_text().rstrip()
-        if hasattr(data, "sha256"):
-            Kept.found["sha256"] = data.sha256
-
-
-@contextmanager
-def in_temporary_folder() -> Iterator[None]:
-    """Makes a temporary folder the current one for the `with` block."""
-    before = os.getcwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.chdir(before)
-
-
-def fit(typed: list[str], prepare: Callable[[], None]) -> Result:
-    """Runs one fit in its own folder, and returns its result.
+def result_of(arguments: list[str], more: list[str]) -> Result:
+    """Runs a fit and its test, and returns its results under the names that `tables.value` reads.
 
     Args:
-        typed: The arguments after `fit` on the command line.
-        prepare: Writes the data files into the fit's folder.
+        arguments: The arguments of the fit, which are recorded.
+        more: Further arguments.
     """
     begin = time.perf_counter()
     with in_temporary_folder():
-        prepare()
-        main(["fit", *typed], cli=Kept)
-    return {"arguments": typed, "seconds": round(time.perf_counter() - begin), **Kept.found}
+        for write in (write_arrays, write_series):
+            if f"--config={write.__name__.removeprefix('write_')}" in arguments:
+                write()
+        _, run = fit([*arguments, *more])
+        test = {name: float(value) for name, value in run.trainer.callback_metrics.items() if name[:5] == "test/"}
+        test |= {f"test/naive/{name[5:]}": value for name, value in getattr(run.datamodule, "baseline", {}).items()}
+        found: dict[str, Any] = {}
+        forecasts = Path(run_folder(str(run.trainer.ckpt_path)), "forecasts.json")
+        if forecasts.is_file():
+            for score in json.loads(forecasts.read_text())["scores"]:
+                method = METHODS[score["method"]]
+                test |= {f"test/{method}/{name}": score[name] for name in ("one_step_mae", "mae", "mase")}
+            found["printed"] = forecasts.with_suffix(".txt").read_text().rstrip()
+        if hasattr(run.datamodule, "sha256"):
+            found["sha256"] = run.datamodule.sha256
+    seconds, epochs = round(time.perf_counter() - begin), run.trainer.current_epoch
+    rounded = {name: round(value, 6) for name, value in sorted(test.items())}
+    return {"arguments": arguments, "seconds": seconds, "epochs": epochs, "test": rounded, **found}
 
 
-def run(
-    fits: dict[str, list[str]], options: argparse.Namespace, more: list[str], prepare: Callable[[], None] = lambda: None
-) -> None:
-    """Runs the fits that have no result yet.
-
-    Args:
-        fits: For each name, the arguments after `fit`.
-        options: The parsed options of `options_of`.
-        more: Further arguments, which are not recorded and must not change the results.
-        prepare: As for `fit`.
-    """
-    left = options.fits
-    for seed in range(options.seeds):
-        for name, typed in fits.items():
-            key = f"{name}/{seed}"
-            if key in load():
-                continue
-            if not left:
-                print("more fits are left: run this again")
-                return
-            left -= 1
-            typed = [*typed, f"--seed_everything={seed}"]
-            result = fit([*typed, *more], prepare)
-            keep(key, {**result, "arguments": typed})
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"names or patterns of {', '.join([*NAIVE, *FITS])}")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1, ... of each fit")
+    options, more = parser.parse_known_args()
+    names = [name for name in (*NAIVE, *FITS) if any(fnmatch(name, pattern) for pattern in options.names)]
+    if not names:
+        parser.error(f"{' '.join(options.names)}: give names or patterns of {', '.join([*NAIVE, *FITS])}")
+    for seed, name in itertools.product(range(options.seeds), names):
+        key = f"{name}/{seed}"
+        if key not in load_own() and (name in FITS or not seed):
+            result = result_of([*FITS[name], f"--seed_everything={seed}"], more) if name in FITS else NAIVE[name]()
+            write_atomically(OWN_RESULTS, f"{{\n{lines({**load_own(), key: result}, ' ')}\n}}\n")
             print(f"{key}: {json.dumps(result)}", flush=True)

@@ -17,9 +17,11 @@ from rnn_lightning.recipes import recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "reproduction.json"
+OWN_RESULTS = ROOT / "docs" / "own_data.json"
+"""Results of `own_data.py`, by name and seed."""
 PLAN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reproduction.yaml").read_text())
 OWN_DATA = ("chars", "words", "arrays", "series")
-"""Recipes for your own files, which have measurement scripts of their own; see `own_data.py`."""
+"""Recipes for your own files, which `own_data.py` measures."""
 
 Result = dict[str, Any]
 
@@ -85,22 +87,19 @@ def combinations(group: dict[str, Any], axes: list[str] | None = None) -> Iterat
         yield words
 
 
-def plan(full: bool = True) -> list[Run]:
-    """Returns all runs, seed by seed; without `full`, only those that do not need `--full`."""
-    return [run for run in _whole() if full or not run.full]
-
-
 @cache
-def _whole() -> tuple[Run, ...]:
+def plan(full: bool = True) -> tuple[Run, ...]:
+    """Returns all runs, seed by seed; without `full`, only those that do not need `--full`."""
     runs = []
     for seed in PLAN["seeds"]:
         for group in PLAN["systems"]:
             for words in combinations(group):
-                arguments = (Template(text).substitute(words) for text in group["arguments"] + words["arguments"])
-                left = group.get("full", False) or words.get("full", False)
-                if seed in PLAN["seeds"][: group.get("seeds")]:
+                needs_full = group.get("full", False) or words.get("full", False)
+                if seed in PLAN["seeds"][: group.get("seeds")] and (full or not needs_full):
                     name = Template(group["name"]).substitute(words)
-                    runs.append(Run(name, seed, tuple(arguments), words.get("predicts", False), left, group["name"]))
+                    arguments = (Template(text).substitute(words) for text in group["arguments"] + words["arguments"])
+                    predicts = words.get("predicts", False)
+                    runs.append(Run(name, seed, tuple(arguments), predicts, needs_full, group["name"]))
     return tuple(runs)
 
 
@@ -112,10 +111,20 @@ def load(path: Path = RESULTS) -> dict[str, Any]:
         sys.exit(f"error: cannot read the results in {path} ({error}): correct or delete it")
 
 
+def load_own() -> dict[str, Result]:
+    """Returns the results of `own_data.py`."""
+    found: dict[str, Result] = json.loads(OWN_RESULTS.read_text())
+    return found
+
+
+def lines(results: dict[str, Result], indent: str) -> str:
+    """Returns results as JSON, one fit per line."""
+    return ",\n".join(f"{indent}{json.dumps(key)}: {json.dumps(results[key])}" for key in sorted(results))
+
+
 def dump(state: dict[str, Any]) -> str:
-    """Returns the results as JSON, one fit per line."""
-    runs = ",\n".join(f"  {json.dumps(key)}: {json.dumps(state['runs'][key])}" for key in sorted(state["runs"]))
-    return f'{{\n "machines": {json.dumps(state["machines"])},\n "runs": {{\n{runs}\n }}\n}}\n'
+    """Returns the results as JSON."""
+    return f'{{\n "machines": {json.dumps(state["machines"])},\n "runs": {{\n{lines(state["runs"], "  ")}\n }}\n}}\n'
 
 
 def result_of(state: dict[str, Any], run: Run) -> Result | None:

@@ -20,76 +20,50 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import datetime, timezone
 from fnmatch import fnmatch
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
+import measure
 import tables
 import torch
-from measure import machine
 from plan import PLAN, RESULTS, ROOT, Result, Run, dump, load, plan, result_of
 from step_cost import StepCost
 
 from rnn_lightning import __version__
-from rnn_lightning.cli import CLI, main
+from rnn_lightning.cli import main
 from rnn_lightning.data.mnist_files import SHA256, find_file
 from rnn_lightning.files import write_atomically
 
 
-def prepare_process(parent: int | None = None) -> None:
+def prepare_process() -> None:
     """Makes a process compute on one thread, as small networks gain nothing from more, and print only warnings.
 
-    Args:
-        parent: The process that collects the results. When it ends, this process ends too, as results would be lost.
+    The process ends with the one that collects the results, as its own would be lost.
     """
     torch.set_num_threads(1)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None, "a process of the pool has one"
+    parent.join()
     os._exit(1)
-
-
-class Timed(CLI):
-    """A command line that also records how long a fit took and how far it got.
-
-    Times are processor times: other work on the machine hardly changes them, and on one thread they equal the times on
-    an idle machine.
-    """
-
-    result: Result = {}
-
-    def fit(self, **arguments: Any) -> None:
-        cost = StepCost()
-        self.trainer.callbacks.append(cost)  # type: ignore[attr-defined]
-        start = time.process_time()
-        self.trainer.fit(**arguments)
-        self.result["seconds"] = round(time.process_time() - start, 2)
-        self.result["epochs"], self.result["steps"] = self.trainer.current_epoch, self.trainer.global_step
-        self.result["batches"] = self.trainer.fit_loop.total_batch_idx + 1
-        self.result.update(cost.result())
-        self.result["parameters"] = sum(p.numel() for p in self.model.parameters())
-
-    def after_fit(self) -> None:
-        super().after_fit()
-        metrics = self.trainer.callback_metrics
-        self.result["test"] = {k: _short(v) for k, v in metrics.items() if k.startswith("test/")}
 
 
 def fit(run: Run, data_dir: str) -> Result:
     """Fits one system in a temporary folder.
+
+    Times are processor times: other work on the machine hardly changes them, and on one thread they equal the times on
+    an idle machine.
 
     Returns:
         `arguments`, `settings` (a digest of the recipe and the arguments), and `whole`, the seconds of processor time.
@@ -100,39 +74,51 @@ def fit(run: Run, data_dir: str) -> Result:
     Raises:
         RuntimeError: The command line refused the run for another reason.
     """
-    result: Result = {"arguments": list(run.arguments), "settings": run.settings}
-    Timed.result = result
-    begin = time.process_time()
-    errors = io.StringIO()
+    begin, errors = time.process_time(), io.StringIO()
+    known = {"arguments": list(run.arguments), "settings": run.settings}
+    quiet = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    common = [*quiet, *([f"--data.data_dir={Path(data_dir).absolute()}"] if run.mnist else [])]
+    logger = {"save_dir": "runs", "name": run.name, "version": "run"}
+    logged = ["--trainer.logger=CSVLogger", *(f"--trainer.logger.{key}={value}" for key, value in logger.items())]
     with (
-        tempfile.TemporaryDirectory() as folder,
-        open(os.devnull, "w") as screen,
-        contextlib.redirect_stdout(screen),
+        measure.in_temporary_folder(),
+        contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(errors),
     ):
-        common = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
-        common += ["--trainer.enable_model_summary=false"]
-        common += [f"--data.data_dir={Path(data_dir).absolute()}"] if run.mnist else []
-        logger = {"save_dir": folder, "name": run.name, "version": "run"}
-        logged = ["--trainer.logger=CSVLogger", *(f"--trainer.logger.{key}={value}" for key, value in logger.items())]
+        cost = StepCost()
         try:
-            main(["fit", *run.arguments, *logged, f"--seed_everything={run.seed}", *common], Timed)
+            arguments = [*run.arguments, *logged, f"--seed_everything={run.seed}", *common]
+            seconds, done = measure.fit(arguments, cost, clock=time.process_time)
         except SystemExit as end:
             line = (errors.getvalue().strip().splitlines() or [f"exit {end.code}"])[-1]
             if "loss is" not in line:  # the network did not cause this error
                 raise RuntimeError(f"{run.key}: {line}") from end
-            known = {key: result[key] for key in ("arguments", "settings")}
             return {**known, "error": line, "whole": round(time.process_time() - begin, 2)}
-        own = Path(folder, run.name, "run")
+        trainer, own = done.trainer, Path("runs", run.name, "run")
         rows = [row for row in _rows(own / "metrics.csv") if row.get("val/loss")]
         names = [name for name in rows[0] if name.startswith("val/") and all(row[name] for row in rows)]
-        result["validation"] = {name: [_short(row[name]) for row in rows] for name in names}
+        result = {
+            **known,
+            "seconds": round(seconds, 2),
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "batches": trainer.fit_loop.total_batch_idx + 1,
+            **cost.result(),
+            "parameters": sum(p.numel() for p in done.model.parameters()),
+            "test": {k: _short(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")},
+            "validation": {name: [_short(row[name]) for row in rows] for name in names},
+        }
         if run.predicts:
             last = own / "checkpoints" / "last.ckpt"
             main(["predict", f"--config={own / 'config.yaml'}", f"--ckpt_path={last}", *common])
             rows = _rows(own / "predictions.csv")
             result["predictions"] = {k: [_short(row[k]) for row in rows] for k in ("x_0", "y", "prediction")}
     return {**result, "whole": round(time.process_time() - begin, 2)}
+
+
+def fit_before(end: float, run: Run, data_dir: str) -> Result | None:
+    """Fits one system, or returns None if the time `end` is over."""
+    return fit(run, data_dir) if time.time() < end else None
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -148,7 +134,7 @@ def _short(number: Any) -> float:
 def here() -> dict[str, Any]:
     """Returns the machine and the versions of the software."""
     versions = {"python": platform.python_version(), "lightning": importlib.metadata.version("lightning")}
-    about = {key: value for key, value in machine().items() if key != "threads"}
+    about = {key: value for key, value in measure.machine().items() if key != "threads"}
     return {**about, **versions, "rnn_lightning": __version__}
 
 
@@ -176,7 +162,7 @@ def chosen(
         seeds: How many seeds; None for all.
         renew: A commit. Runs measured at any other commit are repeated; if empty, none are.
     """
-    runs = plan(full or only is not None)
+    runs = list(plan(full or only is not None))
     names = sorted({run.name for run in runs})
     for pattern in only or []:
         if not any(fnmatch(name, pattern) for name in names):
@@ -199,30 +185,6 @@ def expected(run: Run, state: dict[str, Any]) -> float:
     return statistics.fmean(same or alike or times.values() or [60.0])
 
 
-class Progress:
-    """Prints, after each fit, how many fits are done and how long the others will take.
-
-    Args:
-        runs: All runs to do.
-        state: The results, to which finished runs are added.
-    """
-
-    def __init__(self, runs: list[Run], state: dict[str, Any]) -> None:
-        self.left, self.total, self.state = list(runs), len(runs), state
-        self.start, self.done = time.perf_counter(), 0.0
-
-    def finished(self, run: Run) -> None:
-        """Prints the line for a finished run."""
-        self.left.remove(run)
-        result = self.state["runs"][run.key]
-        self.done += result["whole"]
-        rate = (time.perf_counter() - self.start) / self.done  # wall-clock seconds per second of processor time
-        minutes = rate * sum(expected(other, self.state) for other in self.left) / 60
-        found = result.get("error") or ", ".join(f"{name} {value:.4g}" for name, value in result["test"].items())
-        place = f"{self.total - len(self.left)}/{self.total} {run.key}"
-        print(f"{place}: {found} ({result['whole']:.0f} s); about {minutes:.0f} min left", flush=True)
-
-
 def carry_out(
     runs: list[Run], state: dict[str, Any], jobs: int, data_dir: str, results: Path, minutes: float = float("inf")
 ) -> None:
@@ -230,30 +192,31 @@ def carry_out(
 
     After `minutes` minutes, no further fit begins.
     """
-    progress, queue, end = Progress(runs, state), deque(runs), time.perf_counter() + 60 * minutes
     about = {"code": code(), "machine": _place(state)} if runs else {}
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=prepare_process, initargs=(os.getpid(),)
-    )
-    pending: dict[Future[Result], Run] = {}
+    left, total, start, spent = list(runs), len(runs), time.time(), 0.0
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=prepare_process)
     try:
-        while queue or pending:
-            while queue and len(pending) < jobs and time.perf_counter() < end:
-                run = queue.popleft()
-                pending[pool.submit(fit, run, data_dir)] = run
-            if not pending:
-                break
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                run, when = pending.pop(future), datetime.now(timezone.utc).strftime("%Y-%m-%d")
-                state["runs"][run.key] = {**future.result(), **about, "date": when}
-                write_atomically(results, dump(state))
-                progress.finished(run)
+        futures = {pool.submit(fit_before, start + 60 * minutes, run, data_dir): run for run in runs}
+        for future in as_completed(futures):
+            run, result = futures[future], future.result()
+            if result is None:
+                continue
+            when = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+            state["runs"][run.key] = {**result, **about, "date": when}
+            write_atomically(results, dump(state))
+            left.remove(run)
+            spent += result["whole"]
+            rate = (time.time() - start) / spent  # wall-clock seconds per second of processor time
+            rest = rate * sum(expected(other, state) for other in left) / 60
+            found = result.get("error") or ", ".join(f"{name} {value:.4g}" for name, value in result["test"].items())
+            place = f"{total - len(left)}/{total} {run.key}"
+            print(f"{place}: {found} ({result['whole']:.0f} s); about {rest:.0f} min left", flush=True)
     except RuntimeError as error:
         sys.exit(f"error: {error}")
     finally:
         pool.shutdown(cancel_futures=True)
-    if queue:
-        print(f"{len(queue)} fits are left: run the same command again")
+    if left:
+        print(f"{len(left)} fits are left: run the same command again")
 
 
 def _place(state: dict[str, Any]) -> int:

@@ -7,16 +7,14 @@ thread. The table shows the largest difference between the weights, where 0 mean
 """
 
 import argparse
-import logging
-import os
-import subprocess
-import sys
-import tempfile
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from tbptt_case import QUIET
+from torch import tensor
 from torch.utils.data import DataLoader
 
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
@@ -43,53 +41,45 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def weights(case: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Returns the weights after two epochs of Adam with seed 0."""
+class Batches(list[dict[str, torch.Tensor]]):
+    """Batches whose rows continue those of the batch before, if the model carries its state."""
+
+    contiguous = True
+
+
+def weights(case: dict[str, Any]) -> dict[str, Any]:
+    """Returns the weights after two epochs of Adam with seed 0, as lists of numbers."""
     case = {"model": Seq2Seq, "cell": "lstm", "precision": "32-true", "lengths": False, **case}
     model, precision, lengths = (case.pop(name) for name in ("model", "precision", "lengths"))
     if "tbptt" in case:
         case["tbptt"] = TruncatedBPTT(**case["tbptt"])
     torch.manual_seed(0)
     module = model(2, 1, task="regression", hidden_size=8, optimizer=torch.optim.Adam, **case)
-    batches = []
+    batches = Batches()
     for _ in range(BATCHES):
         x = torch.randn(ROWS, STEPS, 2)
         batch = {"x": x, "y": x.sum(-1).cumsum(1) / 10 if model is Seq2Seq else x.sum((1, 2))}
         batches.append({**batch, "lengths": torch.randint(1, STEPS + 1, (ROWS,))} if lengths else batch)
-    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    options: Any = {"accelerator": "cpu", "max_epochs": 2, "precision": precision, **dict.fromkeys(quiet, False)}
     with force_path("torch"):
-        Trainer(**options).fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
-    return module.net.state_dict()
-
-
-def trained(checkout: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """Returns the weights of every case, trained by a checkout."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "weights.pt")
-        environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}
-        subprocess.run([sys.executable, __file__, "--save", str(file)], check=True, env=environment)
-        return torch.load(file, weights_only=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", type=Path, help="the other checkout")
-    parser.add_argument("--save", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.save is not None:
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        torch.set_num_threads(1)
-        torch.save({name: weights(case) for name, case in CASES.items()}, options.save)
-    elif options.against is None:
-        parser.error("give --against CHECKOUT")
-    else:
-        ours, theirs = trained(Path(__file__).parent.parent), trained(options.against)
-        print("| case | largest difference |\n|---|---|")
-        for name in CASES:
-            difference = max(float((a - theirs[name][key]).abs().max()) for key, a in ours[name].items())
-            print(f"| {name} | {difference:.2g} |")
+        trainer = Trainer(max_epochs=2, precision=precision, **QUIET)
+        trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+    return {name: weight.tolist() for name, weight in module.net.state_dict().items()}
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=Path, help="the other checkout; without it, the weights are printed as JSON")
+    other = parser.parse_args().against
+    if other is None:
+        torch.set_num_threads(1)
+        print(json.dumps({name: weights(case) for name, case in CASES.items()}))
+    else:
+        from measure import child, markdown  # only here, as the other version may lack what they import
+
+        ours, theirs = (child(__file__, PYTHONPATH=str(path.resolve())) for path in (Path(__file__).parents[1], other))
+        differences = (
+            max(float((tensor(a) - tensor(theirs[name][key])).abs().max()) for key, a in ours[name].items())
+            for name in CASES
+        )
+        rows = [(name, f"{difference:.2g}") for name, difference in zip(CASES, differences, strict=True)]
+        print(markdown(("case", "largest difference"), rows))

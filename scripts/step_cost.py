@@ -2,6 +2,8 @@
 
 import statistics
 import time
+import weakref
+from collections import Counter
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,14 +12,10 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class Packed:
-    """A tensor that autograd keeps for a backward pass. The tensor's storage counts in the ledger until then."""
+    """A tensor that autograd keeps for a backward pass."""
 
-    def __init__(self, tensor: Tensor, ledger: "Ledger") -> None:
-        self.tensor, self.ledger, self.storage = tensor, ledger, tensor.untyped_storage()
-        ledger.add(self.storage.data_ptr(), self.storage.nbytes())
-
-    def __del__(self) -> None:
-        self.ledger.remove(self.storage.data_ptr(), self.storage.nbytes())
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
 
 
 class Ledger:
@@ -28,30 +26,23 @@ class Ledger:
     """
 
     def __init__(self, free: set[int]) -> None:
-        self.free, self.counts = free, dict[int, int]()
+        self.free, self.counts = free, Counter[int]()
         self.now = self.peak = 0
 
-    def add(self, address: int, size: int) -> None:
-        """Notes that a tensor with this storage is now kept."""
-        if address in self.free:
-            return
-        self.counts[address] = self.counts.get(address, 0) + 1
-        if self.counts[address] == 1:
-            self.now += size
-            self.peak = max(self.peak, self.now)
-
-    def remove(self, address: int, size: int) -> None:
-        """Notes that a tensor with this storage is no longer kept."""
-        if address in self.free:
-            return
-        self.counts[address] -= 1
-        if not self.counts[address]:
-            del self.counts[address]
-            self.now -= size
-
     def keep(self, tensor: Tensor) -> Packed:
-        """The hook that autograd calls with each tensor that it keeps."""
-        return Packed(tensor, self)
+        """The hook that autograd calls with each tensor that it keeps, until it drops what this returns."""
+        packed, storage = Packed(tensor), tensor.untyped_storage()
+        address, size = storage.data_ptr(), storage.nbytes()
+        if address not in self.free:
+            self.now += 0 if self.counts[address] else size
+            self.peak = max(self.peak, self.now)
+            self.counts[address] += 1
+            weakref.finalize(packed, self._drop, address, size)
+        return packed
+
+    def _drop(self, address: int, size: int) -> None:
+        self.counts[address] -= 1
+        self.now -= 0 if self.counts[address] else size
 
 
 class StepCost(Callback):

@@ -8,20 +8,19 @@ The figures come from `docs/reproduction.json`, `docs/own_data.json`, and the JS
 """
 
 import argparse
-import json
 import re
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 from typing import Any
 
-import own_data
 import yaml
-from plan import PLAN, RESULTS, ROOT, Result, Run, combinations, load, plan, result_of
-from speed_table import speed_table
+from model_cards import card_tables, weights_table
+from pages import fill, markdown, spread
+from plan import PLAN, RESULTS, ROOT, Result, combinations, load, load_own, plan, result_of
 
 from rnn_lightning.files import write_atomically
 from rnn_lightning.recipes import recipes
@@ -35,26 +34,9 @@ PAGES = (
 SPEED = "docs/performance.md"
 FORMS = {"seconds": ".0f", "window": ".3f", "milliseconds": ".1f", "best": ".4f"}
 """The formats of some metrics. Losses and accuracies have four digits."""
-METRICS = {"acc": "accuracy", "mse": "MSE"}
-
-
-NOTHING = ("not run", "")
-"""The contents of a cell without a figure."""
-
-
-def markdown(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """Returns a Markdown table, without the columns that have no figure."""
-    columns = list(head)
-    lines = [list(map(str, row)) for row in rows]
-    kept = [i for i in range(len(columns)) if any(line[i] not in NOTHING for line in lines)]
-    chosen = [[line[i] for i in kept] for line in ([*map(str, columns)], ["---"] * len(columns), *lines)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in chosen)
-
-
-def spread(values: list[float], form: str) -> str:
-    """Returns the mean, followed by the range if values differ."""
-    mean, low, high = (f"{number:{form}}" for number in (statistics.fmean(values), min(values), max(values)))
-    return mean if low == high else f"{mean} ({low} to {high})"
+DROPOUTS = ("input_dropout", "output_dropout", "state_dropout")
+LONG_STEPS = 1000
+"""A case of the benchmark of layers with at least this many steps counts as a long stream."""
 
 
 # Results of fits.
@@ -91,7 +73,7 @@ class Figures:
         for run in plan():
             result = result_of(state, run)
             self.results.setdefault(run.name, []).extend([] if result is None else [result])
-        for key, result in sorted(own_data.load().items()):
+        for key, result in sorted(load_own().items()):
             self.results.setdefault(key.rpartition("/")[0], []).append(result)
 
     def show(self, name: str, metric: str, form: str = "") -> str:
@@ -136,92 +118,38 @@ class Figures:
 
     def run(self) -> str:
         """Returns a table of fits by kind: how many were run, with which seeds, how long they took, what is missing."""
-        planned: dict[str, list[Run]] = {}
-        for run in plan():
-            planned.setdefault(run.group, []).append(run)
         rows: list[tuple[Any, ...]] = []
-        seconds = 0.0
         for group in PLAN["systems"]:
-            runs = planned[group["name"]]
+            runs = [run for run in plan() if run.group == group["name"]]
             done = [run for run in runs if result_of(self.state, run)]
-            names = {run.name for run in runs} - {run.name for run in done}
-            took = sum(self.state["runs"][run.key]["whole"] for run in done)
-            seconds += took
-            per_seed = [sum(run.seed == seed for run in done) for seed in PLAN["seeds"]]
-            systems = len({run.name for run in runs})
-            left = ", ".join(f"`{name}`" for name in sorted(names)) if len(names) < 4 else f"{len(names)} systems"
-            counts = (len(done), len(runs), systems, " / ".join(map(str, per_seed)))
-            rows.append((group["what"], *counts, f"{took / 60:.1f}", left or "-"))
-        sums = [sum(int(row[i]) for row in rows) for i in (1, 2, 3)]
-        rows.append(("together", *sums, "", f"{seconds / 60:.1f}", ""))
+            names = {run.name for run in runs}
+            missing = sorted(names - {run.name for run in done})
+            left = f"{len(missing)} systems" if len(missing) > 3 else ", ".join(f"`{name}`" for name in missing) or "-"
+            per_seed = " / ".join(str(sum(run.seed == seed for run in done)) for seed in PLAN["seeds"])
+            minutes = sum(self.state["runs"][run.key]["whole"] for run in done) / 60
+            rows.append((group["what"], len(done), len(runs), len(names), per_seed, minutes, left))
+        rows.append(
+            ("together", *(sum(row[i] for row in rows) for i in (1, 2, 3)), "", sum(row[5] for row in rows), "")
+        )
         head = ("what", "fits", "of", "systems", "by seed", "minutes", "of which no fit was run")
-        return markdown(head, rows)
+        return markdown(head, [(*row[:5], f"{row[5]:.1f}", row[6]) for row in rows])
 
     def facts(self) -> str:
         """Lists the machines and commits with which the fits ran."""
+        dates = defaultdict(list)
+        for run in plan():
+            if (result := result_of(self.state, run)) is not None:
+                dates[result["code"], result["machine"]].append(result["date"])
         lines = []
-        done = [self.state["runs"][run.key] for run in plan() if result_of(self.state, run)]
-        for code, machine in sorted({(result["code"], result["machine"]) for result in done}):
-            those = [result for result in done if (result["code"], result["machine"]) == (code, machine)]
-            dates = sorted({result["date"] for result in those})
+        for (code, machine), days in sorted(dates.items()):
             about = ", ".join(f"{key} {value}" for key, value in self.state["machines"][machine].items())
-            when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-            lines.append(f"- {len(those)} fits by commit {code} ({when}): {about}.")
+            when = " to ".join(sorted({min(days), max(days)}))
+            lines.append(f"- {len(days)} fits by commit {code} ({when}): {about}.")
         return "\n".join(lines)
 
     def promise(self, recipe: str) -> str:
         """Returns the result of a recipe, as text."""
         return self.expand(PLAN["recipes"][recipe][1])
-
-
-# Trained networks.
-
-
-def description(path: Path) -> dict[str, Any]:
-    """Returns the JSON beside some weights, with `tests` (all seeds), `test` (the shipped network) and `unit`."""
-    found: dict[str, Any] = json.loads(path.read_text())
-    training = found["training"]
-    tests = [run["test"] for run in training["runs"].values()]
-    size = path.with_name(found["weights"]).stat().st_size
-    test = training["runs"][str(training["seed"])]["test"]
-    return {**found, "tests": tests, "test": test, "unit": METRICS[training["metric"]], "size": size}
-
-
-def weights_table(paths: Iterable[Path]) -> str:
-    """Returns the table of the trained networks."""
-    rows = []
-    for path in paths:
-        found = description(path)
-        summary = path.with_suffix(".md").read_text().splitlines()[2].rstrip(".")
-        rows.append((f"`{path.stem}`", summary, f"{found['unit']} {found['test']:.4f}", spread(found["tests"], ".4f")))
-    return markdown(("entry", "what it is", "on the test set", "mean over 3 seeds (range)"), rows)
-
-
-def card_tables(path: Path) -> dict[str, Callable[[], str]]:
-    """Returns the tables of a model card, by name."""
-    found = description(path)
-    training = found["training"]
-    versions = ", ".join(f"{name} {version}" for name, version in training["versions"].items())
-    typed = " \\\n  ".join(
-        [f"--config {training['recipe']} --seed_everything {training['seed']}", *training["arguments"]]
-    )
-    figures = [
-        (f"test {found['unit']}", f"{found['test']:.4f}"),
-        (f"over {len(found['tests'])} seeds", spread(found["tests"], ".4f")),
-        ("weights", f"`{found['weights']}`, {found['size']} bytes"),
-        ("SHA-256", f"`{found['sha256']}`"),
-        ("licence", "Apache-2.0, like the package"),
-        ("trained with", versions),
-    ]
-    runs = [
-        (seed, f"{run['val_loss']:.5f}", f"{run['test']:.4f}", "shipped" if seed == str(training["seed"]) else " ")
-        for seed, run in training["runs"].items()
-    ]
-    return {
-        "figures": lambda: markdown((" ", " "), figures),
-        "command": lambda: f"```sh\npython -m rnn_lightning fit {typed}\n```",
-        "seeds": lambda: markdown(("seed", "validation loss", f"test {found['unit']}", " "), runs),
-    }
 
 
 # Recipes.
@@ -230,47 +158,55 @@ def card_tables(path: Path) -> dict[str, Callable[[], str]]:
 def settings_table() -> str:
     """Returns a table of what every recipe trains, and on which data."""
     rows = []
-    for name, path in sorted(recipes().items()):
+    for name, path in recipes().items():
         recipe = yaml.safe_load(path.read_text())
-        model, data = (recipe[key] for key in ("model", "data"))
-        options = model["init_args"]
+        options, tbptt = recipe["model"]["init_args"], recipe["model"]["init_args"].get("tbptt")
         words = [options.get("cell", "rnn"), f"{options.get('num_layers', 1)}x{options.get('hidden_size', 128)}"]
-        words += [
-            f"{key} {options[key]}" for key in ("input_dropout", "output_dropout", "state_dropout") if key in options
-        ]
-        tbptt = options.get("tbptt")
+        words += [f"{key} {options[key]}" for key in DROPOUTS if key in options]
         words += [f"k1 {tbptt['k1']}, k2 {tbptt.get('k2') or tbptt['k1']}"] if tbptt else []
         words += ["carried state"] if options.get("carry_state") else []
-        classes = (f"`{part['class_path']}`" for part in (model, data))
+        classes = (f"`{recipe[part]['class_path']}`" for part in ("model", "data"))
         rows.append((f"`{name}`", *classes, ", ".join(words), recipe["trainer"]["max_epochs"]))
     return markdown(("recipe", "model", "data", "network", "epochs"), rows)
 
 
+# Speed.
+
+
+def speed_table(page: str) -> tuple[list[str], list[list[str]]]:
+    """Returns head and rows of README's table: the range of torch.nn's time over ours, over shapes and processors.
+
+    The ratios are those of the page's tables of layers, except the tables that were measured beside busy processes.
+    """
+    ratios = defaultdict(list)
+    for table in re.findall(r"<!-- table layers(?!_beside)\w* -->\n(.*?)<!-- end -->", page, re.S):
+        head, _, *rows = (line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|"))
+        for layer, *row in rows:
+            cell, steps = layer.partition(",")[0].split(" (")
+            ratios[cell, int(steps) >= LONG_STEPS].append(float(row[head.index("torch.nn / ours") - 1]))
+    cells = [cell for cell in ("RNN", "GRU", "LSTM") if (cell, False) in ratios]
+    return ["torch.nn's time / ours, forward and backward", *cells], [
+        [kind, *(f"{min(ratios[cell, is_long]):.1f} to {max(ratios[cell, is_long]):.1f}" for cell in cells)]
+        for kind, is_long in (("batches of sequences", False), ("long streams in small batches", True))
+    ]
+
+
 # Files.
-
-
-def fill(text: str, tables: dict[str, Callable[[], str]]) -> str:
-    """Returns a Markdown text in which the given tables are replaced and all others are kept."""
-
-    def made(match: re.Match[str]) -> str:
-        return f"{match[1]}{tables[match[2]]()}\n{match[3]}" if match[2] in tables else match[0]
-
-    return re.sub(r"(<!-- table (\w+) -->\n).*?\n?(<!-- end -->)", made, text, flags=re.S)
 
 
 def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:
     """Yields every file that has tables, with the text that the file should have."""
     figures = Figures(load(results))
     rows = [(f"`{name}`", words, figures.promise(name)) for name, (words, _) in PLAN["recipes"].items()]
-    tables: dict[str, Callable[[], str]] = {
-        "recipes": lambda: markdown(("recipe", "what it shows", "measured"), rows),
-        "settings": settings_table,
-        "weights": lambda: weights_table(shipped().values()),
-        "facts": figures.facts,
-        "speed": lambda: markdown(*speed_table((root / SPEED).read_text())),
-        "run": figures.run,
-        **{name: partial(figures.table, name) for name in PLAN["tables"]},
-        **{f"printed_{name}": partial(figures.printed, f"series/{name}") for name in ("co2", "temps")},
+    tables = {
+        "recipes": markdown(("recipe", "what it shows", "measured"), rows),
+        "settings": settings_table(),
+        "weights": weights_table(shipped().values()),
+        "facts": figures.facts(),
+        "speed": markdown(*speed_table((root / SPEED).read_text())),
+        "run": figures.run(),
+        **{name: figures.table(name) for name in PLAN["tables"]},
+        **{f"printed_{name}": figures.printed(f"series/{name}") for name in ("co2", "temps")},
     }
     for name in PAGES:
         yield root / name, fill((root / name).read_text(), tables)
@@ -281,18 +217,22 @@ def filled(root: Path = ROOT, results: Path = RESULTS) -> Iterator[tuple[Path, s
         yield path, re.sub(r"^# Measured: .*$", f"# Measured: {figures.promise(name)}.", path.read_text(), flags=re.M)
 
 
+def stale() -> dict[Path, str]:
+    """Returns the files that are not up to date, with the text that they should have."""
+    return {path: text for path, text in filled() if path.read_text() != text}
+
+
 def fill_all() -> None:
     """Writes the files that are not up to date."""
-    for path, text in filled():
-        if path.read_text() != text:
-            write_atomically(path, text)
-            print(f"filled {path.relative_to(ROOT)}")
+    for path, text in stale().items():
+        write_atomically(path, text)
+        print(f"filled {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a table is not up to date")
-    if parser.parse_args().check:
-        stale = [str(path.relative_to(ROOT)) for path, text in filled() if path.read_text() != text]
-        sys.exit(f"not up to date: {', '.join(stale)}; run python scripts/tables.py" if stale else None)
-    fill_all()
+    if not parser.parse_args().check:
+        fill_all()
+    elif names := ", ".join(str(path.relative_to(ROOT)) for path in stale()):
+        sys.exit(f"not up to date: {names}; run python scripts/tables.py")

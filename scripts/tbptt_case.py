@@ -1,11 +1,14 @@
-"""Trains an LSTM by truncated BPTT, under Lightning or in a loop written by hand, for `benchmark_tbptt.py` to time.
+"""Trains an LSTM by truncated BPTT, under Lightning or in a loop written by hand, for `benchmark_tbptt.py`.
 
-    python scripts/tbptt_case.py            # in this process: CPU microseconds per chunk above the hand-written loop
+    python scripts/tbptt_case.py                    # CPU microseconds per chunk above the hand-written loop
+    python scripts/tbptt_case.py MODE STEPS BATCHES # memory and microseconds per step; MODE: tbptt, plain loop, full
 
 The script imports only the models, so that it also runs with other versions of the package.
 """
 
 import json
+import resource
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,6 +19,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from rnn_lightning.models import Seq2Seq, TruncatedBPTT
+
+QUIET: dict[str, Any] = {
+    **{"accelerator": "cpu", "logger": False, "enable_checkpointing": False},
+    **{"enable_progress_bar": False, "enable_model_summary": False},
+}
+"""A trainer's arguments for training and nothing else."""
 
 
 class Size(NamedTuple):
@@ -57,9 +66,7 @@ def run(
     """Returns the seconds of each batch, inside `Trainer.fit` or in a hand-written loop over the same network."""
     model = Timed(mode, size, clock)
     if mode != "plain loop":
-        quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-        trainer = Trainer(accelerator="cpu", max_epochs=1, **dict.fromkeys(quiet, False))  # type: ignore[arg-type]
-        trainer.fit(model, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+        Trainer(max_epochs=1, **QUIET).fit(model, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
         return model.seconds
     net = model.net.train()
     optimizer = torch.optim.SGD(net.parameters(), 0.01)
@@ -88,5 +95,18 @@ def overhead(chunks: int = 100, rounds: int = 5) -> dict[str, float]:
     return {"plain loop": plain, "above": ours - plain}
 
 
+def case(mode: str, steps: int, batches: int) -> dict[str, float]:
+    """The peak of memory beyond the input, and the time of a step. The first of several batches does not count."""
+    size = Size()
+    batch = size.batch(steps)
+    # The warm-up comes after the input, which would otherwise reuse memory that the warm-up has freed.
+    run(mode, [size.batch(2 * size.k)])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = run(mode, [batch] * batches)
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"bytes": 1024 * more, "microseconds a step": 1e6 * min(seconds[1:] or seconds) / steps}
+
+
 if __name__ == "__main__":
-    print(json.dumps(overhead()))
+    found = case(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])) if sys.argv[1:] else overhead()
+    print(json.dumps(found))

@@ -21,11 +21,9 @@ import lightning
 import tables
 import torch
 import yaml
-from torch.nn import functional as F
+from measure import fit
 
 from rnn_lightning import __version__
-from rnn_lightning.callbacks import BestAndLast
-from rnn_lightning.cli import CLI, main
 from rnn_lightning.cli.arguments import fail
 from rnn_lightning.data import SequenceDataModule, SequenceMNIST, SyntheticSine
 from rnn_lightning.errors import ArgumentError
@@ -39,26 +37,16 @@ TOLERANCES = {"acc": 0.0003, "mse": 0.0001}
 """On another machine, a few images in ten thousand, or the last digit, may come out differently."""
 
 
-class Training(CLI):
-    """A command line whose fit records its best checkpoint, and runs no test."""
-
-    best: tuple[float, str] = (float("inf"), "")
-
-    def after_fit(self) -> None:
-        """Records the score and the path of the best checkpoint."""
-        (callback,) = (c for c in self.trainer.callbacks if isinstance(c, BestAndLast))  # type: ignore[attr-defined]
-        type(self).best = (float(callback.best_model_score or "inf"), callback.best_model_path)
-
-
 def train(entry: dict[str, Any], seed: int, data_dir: str, folder: str) -> tuple[float, str]:
     """Fits with the entry's recipe, and returns the best checkpoint's validation loss and path."""
-    arguments = ["fit", f"--config={entry['recipe']}", *entry["arguments"], f"--seed_everything={seed}"]
+    arguments = [f"--config={entry['recipe']}", *entry["arguments"], f"--seed_everything={seed}"]
     arguments += [f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"]
     arguments += [f"--data.data_dir={data_dir}"] if entry["metric"] == "acc" else []
     arguments += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     with contextlib.redirect_stderr(sys.stdout):
-        main(arguments, Training)
-    return Training.best
+        _, run = fit(arguments, test=False)
+    best = run.trainer.checkpoint_callback
+    return float(best.best_model_score), best.best_model_path
 
 
 def held_out(metric: str, data_dir: str) -> SequenceDataModule:
@@ -73,10 +61,10 @@ def evaluate(net: RecurrentNet, data: SequenceDataModule) -> float:
     """Returns the test metric in plain torch: a classifier's accuracy, else the mean squared error over all steps."""
     total, count = 0.0, 0
     for batch in data.test_dataloader():
-        y_hat, _ = net.eval()(batch["x"])
-        hits = (y_hat.argmax(-1) == batch["y"]).sum() if isinstance(data, SequenceMNIST) else None
-        total += float(F.mse_loss(y_hat, batch["y"], reduction="sum") if hits is None else hits)
-        count += batch["y"].numel()
+        (y_hat, _), y = net.eval()(batch["x"]), batch["y"]
+        scores = y_hat.argmax(-1) == y if isinstance(data, SequenceMNIST) else (y_hat - y) ** 2
+        total += float(scores.sum())
+        count += y.numel()
     return total / count
 
 
@@ -92,8 +80,8 @@ def make(name: str, entry: dict[str, Any], seeds: list[int], data_dir: str, outp
             runs[str(seed)] = {"val_loss": round(val_loss, 5)}
             print(f"{name}, seed {seed}: val/loss {val_loss:.5f}", flush=True)
     best = min(seeds, key=lambda seed: runs[str(seed)]["val_loss"])
-    for seed in seeds:
-        runs[str(seed)]["test"] = round(evaluate(networks[seed][0], data), 4)
+    for seed, (net, _) in networks.items():
+        runs[str(seed)]["test"] = round(evaluate(net, data), 4)
     versions = {
         "rnn_lightning": __version__,
         "torch": torch.__version__,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from measure import machine
-from tables import markdown
+from pages import markdown
 from torch import Tensor
 
 from rnn_lightning.data import SyntheticSine
@@ -22,33 +22,29 @@ from rnn_lightning.data.sine import time_series
 START, END, RESOLUTION, STEPS = 0.0, 28.0, 0.1, 20
 
 
-def values(count: int) -> Tensor:
-    """Returns the first three values (3, count) of windows on a grid of starts."""
-    starts = START + (END - START) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
+def windows(starts: Tensor) -> Tensor:
+    """Returns the first three values (3, N) of the windows that begin at these times (N,)."""
     return torch.stack([time_series(starts + i * RESOLUTION) for i in range(3)])
 
 
-def first_guess(count: int = 1_000_000, neighbours: int = 401) -> tuple[Tensor, Tensor]:
-    """Returns first values (N,) in order, and the mean second values (N,) of windows with neighbouring first values."""
-    first, second, _ = values(count)
+def grid(count: int) -> Tensor:
+    """Returns the windows of equidistant starts."""
+    return windows(START + (END - START) * (torch.arange(count, dtype=torch.float64) + 0.5) / count)
+
+
+def errors_of_first_guess(x: Tensor, y: Tensor, count: int = 1_000_000, neighbours: int = 401) -> Tensor:
+    """Returns the squared errors (B,) of guessing y (B,) from x (B,): the mean over `neighbours` in a grid, next to x."""
+    first, second, _ = grid(count)
     order = torch.argsort(first)
     sums = second[order].cumsum(0)
     means = (sums[neighbours:] - sums[:-neighbours]) / neighbours
-    half = neighbours // 2
-    return first[order][half + 1 : half + 1 + len(means)], means
-
-
-def error_of_first_guess(x: Tensor, y: Tensor) -> tuple[float, float]:
-    """Returns the mean squared error of the first guess of y (B,), given x (B,), and its standard error."""
-    grid, means = first_guess()
-    places = torch.searchsorted(grid, x.contiguous()).clamp(max=len(grid) - 1)
-    errors = (y - means[places]) ** 2
-    return float(errors.mean()), float(errors.std() / len(errors) ** 0.5)
+    places = torch.searchsorted(first[order][neighbours // 2 + 1 :][: len(means)], x.contiguous())
+    return (y - means[places.clamp(max=len(means) - 1)]) ** 2
 
 
 def error_of_second_guess(width: float, count: int = 140_000, asked: int = 400) -> float:
     """Returns the mean squared error of kernel regression of the third value on the first two."""
-    first, second, third = values(count)
+    first, second, third = grid(count)
     total = 0.0
     for places in torch.randperm(count, generator=torch.Generator().manual_seed(0))[:asked].split(20):
         far = (first[places, None] - first) ** 2 + (second[places, None] - second) ** 2
@@ -57,29 +53,22 @@ def error_of_second_guess(width: float, count: int = 140_000, asked: int = 400) 
     return total / asked
 
 
-def main() -> None:
-    rows = []
-    starts = START + (END - START) * torch.rand(
-        200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
-    )
-    rows.append(
-        ("200,000 random windows", *error_of_first_guess(time_series(starts), time_series(starts + RESOLUTION)))
-    )
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    random = torch.rand(200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    asked = {"200,000 random windows": windows(START + (END - START) * random)}
     data = SyntheticSine(n_steps=STEPS)
     data.setup("test")
     for split in ("val", "test"):
-        windows: Any = data.datasets[split]
-        points = windows.__getitems__(list(range(10_000)))["x"][:, :2, 0].double()
-        rows.append((f"the {split} set", *error_of_first_guess(points[:, 0], points[:, 1])))
-    shown = [(name, f"{error:.4f}", f"{error / STEPS:.5f}", f"{sd / STEPS:.5f}") for name, error, sd in rows]
+        samples: Any = data.datasets[split]
+        asked[f"the {split} set"] = samples.__getitems__(list(range(10_000)))["x"][:, :, 0].double().T
+    rows: list[tuple[str, ...]] = []
+    for name, (x, y, *_) in asked.items():
+        errors = errors_of_first_guess(x, y)
+        mean, deviation = float(errors.mean()), float(errors.std() / len(errors) ** 0.5)
+        rows.append((name, f"{mean:.4f}", f"{mean / STEPS:.5f}", f"{deviation / STEPS:.5f}"))
     print(", ".join(f"{key} {value}" for key, value in machine().items()), "\n")
-    print(markdown(("windows", "squared error of the first guess", "over 20 steps", "standard error"), shown), "\n")
-    second = [
-        (width, f"{(e := error_of_second_guess(width)):.4f}", f"{e / STEPS:.5f}") for width in (0.2, 0.1, 0.03, 0.01)
-    ]
-    print(markdown(("width e", "squared error of the second guess", "over 20 steps"), second))
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main()
+    print(markdown(("windows", "squared error of the first guess", "over 20 steps", "standard error"), rows), "\n")
+    second = [(width, error_of_second_guess(width)) for width in (0.2, 0.1, 0.03, 0.01)]
+    shown = [(width, f"{error:.4f}", f"{error / STEPS:.5f}") for width, error in second]
+    print(markdown(("width e", "squared error of the second guess", "over 20 steps"), shown))

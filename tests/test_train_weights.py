@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import model_cards
+import pages
 import pytest
 import tables
 import train_weights as script
@@ -41,10 +43,10 @@ def test_weights_and_figures_of_the_seed_that_validates_best(tmp_path, capsys):
     training = json.loads((folder / f"{NAME}.json").read_text())["training"]
     assert training["seed"] == best
     assert [training["runs"][str(seed)]["val_loss"] for seed in (0, 1, 2)] == losses
-    card = tables.fill((script.WEIGHTS / f"{NAME}.md").read_text(), tables.card_tables(folder / f"{NAME}.json"))
+    card = pages.fill((script.WEIGHTS / f"{NAME}.md").read_text(), model_cards.card_tables(folder / f"{NAME}.json"))
     (row,) = [line for line in card.splitlines() if line.endswith("shipped |")]
     assert row.startswith(f"| {best} | {losses[best]:.5f} | ")
-    assert tables.description(folder / f"{NAME}.json")["test"] == float(row.split(" | ")[2])
+    assert model_cards.description(folder / f"{NAME}.json")["test"] == float(row.split(" | ")[2])
     assert f"--seed_everything {best}" in card
     assert "--data.batch_size=20" in card
     assert script.check([NAME], "data", folder) == []

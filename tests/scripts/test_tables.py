@@ -5,10 +5,11 @@ import re
 import shutil
 from pathlib import Path
 
+import model_cards
+import pages
 import pytest
 import tables
-from plan import OWN_DATA, PLAN, dump, plan
-from speed_table import speed_table
+from plan import OWN_DATA, PLAN, dump, load_own, plan
 
 from rnn_lightning.data import AddingProblem, CopyMemory
 from rnn_lightning.recipes import recipes
@@ -71,10 +72,21 @@ def row(text, *cells):
 
 
 def test_what_is_committed_is_up_to_date():
-    stale = [path for path, text in tables.filled() if path.read_text() != text]
-    assert stale == []
+    assert list(tables.stale()) == []
     for page in tables.PAGES:
         assert not re.search(r"^\|.*\bnot run\b", (ROOT / page).read_text(), re.M), page
+
+
+def test_the_results_on_own_files_are_of_the_planned_arguments():
+    for key, result in load_own().items():
+        name, _, seed = key.rpartition("/")
+        if "arguments" in result:
+            assert result["arguments"] == [*PLAN["own_data"][name], f"--seed_everything={seed}"]
+    assert {recipe_of(arguments) for arguments in PLAN["own_data"].values()} == set(OWN_DATA)
+
+
+def recipe_of(arguments):
+    return arguments[0].removeprefix("--config=")
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["quick", "full"])
@@ -121,7 +133,7 @@ def test_the_report_says_what_was_not_run_and_of_how_many_seeds(report):
 def test_several_seeds_are_a_mean_and_a_range(report):
     assert "0.5000 (0.2500 to 0.7500)" in row(report(fake_state(full=True))["docs/reproduction.md"], "`sine_long`")
     assert "0.2500" in row(report(fake_state(only=first_seed))["docs/reproduction.md"], "`sine_long`")
-    assert (tables.spread([3.0, 3.0], ".1f"), tables.spread([2.96, 3.04], ".2f")) == ("3.0", "3.00 (2.96 to 3.04)")
+    assert (pages.spread([3.0, 3.0], ".1f"), pages.spread([2.96, 3.04], ".2f")) == ("3.0", "3.00 (2.96 to 3.04)")
 
 
 def test_the_tutorials_figures_stand_over_ours_of_the_same_steps(report):
@@ -199,9 +211,9 @@ def test_a_model_card_tells_what_the_json_says(tmp_path):
     found = json.loads(copy.read_text())
     found["training"]["runs"][str(found["training"]["seed"])]["test"] = 0.1234
     copy.write_text(json.dumps(found))
-    card = tables.fill(path.with_suffix(".md").read_text(), tables.card_tables(copy))
-    assert row(card, f"test {tables.description(copy)['unit']}")[1] == "0.1234"
-    assert "0.1234" in row(tables.weights_table([copy]), f"`{name}`")[2]
+    card = pages.fill(path.with_suffix(".md").read_text(), model_cards.card_tables(copy))
+    assert row(card, f"test {model_cards.description(copy)['unit']}")[1] == "0.1234"
+    assert "0.1234" in row(model_cards.weights_table([copy]), f"`{name}`")[2]
     assert card != path.with_suffix(".md").read_text()
 
 
@@ -224,6 +236,6 @@ def test_the_short_table_of_speed_spans_every_processor_and_leaves_out_busy_ones
 | RNN (28, 1, 1, 1) | 0.5 |
 <!-- end -->
 """
-    head, rows = speed_table(page)
+    head, rows = tables.speed_table(page)
     assert head[1:] == ["RNN"]
     assert [row[1] for row in rows] == ["1.5 to 2.0", "50.0 to 50.0"]

@@ -66,7 +66,7 @@ class PictureCallback(TensorBoardCallback):
 
         start = time.perf_counter()
         for tag, (draw, step) in self._waiting.items():
-            picture, width, height = png(draw())
+            picture, width, height = png(draw())  # `add_figure` imports pyplot, and takes twice as long to compress
             image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=picture)
             self.write(trainer, Summary(value=[Summary.Value(tag=tag, image=image)]), step)
         self._waiting = {}

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from series_tables import weekly
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.data import DataLoader
 
 from rnn_lightning.callbacks import (
@@ -346,8 +347,6 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
     """With plain SGD at rate 0 every step has the gradient of the first weights."""
     model = Seq2Seq(1, 1, hidden_size=4, tbptt=tbptt, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
     batch = {"x": torch.randn(3, 4, 1), "y": torch.randn(3, 4, 1)}
-    from lightning.pytorch.loggers import TensorBoardLogger
-
     clip = {} if tbptt else {"gradient_clip_val": 1e-3}
     trainer = Trainer(
         accelerator="cpu", max_epochs=1, callbacks=[VitalSigns()], log_every_n_steps=1, enable_progress_bar=False,
@@ -364,6 +363,21 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
     norm = torch.stack([g.norm() for g in gradients]).norm().item()
     assert [event.value for event in events.Scalars("train/grad_norm")] == pytest.approx([norm] * 3, rel=1e-4)
     assert [event.step for event in events.Scalars("train/grad_norm")] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_speed_counts_sequences(packed, tmp_path):
+    """With one optimizer step for each batch of three, it is three times that of the steps."""
+    x = torch.randn(3, 4, 1)
+    x = pack_padded_sequence(x, torch.tensor([4, 2, 1]), batch_first=True) if packed else x
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, callbacks=[VitalSigns()], log_every_n_steps=2, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, logger=TensorBoardLogger(tmp_path, name="t"),
+    )  # fmt: skip
+    trainer.fit(Seq2Seq(1, 1, hidden_size=4), DataLoader([{"x": x, "y": x}] * 4, batch_size=None))
+    events = EventAccumulator(str(tmp_path / "t/version_0")).Reload()
+    steps, sequences = ([e.value for e in events.Scalars(f"speed/{of}_per_second")] for of in ("steps", "sequences"))
+    assert sequences == pytest.approx([3 * value for value in steps], rel=1e-5)
 
 
 def test_csv_logger_and_no_logger_from_python(tmp_path):

@@ -42,7 +42,7 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.folder, self.arrays = Path(folder), arrays
         self.paths: list[Path] = []
-        self._open: ExitStack | None = None
+        self._open = ExitStack()
         self._writers: list[PredictionTable | PredictionArrays] = []
         self._count = 0
         self._first: tuple[int, Prediction] | None = None  # the first sequence and its number
@@ -51,7 +51,7 @@ class PredictionWriter(BasePredictionWriter):
     @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._open, self._count, self._first = ExitStack(), 0, None
+        self._count, self._first = 0, None
         self._writers = [PredictionTable(self._path(trainer, ".csv"))]
         if self.arrays:
             self._writers.append(PredictionArrays(self._path(trainer, ".npz")))
@@ -85,10 +85,8 @@ class PredictionWriter(BasePredictionWriter):
 
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._open is None:
-            return
         self._open.close()
-        self._open, self.paths = None, [writer.path for writer in self._writers if writer.path.is_file()]
+        self.paths = [writer.path for writer in self._writers if writer.path.is_file()]
         if self._tally is not None:
             self._tally.reduce(trainer.strategy)
         if trainer.world_size > 1:
@@ -102,9 +100,7 @@ class PredictionWriter(BasePredictionWriter):
 
     @override
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if self._open is not None:
-            self._open.__exit__(type(exception), exception, exception.__traceback__)
-            self._open = None
+        self._open.__exit__(type(exception), exception, exception.__traceback__)
 
     def _path(self, trainer: Trainer, suffix: str, rank: int | None = None) -> Path:
         rank = trainer.global_rank if rank is None else rank

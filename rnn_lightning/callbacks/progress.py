@@ -32,7 +32,8 @@ class PlainProgress(ProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         of_all = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         parts = [f"epoch {trainer.current_epoch + 1}{of_all}", f"step {trainer.global_step}"]
-        parts += [f"{name} {_short(value)}" for name, value in trainer.progress_bar_metrics.items()]
+        for name, value in trainer.progress_bar_metrics.items():
+            parts.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
         parts.append(f"{time.perf_counter() - self._began:.1f} s")
         self.print("  ".join(parts))
 
@@ -46,7 +47,3 @@ def progress() -> ProgressBar:
     """Makes Lightning's progress bar if the output is a terminal, and otherwise a callback that prints plain lines."""
     # With an update at each batch instead of every 20, the bar would take 10 % of a small network's training time.
     return TQDMProgressBar(refresh_rate=20) if sys.stdout.isatty() else PlainProgress()
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 from typing_extensions import override
 
@@ -94,8 +95,10 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def _rows(batch: Any) -> int:
-    """Counts the sequences in a batch, which is a dict with x, a tensor, or a pair."""
+    """Counts the sequences in a batch, which is a dict with x, a tensor, a packed sequence or a pair."""
     x: Any = batch.get("x") if isinstance(batch, dict) else batch
     while isinstance(x, (tuple, list)) and x:
+        if isinstance(x, PackedSequence):
+            return int(x.batch_sizes[0])
         x = x[0]
     return len(x) if hasattr(x, "__len__") else 0

@@ -31,9 +31,7 @@ COLORS = {
 """Colours that colour-blind readers can tell apart (after Okabe & Ito). Forecasts have the colour of predictions."""
 
 CARD = (5.2, 3.3)
-"""The width and height of a figure in inches. At `DPI`, the text stays readable when TensorBoard shrinks the figure."""
-
-DPI = 110
+"""The width and height of a figure in inches. Its text stays readable when TensorBoard shrinks the figure."""
 
 _STYLE: dict[Any, Any] = {  # by matplotlib's names
     "font.size": 11.0,
@@ -56,7 +54,7 @@ _STYLE: dict[Any, Any] = {  # by matplotlib's names
     "grid.linewidth": 0.8,
     "lines.linewidth": 1.6,
     "figure.facecolor": "white",
-    "figure.dpi": DPI,
+    "figure.dpi": 110,
     "figure.constrained_layout.use": True,
 }
 

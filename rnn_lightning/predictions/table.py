@@ -5,9 +5,9 @@ Legend: B batch, T time steps, I input features, O outputs, N steps of a forecas
 
 import csv
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -107,13 +107,11 @@ class PredictionTable:
 def merge_tables(parts: Sequence[Path], path: Path) -> None:
     """Joins the tables of several processes into one, ordered by sequence, and deletes the separate tables."""
     with ExitStack() as stack:
-        readers = [csv.reader(stack.enter_context(open(part, newline=""))) for part in parts]
-        headers = [header for reader in readers for header in islice(reader, 1)]
-        beside = stack.enter_context(written_beside(path))
-        with open(beside, "w", newline="") as file:
-            csv.writer(file).writerows(headers[:1])
-            rows: Iterator[list[str]] = heapq.merge(*readers, key=lambda row: int(row[0]))
-            csv.writer(file).writerows(rows)
+        tables = [stack.enter_context(open(part, newline="")) for part in parts]
+        headers = [table.readline() for table in tables]  # empty for a process without sequences
+        with written_beside(path) as beside, open(beside, "w", newline="") as file:
+            file.write(max(headers))
+            file.writelines(heapq.merge(*tables, key=lambda line: int(line.partition(",")[0])))
     for part in parts:
         part.unlink()
 

@@ -7,14 +7,25 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
+from series_tables import weekly
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.data import DataLoader
 
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS, ClassFigures, GradientReach, SeriesFigures, VitalSigns
+from rnn_lightning.callbacks import (
+    TENSORBOARD_CALLBACKS,
+    ClassFigures,
+    Forecasts,
+    GradientReach,
+    SeriesFigures,
+    VitalSigns,
+)
 from rnn_lightning.cli import main
+from rnn_lightning.data import TimeSeries
+from rnn_lightning.data.series import forecast
 from rnn_lightning.figures import COLORS
 from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
 
@@ -193,12 +204,12 @@ class Batches(LightningDataModule):
         return DataLoader(self.val, batch_size=None)
 
 
-def run(callback, model, train, val, predicts_next_input=False):
-    """Two epochs over lists of batches."""
+def run(callback, model, data, val=None, predicts_next_input=False):
+    """Two epochs over a data module, or over lists of batches to train and validate on."""
     kept = type("Kept", (Figures, type(callback)), {})()
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(accelerator="cpu", max_epochs=2, callbacks=[kept], enable_model_summary=False, **silent)
-    trainer.fit(model, Batches(train, val, predicts_next_input))
+    trainer.fit(model, data if val is None else Batches(data, val, predicts_next_input))
     return kept.figures, trainer
 
 
@@ -248,6 +259,19 @@ def test_a_series_of_ones_own_has_a_forecast_of_its_second_half():
     np.testing.assert_array_equal(forecast.get_xdata(), np.arange(20, 41))
     truth = curve(figures["val/forecast"], "true values")
     np.testing.assert_allclose(truth.get_ydata(), series[0, 20:, 0])
+
+
+def test_a_time_series_is_forecast_from_where_its_validation_part_begins():
+    data = TimeSeries(weekly(), target="y", time="day", season=4, n_steps=12, horizon=6)
+    model = Seq2Seq(data.input_size, data.output_size, hidden_size=4, state_dropout=0.5)
+    figures, _ = run(Forecasts(), model, data)
+    history, truth, said = (curve(figures["val/forecast"], name) for name in ("history", "true values", "forecast"))
+    begin, values = int(data.cuts[0, 0]), data.panel.values[:, 0]
+    np.testing.assert_array_equal(history.get_ydata(), values[begin - 18 : begin])
+    np.testing.assert_array_equal(truth.get_ydata(), values[begin : begin + 6])
+    data.origin = data.panel.grid.labels([data.panel.first[0] + begin - 1])[0]
+    np.testing.assert_allclose(said.get_ydata(), forecast(model.net.eval(), data)["y_forecast"])
+    np.testing.assert_array_equal(said.get_xdata(), data.panel.grid.times(data.panel.first[0] + begin + np.arange(6)))
 
 
 def test_targets_that_are_the_next_inputs_by_chance_are_no_forecast():
@@ -323,8 +347,6 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
     """With plain SGD at rate 0 every step has the gradient of the first weights."""
     model = Seq2Seq(1, 1, hidden_size=4, tbptt=tbptt, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
     batch = {"x": torch.randn(3, 4, 1), "y": torch.randn(3, 4, 1)}
-    from lightning.pytorch.loggers import TensorBoardLogger
-
     clip = {} if tbptt else {"gradient_clip_val": 1e-3}
     trainer = Trainer(
         accelerator="cpu", max_epochs=1, callbacks=[VitalSigns()], log_every_n_steps=1, enable_progress_bar=False,
@@ -341,6 +363,21 @@ def test_the_gradients_norm_is_taken_before_clipping(tbptt, tmp_path):
     norm = torch.stack([g.norm() for g in gradients]).norm().item()
     assert [event.value for event in events.Scalars("train/grad_norm")] == pytest.approx([norm] * 3, rel=1e-4)
     assert [event.step for event in events.Scalars("train/grad_norm")] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_speed_counts_sequences(packed, tmp_path):
+    """With one optimizer step for each batch of three, it is three times that of the steps."""
+    x = torch.randn(3, 4, 1)
+    x = pack_padded_sequence(x, torch.tensor([4, 2, 1]), batch_first=True) if packed else x
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, callbacks=[VitalSigns()], log_every_n_steps=2, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, logger=TensorBoardLogger(tmp_path, name="t"),
+    )  # fmt: skip
+    trainer.fit(Seq2Seq(1, 1, hidden_size=4), DataLoader([{"x": x, "y": x}] * 4, batch_size=None))
+    events = EventAccumulator(str(tmp_path / "t/version_0")).Reload()
+    steps, sequences = ([e.value for e in events.Scalars(f"speed/{of}_per_second")] for of in ("steps", "sequences"))
+    assert sequences == pytest.approx([3 * value for value in steps], rel=1e-5)
 
 
 def test_csv_logger_and_no_logger_from_python(tmp_path):

@@ -41,7 +41,7 @@ class Columns:
     def of(cls, source: Source, before: dict[str, Any] | None, **given: str | list[str] | None) -> "Columns":
         """Makes the columns from the names that you give. By default, the target is the only column left.
 
-        If `before` has the columns of training, these are the defaults, and must not change.
+        If `before` has the columns of training, these are the defaults, and the columns of numbers must not change.
         """
         names: Any = {name: before[name] if before and value is None else value for name, value in given.items()}
         target = names.pop("target")

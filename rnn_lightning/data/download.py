@@ -2,8 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,11 +27,15 @@ def download(name: str, folder: Path, mirrors: Sequence[str], sha256: str, by_ha
     """
     path = folder / name
     remove_leftovers(folder, name)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT)  # of the whole process; without it, the download could wait forever
     try:
         with folder_beside(path) as beside:  # a killed process would leave torch's own temporary file behind
             put(_from_any(mirrors, beside / name, sha256, by_hand), path)
     except NotWrittenError as error:
         raise ArgumentError(f"cannot write {path} ({error.strerror}): {by_hand}") from error
+    finally:
+        socket.setdefaulttimeout(before)
     return path
 
 
@@ -41,8 +44,7 @@ def _from_any(mirrors: Sequence[str], path: Path, sha256: str, by_hand: str) -> 
     name, failures = path.name, []
     for mirror in mirrors:
         try:
-            with _timeout():
-                download_url_to_file(f"{mirror}{name}", str(path), sha256, progress=sys.stderr.isatty())
+            download_url_to_file(f"{mirror}{name}", str(path), sha256, progress=sys.stderr.isatty())
             return path
         except (OSError, HTTPException, RuntimeError) as error:  # torch raises RuntimeError if the hash differs
             if is_of_disk(error):
@@ -50,14 +52,3 @@ def _from_any(mirrors: Sequence[str], path: Path, sha256: str, by_hand: str) -> 
             reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
             failures.append(f"{urlsplit(mirror).netloc or mirror}: {reason}")
     raise ArgumentError(f"cannot download {name} from any of the mirrors ({'; '.join(failures)}): {by_hand}")
-
-
-@contextmanager
-def _timeout() -> Iterator[None]:
-    """Sets a timeout for all sockets of the process; without it, the download could wait forever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -79,9 +79,8 @@ class StreamBatches(BatchDataset):
         return {name: _by_name(value) for name, value in self.__dict__.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(
-            {name: np.memmap(**value) if isinstance(value, dict) else value for name, value in state.items()}
-        )
+        for name, value in state.items():
+            setattr(self, name, np.memmap(**value) if isinstance(value, dict) else value)
 
 
 def _by_name(value: Any) -> Any:

@@ -41,7 +41,7 @@ class Columns:
     def of(cls, source: Source, before: dict[str, Any] | None, **given: str | list[str] | None) -> "Columns":
         """Makes the columns from the names that you give. By default, the target is the only column left.
 
-        If `before` has the columns of training, these are the defaults, and must not change.
+        If `before` has the columns of training, these are the defaults, and the columns of numbers must not change.
         """
         names: Any = {name: before[name] if before and value is None else value for name, value in given.items()}
         target = names.pop("target")
@@ -163,12 +163,11 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
 def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
     import pandas as pd
 
-    types = pd.api.types
-    if types.is_datetime64_any_dtype(values.dtype) or values.dtype.kind in "mc":
+    if values.dtype.kind in "mMc":
         raise ArgumentError(
             f"{source}: column {name} has type {values.dtype}: give numbers, such as seconds, or change data.target"
         )
-    if types.is_numeric_dtype(values.dtype):  # including bool
+    if values.dtype.kind in "biuf":
         found = values.to_numpy(np.float64, na_value=np.nan)
     else:
         found = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
@@ -186,11 +185,9 @@ def _numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
 
 
 def _ids(table: "pd.DataFrame", name: str | None, source: Source) -> tuple[np.ndarray, list[str]]:
-    import pandas as pd
-
     if name is None:
         return np.zeros(len(table), np.int64), [""]
-    codes, found = pd.factorize(table[name])
+    codes, found = table[name].factorize()
     source.check(name, np.flatnonzero(codes < 0), ["empty"] * SHOWN, "is empty", "give every row its series' id")
     ids = [str(value) for value in found]
     (common, count), *_ = Counter(ids).most_common(1)

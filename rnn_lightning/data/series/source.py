@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import numpy as np
 
 from rnn_lightning.data.text_files import COMPRESSED
@@ -135,11 +136,14 @@ class Source:
         used = self._delimiter
         try:
             encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
-            with open(self.path, newline="", encoding=encoding) as file:
+            opened: Any = fsspec.open if "://" in str(self.path) else open
+            with opened(self.path, "rt", newline="", encoding=encoding) as file:
                 lines = csv.reader(file, delimiter=used, skipinitialspace=True)
                 names, first = next(lines, []), next(lines, [])
         except (UnicodeError, LookupError) as error:
             raise self._wrong_encoding(error) from error
+        except OSError as error:
+            raise ArgumentError(f"{self} cannot be read ({error.strerror or error})") from error
         except csv.Error as error:
             raise ArgumentError(f"{self} is not a table of text ({error}): give a .csv or a .parquet file") from error
         if not any(name.strip() for name in names):

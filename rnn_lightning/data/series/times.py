@@ -23,15 +23,13 @@ def read_times(
     table: "pd.DataFrame", name: str | None, codes: np.ndarray, time_format: str | None, source: Source
 ) -> tuple[np.ndarray, str | None]:
     """Reads the rows' times, (N,) datetime64[us] or int64, and their time zone. Without a `name`, it counts steps."""
-    import pandas as pd
-
     if name is None:
-        return pd.Series(codes).groupby(codes).cumcount().to_numpy(np.int64), None
+        return table.groupby(codes).cumcount().to_numpy(np.int64), None
     values = table[name]
     source.check(name, np.flatnonzero(values.isna()), ["empty"] * SHOWN, "is empty", "give every row its time")
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+    if values.dtype.kind == "M":
         zone = None if values.dt.tz is None else str(values.dt.tz).removeprefix("UTC") or "UTC"
-    elif pd.api.types.is_integer_dtype(values.dtype) and time_format is None:
+    elif values.dtype.kind in "iu" and time_format is None:
         return _whole_numbers(values, name, source), None
     else:
         values, zone = _dates(values, name, time_format, source)
@@ -60,12 +58,12 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
     """Converts strings or whole numbers to dates in UTC, and returns the last one's UTC offset, if it has one."""
     import pandas as pd
 
-    if pd.api.types.is_float_dtype(values.dtype):
+    if values.dtype.kind == "f":
         if time_format is None:
             raise ArgumentError(f"{source}: column {name} has fractions: give whole numbers or dates")
         values = values.astype("Int64")
     values = values.astype("string")
-    codes, texts = pd.factorize(values)  # series often share their times, so each is read once
+    codes, texts = values.factorize()  # series often share their times, so each is read once
     dayfirst = time_format is None and _is_day_first(pd.Series(texts), name, source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # pandas guesses each time's format; all times have a year

@@ -3,6 +3,7 @@
 import gzip
 import re
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +106,16 @@ def test_columns_of_any_name_and_an_index_that_is_in_the_file(tmp_path):
     frame().set_index("day").to_parquet(tmp_path / "file.parquet")
     data = TimeSeries(tmp_path / "file.parquet", target="y", time="day", n_steps=4)
     assert data.panel.grid.labels(data.panel.first) == ["2024-01-01"]
+
+
+def test_a_file_on_another_machine():
+    with fsspec.open("memory://tables/file.csv", "w") as file:
+        file.write(TEXT)
+    data = TimeSeries("memory://tables/file.csv", target="y", time="day", n_steps=4)
+    assert data.panel.values[:, 0].tolist() == list(range(40))
+    with pytest.raises(ArgumentError, match=r"memory://tables/none.csv cannot be read") as error:
+        TimeSeries("memory://tables/none.csv", target="y", time="day")
+    assert "\n" not in str(error.value)
 
 
 def test_ids_that_look_like_missing_values(tmp_path):

@@ -105,11 +105,12 @@ def _part_of(path: str | Path, make: Callable[[Path], None]) -> Iterator[Path]:
     """Yields a new unfinished file or folder, and leaves nothing there at the end. Errors name `path`."""
     path = Path(path)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
+    lock = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         make(part)
-        with locks.held(part):  # tells `remove_leftovers` that it is being written
-            yield part
+        lock = locks.take(part)  # tells `remove_leftovers` that it is being written
+        yield part
     except OSError as error:
         at = Path(error.filename) if isinstance(error.filename, (str, Path)) else None
         own = is_of_disk(error) if at is None else at in (part, *path.parents) or part in at.parents
@@ -117,6 +118,8 @@ def _part_of(path: str | Path, make: Callable[[Path], None]) -> Iterator[Path]:
             raise
         raise NotWrittenError(error.errno, error.strerror, str(path)) from error
     finally:
+        if lock is not None:
+            lock.release()
         with suppress(OSError):
             _remove(part)  # nothing is there after renaming
 

@@ -120,8 +120,7 @@ def _part_of(path: str | Path, make: Callable[[Path], None]) -> Iterator[Path]:
     finally:
         if lock is not None:
             lock.release()
-        with suppress(OSError):
-            _remove(part)  # nothing is there after renaming
+        _remove(part)  # nothing is there after renaming
 
 
 def remove_leftovers(folder: str | Path, name: str = "*") -> None:
@@ -134,8 +133,7 @@ def remove_leftovers(folder: str | Path, name: str = "*") -> None:
     place = local_path(folder)
     for part in Path(place).glob(f"{PREFIX}*-{name}") if place is not None else ():
         if (lock := locks.take(part)) is not None:
-            with suppress(OSError):
-                _remove(part)
+            _remove(part)
             lock.release()
 
 
@@ -146,10 +144,11 @@ def local_path(path: str | Path) -> str | None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _flush(path: Path) -> None:

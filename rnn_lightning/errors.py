@@ -26,12 +26,8 @@ class NotWrittenError(OSError):
 
 _WAY = ("lightning", "jsonargparse", "rnn_lightning.cli", "contextlib", "torch.utils._contextlib")
 """The modules through which a setting passes from the command line to Lightning's check of the setting."""
-
-
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 """Error numbers of a file that can't be written although nothing is wrong with the program."""
-
-
 _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
 """The messages of torch's backends if the process at the other end is gone."""
 

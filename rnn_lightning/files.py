@@ -105,11 +105,12 @@ def _part_of(path: str | Path, make: Callable[[Path], None]) -> Iterator[Path]:
     """Yields a new unfinished file or folder, and leaves nothing there at the end. Errors name `path`."""
     path = Path(path)
     part = path.with_name(f"{PREFIX}{secrets.token_hex(4)}-{path.name}")
+    lock = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         make(part)
-        with locks.held(part):  # tells `remove_leftovers` that it is being written
-            yield part
+        lock = locks.take(part)  # tells `remove_leftovers` that it is being written
+        yield part
     except OSError as error:
         at = Path(error.filename) if isinstance(error.filename, (str, Path)) else None
         own = is_of_disk(error) if at is None else at in (part, *path.parents) or part in at.parents
@@ -117,8 +118,9 @@ def _part_of(path: str | Path, make: Callable[[Path], None]) -> Iterator[Path]:
             raise
         raise NotWrittenError(error.errno, error.strerror, str(path)) from error
     finally:
-        with suppress(OSError):
-            _remove(part)  # nothing is there after renaming
+        if lock is not None:
+            lock.release()
+        _remove(part)  # nothing is there after renaming
 
 
 def remove_leftovers(folder: str | Path, name: str = "*") -> None:
@@ -131,8 +133,7 @@ def remove_leftovers(folder: str | Path, name: str = "*") -> None:
     place = local_path(folder)
     for part in Path(place).glob(f"{PREFIX}*-{name}") if place is not None else ():
         if (lock := locks.take(part)) is not None:
-            with suppress(OSError):
-                _remove(part)
+            _remove(part)
             lock.release()
 
 
@@ -143,10 +144,11 @@ def local_path(path: str | Path) -> str | None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _flush(path: Path) -> None:

@@ -5,8 +5,7 @@ The locks leave nothing behind, and need no file of their own. Where the system 
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -43,14 +42,3 @@ def take(path: str | Path) -> Lock | None:
             os.close(file)
         return None if isinstance(error, BlockingIOError) else Lock(None)
     return Lock(file)
-
-
-@contextmanager
-def held(path: str | Path) -> Iterator[None]:
-    """Locks a file or folder while a `with` block runs, unless it is already locked."""
-    lock = take(path)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()

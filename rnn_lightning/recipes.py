@@ -13,7 +13,7 @@ def recipes() -> dict[str, Path]:
 
 
 def recipe_or_file(config: str) -> str:
-    """Resolves a `--config`: returns a file's path or URL, or the path of the recipe with this name.
+    """Resolves a `--config`: returns a file's path, the text at a URL, or the path of the recipe with this name.
 
     JSON is returned unchanged.
 
@@ -25,10 +25,10 @@ def recipe_or_file(config: str) -> str:
     if "://" in config or Path(config).is_file():
         try:
             files, place = fsspec.core.url_to_fs(config)
-            files.read_text(place, encoding="utf-8")
+            text = files.read_text(place, encoding="utf-8")
         except (OSError, ValueError) as error:  # a ValueError: no such protocol, or not UTF-8
             raise ArgumentError(f"--config {config} cannot be read ({error}): give a text file, in UTF-8") from error
-        return config
+        return text if "://" in config else config  # jsonargparse does not read all URLs
     known = recipes()
     if config not in known:
         raise ArgumentError(

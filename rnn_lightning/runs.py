@@ -69,15 +69,7 @@ class Run:
 
     @classmethod
     def begin(cls, folder: str, name: str, model: str, data: str, config: str) -> "Run":
-        """Records a run that begins or continues now.
-
-        Args:
-            folder: The folder of the run, from `new_folder`, or of the run that continues.
-            name: The run's name.
-            model: The class path of the LightningModule.
-            data: The class path of the DataModule.
-            config: The text of the run's configuration, which is saved beside the configurations of earlier starts.
-        """
+        """Records a run that begins or continues now; the text of its configuration goes beside those of earlier starts."""
         files, place = _at(folder)
         file = next(name for name in _numbered("config", suffix=".yaml") if not files.exists(f"{place}/{name}"))
         run = cls(name, model, data, file, time.time())

@@ -14,7 +14,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning import __version__
-from rnn_lightning.cli import CLI, main
+from rnn_lightning.cli import main
 from rnn_lightning.recipes import recipes
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -471,14 +471,6 @@ def test_options_are_given_in_full(fail):
 def test_a_configuration_by_a_url(capsys):
     fsspec.filesystem("memory").pipe("/mine.yaml", recipes()["sine_tbptt"].read_bytes())
     assert print_config(capsys, "--config=memory://mine.yaml", "--model.hidden_size=7")["tbptt"]["k2"] == 40
-    names = []
-
-    class Named(CLI):
-        def before_fit(self):
-            names.append(self.config.fit.name)
-
-    main(["fit", "--config=memory://mine.yaml", *SINE, *QUIET, "--trainer.fast_dev_run=1"], cli=Named)
-    assert names == ["mine"]
     with pytest.raises(SystemExit):
         main(["fit", "--config=memory://nowhere.yaml"])
     assert "error: --config memory://nowhere.yaml cannot be read" in capsys.readouterr().err

@@ -26,7 +26,6 @@ from rnn_lightning.cli.nulls import check_nulls
 from rnn_lightning.cli.options import add_options
 from rnn_lightning.cli.run_name import run_name
 from rnn_lightning.cli.signatures import class_of
-from rnn_lightning.cli.sizes import link_sizes
 from rnn_lightning.continuation import exported_network, write_continuation
 from rnn_lightning.data import SequenceDataModule, TimeSeries
 from rnn_lightning.data.series.origins import check_future
@@ -92,9 +91,8 @@ class CLI(LightningCLI):
         self.parser.commands.add_subcommand("export", parser, help=EXPORT)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Links the model's sizes to the data, and adds the options of the command line."""
-        add_options(parser)
-        link_sizes(parser, self)
+        """Adds the options of the command line."""
+        add_options(parser, self)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments. A checkpoint's network overrides the recipe's, and typed arguments override both.

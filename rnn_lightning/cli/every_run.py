@@ -26,12 +26,7 @@ def callbacks_of(trainer: Namespace, subcommand: str | None) -> list[Any]:
 
 
 def save_atomically(trainer: Trainer, plugins: Any) -> None:
-    """Makes a Trainer save with `AtomicCheckpointIO`, unless you gave a plugin that saves, or its strategy has its own.
-
-    Args:
-        trainer: The Trainer.
-        plugins: The configured plugins: one, several or none.
-    """
+    """Makes a Trainer save with `AtomicCheckpointIO`, unless its configured plugins or its strategy save otherwise."""
     given = plugins if isinstance(plugins, (list, tuple)) else [plugins]
     if any(isinstance(plugin, CheckpointIO) for plugin in given):
         return

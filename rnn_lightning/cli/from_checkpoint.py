@@ -21,8 +21,8 @@ from typing import Any, Union, get_args, get_origin
 from jsonargparse import Namespace
 from torch import Tensor
 
+from rnn_lightning.cli.options import SIZES
 from rnn_lightning.cli.signatures import maker_of, parameters_of
-from rnn_lightning.cli.sizes import SIZES
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.remembered import MADE, SETTINGS, restored, warn_of_lost_metrics
 from rnn_lightning.saved import check_parts, read_checkpoint

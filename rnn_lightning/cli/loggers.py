@@ -23,10 +23,8 @@ def root_of_runs(trainer: Any) -> str:
     """The folder of all runs: from the first logger that says where it writes, else from the Trainer."""
     if trainer is None:
         return runs.RUNS  # `check_nulls` then reports it
-    folder = trainer.default_root_dir or "."
-    for logger in folder_loggers(trainer)[:1]:
-        folder = folder if logger.init_args.save_dir == runs.RUNS else logger.init_args.save_dir
-    return str(folder)
+    first = next((logger.init_args.save_dir for logger in folder_loggers(trainer)), None)
+    return str(trainer.default_root_dir or ".") if first in (None, runs.RUNS) else str(first)
 
 
 def direct_loggers(config: Any, root: str, checkpoint: str | None) -> None:

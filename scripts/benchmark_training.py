@@ -2,7 +2,6 @@
 
     python scripts/benchmark_training.py mnist --data_dir data
     python scripts/benchmark_training.py deep
-    python scripts/benchmark_training.py callbacks --data_dir data
 
 `mnist`: the recipe as the command line runs it, timed inside `trainer.fit`, with everything that is on by default:
 Lightning, TensorBoard, the progress bar, checkpoints, metrics. This fit is compared with a bare loop over torch.nn.RNN,
@@ -17,15 +16,12 @@ Keras, which compiles its steps before the clock starts.
 unit, MSE and Adam. Whole training steps are compared with a loop over torch.nn.RNNCell, as you would write it for state
 dropout, with one mask per sequence or with `dropout` at every step; and with Keras' SimpleRNN layers, which use one
 mask per sequence.
-
-`callbacks`: the same fit of the recipe with all callbacks that draw into TensorBoard, and without them.
 """
 
 import argparse
 import importlib
 import importlib.util
 import os
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -39,7 +35,6 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.data import SequenceMNIST
 from rnn_lightning.nn import RNN, Seq2SeqNet
 
@@ -214,25 +209,12 @@ def deep(options: argparse.Namespace) -> None:
     measure.publish(options, "deep", measure.table(times, "loop over nn.RNNCell, variational", unit="ms"))
 
 
-def callbacks(options: argparse.Namespace) -> None:
-    on, off = "all callbacks on", "all off"
-    settings = {off: measure.NO_CALLBACKS, on: []}
-    settings |= {f"{name} alone": [*measure.NO_CALLBACKS, f"--{name}.enabled=true"] for name in TENSORBOARD_CALLBACKS}
-    ours(options.data_dir, 1)  # the first fit of a process also includes imports and cache misses
-    fits = {name: partial(ours, options.data_dir, options.epochs, *more) for name, more in settings.items()}
-    times = measure.alternate(fits if options.each else {name: fits[name] for name in (off, on)}, options.rounds or 5)
-    measure.publish(options, "callbacks", measure.table(times, off))
-    ratios = [first / second for first, second in zip(times[on], times[off], strict=True)]
-    print(f"\nall on / all off, round by round: median {statistics.median(ratios):.3f}")
-
-
 if __name__ == "__main__":
     parser = measure.options_of(__doc__)
-    benchmarks = {"mnist": mnist, "deep": deep, "callbacks": callbacks}
+    benchmarks = {"mnist": mnist, "deep": deep}
     parser.add_argument("what", choices=benchmarks)
     parser.add_argument("--data_dir", type=os.path.abspath, default="data", help="folder of the four MNIST files")
     parser.add_argument("--epochs", type=int, default=5, help="epochs of each fit")
     parser.add_argument("--rounds", type=int, help="alternations; 5 fits or 300 steps by default")
-    parser.add_argument("--each", action="store_true", help="callbacks: also measure each callback alone")
     options = parser.parse_args()
     benchmarks[options.what](options)

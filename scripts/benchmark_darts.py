@@ -31,9 +31,8 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,21 +51,13 @@ SERIES = {
 }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one fit took and reached; errors are MAEs one step ahead and over the horizon.
+class Outcome(NamedTuple):
+    """What one fit took and reached; errors are MAEs one step ahead and over the horizon."""
 
-    Attributes:
-        seconds: Within `trainer.fit`.
-        steps: Of the optimizer.
-        network: The network's two errors.
-        last: Those of repeating the last value.
-    """
-
-    seconds: float
-    steps: int
+    seconds: float  # within `trainer.fit`
+    steps: int  # of the optimizer
     network: tuple[float, float]
-    last: tuple[float, float]
+    last: tuple[float, float]  # by repeating the last value
 
 
 def by_command(name: str, others: list[str], seed: int, epochs: int) -> Outcome:

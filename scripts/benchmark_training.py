@@ -2,7 +2,6 @@
 
     python scripts/benchmark_training.py mnist --data_dir data
     python scripts/benchmark_training.py deep
-    python scripts/benchmark_training.py callbacks --data_dir data
 
 `mnist`: the recipe as the command line runs it, timed inside `trainer.fit`, with everything that is on by default:
 Lightning, TensorBoard, the progress bar, checkpoints, metrics. This fit is compared with a bare loop over torch.nn.RNN,
@@ -17,40 +16,25 @@ Keras, which compiles its steps before the clock starts.
 unit, MSE and Adam. Whole training steps are compared with a loop over torch.nn.RNNCell, as you would write it for state
 dropout, with one mask per sequence or with `dropout` at every step; and with Keras' SimpleRNN layers, which use one
 mask per sequence.
-
-`callbacks`: the same fit of the recipe with all callbacks that draw into TensorBoard, and without them.
 """
 
 import argparse
 import importlib
 import importlib.util
 import os
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import lightning
+import measure
 import torch
-from measure import (
-    NO_CALLBACKS,
-    CellLoop,
-    alternate,
-    fit,
-    in_temporary_folder,
-    options_of,
-    publish,
-    silent,
-    table,
-    timed,
-)
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.data import SequenceMNIST
 from rnn_lightning.nn import RNN, Seq2SeqNet
 
@@ -61,8 +45,8 @@ STEPS, ROWS, LAYERS, HIDDEN, P = 20, 50, 3, 100, 0.3  # of `deep`
 def ours(data_dir: str, epochs: int, *more: str) -> float:
     """Returns the seconds inside `trainer.fit`, with further arguments of the command line."""
     arguments = [f"--data.data_dir={data_dir}", f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu"]
-    with in_temporary_folder(), silent():
-        return fit(["--config=mnist_rnn", *arguments, *more], test=False)[0]
+    with measure.in_temporary_folder(), measure.silent():
+        return measure.fit(["--config=mnist_rnn", *arguments, *more], test=False)[0]
 
 
 def samples(data_dir: str) -> list[tuple[Tensor, Tensor]]:
@@ -124,9 +108,9 @@ def plain_lightning(data_dir: str, epochs: int) -> float:
     """Returns the seconds inside `trainer.fit` for a plain module on a DataLoader over a TensorDataset."""
     train, val = (TensorDataset(*tensors) for tensors in samples(data_dir))
     loaders = DataLoader(train, BATCH, shuffle=True), DataLoader(val, BATCH)
-    with in_temporary_folder(), silent():
+    with measure.in_temporary_folder(), measure.silent():
         trainer = lightning.Trainer(max_epochs=epochs, accelerator="cpu")
-        return timed(trainer.fit, Plain(), *loaders)
+        return measure.timed(trainer.fit, Plain(), *loaders)
 
 
 def keras_if_there() -> tuple[Any, str] | None:
@@ -146,7 +130,7 @@ def keras_fit(keras: Any, data_dir: str, epochs: int) -> float:
     few = [tensor[: 2 * BATCH] for tensor in train]
     model.fit(*few, batch_size=BATCH, validation_data=few, verbose=0)  # compiles
     sizes = {"batch_size": BATCH, "validation_batch_size": BATCH}
-    return timed(partial(model.fit, *train, epochs=epochs, validation_data=val, verbose=0, **sizes))
+    return measure.timed(partial(model.fit, *train, epochs=epochs, validation_data=val, verbose=0, **sizes))
 
 
 class Network(nn.Module):
@@ -165,7 +149,7 @@ def second(step: Callable[[], object]) -> Callable[[], float]:
 
     def once() -> float:
         step()
-        return timed(step)
+        return measure.timed(step)
 
     return once
 
@@ -174,7 +158,7 @@ def deep_contestants() -> dict[str, Callable[[], float]]:
     """Returns the seconds of a whole training step: masks, forward, backward, Adam."""
     x, y = torch.randn(ROWS, STEPS, 1), torch.randn(ROWS, STEPS, 1)
     net = partial(Seq2SeqNet, 1, 1, "rnn", "tanh", HIDDEN, LAYERS)
-    loops = (CellLoop("RNN", 1, HIDDEN, LAYERS, P, P, variational) for variational in (True, False))
+    loops = (measure.CellLoop("RNN", 1, HIDDEN, LAYERS, P, P, variational) for variational in (True, False))
     nets: dict[str, nn.Module] = {
         "loop over nn.RNNCell, variational": Network(next(loops)),
         "loop over nn.RNNCell, dropout at each step": Network(next(loops)),
@@ -213,37 +197,24 @@ def mnist(options: argparse.Namespace) -> None:
         keras, name = found
         fits[name] = partial(keras_fit, keras)
     contestants = {name: partial(run, options.data_dir, options.epochs) for name, run in fits.items()}
-    times = alternate(contestants, options.rounds or 5)
-    publish(options, "mnist_rnn", table(times, "bare nn.RNN loop"))
+    times = measure.alternate(contestants, options.rounds or 5)
+    measure.publish(options, "mnist_rnn", measure.table(times, "bare nn.RNN loop"))
 
 
 def deep(options: argparse.Namespace) -> None:
     contestants = deep_contestants()
-    with silent():
-        alternate(contestants, 5)  # warms up
-        times = alternate(contestants, options.rounds or 300)
-    publish(options, "deep", table(times, "loop over nn.RNNCell, variational", unit="ms"))
-
-
-def callbacks(options: argparse.Namespace) -> None:
-    on, off = "all callbacks on", "all off"
-    settings = {off: NO_CALLBACKS, on: []}
-    settings |= {f"{name} alone": [*NO_CALLBACKS, f"--{name}.enabled=true"] for name in TENSORBOARD_CALLBACKS}
-    ours(options.data_dir, 1)  # the first fit of a process also includes imports and cache misses
-    fits = {name: partial(ours, options.data_dir, options.epochs, *more) for name, more in settings.items()}
-    times = alternate(fits if options.each else {name: fits[name] for name in (off, on)}, options.rounds or 5)
-    publish(options, "callbacks", table(times, off))
-    ratios = [first / second for first, second in zip(times[on], times[off], strict=True)]
-    print(f"\nall on / all off, round by round: median {statistics.median(ratios):.3f}")
+    with measure.silent():
+        measure.alternate(contestants, 5)  # warms up
+        times = measure.alternate(contestants, options.rounds or 300)
+    measure.publish(options, "deep", measure.table(times, "loop over nn.RNNCell, variational", unit="ms"))
 
 
 if __name__ == "__main__":
-    parser = options_of(__doc__)
-    benchmarks = {"mnist": mnist, "deep": deep, "callbacks": callbacks}
+    parser = measure.options_of(__doc__)
+    benchmarks = {"mnist": mnist, "deep": deep}
     parser.add_argument("what", choices=benchmarks)
     parser.add_argument("--data_dir", type=os.path.abspath, default="data", help="folder of the four MNIST files")
     parser.add_argument("--epochs", type=int, default=5, help="epochs of each fit")
     parser.add_argument("--rounds", type=int, help="alternations; 5 fits or 300 steps by default")
-    parser.add_argument("--each", action="store_true", help="callbacks: also measure each callback alone")
     options = parser.parse_args()
     benchmarks[options.what](options)

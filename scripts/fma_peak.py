@@ -2,9 +2,10 @@
 
 import ctypes
 import tempfile
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from measure import timed
 
 from rnn_lightning.nn.native import build, variant
 
@@ -24,14 +25,8 @@ def fma_peak(threads: int, seconds: float = 0.2) -> float:
         build.run([*command, *build.FLAGS, *flags.split(), *defines, "-shared", *source, "-o", str(target)])
         library = ctypes.CDLL(str(target))
     library.multiply_add.argtypes, rounds = [ctypes.c_long], 2_000_000
-    best = 0.0
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or not best:
-        workers = [threading.Thread(target=library.multiply_add, args=(rounds,)) for _ in range(threads)]
-        start = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        best = max(best, threads * rounds * library.operations() / (time.perf_counter() - start) / 1e9)
-    return best
+    times: list[float] = []
+    with ThreadPoolExecutor(threads) as pool:
+        while sum(times) < seconds:
+            times.append(timed(lambda: list(pool.map(library.multiply_add, [rounds] * threads))))
+    return float(threads * rounds * library.operations() / min(times) / 1e9)

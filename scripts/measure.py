@@ -30,6 +30,7 @@ from rnn_lightning.callbacks import TENSORBOARD_CALLBACKS
 from rnn_lightning.cli import CLI, main
 from rnn_lightning.files import write_atomically
 
+Clock = Callable[[], float]
 Measured = TypeVar("Measured")
 NO_CALLBACKS = [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 """Arguments that disable everything that draws into TensorBoard."""
@@ -44,9 +45,7 @@ def options_of(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def timed(
-    run: Callable[..., object], *given: Any, clock: Callable[[], float] = time.perf_counter, **more: Any
-) -> float:
+def timed(run: Callable[..., object], *given: Any, clock: Clock = time.perf_counter, **more: Any) -> float:
     """Returns the seconds of a call."""
     begin = clock()
     run(*given, **more)
@@ -54,10 +53,7 @@ def timed(
 
 
 def fit(
-    arguments: Iterable[str],
-    *callbacks: Callback,
-    test: bool = True,
-    clock: Callable[[], float] = time.perf_counter,
+    arguments: Iterable[str], *callbacks: Callback, test: bool = True, clock: Clock = time.perf_counter
 ) -> tuple[float, Any]:
     """Runs a fit on the command line.
 

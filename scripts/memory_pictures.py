@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from plan import plan, result_of
 from tables import value
 
@@ -65,9 +65,8 @@ def _losses(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> lis
         axes.annotate("remembers nothing", (ks[-1], FORGETS[name]), (0, 3), textcoords="offset points", ha="right",
                       fontsize=9, color=COLORS["input"])  # fmt: skip
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(ks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:.0f}"))
+    axes.set_xticks(ks, [str(k) for k in ks])
+    axes.minorticks_off()
     _plain_log(axes)
     seeds = sorted({len(values) for values in losses})
     many = "1 seed" if seeds == [1] else f"{'-'.join(map(str, seeds))} seeds, mean and range"

@@ -35,6 +35,7 @@ from rnn_lightning.runs import run_folder
 
 FITS: dict[str, list[str]] = PLAN["own_data"]
 """The arguments of each fit."""
+WRITERS = {"--config=arrays": write_arrays, "--config=series": write_series}
 PUBLISHED = {
     "test": {"test/acc": 0.949},
     "citation": "Bagnall et al. 2018, The UEA multivariate time series classification archive, arXiv:1811.00075: "
@@ -58,9 +59,8 @@ def result_of(arguments: list[str], more: list[str]) -> Result:
     """
     begin = time.perf_counter()
     with in_temporary_folder():
-        for write in (write_arrays, write_series):
-            if f"--config={write.__name__.removeprefix('write_')}" in arguments:
-                write()
+        if write := WRITERS.get(arguments[0]):
+            write()
         _, run = fit([*arguments, *more])
         test = {name: float(value) for name, value in run.trainer.callback_metrics.items() if name[:5] == "test/"}
         test |= {f"test/naive/{name[5:]}": value for name, value in getattr(run.datamodule, "baseline", {}).items()}

@@ -6,60 +6,71 @@ python scripts/pictures.py memory                       # from docs/reproduction
 python scripts/pictures.py series --out series.png      # the synthetic series with one training window
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import memory_pictures
 import torch
+from jsonargparse import auto_cli
 from matplotlib.figure import Figure
 from plan import RESULTS, ROOT, load
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning.cli import main
+from rnn_lightning.cli.arguments import fail
 from rnn_lightning.data import SequenceMNIST, SyntheticSine
 from rnn_lightning.data.sine import time_series
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.figures import series_figure, window_figure
 from rnn_lightning.files import write_atomically
 
+FIGURES = ROOT / "docs" / "figures"
 README_PICTURES = {
     "sine_seq2seq": {"val/window": "window.png"},
     "sine_tbptt": {"val/forecast": "forecast.png", "train/gradient_reach": "gradient_reach.png"},
 }
 """The picture's file for each recipe and TensorBoard tag."""
-SERIES = {"t_min": 0.0, "t_max": 30.0, "resolution": 0.1, "n_steps": 20, "start": 12.2}
-"""The series, and the start of the window to show."""
 
 
-def readme(options: argparse.Namespace) -> None:
-    """Trains the recipes, and extracts the pictures that TensorBoard shows after the last validation."""
+def readme(out: Path = ROOT / "docs" / "pictures") -> None:
+    """Trains the recipes, and writes the pictures that TensorBoard shows after the last validation."""
     for recipe, files in README_PICTURES.items():
         with tempfile.TemporaryDirectory() as folder:
             main(["fit", "--config", recipe, f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"])
             run = str(Path(folder, recipe, "version_0"))
             events = EventAccumulator(run, size_guidance={"images": 1}).Reload()
         for tag, name in files.items():
-            print(write_atomically(options.out / name, events.Images(tag)[-1].encoded_image_string))
+            print(write_atomically(out / name, events.Images(tag)[-1].encoded_image_string))
 
 
-def reproduction(options: argparse.Namespace) -> None:
+def reproduction(out: Path = FIGURES, data_dir: str = "data") -> None:
     """Draws the tutorial's four figures: the series, a digit, and predictions by the first seed of two systems."""
-    series(argparse.Namespace(out=options.out / "reproduction_series.png", **SERIES))
-    digit(options.data_dir, options.out / "reproduction_digit.png")
+    series(out / "reproduction_series.png")
+    digit(data_dir, out / "reproduction_digit.png")
     t = 12.2 + 0.1 * torch.arange(21, dtype=torch.float64)
     for name, system in (("window", "sine_seq2seq"), ("dropout", "sine_deep_dropout_tutorial")):
         columns = load()["runs"][f"{system}/0"]["predictions"]
         figure = window_figure(t[:-1], columns["x_0"], t[1:], columns["y"], columns["prediction"], title=system)
-        save(figure, options.out / f"reproduction_{name}.png")
+        save(figure, out / f"reproduction_{name}.png")
 
 
-def memory(options: argparse.Namespace) -> None:
+def memory(out: Path = FIGURES, results: Path = RESULTS) -> None:
     """Draws how far gradients must reach, and MNIST pixel by pixel. Systems that were not run get no picture."""
     for name, draw in (("reach", memory_pictures.reach), ("pixels", memory_pictures.pixels)):
-        figure = draw(load(options.results))
+        figure = draw(load(results))
         if figure is not None:
-            save(figure, options.out / f"reproduction_{name}.png")
+            save(figure, out / f"reproduction_{name}.png")
+
+
+def series(
+    out: Path = Path("series.png"), t_min: float = 0.0, t_max: float = 30.0, resolution: float = 0.1,
+    n_steps: int = 20, start: float = 12.2,
+) -> None:  # fmt: skip
+    """Draws the whole series with the window from `start` on in bold (left), and its inputs and targets (right)."""
+    SyntheticSine(t_min=t_min, t_max=t_max, resolution=resolution, n_steps=n_steps)  # checks them
+    t = torch.arange(t_min, t_max, resolution, dtype=torch.float64)
+    window = start + resolution * torch.arange(n_steps + 1, dtype=torch.float64)
+    save(series_figure(t, time_series(t), window, time_series(window), name="t sin(t) / 3 + 2 sin(5t)"), out)
 
 
 def digit(data_dir: str, path: Path) -> None:
@@ -76,42 +87,16 @@ def digit(data_dir: str, path: Path) -> None:
     save(figure, path)
 
 
-def series(options: argparse.Namespace) -> None:
-    """Draws the whole series with one training window in bold (left), and that window's inputs and targets (right)."""
-    sizes = {name: getattr(options, name) for name in ("t_min", "t_max", "resolution", "n_steps")}
-    SyntheticSine(**sizes)  # checks them
-    t = torch.arange(options.t_min, options.t_max, options.resolution, dtype=torch.float64)
-    window = options.start + options.resolution * torch.arange(options.n_steps + 1, dtype=torch.float64)
-    save(series_figure(t, time_series(t), window, time_series(window), name="t sin(t) / 3 + 2 sin(5t)"), options.out)
-
-
 def save(figure: Figure, path: Path) -> None:
     """Writes a PNG."""
     print(write_atomically(path, lambda part: figure.savefig(part, dpi=150)))
 
 
 def run(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    figures = ROOT / "docs" / "figures"
-    places = {
-        readme: ROOT / "docs" / "pictures", reproduction: figures, memory: figures, series: Path("series.png"),
-    }  # fmt: skip
-    for draw, out in places.items():
-        command = commands.add_parser(draw.__name__, help=draw.__doc__)
-        command.add_argument("--out", type=Path, default=out, help="where to write (default: %(default)s)")
-        command.set_defaults(draw=draw)
-        if draw is reproduction:
-            command.add_argument("--data_dir", default="data", help="folder of the MNIST files")
-        if draw is memory:
-            command.add_argument("--results", type=Path, default=RESULTS, help="the file of results")
-        for name, value in SERIES.items() if draw is series else ():
-            command.add_argument(f"--{name}", type=type(value), default=value)
-    options = parser.parse_args(arguments)
     try:
-        options.draw(options)
+        auto_cli([readme, reproduction, memory, series], args=arguments)
     except ArgumentError as error:
-        parser.error(str(error))
+        fail(str(error))
 
 
 if __name__ == "__main__":

@@ -112,8 +112,8 @@ def load(path: Path = RESULTS) -> dict[str, Any]:
 
 
 def load_own() -> dict[str, Result]:
-    """Returns the results of `own_data.py`."""
-    found: dict[str, Result] = json.loads(OWN_RESULTS.read_text())
+    """Returns the results of `own_data.py` so far, if any."""
+    found: dict[str, Result] = json.loads(OWN_RESULTS.read_text()) if OWN_RESULTS.is_file() else {}
     return found
 
 

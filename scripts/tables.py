@@ -128,9 +128,8 @@ class Figures:
             per_seed = " / ".join(str(sum(run.seed == seed for run in done)) for seed in PLAN["seeds"])
             minutes = sum(self.state["runs"][run.key]["whole"] for run in done) / 60
             rows.append((group["what"], len(done), len(runs), len(names), per_seed, minutes, left))
-        rows.append(
-            ("together", *(sum(row[i] for row in rows) for i in (1, 2, 3)), "", sum(row[5] for row in rows), "")
-        )
+        fits, planned, systems, total = (sum(row[i] for row in rows) for i in (1, 2, 3, 5))
+        rows.append(("together", fits, planned, systems, "", total, ""))
         head = ("what", "fits", "of", "systems", "by seed", "minutes", "of which no fit was run")
         return markdown(head, [(*row[:5], f"{row[5]:.1f}", row[6]) for row in rows])
 

@@ -7,7 +7,6 @@ The script imports only the models, so that it also runs with other versions of 
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -97,6 +96,8 @@ def overhead(chunks: int = 100, rounds: int = 5) -> dict[str, float]:
 
 def case(mode: str, steps: int, batches: int) -> dict[str, float]:
     """The peak of memory beyond the input, and the time of a step. The first of several batches does not count."""
+    import resource  # not on Windows
+
     size = Size()
     batch = size.batch(steps)
     # The warm-up comes after the input, which would otherwise reuse memory that the warm-up has freed.

@@ -26,7 +26,8 @@ def test_what_is_given_is_what_is_read(content, wanted, tmp_path):
 def test_a_function_writes_at_a_path_of_the_same_suffix(tmp_path):
     """numpy would add another suffix to any other name, and leave a file that is never renamed."""
     path = write_atomically(str(tmp_path / "arrays.npz"), lambda part: np.savez(part, x=np.arange(3)))
-    assert np.load(path)["x"].tolist() == [0, 1, 2]
+    with np.load(path) as file:
+        assert file["x"].tolist() == [0, 1, 2]
     assert os.listdir(tmp_path) == ["arrays.npz"]
 
 

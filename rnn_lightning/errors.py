@@ -13,6 +13,13 @@ class ArgumentError(ValueError):
     """
 
 
+def check_ints(at_least: int, **values: object) -> None:
+    """Raises `ArgumentError` unless all values are ints (not bools) of at least `at_least`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+            raise ArgumentError(f"{name}={value!r}: give an integer of at least {at_least}")
+
+
 class NonFiniteLossError(FloatingPointError):
     """The loss became NaN or infinite. The message names the step.
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import check_ints
 from rnn_lightning.data.generated import GeneratedSequences
+from rnn_lightning.errors import check_ints
 
 
 def adding_sequences(numbers: Tensor, n_steps: int) -> Batch:

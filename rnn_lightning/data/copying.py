@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import check_ints
 from rnn_lightning.data.generated import GeneratedSequences
+from rnn_lightning.errors import check_ints
 
 
 def copy_sequences(numbers: Tensor, delay: int, n_symbols: int) -> Batch:

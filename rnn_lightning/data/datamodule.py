@@ -11,16 +11,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 from rnn_lightning.batch import Batch
 from rnn_lightning.data.loading import BatchDataset, EpochSampler, EvaluationSampler, ResumableLoader, identity
 from rnn_lightning.data.samples import SampleBatches, pad_samples
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 
 PARTS = ("train", "val", "test")
-
-
-def check_ints(at_least: int, **values: Any) -> None:
-    """Raises `ArgumentError` unless all values are ints (not bools) of at least `at_least`."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            raise ArgumentError(f"{name} must be a whole number, {at_least} or more, got {value!r}: change {name}")
 
 
 class SequenceDataModule(LightningDataModule):

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from rnn_lightning.batch import Batch
 from rnn_lightning.data.counter_hash import derive_key, uniform
-from rnn_lightning.data.datamodule import SequenceDataModule, check_ints
+from rnn_lightning.data.datamodule import SequenceDataModule
 from rnn_lightning.data.loading import BatchDataset
+from rnn_lightning.errors import check_ints
 
 # Each set has its own stream of random numbers. The key of the training stream also depends on the seed; the keys of
 # the fixed sets do not.

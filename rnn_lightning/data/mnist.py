@@ -8,10 +8,10 @@ from torch import Tensor
 
 from rnn_lightning.batch import Batch
 from rnn_lightning.data.counter_hash import derive_key, splitmix64
-from rnn_lightning.data.datamodule import SequenceDataModule, check_ints
+from rnn_lightning.data.datamodule import SequenceDataModule
 from rnn_lightning.data.loading import TensorBatches
 from rnn_lightning.data.mnist_files import Part, download_missing, read_part, read_sizes
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 
 Layout = Literal["rows", "pixels", "permuted"]
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import SequenceDataModule, check_ints
+from rnn_lightning.data.datamodule import SequenceDataModule
 from rnn_lightning.data.generated import GeneratedSequences
 from rnn_lightning.data.loading import BatchDataset, TensorBatches
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 
 PREDICT_START = 12.2
 """Where the tutorial's window begins, which `predict` and the figures show."""

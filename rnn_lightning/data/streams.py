@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import PARTS, SequenceDataModule, check_ints
+from rnn_lightning.data.datamodule import PARTS, SequenceDataModule
 from rnn_lightning.data.loading import BatchDataset
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 
 
 class StreamBatches(BatchDataset):

@@ -9,11 +9,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.utils.data import DataLoader
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.data.datamodule import PARTS, SequenceDataModule, check_ints, check_one_direction
+from rnn_lightning.data.datamodule import PARTS, SequenceDataModule, check_one_direction
 from rnn_lightning.data.streams import StreamBatches
 from rnn_lightning.data.text_files import python_topics, read_text
 from rnn_lightning.data.tokens import Level, Vocabulary, fit_vocabulary, restore_vocabulary
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet
 
 _PROMPT = 100  # how many characters of the validation text come before a sample

@@ -11,7 +11,7 @@ from lightning.pytorch.cli import LRSchedulerCallable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LinearLR, ReduceLROnPlateau, SequentialLR
 
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 
 LRInterval = Literal["epoch", "batch", "step"]
 _NEVER = 1 << 62
@@ -34,8 +34,7 @@ class WarmUp(SequentialLR):
     def __init__(
         self, optimizer: Optimizer, steps: int, start_factor: float = 0.01, then: LRSchedulerCallable | None = None
     ) -> None:
-        if steps < 1:
-            raise ArgumentError(f"WarmUp: steps={steps}: give at least 1")
+        check_ints(1, steps=steps)
         after = ConstantLR(optimizer, factor=1.0) if then is None else then(optimizer)
         if isinstance(after, ReduceLROnPlateau):
             raise ArgumentError("WarmUp: then=ReduceLROnPlateau follows a metric, not steps: give another scheduler")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 from rnn_lightning.nn.precision import REDUCED, under_autocast
 
 
@@ -36,9 +36,7 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, in_features: int, frequencies: int, scale: float = 1.0) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("fourier_frequencies", frequencies)):
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ArgumentError(f"{name}={size!r}: give an integer of at least 1")
+        check_ints(1, in_features=in_features, fourier_frequencies=frequencies)
         if not isinstance(scale, int | float) or isinstance(scale, bool) or not 0 < scale < 1e30:
             raise ArgumentError(f"fourier_scale={scale!r}: give a number above 0 and below 1e30")
         self.in_features, self.out_features = in_features, 2 * frequencies

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 from rnn_lightning.nn.dropout import DropoutMasks
 from rnn_lightning.nn.fourier import FourierFeatures
 from rnn_lightning.nn.init import Init, check_init, initialize_head
@@ -75,9 +75,8 @@ class RecurrentNet(nn.Module):
         fourier_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        _check_sizes(input_size=input_size, output_size=output_size, hidden_size=hidden_size, num_layers=num_layers)
-        if embedding_size is not None:
-            _check_sizes(embedding_size=embedding_size)
+        check_ints(1, input_size=input_size, output_size=output_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_ints(1, embedding_size=1 if embedding_size is None else embedding_size)
         options: dict[str, Any] = {
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,
@@ -213,12 +212,6 @@ class Seq2SeqNet(RecurrentNet):
         ends = lengths.to(y.device).reshape(*y.shape[:-2], 1)
         past = torch.arange(y.shape[-2], device=y.device) >= ends  # (B, T)
         return y.masked_fill(past[..., None], 0.0)
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ArgumentError(f"{name}={size!r}: give an integer of at least 1")
 
 
 def _make_layers(

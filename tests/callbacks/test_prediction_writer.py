@@ -56,7 +56,7 @@ def test_columns_without_targets(model, columns, tmp_path):
     assert [name for name in rows[0] if not name.startswith("probability")] == columns
 
 
-def arrays(folder):
+def arrays_in(folder):
     """What `predictions.npz` holds; there is no pickle in it."""
     with np.load(folder / "predictions.npz") as file:
         return dict(file)
@@ -65,7 +65,7 @@ def arrays(folder):
 def test_raw_arrays_of_all_sequences(tmp_path):
     batches = [{"x": X[:3], "y": X[:3, :, :1]}, {"x": torch.randn(2, 6, 2), "y": torch.randn(2, 6, 1)}]
     _, results = predict(Seq2Seq(2, 1), batches, tmp_path, arrays=True)
-    found = arrays(tmp_path)
+    found = arrays_in(tmp_path)
     assert set(found) == {"sequence", "x", "y", "prediction", "lengths"}
     assert found["sequence"].tolist() == list(range(5))
     assert found["lengths"].tolist() == [4, 4, 4, 6, 6]
@@ -77,7 +77,7 @@ def test_raw_arrays_of_all_sequences(tmp_path):
 
 def test_raw_arrays_of_a_classifier_in_half_precision(tmp_path):
     predict(Seq2Vec(2, 3).to(torch.bfloat16), [(X.to(torch.bfloat16), torch.arange(5) % 3)] * 2, tmp_path, arrays=True)
-    found = arrays(tmp_path)
+    found = arrays_in(tmp_path)
     assert found["probability"].dtype == np.float32
     np.testing.assert_allclose(found["probability"].sum(1), 1, atol=0.02)
     assert "lengths" not in found
@@ -108,7 +108,7 @@ def test_a_forecast_goes_on_where_each_sequence_ends(lengths, tmp_path):
                     said[number - 1][0, 0].tolist(), abs=1e-6
                 )
                 assert line["y_0"] == line["y_1"] == ""
-    assert arrays(tmp_path)["forecast"].shape == (3, 3, 2)
+    assert arrays_in(tmp_path)["forecast"].shape == (3, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_no_batch_stays_in_memory(arrays, tmp_path):
     assert len(seen) == 24
     assert len(list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))) == 8 * 4 * 6
     if arrays:
-        assert arrays(tmp_path)["x"].shape == (32, 6, 2)
+        assert arrays_in(tmp_path)["x"].shape == (32, 6, 2)
 
 
 class Stream(IterableDataset):

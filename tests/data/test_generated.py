@@ -103,11 +103,15 @@ def test_sizes_and_lengths(task):
 @pytest.mark.parametrize(
     ("task", "settings", "words"),
     [
-        (AddingProblem, {"n_steps": 1}, "n_steps must be"),
-        (CopyMemory, {"delay": 0}, "delay must be"),
-        (CopyMemory, {"n_symbols": 1}, "n_symbols must be"),
-        (CopyMemory, {"n_recall": 2.0}, "n_recall must be"),
-        *[(task, {name: 0}, f"{name} must be") for task in TASKS for name in ("steps_per_epoch", "eval_sequences")],
+        (AddingProblem, {"n_steps": 1}, "n_steps=.*: give an integer of at least"),
+        (CopyMemory, {"delay": 0}, "delay=0: give"),
+        (CopyMemory, {"n_symbols": 1}, "n_symbols=1: give an integer of at least 2"),
+        (CopyMemory, {"n_recall": 2.0}, "n_recall=2.0: give an integer"),
+        *[
+            (task, {name: 0}, f"{name}=0: give an integer of at least 1")
+            for task in TASKS
+            for name in ("steps_per_epoch", "eval_sequences")
+        ],
     ],
 )
 def test_bad_values_are_refused_at_construction(task, settings, words):

@@ -116,13 +116,13 @@ def test_a_file_in_a_folder_of_its_own_name_is_found(make_mnist, tmp_path):
 
 BAD = {
     "layout": ({"layout": "columns"}, "layout must be one of rows, pixels, permuted"),
-    "batch_size": ({"batch_size": 0}, "batch_size must be .* 1 or more, got 0"),
-    "batch_size type": ({"batch_size": 1.5}, "batch_size must be a whole number"),
-    "eval_batch_size": ({"eval_batch_size": 0}, "eval_batch_size must be"),
-    "val_size 0": ({"val_size": 0}, "val_size must be"),
+    "batch_size": ({"batch_size": 0}, "batch_size=0: give an integer of at least 1"),
+    "batch_size type": ({"batch_size": 1.5}, "batch_size=1.5: give an integer of at least 1"),
+    "eval_batch_size": ({"eval_batch_size": 0}, "eval_batch_size=0: give an integer"),
+    "val_size 0": ({"val_size": 0}, "val_size=0: give an integer of at least 1"),
     "val_size all": ({"val_size": 600}, "val_size must be below the number of training images, 600"),
-    "num_workers": ({"num_workers": -1}, "num_workers must be .* 0 or more"),
-    "seed": ({"seed": -1}, "seed must be"),
+    "num_workers": ({"num_workers": -1}, "num_workers=-1: give an integer of at least 0"),
+    "seed": ({"seed": -1}, "seed=-1: give an integer of at least 0"),
 }
 
 

@@ -140,7 +140,7 @@ def test_sizes_and_lengths():
 
 
 BAD = {
-    "n_steps": ({"n_steps": 0}, "n_steps must be"),
+    "n_steps": ({"n_steps": 0}, "n_steps=.*: give an integer of at least"),
     "resolution 0": ({"resolution": 0.0}, "resolution must be above 0"),
     "resolution nan": ({"resolution": math.nan}, "resolution must be a finite number"),
     "t_max inf": ({"t_max": math.inf}, "t_max must be a finite number"),
@@ -151,9 +151,9 @@ BAD = {
     "predict_start below": ({"predict_start": -0.1}, r"predict_start=-0.1 is outside \[t_min=0.0, t_max=30.0\)"),
     "predict_start at the end": ({"predict_start": 30.0}, "predict_start=30.0 is outside"),
     "predict_start nan": ({"predict_start": math.nan}, "predict_start must be a finite number"),
-    "steps_per_epoch": ({"steps_per_epoch": 0}, "steps_per_epoch must be"),
-    "eval_windows": ({"eval_windows": 0}, "eval_windows must be"),
-    "batch_size": ({"batch_size": True}, "batch_size must be"),
+    "steps_per_epoch": ({"steps_per_epoch": 0}, "steps_per_epoch=0: give an integer of at least 1"),
+    "eval_windows": ({"eval_windows": 0}, "eval_windows=0: give an integer of at least 1"),
+    "batch_size": ({"batch_size": True}, "batch_size=True: give an integer"),
 }
 
 

@@ -80,7 +80,7 @@ def test_the_stream_is_contiguous_and_windows_are_not():
     [
         ({"batch_size": 50}, "50 readers"),
         ({"batch_size": 4, "eval_batch_size": 50}, "50 readers"),
-        ({"steps_per_epoch": 0, "batch_size": 4}, "steps_per_epoch must be"),
+        ({"steps_per_epoch": 0, "batch_size": 4}, "steps_per_epoch=0: give an integer of at least 1"),
         ({"t_max": 1.0}, "do not fit between"),
     ],
     ids=str,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lightning.data.datamodule import SequenceDataModule, check_ints, check_one_direction
+from rnn_lightning.data.datamodule import SequenceDataModule, check_one_direction
 from rnn_lightning.data.series.fitting import KIND, Difference, Scale, fit, fit_series, parts, training_parts
 from rnn_lightning.data.series.grid import Grid
 from rnn_lightning.data.series.origins import origins_of_predict
@@ -19,7 +19,7 @@ from rnn_lightning.data.series.reading import Columns, read, with_future
 from rnn_lightning.data.series.source import Source
 from rnn_lightning.data.series.windows import Features, Steps, Stream, Stretches, Windows, ranges, stretches
 from rnn_lightning.data.streams import StreamBatches
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 from rnn_lightning.fitted import check_kind
 from rnn_lightning.forecasts.forecaster import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet

@@ -172,7 +172,7 @@ def fit_series(train: list[Tensor], lags: list[int], scale: Scale, season: int) 
     found: dict[str, list[list[Any]]] = {"shift": [], "scale": [], "naive": []}
     for y in train:
         shift, size = _scaling(y, lags, max(1, *lags), scale)
-        naive = seasonal_error(y, season) if len(y) > season else torch.full_like(y[:1], math.nan)[0]
+        naive = seasonal_error(y, season) if len(y) > season else y.new_full((y.shape[1],), math.nan)
         found["shift"].append(shift)
         found["scale"].append(size)
         found["naive"].append([None if math.isnan(value) else value for value in naive.tolist()])

@@ -149,6 +149,10 @@ def with_future(rows: Rows, source: Source, columns: Columns, time_format: str |
             f"future={source.path} has the series {unknown!r}, which is not in column {columns.id} of the first file"
         )
     codes = np.array([rows.ids.index(name) for name in more.ids])[more.codes]
+    if columns.time is not None and more.times.dtype != rows.times.dtype:
+        raise ArgumentError(
+            f"column {columns.time} holds dates in one of the files, but not in data.future={source.path}: write both alike"
+        )
     # Without times, each series' new rows follow its last row.
     times = more.times if columns.time is not None else more.times + np.bincount(rows.codes)[codes]
     numbers = np.pad(more.numbers, ((0, 0), (len(columns.predicted), 0)), constant_values=np.nan)

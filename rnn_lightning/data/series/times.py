@@ -39,8 +39,11 @@ def read_times(
 
 
 def _whole_numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray:
+    import pandas as pd
+
     if int(values.max()) > np.iinfo(np.int64).max:
         raise ArgumentError(f"{source}: column {name} has whole numbers beyond 64 bits: give smaller ones, or dates")
+    values = pd.Series(values.to_numpy(np.int64))  # some of Arrow's types cannot be divided
     month, day, form = values // 100 % 100, values % 100, None
     if values.between(10_000_000, 99_999_999).all() and month.between(1, 12).all() and day.between(1, 31).all():
         form = "%Y%m%d"  # such as 19580329
@@ -51,7 +54,7 @@ def _whole_numbers(values: "pd.Series", name: str, source: Source) -> np.ndarray
             f"{source}: column {name} holds numbers such as {values.iloc[0]}, which look like dates: give "
             f"--data.time_format {form}"
         )
-    return values.to_numpy(np.int64)
+    return values.to_numpy()
 
 
 def _dates(values: "pd.Series", name: str, time_format: str | None, source: Source) -> tuple["pd.Series", str | None]:
@@ -60,7 +63,7 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
 
     if values.dtype.kind == "f":
         if time_format is None:
-            raise ArgumentError(f"{source}: column {name} has fractions: give whole numbers or dates")
+            raise ArgumentError(f"{source}: column {name} has decimal numbers: give whole numbers or dates")
         values = values.astype("Int64")
     values = values.astype("string")
     codes, texts = values.factorize()  # series often share their times, so each is read once
@@ -68,22 +71,24 @@ def _dates(values: "pd.Series", name: str, time_format: str | None, source: Sour
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # pandas guesses each time's format; all times have a year
         try:
-            tried = {
-                form: pd.Series(pd.to_datetime(texts, format=form, utc=True, errors="coerce", dayfirst=dayfirst))
-                for form in ([None, "ISO8601"] if time_format is None else [time_format])
-            }
+            tried = {}
+            for form in [None, "ISO8601"] if time_format is None else [time_format]:
+                times = pd.to_datetime(texts, format=form, utc=True, errors="coerce", dayfirst=dayfirst)
+                tried[form] = pd.Series(times)
+                if tried[form].notna().all():
+                    break
         except ValueError as error:
             raise ArgumentError(
                 f"{time_format=} is not a format for times ({error}): give one such as %d.%m.%Y"
             ) from error
-        form = min(tried, key=lambda form: int(tried[form].isna().sum()))
-        found = tried[form].take(codes)
+        best = min(tried, key=lambda form: int(tried[form].isna().sum()))
+        found = tried[best].take(codes)
         wrong = np.flatnonzero(found.isna())
         mend = "give --data.time_format, such as %d.%m.%Y" if time_format is None else f"change {time_format=}"
         source.check(name, wrong, map(repr, values.iloc[wrong[:SHOWN]]), "has no time", f"correct these, or {mend}")
-        last = pd.to_datetime(values.iloc[-1], format=form, dayfirst=dayfirst)
+        last = pd.to_datetime(values.iloc[-1], format=best, dayfirst=dayfirst)
     if last.tzinfo is None:
-        return found, None
+        return found, "UTC" if pd.Series(texts).str.contains(r"(?:Z|[+-]\d\d:\d\d)$").any() else None
     offset = last.isoformat()[-6:]
     return found, "UTC" if offset == "+00:00" else offset
 

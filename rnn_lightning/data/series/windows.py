@@ -102,7 +102,8 @@ class Features:
 
     def _calendar(self, numbers: np.ndarray) -> Tensor:
         """Returns the calendar's columns (M, 2 * circles) of the steps with these numbers (M,) on the grid."""
-        return calendar_features(self.panel.grid.times(numbers), self.fitted["calendar"])
+        different, at = np.unique(numbers, return_inverse=True)  # series often share their times
+        return calendar_features(self.panel.grid.times(different), self.fitted["calendar"])[at]
 
 
 def _following(values: Tensor, last: float) -> Tensor:

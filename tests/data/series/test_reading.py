@@ -210,3 +210,39 @@ def test_rows_without_times_are_consecutive():
     frame = pd.DataFrame({"id": list("ab") * 20, "y": np.arange(40.0)})
     data = TimeSeries(frame, target="y", id="id", n_steps=3)
     assert data.panel.values[:, 0].tolist() == [*range(0, 40, 2), *range(1, 40, 2)]
+
+
+@pytest.mark.parametrize(("offset", "labels"), [("Z", "+00:00"), ("+01:00", "+00:00"), ("", "")])
+def test_times_of_which_only_the_first_has_an_offset_are_labelled_as_utc(offset, labels):
+    hours = pd.date_range("2020-03-24", periods=30, freq="h").strftime("%Y-%m-%dT%H:%M:%S").tolist()
+    first = pd.Timestamp(hours[0] + offset)
+    utc = first.tz_convert(None) if first.tzinfo else first
+    data = TimeSeries(table(day=[hours[0] + offset, *hours[1:]]), target="y", time="day", n_steps=2)
+    assert data.panel.grid.labels(data.panel.first[:1]) == [f"{utc}{labels}"]
+
+
+def test_whole_numbers_of_arrow_are_read_as_any_others(tmp_path):
+    numbers, arrow = pd.Series(np.arange(30)), "int64[pyarrow]"
+    data = TimeSeries(table(day=numbers.astype(arrow)), target="y", time="day", n_steps=2)
+    assert data.panel.grid.labels(data.panel.first[:1]) == ["0"]
+    with pytest.raises(ArgumentError, match=r"look like dates: give --data.time_format %Y%m%d"):
+        TimeSeries(table(day=(numbers % 28 + 20200101).astype(arrow)), target="y", time="day", n_steps=2)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_series_that_begins_after_the_training_part_is_one_line(fitted):
+    days = pd.date_range("2020", periods=40)
+    rows = {"day": [*days, *days[25:]], "id": ["old"] * 40 + ["new"] * 15, "y": np.arange(55.0)}
+    arguments = {"target": "y", "time": "day", "id": "id", "val": "2020-01-20", "test": "2020-02-05"}
+    values = TimeSeries(pd.DataFrame(rows).iloc[:40], **arguments).fitted_values if fitted else None
+    if fitted:
+        assert TimeSeries(pd.DataFrame(rows), fitted=values, **arguments).cuts[1].tolist() == [0, 10]
+    else:
+        with pytest.raises(ArgumentError, match=r"new.* has 0 steps in its training part"):
+            TimeSeries(pd.DataFrame(rows), **arguments)
+
+
+def test_dates_in_one_file_and_numbers_in_the_other_are_one_line():
+    future = pd.DataFrame({"day": np.arange(31, 40), "holiday": 0.0})
+    with pytest.raises(ArgumentError, match=r"column day holds dates in one of the files"):
+        TimeSeries(table(holiday=1.0), target="y", time="day", known=["holiday"], future=future, n_steps=2)

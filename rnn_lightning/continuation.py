@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from rnn_lightning.data.tokens import UNKNOWN, WordVocabulary, restore_vocabulary
 from rnn_lightning.files import write_atomically
@@ -16,9 +17,9 @@ def write_continuation(
     checkpoint: str,
     folder: str,
     prompt: str | None = None,
-    length: int = 400,
-    temperature: float = 1.0,
-    top_k: int | None = None,
+    length: NonNegativeInt = 400,
+    temperature: NonNegativeFloat = 1.0,
+    top_k: PositiveInt | None = None,
 ) -> Path:
     """Writes a text and its continuation to `predictions.txt`, and prints them.
 

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from rnn_lightning import locks
-from rnn_lightning.errors import NotWrittenError, is_of_disk
+from rnn_lightning.errors import ArgumentError, NotWrittenError, is_of_disk
 
 PREFIX = ".part-"
 """The prefix of a file's name while the file is being written. The suffix is already the final one."""
@@ -137,10 +138,23 @@ def remove_leftovers(folder: str | Path, name: str = "*") -> None:
             lock.release()
 
 
+def file_system(path: str | Path) -> tuple[Any, str]:
+    """Returns the file system of a path or URL, and the path on it.
+
+    Raises:
+        ArgumentError: The URL's protocol is unknown, or its package is not installed.
+    """
+    try:
+        files, place = fsspec.core.url_to_fs(str(path))
+    except (ValueError, ImportError) as error:
+        raise ArgumentError(f"{path} cannot be opened ({error}): give a path, or a URL that fsspec knows") from error
+    return files, str(place)
+
+
 def local_path(path: str | Path) -> str | None:
     """Returns the local path of a path or URL; None if the file is on another machine."""
-    files, place = fsspec.core.url_to_fs(str(path))
-    return str(place) if isinstance(files, LocalFileSystem) else None
+    files, place = file_system(path)
+    return place if isinstance(files, LocalFileSystem) else None
 
 
 def _remove(path: Path) -> None:

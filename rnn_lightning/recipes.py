@@ -26,8 +26,8 @@ def recipe_or_file(config: str) -> str:
         try:
             files, place = fsspec.core.url_to_fs(config)
             text = files.read_text(place, encoding="utf-8")
-        except (OSError, ValueError) as error:  # a ValueError: no such protocol, or not UTF-8
-            raise ArgumentError(f"--config {config} cannot be read ({error}): give a text file, in UTF-8") from error
+        except (OSError, ValueError, ImportError) as error:  # such as an unknown protocol, or bytes that are not UTF-8
+            raise ArgumentError(f"--config {config} cannot be read ({error}): give a file of text, in UTF-8") from error
         return text if "://" in config else config  # jsonargparse does not read all URLs
     known = recipes()
     if config not in known:

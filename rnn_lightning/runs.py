@@ -25,7 +25,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -33,7 +32,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from rnn_lightning.claims import try_claim
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.files import remove_leftovers, write_atomically
+from rnn_lightning.files import file_system, remove_leftovers, write_atomically
 from rnn_lightning.saved import read_checkpoint
 
 RUNS = "runs"
@@ -292,8 +291,8 @@ def _folders_with_record(files: Any, place: str) -> Iterator[str]:
 
 def _at(folder: str | Path) -> tuple[Any, str]:
     """The file system of a path or URL, and the path on it."""
-    files, place = fsspec.core.url_to_fs(str(folder))
-    return files, str(place).rstrip("/")
+    files, place = file_system(folder)
+    return files, place.rstrip("/")
 
 
 def _is_file(path: str) -> bool:

@@ -11,12 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import torch
 from torch import Tensor
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.files import write_atomically
+from rnn_lightning.files import file_system, write_atomically
 from rnn_lightning.fitted import KEY
 from rnn_lightning.forecasts import Forecaster
 from rnn_lightning.nn import RecurrentNet, Seq2SeqNet, Seq2VecNet
@@ -169,7 +168,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         ArgumentError: There is no such file, or it is not a readable checkpoint.
     """
-    files, place = fsspec.core.url_to_fs(str(path))
+    files, place = file_system(path)
     if not files.isfile(place):
         raise ArgumentError(f"there is no checkpoint {str(path)!r}: give the path of a .ckpt file that a fit wrote")
     with files.open(place, "rb") as file:
@@ -208,6 +207,7 @@ def check_parts(checkpoint: dict[str, Any], source: str) -> None:
 _PARTS: dict[str, tuple[type, type, tuple[str, ...]]] = {
     "state_dict": (dict, Tensor, ()),
     "hyper_parameters": (dict, object, ()),
+    "training": (dict, object, ()),
     "loops": (dict, dict, ("fit_loop",)),
     "optimizer_states": (list, dict, ("state", "param_groups")),
     "lr_schedulers": (list, dict, ()),

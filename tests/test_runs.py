@@ -515,6 +515,29 @@ def test_a_required_argument_that_no_checkpoint_has_is_asked_for(printed, fail):
     )
     assert "give --model.width" in line
     assert "test/loss" in printed("test", *forgetful, "--ckpt_path=best", "--model.width=4")
+    on_one_line = "{class_path: own_parts.Forgetful, init_args: {width: 4}}"
+    assert "test/loss" in printed("test", "--model", on_one_line, *forgetful[1:], "--ckpt_path=best")
+
+
+def test_a_configuration_as_a_dict_gives_its_own_required_arguments(own_parts_folder, capsys):
+    parts = {"model": {"class_path": "own_parts.Forgetful", "init_args": {"width": 4}}, "data": "own_parts.Sales"}
+    trainer = {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
+    main({"subcommand": "fit", "fit": {**parts, "trainer": trainer}})
+    for subcommand, epochs in (("test", 1), ("fit", 2)):
+        main(
+            {
+                "subcommand": subcommand,
+                subcommand: {**parts, "trainer": {**trainer, "max_epochs": epochs}, "ckpt_path": "last"},
+            }
+        )
+        assert "test/loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("subcommand", ["test", "export"])
+@pytest.mark.parametrize("path", ["foo://x.ckpt", ""])
+def test_a_checkpoint_that_cannot_be_looked_for_is_one_line(subcommand, path, fail):
+    line = fail(subcommand, "--ckpt_path", path)
+    assert ("foo://x.ckpt cannot be opened" if path else "--ckpt_path : there is no such file") in line
 
 
 def test_runs_in_the_home_folder_have_a_path_that_holds_anywhere(own_folder, monkeypatch):

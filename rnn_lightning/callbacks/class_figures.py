@@ -18,7 +18,8 @@ class ClassFigures(PictureCallback):
 
     Args:
         enabled: Whether to draw the figures.
-        share: As for `PictureCallback`.
+        share: The share of the training time that the figures may take between the first and the last validation; 1 to
+            draw them after every validation.
         mistakes: The maximum number of misclassified sequences to show.
     """
 

@@ -27,7 +27,8 @@ class GradientReach(PictureCallback):
 
     Args:
         enabled: Whether to draw the figure.
-        share: As for `PictureCallback`.
+        share: The share of the training time that the figures may take between the first and the last validation; 1 to
+            draw them after every validation.
         rows: The number of sequences of the batch to use.
     """
 

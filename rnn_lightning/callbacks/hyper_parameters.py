@@ -65,7 +65,7 @@ def settings(trainer: Trainer, module: LightningModule) -> dict[str, int | float
     return {
         key: str(value).lower() if isinstance(value, bool) else value
         for key, value in _flat(found)
-        if value and isinstance(value, bool | int | float | str) and key not in _LEFT_OUT
+        if isinstance(value, bool | int | float | str) and value and key not in _LEFT_OUT
     }
 
 

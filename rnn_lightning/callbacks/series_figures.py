@@ -35,7 +35,8 @@ class SeriesFigures(PictureCallback):
 
     Args:
         enabled: Whether to draw the figures.
-        share: As for `PictureCallback`.
+        share: The share of the training time that the figures may take between the first and the last validation; 1 to
+            draw them after every validation.
     """
 
     def __init__(self, enabled: bool = True, share: float = 0.02) -> None:

@@ -116,7 +116,7 @@ class Arguments:
         parser.add_argument("--ckpt_path")
         parser.add_argument("--data")
         found, rest = parser.parse_known_args(arguments[len(subcommand) :])
-        configs: list[str | None] = found.config or [found.ckpt_path and config_of(found.ckpt_path)]
+        configs: list[str | None] = found.config or [config_of(found.ckpt_path) if found.ckpt_path else None]
         if configs == [None] and any(argument.startswith("--prompt") for argument in rest):
             configs = ["chars"]  # continuing a text needs only the network; the recipe's model and data are not made
         check_data(found.data)

@@ -57,13 +57,14 @@ def arguments_in(
         )
     known, parameters = saved.get("hyper_parameters", {}), parameters_of(maker_of(model.class_path))
     required = {name for name, parameter in parameters.items() if parameter.default is Parameter.empty}
-    missing = [f"--model.{name}" for name in parameters if name in required - {*known, *recipe, *typed, *SIZES}]
+    configured = model.get("init_args", {})  # also has the arguments that **kwargs passes to a base class
+    given = {name for name, value in configured.items(branches=True) if value is not None} | recipe | typed
+    missing = [f"--model.{name}" for name in parameters if name in required - {*known, *given, *SIZES}]
     if missing:
         raise ArgumentError(
             f"{wanted} requires arguments that {checkpoint} does not have: give {' and '.join(missing)}, and call "
             "save_hyperparameters() in its __init__ so that further checkpoints have them"
         )
-    configured = model.get("init_args", {})  # also has the arguments that **kwargs passes to a base class
     types = {name: parameter.annotation for name, parameter in parameters.items()}
     accepted = [name for name in known if name in configured and name not in SIZES]
     arguments = {name: as_typed(known[name], types.get(name)) for name in accepted}

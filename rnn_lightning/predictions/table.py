@@ -82,6 +82,8 @@ class PredictionTable:
     def write(self, prediction: Prediction, numbers: Sequence[int]) -> None:
         """Writes the lines of a batch; `numbers` are the numbers of its sequences."""
         per_step, rows = one_output_a_step(prediction), len(numbers)
+        if rows == 0:
+            return
         steps = prediction["prediction"].shape[1] if per_step else 1
         names = (*["x"] * per_step, "y", "prediction", "probability", "variance")
         columns = {name: prediction[name].reshape(rows, steps, -1) for name in names if name in prediction}

@@ -23,6 +23,7 @@ from rnn_lightning.callbacks import (
     SeriesFigures,
     VitalSigns,
 )
+from rnn_lightning.callbacks.hyper_parameters import settings
 from rnn_lightning.cli import main
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series import forecast
@@ -388,3 +389,11 @@ def test_csv_logger_and_no_logger_from_python(tmp_path):
         trainer = Trainer(accelerator="cpu", max_epochs=1, logger=logger, callbacks=callbacks, **silent)
         trainer.fit(Seq2Seq(1, 1), DataLoader([batch], batch_size=None), DataLoader([batch], batch_size=None))
         assert trainer.state.finished
+
+
+def test_settings_that_are_no_plain_values_are_left_out_of_the_table():
+    model = Seq2Seq(1, 1, hidden_size=4)
+    model.hparams.update(weights=torch.ones(3), sizes=[1, 2], scale=2.5)
+    found = settings(Trainer(accelerator="cpu", logger=False, enable_progress_bar=False), model)
+    assert found["scale"] == 2.5
+    assert not {"weights", "sizes"} & set(found)

@@ -250,7 +250,7 @@ def test_a_checkpoint_that_is_cut_off_is_named(size, own_folder, capsys):
 
 
 WRONG = (None, [], [1], {}, {"net.head.bias": None}, {"net.head.bias": [1.0]}, {1: 2}, "x")
-PARTS = ("state_dict", "hyper_parameters", "loops", "optimizer_states", "ranks", "callbacks", "metrics")
+PARTS = ("state_dict", "hyper_parameters", "training", "loops", "optimizer_states", "ranks", "callbacks", "metrics")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 The command line decides a run's folder, ROOT/NAME/version_N, in this order:
 
-    cli/run_name.py      run_name         NAME: `--name`, else the data file's or the recipe's name
+    cli/run_name.py      run_name         NAME: `--name`, else the data file's, the recipe's, or those of model and data
     cli/loggers.py       root_of_runs     ROOT: the first logger's `save_dir`, else `default_root_dir`
-    cli/command_line.py  slurm.folder     a requeued SLURM job keeps its own folder
     cli/loggers.py       direct_loggers   gives each logger its arguments, with `free_version` as N
+    cli/command_line.py  slurm.folder     a SLURM job saves its checkpoints for a requeue in a folder of its own
     cli/command_line.py  before_fit       settles N before any process is spawned
     cli/save_config.py   SaveConfig       takes the folder of a run that is resumed, or else `new_folder`, which returns
                                           the first logger's folder or the next free one, and writes the record

@@ -189,8 +189,13 @@ def machine() -> dict[str, Any]:
 
 
 def publish(options: argparse.Namespace, name: str, text: str) -> None:
-    """Prints a Markdown table with the machine, and puts the table of this name into the page of the options, if any."""
+    """Prints a Markdown table with the machine, and puts the table of this name into the page of the options, if any.
+
+    The page must have the lines `<!-- table NAME -->` and `<!-- end -->`.
+    """
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     print(f"\n{about}\n\n{text}")
     if options.page is not None:
+        if f"<!-- table {name} -->" not in options.page.read_text():
+            sys.exit(f"error: {options.page} has no table {name}: add the lines <!-- table {name} --> and <!-- end -->")
         write_atomically(options.page, fill(options.page.read_text(), {name: f"{text}\n\n{about}"}))

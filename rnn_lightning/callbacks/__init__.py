@@ -4,11 +4,11 @@ from rnn_lightning.callbacks.beside_baseline import BesideBaseline
 from rnn_lightning.callbacks.checkpoints import BestAndLast, PeriodicCheckpoint
 from rnn_lightning.callbacks.class_figures import ClassFigures
 from rnn_lightning.callbacks.event_file import EventFile
+from rnn_lightning.callbacks.figure_callback import FigureCallback
 from rnn_lightning.callbacks.forecasts import Forecasts
 from rnn_lightning.callbacks.gradient_reach import GradientReach
 from rnn_lightning.callbacks.hyper_parameters import HyperParameters
 from rnn_lightning.callbacks.network_graph import NetworkGraph
-from rnn_lightning.callbacks.pictures import PictureCallback
 from rnn_lightning.callbacks.prediction_writer import PredictionWriter
 from rnn_lightning.callbacks.progress import PlainProgress, progress
 from rnn_lightning.callbacks.series_figures import SeriesFigures
@@ -35,12 +35,12 @@ __all__ = [
     "BestAndLast",
     "ClassFigures",
     "EventFile",
+    "FigureCallback",
     "Forecasts",
     "GradientReach",
     "HyperParameters",
     "NetworkGraph",
     "PeriodicCheckpoint",
-    "PictureCallback",
     "PlainProgress",
     "PredictionWriter",
     "SeriesFigures",

@@ -5,11 +5,11 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from typing_extensions import override
 
-from rnn_lightning.callbacks.pictures import PictureCallback
+from rnn_lightning.callbacks.figure_callback import FigureCallback
 from rnn_lightning.predictions import ClassTally
 
 
-class ClassFigures(PictureCallback):
+class ClassFigures(FigureCallback):
     """Draws two figures of a `Seq2Vec` classifier after validations.
 
     - `val/confusion`: how often each class was predicted as each class, over the whole validation.

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from rnn_lightning.callbacks.beside_baseline import show_table
-from rnn_lightning.callbacks.pictures import Draw, PictureCallback
+from rnn_lightning.callbacks.figure_callback import Draw, FigureCallback
 from rnn_lightning.callbacks.tensorboard import tensorboard_loggers
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
@@ -29,7 +29,7 @@ _SEASONS_SHOWN = 3
 """How much history a figure shows, in seasons or in horizons, whichever are longer."""
 
 
-class Forecasts(PictureCallback):
+class Forecasts(FigureCallback):
     """Shows how well a network forecasts a `TimeSeries`; does nothing with other data.
 
     - After each test, including the test at the end of a fit, it compares the network with the naive answers in a

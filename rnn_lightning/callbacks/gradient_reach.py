@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.callbacks.pictures import PictureCallback
+from rnn_lightning.callbacks.figure_callback import FigureCallback
 from rnn_lightning.callbacks.tensorboard import logged_step
 from rnn_lightning.models import SequenceModule
 from rnn_lightning.models.batches import first_rows
@@ -18,7 +18,7 @@ from rnn_lightning.models.gradient_norms import gradient_norms
 _LOOKS = 64  # the maximum number of measurements kept; beyond that, every second one is dropped
 
 
-class GradientReach(PictureCallback):
+class GradientReach(FigureCallback):
     """Draws the norm of dLoss/dh_t against t, with a panel for each layer, as `train/gradient_reach`.
 
     Each validation adds a line, for the loss of each sequence's last target. A dotted line is for the loss of all

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.callbacks.pictures import Draw, PictureCallback
+from rnn_lightning.callbacks.figure_callback import Draw, FigureCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.models.batches import begun, first_rows
@@ -22,7 +22,7 @@ from rnn_lightning.predictions import ShownSequence
 _AHEAD = 60  # how many steps to forecast beyond the data's example
 
 
-class SeriesFigures(PictureCallback):
+class SeriesFigures(FigureCallback):
     """Draws three figures of a `Seq2Seq` model after validations.
 
     - `val/window`: the inputs, targets and predictions on one window, for regression only. The window is the data's

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoardCallback(Callback):
-    """Base class of callbacks that are only active in a fit that logs to TensorBoard.
+    """Base class of callbacks that write to TensorBoard, in fits that log to it.
 
     Args:
         enabled: Whether the callback does anything.

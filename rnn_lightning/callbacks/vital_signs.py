@@ -18,8 +18,8 @@ class VitalSigns(TensorBoardCallback):
 
     - `train/grad_norm`: the 2-norm of the whole gradient at the optimizer step, before clipping.
     - `train/lr`: the learning rate of the first parameter group; those of other groups are `train/lr_1`, ...
-    - `speed/steps_per_second`, `speed/sequences_per_second`: the speed since the last log, in optimizer steps and in
-      sequences on all devices. The time includes data loading, but not validations.
+    - `speed/steps_per_second`, `speed/sequences_per_second`: the speed since the last log, validation or beginning of an
+      epoch, in optimizer steps and in sequences on all devices. The time includes data loading, but not validations.
     - `memory/peak_MiB`: the peak memory so far, of tensors on a CUDA device or else of the process.
 
     Lightning's own monitors do not work here. `LearningRateMonitor` raises an error without a logger.

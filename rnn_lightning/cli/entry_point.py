@@ -30,7 +30,7 @@ _WARNINGS = (
     "LightningCLI's args parameter is intended",
     "Be aware that when using `ckpt_path`",  # in a test, about callbacks of the fit
 )
-"""Parts of messages that appear in every run and that no user can act on."""
+"""Patterns of warnings; `_NOISE` has parts of other messages."""
 
 
 def main(args: Any = None, cli: type[CLI] = CLI) -> None:
@@ -82,7 +82,7 @@ def _leave_group() -> None:
 
 
 def _quiet() -> None:
-    """Hides such messages of Lightning and torch."""
+    """Hides messages of Lightning and torch that appear in every run and that no user can act on."""
     for name in _LOGGERS:
         logging.getLogger(f"lightning.{name}").addFilter(_is_news)
     for message in _WARNINGS:

@@ -2,13 +2,13 @@
 
 | argument | in test, validate and predict | in a resumed fit |
 |---|---|---|
-| those of the network, except sizes; loss, metrics | the checkpoint's | the checkpoint's |
+| those of the network, except sizes that the data has; loss, metrics | the checkpoint's | the checkpoint's |
 | tbptt, carry_state, lr_interval | the checkpoint's | the recipe's if it sets them, else the checkpoint's |
-| optimizer, lr_scheduler | not used | the recipe's if it sets them, else the checkpoint's |
+| optimizer, lr_scheduler | not used | the recipe's class if it sets one; always the checkpoint's numbers, such as lr |
 | weights | not used: the checkpoint has them | not used |
 
-Typed arguments override all of this. Anything that the checkpoint could not keep, such as a loss of your own, must be
-given again.
+Typed arguments override all of this, except the numbers of an optimizer or scheduler that continues. Anything that the
+checkpoint could not keep, such as a loss of your own, must be given again.
 """
 
 import dataclasses

@@ -30,7 +30,7 @@ _INNER = {"tbptt": TruncatedBPTT} | {
 
 _HELP = {
     "name": "The run's name; by default the data file's, else the first --config's, else those of model and data.",
-    "horizon": "predict only: steps to forecast after each sequence, feeding predictions back; 0 for the data's default.",
+    "horizon": "predict only: steps to forecast after each sequence; 0 for none, or for the horizon of a TimeSeries.",
     "arrays": "predict only: also write the arrays, as predictions.npz.",
 }
 

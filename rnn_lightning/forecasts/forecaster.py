@@ -98,8 +98,8 @@ class Forecaster(nn.Module):
                 differences.
             known: (B, T, K) columns known ahead, for the steps after those of `y`; needed if K > 0.
             state: The final state of an earlier call.
-            shift: (C,) or (B, C). By default, if there was one series in training, `shift` and `scale` are those of
-                training. If there were several, they are computed from the history `y`.
+            shift: (C,) or (B, C). By default, if there was one series in training, or `scale` was "none", `shift` and
+                `scale` are those of training. Otherwise, they are computed from the history `y`.
             scale: (C,) or (B, C); see `shift`.
             masks: The network's dropout masks, if it is in training mode; see `RecurrentNet.sample_masks`.
 
@@ -192,8 +192,8 @@ class Forecaster(nn.Module):
     def _scaling(self, y: Tensor, goes_on: bool, shift: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns the shift and the scale to use, each (1, 1, C) or (B, 1, C)."""
         if shift is None or scale is None:
-            if len(self.shift) == 1:
-                shift, scale = self.shift, self.scale
+            if len(self.shift) == 1 or not self.fitted.get("scaled", True):
+                shift, scale = self.shift[:1], self.scale[:1]  # without scales, those of all series are 0 and 1
             elif goes_on:
                 raise ArgumentError("give shift and scale with a state: there is no history to compute them from")
             else:

@@ -29,9 +29,9 @@ class TimeSeries(SequenceDataModule):
     """Series from a CSV file, a Parquet file or a DataFrame, with scales and differences fitted on the training part.
 
     Training reads windows of `n_steps`, in a new order each epoch. With `stream`, it reads all series in order instead,
-    for `carry_state` and `tbptt`. At each step, the network reads the value, a flag that is true if the value is
-    missing, and the next step's columns known ahead. It predicts the next value. In validation and test, each value
-    counts once, and earlier values are read first.
+    for `carry_state` and `tbptt`. At each step, the network reads the value, the next step's columns known ahead and,
+    if values are missing in training, a flag that is true where the value is missing. It predicts the next value. In
+    validation and test, each value counts once, and earlier values are read first.
 
     Everything is fitted on the training part and saved with the network (see `fitted_values`). A `Forecaster` makes
     forecasts in the file's units.
@@ -64,8 +64,9 @@ class TimeSeries(SequenceDataModule):
         future: A second file, with the columns known ahead for the steps that `predict` forecasts.
         separator: The separator of the columns in a CSV file.
         encoding: The encoding of a CSV file.
-        fitted: The fitted values from a checkpoint. If given, nothing is fitted, and columns that you do not name are
-            the same as in training.
+        fitted: The fitted values from a checkpoint. If given, nothing is fitted, except the scales of series that were
+            not in training. Columns that you do not name are the same as in training, and `difference`, `scale` and
+            `calendar` are those of training.
         **settings: Arguments of `SequenceDataModule`.
 
     Attributes:
@@ -161,14 +162,15 @@ class TimeSeries(SequenceDataModule):
         self.scaling = {name: _float64(fitted[name])[at] for name in ("shift", "scale", "naive")}
         if any(new):
             self.cuts[new] = parts(panel, val, test)[new]
-            own = fit_series(training_parts(panel.values, panel, self.cuts), self.lags, "standard", self.season)
+            scale: Scale = "standard" if fitted.get("scaled", True) else "none"
+            own = fit_series(training_parts(panel.values, panel, self.cuts), self.lags, scale, self.season)
             for name, value in self.scaling.items():
                 value[new] = _float64(own[name])[new]
         self.features = Features(panel, fitted, self.scaling["shift"], self.scaling["scale"])
         self.input_size, self.output_size = self.features.size, len(self.columns.predicted)
 
     def setup(self, stage: str | None = None) -> None:
-        """Makes the datasets of all stages, except those of held-out parts without a known target."""
+        """Makes the datasets of all stages, except those of held-out parts without a step to score."""
         steps = self.features.steps()
         offsets, lead, n = self.panel.offsets[:-1], self.lead, self.n_steps
         val, test = self.cuts[:, 0], self.cuts[:, 1]

@@ -59,6 +59,7 @@ def fit(
         "season": season,
         "n_steps": _window(panel, cuts, n_steps, season, max(1, *lags)),
         "lags": lags,
+        "scaled": scale == "standard",
         "flags": bool(torch.cat(train).isnan().any()),
         "parts": (cuts + panel.first[:, None]).tolist(),
         **of_series,
@@ -109,8 +110,8 @@ def _cut(panel: Panel, name: str, value: Any, ends: np.ndarray) -> np.ndarray:
     return ends - np.maximum(1, np.floor(panel.lengths * value + 1e-9).astype(np.int64))
 
 
-def number_of(panel: Panel, name: str, value: str) -> int:
-    """Returns the number of the first step on the grid at or after a time."""
+def number_of(panel: Panel, name: str, value: str, at_or_before: bool = False) -> int:
+    """Returns the number of the first step on the grid at or after a time, or of the last step at or before it."""
     import pandas as pd
 
     grid = panel.grid
@@ -128,6 +129,8 @@ def number_of(panel: Panel, name: str, value: str) -> int:
         raise ArgumentError(f"{name}={value!r} can't be read as a time of this file ({error}): give one such as "
                             f"{grid.labels(panel.first[:1])[0]}") from error  # fmt: skip
     k = int(grid.numbers(time)[0][0])
+    if at_or_before:
+        return k if grid.times(k) <= time[0] else k - 1
     return k if grid.times(k) >= time[0] else k + 1
 
 

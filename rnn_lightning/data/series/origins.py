@@ -22,7 +22,7 @@ def origins_of_predict(data: "TimeSeries") -> np.ndarray:
     """Returns the last step that `predict` reads of each series: (S,)."""
     if data.origin is None:
         return data.panel.lengths - 1
-    at: np.ndarray = number_of(data.panel, "origin", data.origin) - data.panel.first
+    at: np.ndarray = number_of(data.panel, "origin", data.origin, at_or_before=True) - data.panel.first
     wrong = np.flatnonzero((at < 0) | (at >= data.panel.lengths))
     if len(wrong):
         raise ArgumentError(

@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 from series_tables import hourly, weekly
 
 from rnn_lightning.data import TimeSeries
-from rnn_lightning.data.series.origins import check_future, histories
+from rnn_lightning.data.series.origins import check_future, histories, origins_of_predict
 from rnn_lightning.data.series.windows import Stretches, stretches
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models import Seq2Seq
@@ -291,3 +291,22 @@ def test_datasets_and_the_module_pickle():
     again = pickle.loads(pickle.dumps(data))
     assert torch.equal(again.datasets["train"].__getitems__([5])["x"], data.datasets["train"].__getitems__([5])["x"])
     assert copy.deepcopy(data).fitted_values == data.fitted_values
+
+
+@pytest.mark.parametrize("scale", ["standard", "none"])
+def test_a_series_that_was_not_in_training_is_scaled_as_in_training(scale):
+    days = pd.date_range("2024-01-01", periods=60)
+    table = pd.concat([pd.DataFrame({"day": days, "id": name, "y": np.sin(np.arange(60.0)) * k + k}) for name, k in
+                       (("old", 1.0), ("new", 100.0))])  # fmt: skip
+    arguments = {"target": "y", "time": "day", "id": "id", "n_steps": 5, "scale": scale, "difference": "none"}
+    trained = TimeSeries(table[table["id"] == "old"], **arguments)
+    data = TimeSeries(table, fitted=trained.fitted_values, **arguments)
+    shift, size = (data.scaling[name][data.panel.ids.index("new")] for name in ("shift", "scale"))
+    assert (shift.item(), size.item()) == ((0.0, 1.0) if scale == "none" else pytest.approx((100, 70), rel=0.1))
+
+
+@pytest.mark.parametrize(("origin", "day"), [("2024-02-10 12:00", "2024-02-10"), ("2024-02-10", "2024-02-10")])
+def test_the_origin_is_the_last_step_at_or_before_it(origin, day):
+    table = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "y": np.arange(60.0)})
+    data = TimeSeries(table, target="y", time="day", n_steps=5, origin=origin)
+    assert data.panel.grid.labels(data.panel.first + origins_of_predict(data)) == [day]

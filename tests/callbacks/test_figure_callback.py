@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from rnn_lightning.callbacks import pictures
-from rnn_lightning.callbacks.pictures import PictureCallback
+from rnn_lightning.callbacks import figure_callback
+from rnn_lightning.callbacks.figure_callback import FigureCallback
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models import Seq2Seq
 
@@ -27,7 +27,7 @@ class Clock:
         return self.now
 
 
-class Drawing(PictureCallback):
+class Drawing(FigureCallback):
     """Draws two figures after each validation, in two seconds each, after epochs of ten seconds."""
 
     def __init__(self, clock, **arguments):
@@ -51,7 +51,7 @@ def fit(tmp_path, monkeypatch):
 
     def run(epochs, **arguments):
         clock = Clock()
-        monkeypatch.setattr(pictures, "time", clock)
+        monkeypatch.setattr(figure_callback, "time", clock)
         batch = {"x": torch.randn(2, 3, 1), "y": torch.randn(2, 3, 1)}
         logger = TensorBoardLogger(tmp_path, "", "")
         quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -94,4 +94,4 @@ def test_a_disabled_callback_draws_nothing(fit):
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_a_share_is_between_none_and_all(share):
     with pytest.raises(ArgumentError, match=r"share=.*between 0 and 1"):
-        PictureCallback(share=share)
+        FigureCallback(share=share)

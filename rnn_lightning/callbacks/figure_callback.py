@@ -1,4 +1,4 @@
-"""`PictureCallback`: the base class of the callbacks that draw figures in TensorBoard, in little of the fit's time."""
+"""`FigureCallback`: the base class of the callbacks that draw figures in TensorBoard, in little of the fit's time."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Draw = Callable[[], "Figure"]
 
 
-class PictureCallback(TensorBoardCallback):
+class FigureCallback(TensorBoardCallback):
     """Base class of callbacks that draw figures after validations.
 
     The figures of the first and of the last validation are always drawn. Those of the validations between are drawn as

@@ -18,8 +18,8 @@ class ClassFigures(FigureCallback):
 
     Args:
         enabled: Whether to draw the figures.
-        share: The share of the training time that the figures may take between the first and the last validation; 1 to
-            draw them after every validation.
+        share: The share of the training time that the figures may take before the last validation; 1 to draw them after
+            every validation.
         mistakes: The maximum number of misclassified sequences to show.
     """
 

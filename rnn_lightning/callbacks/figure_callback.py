@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 Draw = Callable[[], "Figure"]
 
+_FIRST = 0.25
+"""The seconds that drawing the first figures takes, about; they are counted before it is known."""
+
 
 class FigureCallback(TensorBoardCallback):
     """Base class of callbacks that draw figures after validations.
 
-    The figures of the first and of the last validation are always drawn. Those of the validations between are drawn as
-    long as figures have taken no more than `share` of the time since training began. So short epochs, which end more
-    often than anyone looks, are not slowed down, and after long epochs all figures are drawn.
+    The figures of the last validation are always drawn. Those of earlier validations are drawn if figures then take no
+    more than `share` of the time since training began. So short epochs, which end more often than anyone looks, are not
+    slowed down, and after long epochs all figures are drawn.
 
     Args:
         enabled: Whether to draw the figures.
@@ -37,12 +40,12 @@ class FigureCallback(TensorBoardCallback):
             raise ArgumentError(f"share={share}: give the share of the training time, between 0 and 1")
         super().__init__(enabled)
         self.share = share
-        self._began = self._spent = 0.0  # seconds
+        self._began, self._spent = 0.0, _FIRST  # seconds
         self._waiting: dict[str, tuple[Draw, int]] = {}  # the newest figures, if they were not drawn yet
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._began, self._spent, self._waiting = time.perf_counter(), 0.0, {}
+        self._began, self._spent, self._waiting = time.perf_counter(), _FIRST, {}
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,7 +59,7 @@ class FigureCallback(TensorBoardCallback):
             figures: For each tag, a function that draws the figure from values that no longer change.
         """
         self._waiting = {tag: (draw, logged_step(trainer)) for tag, draw in figures.items()}
-        if self._spent <= self.share * (time.perf_counter() - self._began):
+        if self.share == 1 or self._spent <= self.share * (time.perf_counter() - self._began):
             self._draw_waiting(trainer)
 
     def _draw_waiting(self, trainer: Trainer) -> None:

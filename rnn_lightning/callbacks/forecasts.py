@@ -45,8 +45,8 @@ class Forecasts(FigureCallback):
         samples: 0 to take intervals from the errors on the validation part. Otherwise, the number of paths to draw for
             each forecast with the network's dropout on.
         enabled: Whether to do anything in fits and tests; `predict` writes its files in any case.
-        share: The share of the training time that the figures may take between the first and the last validation; 1 to
-            draw them after every validation.
+        share: The share of the training time that the figures may take before the last validation; 1 to draw them after
+            every validation.
 
     Attributes:
         folder: The folder that `predict` writes to; None to write nothing.

@@ -27,8 +27,8 @@ class GradientReach(FigureCallback):
 
     Args:
         enabled: Whether to draw the figure.
-        share: The share of the training time that the figures may take between the first and the last validation; 1 to
-            draw them after every validation.
+        share: The share of the training time that the figures may take before the last validation; 1 to draw them after
+            every validation.
         rows: The number of sequences of the batch to use.
     """
 

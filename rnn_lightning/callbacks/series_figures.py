@@ -35,8 +35,8 @@ class SeriesFigures(FigureCallback):
 
     Args:
         enabled: Whether to draw the figures.
-        share: The share of the training time that the figures may take between the first and the last validation; 1 to
-            draw them after every validation.
+        share: The share of the training time that the figures may take before the last validation; 1 to draw them after
+            every validation.
     """
 
     def __init__(self, enabled: bool = True, share: float = 0.02) -> None:

@@ -32,6 +32,7 @@ from rnn_lightning.models import Seq2Seq, Seq2Vec, TruncatedBPTT
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 SHORT = ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=2", "--trainer.accelerator=cpu"]
+SHORT += [f"--{name}.share=1" for name in ("series_figures", "class_figures", "gradient_reach")]  # draw every time
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 SINE = ["--data.eval_windows=60", "--data.steps_per_epoch=4", "--data.eval_batch_size=25", *SHORT, *QUIET]
 VITAL = {

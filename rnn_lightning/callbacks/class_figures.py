@@ -23,7 +23,7 @@ class ClassFigures(FigureCallback):
         mistakes: The maximum number of misclassified sequences to show.
     """
 
-    def __init__(self, enabled: bool = True, share: float = 0.02, mistakes: int = 6) -> None:
+    def __init__(self, enabled: bool = True, share: float = 0.01, mistakes: int = 6) -> None:
         super().__init__(enabled, share)
         self.mistakes = mistakes
         self._tally: ClassTally | None = None

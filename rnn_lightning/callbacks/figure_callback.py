@@ -35,7 +35,7 @@ class FigureCallback(TensorBoardCallback):
         ArgumentError: `share` is not between 0 and 1.
     """
 
-    def __init__(self, enabled: bool = True, share: float = 0.02) -> None:
+    def __init__(self, enabled: bool = True, share: float = 0.01) -> None:
         if not 0 <= share <= 1:
             raise ArgumentError(f"share={share}: give the share of the training time, between 0 and 1")
         super().__init__(enabled)

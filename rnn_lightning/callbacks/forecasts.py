@@ -57,7 +57,7 @@ class Forecasts(FigureCallback):
         ArgumentError: `level` or `samples` is out of range.
     """
 
-    def __init__(self, level: float = 0.9, samples: int = 0, enabled: bool = True, share: float = 0.02) -> None:
+    def __init__(self, level: float = 0.9, samples: int = 0, enabled: bool = True, share: float = 0.01) -> None:
         super().__init__(enabled, share)
         self.intervals = Intervals(level, samples)
         self.folder: str | None = None

@@ -32,7 +32,7 @@ class GradientReach(FigureCallback):
         rows: The number of sequences of the batch to use.
     """
 
-    def __init__(self, enabled: bool = True, share: float = 0.02, rows: int = 32) -> None:
+    def __init__(self, enabled: bool = True, share: float = 0.01, rows: int = 32) -> None:
         super().__init__(enabled, share)
         self.rows = rows
         self._probe: Batch | None = None

@@ -39,7 +39,7 @@ class SeriesFigures(FigureCallback):
             every validation.
     """
 
-    def __init__(self, enabled: bool = True, share: float = 0.02) -> None:
+    def __init__(self, enabled: bool = True, share: float = 0.01) -> None:
         super().__init__(enabled, share)
         self._first: Batch | None = None  # the first sequence of the validation
         self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets

@@ -57,7 +57,7 @@ def arguments_in(
         )
     known, parameters = saved.get("hyper_parameters", {}), parameters_of(maker_of(model.class_path))
     required = {name for name, parameter in parameters.items() if parameter.default is Parameter.empty}
-    configured = model.get("init_args", {})  # also has the arguments that **kwargs passes to a base class
+    configured = model.get("init_args", Namespace())  # also has the arguments that **kwargs passes to a base class
     given = {name for name, value in configured.items(branches=True) if value is not None} | recipe | typed
     missing = [f"--model.{name}" for name in parameters if name in required - {*known, *given, *SIZES}]
     if missing:

@@ -196,6 +196,7 @@ def publish(options: argparse.Namespace, name: str, text: str) -> None:
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     print(f"\n{about}\n\n{text}")
     if options.page is not None:
-        if f"<!-- table {name} -->" not in options.page.read_text():
+        page = options.page.read_text()
+        if f"<!-- table {name} -->" not in page:
             sys.exit(f"error: {options.page} has no table {name}: add the lines <!-- table {name} --> and <!-- end -->")
-        write_atomically(options.page, fill(options.page.read_text(), {name: f"{text}\n\n{about}"}))
+        write_atomically(options.page, fill(page, {name: f"{text}\n\n{about}"}))

@@ -5,7 +5,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from typing_extensions import override
 
-from rnn_lightning.callbacks.figure_callback import FigureCallback
+from rnn_lightning.callbacks.figure_callback import SHARE, FigureCallback
 from rnn_lightning.predictions import ClassTally
 
 
@@ -23,7 +23,7 @@ class ClassFigures(FigureCallback):
         mistakes: The maximum number of misclassified sequences to show.
     """
 
-    def __init__(self, enabled: bool = True, share: float = 0.01, mistakes: int = 6) -> None:
+    def __init__(self, enabled: bool = True, share: float = SHARE, mistakes: int = 6) -> None:
         super().__init__(enabled, share)
         self.mistakes = mistakes
         self._tally: ClassTally | None = None

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Draw = Callable[[], "Figure"]
 
+SHARE = 0.01
+"""The share of the training time that the figures of one callback take by default."""
+
 _FIRST = 0.25
 """The seconds that drawing the first figures takes, about; they are counted before it is known."""
 
@@ -35,7 +38,7 @@ class FigureCallback(TensorBoardCallback):
         ArgumentError: `share` is not between 0 and 1.
     """
 
-    def __init__(self, enabled: bool = True, share: float = 0.01) -> None:
+    def __init__(self, enabled: bool = True, share: float = SHARE) -> None:
         if not 0 <= share <= 1:
             raise ArgumentError(f"share={share}: give the share of the training time, between 0 and 1")
         super().__init__(enabled)

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from rnn_lightning.callbacks.beside_baseline import show_table
-from rnn_lightning.callbacks.figure_callback import Draw, FigureCallback
+from rnn_lightning.callbacks.figure_callback import SHARE, Draw, FigureCallback
 from rnn_lightning.callbacks.tensorboard import tensorboard_loggers
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series.forecasting import Intervals, compare, forecast
@@ -57,7 +57,7 @@ class Forecasts(FigureCallback):
         ArgumentError: `level` or `samples` is out of range.
     """
 
-    def __init__(self, level: float = 0.9, samples: int = 0, enabled: bool = True, share: float = 0.01) -> None:
+    def __init__(self, level: float = 0.9, samples: int = 0, enabled: bool = True, share: float = SHARE) -> None:
         super().__init__(enabled, share)
         self.intervals = Intervals(level, samples)
         self.folder: str | None = None

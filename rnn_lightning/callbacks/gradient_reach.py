@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.callbacks.figure_callback import FigureCallback
+from rnn_lightning.callbacks.figure_callback import SHARE, FigureCallback
 from rnn_lightning.callbacks.tensorboard import logged_step
 from rnn_lightning.models import SequenceModule
 from rnn_lightning.models.batches import first_rows
@@ -32,7 +32,7 @@ class GradientReach(FigureCallback):
         rows: The number of sequences of the batch to use.
     """
 
-    def __init__(self, enabled: bool = True, share: float = 0.01, rows: int = 32) -> None:
+    def __init__(self, enabled: bool = True, share: float = SHARE, rows: int = 32) -> None:
         super().__init__(enabled, share)
         self.rows = rows
         self._probe: Batch | None = None

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
 from rnn_lightning.batch import Batch
-from rnn_lightning.callbacks.figure_callback import Draw, FigureCallback
+from rnn_lightning.callbacks.figure_callback import SHARE, Draw, FigureCallback
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.models import Seq2Seq
 from rnn_lightning.models.batches import begun, first_rows
@@ -39,7 +39,7 @@ class SeriesFigures(FigureCallback):
             every validation.
     """
 
-    def __init__(self, enabled: bool = True, share: float = 0.01) -> None:
+    def __init__(self, enabled: bool = True, share: float = SHARE) -> None:
         super().__init__(enabled, share)
         self._first: Batch | None = None  # the first sequence of the validation
         self._errors: Tensor | None = None  # (2, T), sum of the errors and number of targets

@@ -76,7 +76,8 @@ class RecurrentNet(nn.Module):
     ) -> None:
         super().__init__()
         check_ints(1, input_size=input_size, output_size=output_size, hidden_size=hidden_size, num_layers=num_layers)
-        check_ints(1, embedding_size=1 if embedding_size is None else embedding_size)
+        if embedding_size is not None:
+            check_ints(1, embedding_size=embedding_size)
         options: dict[str, Any] = {
             "input_dropout": input_dropout,
             "output_dropout": output_dropout,

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import fsspec
-
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.files import file_system
 
 
 def recipes() -> dict[str, Path]:
@@ -23,10 +22,10 @@ def recipe_or_file(config: str) -> str:
     if config.startswith("{"):
         return config
     if "://" in config or Path(config).is_file():
+        files, place = file_system(config)
         try:
-            files, place = fsspec.core.url_to_fs(config)
             text = files.read_text(place, encoding="utf-8")
-        except (OSError, ValueError, ImportError) as error:  # such as an unknown protocol, or bytes that are not UTF-8
+        except (OSError, UnicodeError) as error:
             raise ArgumentError(f"--config {config} cannot be read ({error}): give a file of text, in UTF-8") from error
         return text if "://" in config else config  # jsonargparse does not read all URLs
     known = recipes()

@@ -6,6 +6,7 @@ such a measurement compares minutes, not contestants. Here, all contestants run 
 
 import argparse
 import json
+import logging
 import os
 import platform
 import re
@@ -106,14 +107,25 @@ def in_temporary_folder() -> Iterator[None]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Suppresses all output and warnings of the `with` block."""
-    with open(os.devnull, "w") as screen, redirect_stdout(screen), redirect_stderr(screen), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Suppresses all output, warnings and log messages of the `with` block."""
+    logging.disable()  # Lightning's handlers keep the stream that was there when it was imported
+    try:
+        with (
+            open(os.devnull, "w") as screen,
+            redirect_stdout(screen),
+            redirect_stderr(screen),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def alternate(contestants: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[str, list[Measured]]:
     """Runs every contestant once per round, in turn, so that a machine that slows down affects all of them.
+
+    The order is reversed after each round, so that none always comes after another one.
 
     Args:
         contestants: Functions by name; each returns what it measured, such as the seconds it took.
@@ -121,7 +133,7 @@ def alternate(contestants: Mapping[str, Callable[[], Measured]], rounds: int) ->
     """
     found: dict[str, list[Measured]] = {name: [] for name in contestants}
     for round_ in range(rounds):
-        for name, run in contestants.items():
+        for name, run in list(contestants.items())[:: -1 if round_ % 2 else 1]:
             found[name].append(run())
             print(f"round {round_ + 1}: {name}: {found[name][-1]}", flush=True)
     return found

@@ -475,6 +475,9 @@ def test_a_configuration_by_a_url(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--config=memory://nowhere.yaml"])
     assert "error: --config memory://nowhere.yaml cannot be read" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["fit", "--config=nowhere://mine.yaml"])
+    assert "error: nowhere://mine.yaml cannot be opened (Protocol not known: nowhere)" in capsys.readouterr().err
 
 
 def test_a_misspelt_subcommand_is_told_all(fail):

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
@@ -141,8 +142,11 @@ class SequenceDataModule(LightningDataModule):
         """Loads training batches, of which the last may be short. Without a Trainer, each pass is a new epoch."""
         return self._loader("train")
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Loads the validation batches, in order, each sample once."""
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Loads the validation batches, in order, each sample once. A fit may have none, and is then not validated."""
+        has_none = bool(self.datasets) and "val" not in self.datasets
+        if has_none and self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            return []
         return self._loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
@@ -173,9 +177,12 @@ class SequenceDataModule(LightningDataModule):
         return None
 
     def _loader(self, part: str) -> DataLoader[Batch]:
-        if part not in self.datasets:
-            raise ArgumentError(f"no {part} data yet: call setup() of {type(self).__name__} first")
-        dataset = self.datasets[part]
+        dataset = self.datasets.get(part)
+        if dataset is None or (not isinstance(dataset, IterableDataset) and len(dataset) == 0):  # type: ignore[arg-type]
+            raise ArgumentError(
+                f"{type(self).__name__} has no {part} data: give enough for this part, or use shorter windows; without a "
+                "Trainer, call setup() first"
+            )
         settings: dict[str, Any] = {
             "batch_size": self.batch_size if part == "train" else self.eval_batch_size,
             "num_workers": self.num_workers,

@@ -152,12 +152,13 @@ def _read(path: str) -> dict[str, np.ndarray]:
     try:
         with open(file, "rb") as opened:
             found = np.load(opened, allow_pickle=False)
-            arrays: dict[str, np.ndarray] = {} if isinstance(found, np.ndarray) else dict(found)
+            members: dict[str, Any] = {} if isinstance(found, np.ndarray) else dict(found)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, MemoryError) as error:
         why = "Python objects are not read" if "pickle" in str(error) else error  # numpy would advise reading them
         raise ArgumentError(
             f"{path} is not an .npz file of plain arrays ({why}): write one with numpy.savez"
         ) from error
+    arrays = {name: value for name, value in members.items() if isinstance(value, np.ndarray)}  # not other files in it
     missing = {"x", "y"} - arrays.keys()
     if missing:
         there = ", ".join(sorted(arrays)) or "none"

@@ -93,7 +93,7 @@ def test_the_command_line_knows_every_argument_and_none_is_named_like_a_models(c
 
 
 def test_loaders_before_setup_say_what_to_do():
-    with pytest.raises(ArgumentError, match=r"call setup\(\) of SyntheticSine first"):
+    with pytest.raises(ArgumentError, match=r"SyntheticSine has no train data: .* call setup\(\) first"):
         SyntheticSine().train_dataloader()
 
 

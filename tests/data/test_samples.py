@@ -120,6 +120,28 @@ def test_a_resumed_pass_goes_on_where_it_was():
         assert torch.equal(expected["x"], found["x"])
 
 
+QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")
+def test_a_fit_without_validation_data_is_not_validated():
+    data = SequenceDataModule.from_datasets(samples(20), batch_size=5)
+    model, trainer = Seq2Vec(2, 3), Trainer(max_epochs=2, accelerator="cpu", **QUIET)
+    trainer.fit(model, datamodule=data)
+    assert trainer.global_step == 8
+    assert not [name for name in trainer.callback_metrics if name.startswith("val/")]
+    for run, part in ((trainer.validate, "val"), (trainer.test, "test"), (trainer.predict, "predict")):
+        with pytest.raises(ArgumentError, match=f"SequenceDataModule has no {part} data"):
+            run(model, datamodule=data)
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_an_empty_part_is_one_line(part):
+    data = SequenceDataModule.from_datasets(**{f"{part}_dataset": []})
+    with pytest.raises(ArgumentError, match=f"no {part} data"):
+        getattr(data, f"{part}_dataloader")()
+
+
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize("kind", [list, Own, Stream])
 def test_a_fit_on_own_datasets(kind, per_step):
@@ -130,13 +152,7 @@ def test_a_fit_on_own_datasets(kind, per_step):
     }
     data = SequenceDataModule.from_datasets(**given, batch_size=6)
     model = Seq2Seq(2, 1) if per_step else Seq2Vec(2, 3)
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    trainer = Trainer(max_epochs=2, accelerator="cpu", **quiet)
+    trainer = Trainer(max_epochs=2, accelerator="cpu", **QUIET)
     trainer.fit(model, datamodule=data)
     assert trainer.global_step == 8
     (found,) = trainer.test(model, datamodule=data, verbose=False)

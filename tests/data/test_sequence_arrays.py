@@ -194,3 +194,15 @@ def test_files_that_are_none_are_one_line(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(3))
     with pytest.raises(ArgumentError, match="has no array x and y"):
         SequenceArrays(tmp_path / "a.npy")
+
+
+def test_other_files_in_the_archive_are_no_arrays(file):
+    path = file(**arrays())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("readme.txt", "where they come from")
+    assert SequenceArrays(path).input_size == 3
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", "text")
+        archive.writestr("y", "text")
+    with pytest.raises(ArgumentError, match="has no array x and y"):
+        SequenceArrays(path)

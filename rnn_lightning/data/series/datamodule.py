@@ -162,7 +162,7 @@ class TimeSeries(SequenceDataModule):
         self.scaling = {name: _float64(fitted[name])[at] for name in ("shift", "scale", "naive")}
         if any(new):
             self.cuts[new] = parts(panel, val, test)[new]
-            scale: Scale = "standard" if fitted.get("scaled", True) else "none"
+            scale: Scale = "standard" if fitted["scaled"] else "none"
             own = fit_series(training_parts(panel.values, panel, self.cuts), self.lags, scale, self.season)
             for name, value in self.scaling.items():
                 value[new] = _float64(own[name])[new]

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnn_lightning.data.text_files import COMPRESSED
 from rnn_lightning.errors import ArgumentError
+from rnn_lightning.files import file_system
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,7 @@ class Source:
     def _delimiter(self) -> str:
         r"""The single character between columns. A shell passes `\t` as two characters."""
         separator = "\t" if self.separator in ("\\t", "tab") else self.separator
-        if len(separator) != 1 or separator in '"\r\n':
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ArgumentError(f"separator={separator!r}: give the one character between columns, such as ';', or tab")
         return separator
 
@@ -168,6 +169,7 @@ class Source:
             kind = type(self.path).__name__
             raise ArgumentError(f"path is a {kind}: give a .csv or .parquet file, or a pandas DataFrame")
         if "://" in str(self.path):
+            file_system(self.path)  # refuses unknown protocols
             return
         if os.path.isdir(self.path):
             raise ArgumentError(f"{self} is a folder: give one .csv or .parquet file")

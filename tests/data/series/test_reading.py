@@ -109,6 +109,7 @@ def test_a_faulty_file_gets_one_line(name, words, tmp_path):
         (b"day\ty\n2024-01-01\t1\n", {}, "give --data.separator tab"),
         (b'day;y\n2024-01-01;"1,5"\n', {"separator": ";"}, "write decimals with a point"),
         (b"day,y\n2024-01-01,1\n", {"separator": "::"}, "the one character between columns"),
+        (b"day,y\n2024-01-01,1\n", {"separator": None}, "separator=None: give the one character"),
         (b"\n\n", {}, "has no header"),
         (b"day,y,y\n2024-01-01,1,2\n", {}, "several columns 'y'"),
         (b"day,y\n2024-01-01,1\n", {"encoding": "utf-9"}, "utf-9"),
@@ -133,6 +134,9 @@ def test_what_is_no_file_and_no_parquet(tmp_path):
             TimeSeries(tmp_path / path, target="y")
     with pytest.raises(ArgumentError, match="DataFrame"):
         TimeSeries(3, target="y")
+    for path, words in (("nowhere://a.csv", "Protocol not known: nowhere"), ("memory://none.csv", "cannot be read")):
+        with pytest.raises(ArgumentError, match=words):
+            TimeSeries(path, target="y")
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "semicolon", "latin", "frame", "shuffled ids"])

@@ -199,6 +199,11 @@ def test_fitted_values_are_plain_and_take_the_place_of_fitting():
     assert torch.equal(again.scaling["shift"], data.scaling["shift"])
     with pytest.raises(ArgumentError, match="trained with load"):
         TimeSeries(frame, target="wind", observed=[], fitted=fitted)
+    longer = TimeSeries(frame, fitted=fitted, n_steps=500)
+    longer.setup("test")
+    assert len(list(longer.test_dataloader())) > 0
+    with pytest.raises(ArgumentError, match="no train data: give enough for this part, or use shorter windows"):
+        longer.train_dataloader()
     with pytest.raises(ArgumentError, match="kind"):
         TimeSeries(frame, **PANEL, fitted={"kind": "text"})
 

@@ -33,7 +33,7 @@ def pad_samples(samples: Sequence[Any]) -> Batch:
     lengths = [len(row["x"]) for row in rows]
     ragged = len(set(lengths)) > 1
     batch: Batch = {}
-    for key in rows[0]:
+    for key in dict.fromkeys(key for row in rows for key in row):
         try:
             values = [row[key] for row in rows]
             per_step = all(value.dim() and len(value) == n for value, n in zip(values, lengths, strict=True))

@@ -156,6 +156,8 @@ class ArrayStream(SequenceDataModule):
         steps = len(x) - ahead
         ends = [steps - round((val + test) * steps), steps - round(test * steps), steps]
         self.parts = dict(zip(PARTS, zip([0, *ends[:2]], ends, strict=True), strict=True))
+        if x.ndim == 1 and x.dtype.kind == "f":
+            raise ArgumentError(f"x has type {x.dtype} and shape {x.shape}: give tokens (N,), or values (N, I)")
         self.input_size = x.shape[1] if x.ndim == 2 else int(x.max()) + 1
         whole = y.dtype.kind != "f" and y.ndim == 1
         self.output_size = output_size or (int(y.max()) + 1 if whole else y.shape[1] if y.ndim == 2 else 1)

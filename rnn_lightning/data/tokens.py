@@ -130,7 +130,8 @@ class ByteVocabulary(Vocabulary):
 
     def encode(self, text: str) -> np.ndarray:
         """Turns each byte of the UTF-8 text into one token."""
-        return np.frombuffer(text.encode(), dtype=np.uint8)
+        # A prompt typed in another encoding has surrogates in place of the bytes that are not UTF-8.
+        return np.frombuffer(text.encode(errors="surrogateescape"), dtype=np.uint8)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Turns tokens into text. Bytes that are not UTF-8 become U+FFFD, the replacement character."""
@@ -190,7 +191,8 @@ def restore_vocabulary(state: Any) -> Vocabulary:
 def _blocks(text: str) -> Iterable[np.ndarray]:
     """Yields the code points of a text, one block at a time."""
     for start in range(0, len(text), _BLOCK):
-        yield np.frombuffer(text[start : start + _BLOCK].encode("utf-32-le"), dtype=np.uint32).view(np.int32)
+        block = text[start : start + _BLOCK].encode("utf-32-le", "surrogatepass")
+        yield np.frombuffer(block, dtype=np.uint32).view(np.int32)
 
 
 def _words(text: str) -> list[str]:

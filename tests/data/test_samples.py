@@ -64,10 +64,11 @@ def test_a_batch_is_padded_and_knows_its_lengths(per_step):
     [
         ([(np.zeros((3, 2)), 1), (np.zeros((4, 3)), 1)], r"x is \(3, 2\), \(4, 3\) in the samples"),
         ([{"x": np.zeros((3, 2)), "y": 1}, {"x": np.zeros((3, 2))}], r"y is \(\), missing"),
+        ([{"x": np.zeros((3, 2))}, {"x": np.zeros((3, 2)), "y": 1}], r"y is \(\), missing"),
         ([{"y": 1}], "a sample is a dict with x"),
         ([(np.zeros((0, 2)), 1)], "T at least 1"),
     ],
-    ids=["features", "missing", "no x", "empty"],
+    ids=["features", "missing", "missing in the first", "no x", "empty"],
 )
 def test_samples_that_do_not_fit_are_one_line(rows, words):
     with pytest.raises(ArgumentError, match=words):

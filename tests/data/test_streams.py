@@ -104,8 +104,9 @@ def test_without_targets_the_next_input_is_the_target():
         ({"x": np.zeros(5), "y": np.zeros(4)}, "x has 5 steps, but y has 4"),
         ({"x": np.zeros(5), "val": 0.6, "test": 0.5}, "leave a part to train on"),
         ({"x": np.zeros(5), "n_steps": 0}, "n_steps"),
+        ({"x": np.zeros(5)}, r"x has type float64 and shape \(5,\): .* \(N, I\)"),
     ],
-    ids=["dimensions", "texts", "unequal", "nothing left", "no steps"],
+    ids=["dimensions", "texts", "unequal", "nothing left", "no steps", "values without features"],
 )
 def test_arrays_that_do_not_fit_are_one_line(arguments, words):
     with pytest.raises(ArgumentError, match=words) as error:

@@ -76,6 +76,13 @@ def test_prompts():
     with pytest.raises(ArgumentError, match="prompt is empty"):
         vocabulary.prompt("")
     assert fit_vocabulary("words", "a a", 1).prompt("b a").tolist() == [0, 1]
+
+
+def test_a_prompt_may_have_bytes_that_are_not_utf_8():
+    typed = b"a\xff".decode(errors="surrogateescape")  # as Python decodes the command line
+    with pytest.raises(ArgumentError, match=r"'\\udcff', which the training text does not have"):
+        CharacterVocabulary("a").prompt(typed)
+    assert ByteVocabulary().prompt(typed).tolist() == [ord("a"), 0xFF]
     for state in (None, {}, {"level": "syllables"}):
         with pytest.raises(ArgumentError, match="has no vocabulary"):
             restore_vocabulary(state)

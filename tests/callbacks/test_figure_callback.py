@@ -1,5 +1,7 @@
 """How often figures are drawn: after the last validation always, and before it within a share of the training time."""
 
+import contextlib
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -30,9 +32,14 @@ class Clock:
 class Drawing(FigureCallback):
     """Draws two figures after each validation, in two seconds each, after epochs of ten seconds."""
 
-    def __init__(self, clock, **arguments):
+    def __init__(self, clock, stops_after=None, **arguments):
         super().__init__(**arguments)
-        self.clock = clock
+        self.clock, self.stops_after = clock, stops_after
+
+    @override
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.stops_after:
+            raise SystemExit(130)
 
     @override
     def on_validation_epoch_end(self, trainer, pl_module):
@@ -58,7 +65,8 @@ def fit(tmp_path, monkeypatch):
         callback = Drawing(clock, **arguments)
         trainer = Trainer(accelerator="cpu", max_epochs=epochs, logger=logger, callbacks=[callback], **quiet)
         train, val = (DataLoader([batch] * n, batch_size=None) for n in (5, 1))
-        trainer.fit(Seq2Seq(1, 1, hidden_size=2), train, val)
+        with pytest.raises(SystemExit) if callback.stops_after else contextlib.nullcontext():
+            trainer.fit(Seq2Seq(1, 1, hidden_size=2), train, val)
         events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
         found = {tag: [event.step // 5 for event in events.Images(tag)] for tag in events.Tags()["images"]}
         widths = [event.width for event in events.Images("a")] if found else []
@@ -85,6 +93,10 @@ def test_figures_take_no_more_than_their_share_until_the_last(fit, share, drawn)
 
 def test_the_only_validation_is_drawn_once(fit):
     assert fit(1, share=0.0) == {"a": [0], "b": [0]}
+
+
+def test_the_last_validation_of_a_fit_that_is_stopped_is_drawn(fit):
+    assert fit(9, share=0.0, stops_after=3) == {"a": [2], "b": [2]}
 
 
 def test_a_disabled_callback_draws_nothing(fit):

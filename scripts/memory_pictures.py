@@ -6,11 +6,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from plan import plan, result_of
 from tables import value
 
-from rnn_lightning.figures.style import COLORS, new_figure, styled
+from rnn_lightning.figures.style import COLORS, log_scale, new_figure, styled
 
 REACHES = {
     "wave": "The wave, 64 steps",
@@ -22,6 +21,7 @@ FORGETS = {"adding": 1 / 6}
 """The loss of a model that remembers nothing."""
 CELLS = {"gru": ("GRU", "#0072b2"), "lstm": ("LSTM", "#d55e00"), "irnn": ("IRNN", "#009e73")}
 BACKS = {784: "-", 196: "--", 28: ":"}
+WIDE = 10_000  # there is room for the labels of four powers of ten
 
 
 def results(state: dict[str, Any], prefix: str) -> dict[str, list[dict[str, Any]]]:
@@ -67,23 +67,12 @@ def _losses(axes: Axes, by_k: dict[int, list[dict[str, Any]]], name: str) -> lis
     axes.set_xscale("log", base=2)
     axes.set_xticks(ks, [str(k) for k in ks])
     axes.minorticks_off()
-    _plain_log(axes)
+    log_scale(axes, WIDE)
     seeds = sorted({len(values) for values in losses})
     many = "1 seed" if seeds == [1] else f"{'-'.join(map(str, seeds))} seeds, mean and range"
     axes.set(title=f"{REACHES[name]} ({many})", xlabel="k1 = k2: steps that the gradient flows back")
     axes.set_ylabel("test loss", color=COLORS["input"])
     return lines
-
-
-def _plain_log(axes: Axes) -> None:
-    """Makes the vertical axis logarithmic, with plain numbers, and with more of them for a small range."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(
-        LogLocator(subs=(1.0, 2.0, 5.0) if high > 5 * low else (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0))
-    )
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _costs(axes: Axes, by_k: dict[int, list[dict[str, Any]]]) -> list[Line2D]:
@@ -96,7 +85,7 @@ def _costs(axes: Axes, by_k: dict[int, list[dict[str, Any]]]) -> list[Line2D]:
         means = [statistics.fmean(float(value(result, metric) or 0) for result in fits) for fits in by_k.values()]
         ratios = [mean / means[-1] for mean in means]
         lines += right.plot(list(by_k), ratios, color=color, marker=marker, markersize=5, linewidth=1.3, label=words)
-    _plain_log(right)
+    log_scale(right, WIDE)
     right.grid(False)
     right.spines["right"].set_visible(True)
     right.set_ylabel("cost of a step, whole sequences = 1")

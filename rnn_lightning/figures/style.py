@@ -83,14 +83,16 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = CARD
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def log_scale(axes: Axes) -> None:
+def log_scale(axes: Axes, wide: float = 50) -> None:
     """Makes the vertical axis logarithmic. Its labels are plain numbers, as formulas and minor ticks are slow to draw.
 
-    Call this function after the curves are drawn, as the ticks depend on their range.
+    Call this function after the curves are drawn, as a small range gets more ticks. If the highest value is more than
+    `wide` times the lowest, only powers of ten get one.
     """
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 50 * low else (1.0, 2.0, 5.0)))
+    subs = (1.0, 2.0, 5.0) if high > 5 * low else (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > wide * low else subs))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -69,8 +69,9 @@ def backtest(forecaster: Forecaster, origins: Iterable[Origins], season: int) ->
         origins: The origins, batch by batch. Their histories are at least one season long.
         season: The number of steps in a season; 1 if there is no season.
 
-    Returns: The errors of the network and of the naive answers, which include "the same season" if there is a season.
-        Without any origins, there are no errors.
+    Returns:
+        The errors of the network and of the naive answers, which include "the same season" if there is a season. Without
+        any origins, there are no errors.
     """
     errors: dict[str, list[Tensor]] = {}
     scale, series = [], []

@@ -189,12 +189,12 @@ class Forecaster(nn.Module):
             forecast.append(y_hat)
         return torch.stack(forecast, dim=1)
 
-    def _scaling(self, y: Tensor, goes_on: bool, shift: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _scaling(self, y: Tensor, has_state: bool, shift: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns the shift and the scale to use, each (1, 1, C) or (B, 1, C)."""
         if shift is None or scale is None:
             if len(self.shift) == 1 or not self.fitted["scaled"]:
                 shift, scale = self.shift[:1], self.scale[:1]  # without scales, those of all series are 0 and 1
-            elif goes_on:
+            elif has_state:
                 raise ArgumentError("give shift and scale with a state: there is no history to compute them from")
             else:
                 return scaling_of(y, self.lags, self.lead)

@@ -43,7 +43,8 @@ class Paths:
 
     @torch.no_grad()
     def bounds(self, origins: Origins, steps: int, level: float) -> Tensor:
-        """Draws paths, and returns the quantiles (2, B, N, C) between which the share `level` of them lies."""
+        """Draws paths, and returns the quantiles (2, B, N, C), on the CPU, between which the share `level` of them is."""
+        origins = origins.to(self.forecaster.net.head.weight.device)
         y, shift, scale = (v.repeat_interleave(self.samples, 0) for v in (origins.y, origins.shift, origins.scale))
         known = None if origins.known is None else origins.known.repeat_interleave(self.samples, 0)
         errors = self.errors.to(y)
@@ -57,7 +58,7 @@ class Paths:
             finally:
                 self.forecaster.net.eval()
         tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=y.device)
-        return found.view(len(origins.y), self.samples, steps, -1).quantile(tails, dim=1)
+        return found.view(len(origins.y), self.samples, steps, -1).quantile(tails, dim=1).cpu()
 
 
 def check_dropout(net: RecurrentNet, samples: int) -> None:

@@ -14,7 +14,7 @@ from rnn_lightning.data.series.datamodule import TimeSeries
 from rnn_lightning.data.series.origins import check_future, histories, origins_of, origins_of_predict
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.forecasts import Errors, Forecaster, Table, backtest, coverage, error_quantiles
-from rnn_lightning.forecasts.backtest import NETWORK
+from rnn_lightning.forecasts.backtest import NETWORK, forecast_from
 from rnn_lightning.forecasts.sampling import Paths
 
 if TYPE_CHECKING:
@@ -118,14 +118,12 @@ def forecast(
     )
     paths = Paths(forecaster, past, intervals.samples) if intervals.samples else None
     last = origins_of_predict(data)
-    device = forecaster.net.head.weight.device
     for given in histories(data, np.arange(count), last, horizon):
-        batch = given.to(device)
-        ahead = forecaster.forecast(batch.y, horizon, batch.known, batch.shift, batch.scale).cpu()
+        ahead = forecast_from(given, forecaster, horizon)
         if paths is None:
             low_high = ahead + bounds[:, None] * given.scale[:, None]  # (2, B, N, C)
         else:
-            low_high = paths.bounds(batch, horizon, intervals.level).cpu()
+            low_high = paths.bounds(given, horizon, intervals.level)
         for name, values in zip(found, (given.truth, ahead, *low_high), strict=True):
             found[name][given.series] = values
     numbers = data.panel.first[:, None] + last[:, None] + np.arange(1, horizon + 1)  # (S, N)
@@ -139,8 +137,7 @@ def forecast(
 def _coverage_of_samples(forecaster: Forecaster, data: TimeSeries, past: Errors, intervals: Intervals) -> Tensor:
     """Returns the share of values within sampled intervals at each distance: (N, C)."""
     paths = Paths(forecaster, past, intervals.samples)
-    device = forecaster.net.head.weight.device
     given = list(histories(data, *origins_of(data, "test", _ORIGINS_OF_SAMPLES), data.horizon))
-    bounds = [paths.bounds(origins.to(device), data.horizon, intervals.level).cpu() for origins in given]
+    bounds = [paths.bounds(origins, data.horizon, intervals.level) for origins in given]
     truth = torch.cat([origins.truth for origins in given])
     return coverage(truth, torch.ones_like(truth[:, 0]), torch.cat(bounds, dim=1))

@@ -108,8 +108,8 @@ class Forecaster(nn.Module):
             final state.
 
         Raises:
-            ArgumentError: `y` is too short or has the wrong number of columns, `known` is missing, or `shift` and
-                `scale` are missing although a state is given.
+            ArgumentError: `y` is too short or has the wrong number of columns, `known` is missing, `shift` and `scale`
+                are missing although a state is given, or only one of them is given.
         """
         if y.dim() != 3 or y.shape[2] != len(self.columns) or (state is None and y.shape[1] <= self.lead):
             raise ArgumentError(
@@ -191,6 +191,9 @@ class Forecaster(nn.Module):
 
     def _scaling(self, y: Tensor, has_state: bool, shift: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns the shift and the scale to use, each (1, 1, C) or (B, 1, C)."""
+        if (shift is None) != (scale is None):
+            one, other = ("shift", "scale") if scale is None else ("scale", "shift")
+            raise ArgumentError(f"{one} is given without {other}: give both, or neither")
         if shift is None or scale is None:
             if len(self.shift) == 1 or not self.fitted["scaled"]:
                 shift, scale = self.shift[:1], self.scale[:1]  # without scales, those of all series are 0 and 1

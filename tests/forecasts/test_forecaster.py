@@ -112,6 +112,8 @@ def test_wrong_arguments_get_one_line():
         forecaster(y[..., :1])
     with pytest.raises(ArgumentError, match="price"):
         forecaster(y)
+    with pytest.raises(ArgumentError, match="shift is given without scale: give both, or neither"):
+        forecaster(y, torch.zeros(1, 5, 5), shift=torch.zeros(2))
     with pytest.raises(ArgumentError, match="give 7"):
         forecaster.forecast(y, 3, torch.zeros(1, 6, 5))
     with pytest.raises(ArgumentError, match="cannot forecast"):

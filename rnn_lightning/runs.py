@@ -68,7 +68,7 @@ class Run:
 
     @classmethod
     def begin(cls, folder: str, name: str, model: str, data: str, config: str) -> "Run":
-        """Records a run that begins or continues now; the text of its configuration goes beside those of earlier starts."""
+        """Records a run that begins or continues now. Its configuration is saved beside those of earlier starts."""
         files, place = _at(folder)
         file = next(name for name in _numbered("config", suffix=".yaml") if not files.exists(f"{place}/{name}"))
         run = cls(name, model, data, file, time.time())

@@ -1,7 +1,7 @@
 """Reads and writes networks with torch alone, from a run's checkpoint, or as JSON beside a plain state dict.
 
-`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`, where the eight letters are the
-first eight of the file's SHA-256. The shipped weights in `weights/` and the files that `export` writes have this form.
+`NAME.json` names the class, the arguments and the weights' file, `NAME-xxxxxxxx.pt`, where `xxxxxxxx` are the first
+eight digits of the file's SHA-256. The shipped weights in `weights/` and the files that `export` writes have this form.
 """
 
 import hashlib

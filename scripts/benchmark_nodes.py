@@ -18,19 +18,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
-from measure import NO_CALLBACKS, alternate, child, fit, median_of, options_of, publish
+from measure import NO_CALLBACKS, QUIET, alternate, child, fit, median_of, options_of, publish
 from pages import markdown
 
-QUIET = [
-    "--trainer.accelerator=cpu",
+SETTINGS = [
+    *QUIET,
+    *NO_CALLBACKS,
     "--trainer.devices=1",
     "--trainer.max_epochs=1",
     "--trainer.limit_val_batches=1",
     "--trainer.num_sanity_val_steps=0",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.enable_model_summary=false",
     "--trainer.profiler=simple",
-    *NO_CALLBACKS,
 ]
 WARM = 10
 """The first batches, which do not count."""
@@ -42,7 +40,7 @@ def worker(options: argparse.Namespace) -> None:
     mnist = options.worker.startswith("mnist")
     data = f"--data.data_dir={options.data_dir}" if mnist else f"--data.steps_per_epoch={options.batches}"
     batches = f"--trainer.limit_train_batches={options.batches}"
-    _, run = fit([f"--config={options.worker}", *QUIET, batches, data, *nodes], test=False)
+    _, run = fit([f"--config={options.worker}", *SETTINGS, batches, data, *nodes], test=False)
     times = run.trainer.profiler.recorded_durations["run_training_batch"]
     seconds = statistics.median(times[WARM:]) * len(times) / run.trainer.global_step
     print(json.dumps({"seconds": seconds, "parameters": sum(p.numel() for p in run.model.parameters())}))

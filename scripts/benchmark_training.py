@@ -145,7 +145,7 @@ class Network(nn.Module):
 
 
 def second(step: Callable[[], object]) -> Callable[[], float]:
-    """Returns the seconds of a step right after another step of the same network, as in training."""
+    """Returns a function that times a step right after another step of the same network, as in training."""
 
     def once() -> float:
         step()
@@ -155,7 +155,7 @@ def second(step: Callable[[], object]) -> Callable[[], float]:
 
 
 def deep_contestants() -> dict[str, Callable[[], float]]:
-    """Returns the seconds of a whole training step: masks, forward, backward, Adam."""
+    """Returns functions that time a whole training step (masks, forward, backward, Adam), by name."""
     x, y = torch.randn(ROWS, STEPS, 1), torch.randn(ROWS, STEPS, 1)
     net = partial(Seq2SeqNet, 1, 1, "rnn", "tanh", HIDDEN, LAYERS)
     loops = (measure.CellLoop("RNN", 1, HIDDEN, LAYERS, P, P, variational) for variational in (True, False))

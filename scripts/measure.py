@@ -33,6 +33,8 @@ from rnn_lightning.files import write_atomically
 
 Clock = Callable[[], float]
 Measured = TypeVar("Measured")
+QUIET = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+"""Arguments of a fit on the CPU that shows no progress."""
 NO_CALLBACKS = [f"--{name}.enabled=false" for name in TENSORBOARD_CALLBACKS]
 """Arguments that disable everything that draws into TensorBoard."""
 

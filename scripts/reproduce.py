@@ -76,8 +76,7 @@ def fit(run: Run, data_dir: str) -> Result:
     """
     begin, errors = time.process_time(), io.StringIO()
     known = {"arguments": list(run.arguments), "settings": run.settings}
-    quiet = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-    common = [*quiet, *([f"--data.data_dir={Path(data_dir).absolute()}"] if run.mnist else [])]
+    common = [*measure.QUIET, *([f"--data.data_dir={Path(data_dir).absolute()}"] if run.mnist else [])]
     logger = {"save_dir": "runs", "name": run.name, "version": "run"}
     logged = ["--trainer.logger=CSVLogger", *(f"--trainer.logger.{key}={value}" for key, value in logger.items())]
     with (

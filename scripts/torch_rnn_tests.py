@@ -43,7 +43,7 @@ def substitute() -> None:
 
 
 def tensors_of(value: Any) -> list[Tensor]:
-    """Yields the tensors in a call's arguments or results, from left to right."""
+    """Returns the tensors in a call's arguments or results, from left to right."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, PackedSequence):

@@ -21,7 +21,7 @@ import lightning
 import tables
 import torch
 import yaml
-from measure import fit
+from measure import QUIET, fit
 
 from rnn_lightning import __version__
 from rnn_lightning.cli.arguments import fail
@@ -40,9 +40,8 @@ TOLERANCES = {"acc": 0.0003, "mse": 0.0001}
 def train(entry: dict[str, Any], seed: int, data_dir: str, folder: str) -> tuple[float, str]:
     """Fits with the entry's recipe, and returns the best checkpoint's validation loss and path."""
     arguments = [f"--config={entry['recipe']}", *entry["arguments"], f"--seed_everything={seed}"]
-    arguments += [f"--trainer.logger.save_dir={folder}", "--trainer.accelerator=cpu"]
+    arguments += [f"--trainer.logger.save_dir={folder}", *QUIET]
     arguments += [f"--data.data_dir={data_dir}"] if entry["metric"] == "acc" else []
-    arguments += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     with contextlib.redirect_stderr(sys.stdout):
         _, run = fit(arguments, test=False)
     best = run.trainer.checkpoint_callback

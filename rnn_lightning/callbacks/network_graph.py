@@ -25,10 +25,6 @@ class NetworkGraph(TensorBoardCallback):
         if not (self.writes(trainer) and isinstance(pl_module, SequenceModule)):
             return
         net = pl_module.net
-        with (
-            warnings.catch_warnings(),
-            torch.no_grad(),
-            without_dropout(net),
-        ):  # which restores each part's mode
+        with warnings.catch_warnings(), torch.no_grad(), without_dropout(net):
             warnings.simplefilter("ignore")  # the tracer warns about sizes that it treats as constants
             self.writer(trainer).add_graph(net, net.example_input())

@@ -11,7 +11,7 @@ from rnn_lightning.errors import ArgumentError
 def run_name(config: Namespace) -> str | None:
     """The run's name: `--name`, else the data's file, else the first `--config`, else the names of both classes.
 
-    In place of the data's class, this last name has the name of a file, if an argument of the data is one.
+    If an argument of the data is an existing file, its name replaces the name of the data's class.
     """
     if config.name is not None:
         check_name(config.name)

@@ -60,8 +60,8 @@ class SequenceMNIST(SequenceDataModule):
 
     Of the 60,000 training images, the first `val_size` are the validation set, and the rest are the training set. The
     official 10,000 test images are the test set, and also the set of `predict`. The four files are read, gzipped or
-    not, from `data_dir`, `data_dir`/MNIST/raw or `data_dir`/raw. Missing files are downloaded to `data_dir`/MNIST/raw.
-    With `verify`, the SHA-256 of every file is checked.
+    not, from `data_dir` or one of its folders MNIST/raw, MNIST and raw. Missing files are downloaded to MNIST/raw. With
+    `verify`, the SHA-256 of every file is checked (by `mnist_files.read_idx`).
 
     A batch has `x` (B, T, I) float32 in [0, 1] and `y` (B,) int64, the digit.
 

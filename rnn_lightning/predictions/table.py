@@ -17,7 +17,9 @@ from rnn_lightning.errors import ArgumentError
 from rnn_lightning.files import written_beside
 
 Prediction: TypeAlias = dict[str, Tensor]
-"""The result of `predict_step`: `prediction`, and possibly `x`, `y`, `lengths`, `probability` and `forecast`."""
+"""The result of `predict_step`: `prediction`.
+
+There may also be `x`, `y`, `lengths`, `probability`, `variance` and `forecast`."""
 
 
 def as_prediction(found: Any, rows: int | None) -> Prediction:
@@ -60,9 +62,9 @@ class PredictionTable:
     """Writes a CSV file with one line for each output of a sequence or of a time step.
 
     The first column is `sequence`. If there is one output per step, `step` and the inputs `x_0`, ... follow. Then come
-    the targets `y`, if they are known; `prediction`; and, for classification, each class's probability, as
-    `probability_0`, ... The lines of a forecast follow those of its sequence. Their inputs are the predictions of the
-    previous line, and their targets are empty.
+    the targets `y`, if they are known; `prediction`; for classification, each class's probability, as `probability_0`,
+    ...; and, for a Gaussian likelihood, `variance`. The lines of a forecast follow those of its sequence. Their inputs
+    are the predictions of the previous line, and their targets are empty.
 
     Args:
         path: The path of the file, which appears when the `with` block ends without an error.

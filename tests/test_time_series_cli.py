@@ -98,6 +98,7 @@ def test_what_does_not_go_with_the_fit_is_one_line(fitted, fail):
     assert "trained with 24" in fail(*predict, "--data.season=7")
     assert "there is no file none.csv" in fail(*predict, "--data.future=none.csv")
     assert "has 1 steps before the forecast" in fail(*predict, "--data.origin=2024-03-01")
+    assert "--arrays: the forecasts of a TimeSeries are a table" in fail(*predict, "--arrays=true")
 
 
 def test_predict_writes_dates_ids_units_and_intervals(fitted, fail):
@@ -181,6 +182,18 @@ def test_a_resumed_run_ends_with_the_same_weights(stream):
     assert whole["fitted"] == resumed["fitted"]
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name
+
+
+def test_predictions_of_your_own_model_are_written(fail):
+    hourly().query("site == 'a'")[["load", "price"]].to_csv("one.csv", index=False)
+    own = ["--model=own_parts.Steps", "--data=TimeSeries", "--data.path=one.csv"]
+    own += ["--data.known=[price]", "--data.n_steps=24", *QUIET]
+    main(["fit", *own, "--trainer.max_epochs=1"])
+    main(["predict", *own, "--ckpt_path=best", "--arrays=true"])
+    folder = Path("runs/one/version_0")
+    assert (folder / "predictions.csv").read_text().startswith("sequence,step,prediction\n0,0,")
+    assert (folder / "predictions.npz").is_file()
+    assert "Steps makes no forecasts" in fail("predict", *own, "--ckpt_path=best", "--horizon=2")
 
 
 def test_a_file_as_data_names_the_recipe(fail):

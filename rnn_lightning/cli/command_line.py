@@ -32,7 +32,7 @@ from rnn_lightning.data.series.origins import check_future
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.export import export
 from rnn_lightning.fitted import KEY
-from rnn_lightning.models import SequenceModule
+from rnn_lightning.models import Seq2Seq, SequenceModule
 from rnn_lightning.saved import read_checkpoint
 
 EXPORT = "Writes a checkpoint's network as plain weights, JSON and ONNX."
@@ -196,7 +196,7 @@ class CLI(LightningCLI):
             kwargs["default_root_dir"] = job
         if self.subcommand == "predict":
             folder = runs.folder_of_predictions(self.checkpoint, config.name)
-            if isinstance(self.datamodule, TimeSeries):
+            if self._writes_forecasts:
                 config.forecasts.folder = folder
             else:
                 callbacks.append(PredictionWriter(folder, config.arrays))
@@ -232,7 +232,9 @@ class CLI(LightningCLI):
         if not any(is_overridden(name, self.model, LightningModule) for name in ("predict_step", "forward")):
             raise ArgumentError(f"predict: {type(self.model).__name__} has neither predict_step nor forward: write one")
         config = self.config_init[self.subcommand]
-        if isinstance(self.datamodule, TimeSeries):
+        if self._writes_forecasts:
+            if config.arrays:
+                raise ArgumentError("--arrays: the forecasts of a TimeSeries are a table only: leave it out")
             config.forecasts.horizon = config.horizon or self.datamodule.horizon
             check_future(self.datamodule, config.forecasts.horizon)
         elif config.horizon:
@@ -242,6 +244,11 @@ class CLI(LightningCLI):
                 )
             self.model.check_forecast()
             self.model.horizon = config.horizon
+
+    @property
+    def _writes_forecasts(self) -> bool:
+        """Whether `predict` writes the files of `Forecasts`, instead of what the model's `predict_step` returns."""
+        return isinstance(self.datamodule, TimeSeries) and isinstance(self.model, Seq2Seq)
 
     def after_predict(self) -> None:
         """Prints where the predictions are."""

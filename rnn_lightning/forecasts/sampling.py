@@ -19,19 +19,18 @@ class Paths:
 
     Dropout alone shows how uncertain the weights are, but not how noisy the series is, so its intervals would be too
     narrow. Therefore, one-step errors are added, which are drawn from those on the validation part. Variational dropout
-    masks stay the same along a path.
+    masks stay the same along a path. The draws are the same each time, and do not affect other random numbers.
 
     Args:
         forecaster: The network with its fitted values.
         past: The errors on the validation part.
         samples: M, the number of paths for each origin.
-        seed: The seed of the draws, which do not affect other random numbers.
 
     Raises:
         ArgumentError: The network has no dropout, or there are no errors on the validation part.
     """
 
-    def __init__(self, forecaster: Forecaster, past: Errors, samples: int, seed: int = 0) -> None:
+    def __init__(self, forecaster: Forecaster, past: Errors, samples: int) -> None:
         check_dropout(forecaster.net, samples)
         if not past.by:
             raise ArgumentError(
@@ -39,7 +38,7 @@ class Paths:
             )
         errors = past.by[NETWORK][:, 0] / past.scale  # (B, C), one step ahead
         self.errors = errors[~errors.isnan().any(1)]
-        self.forecaster, self.samples, self.seed = forecaster, samples, seed
+        self.forecaster, self.samples = forecaster, samples
 
     @torch.no_grad()
     def bounds(self, origins: Origins, steps: int, level: float) -> Tensor:
@@ -50,7 +49,7 @@ class Paths:
         errors = self.errors.to(y)
         devices = [] if y.device.type == "cpu" else [y.device]
         with torch.random.fork_rng(devices, device_type=y.device.type if devices else "cuda"):
-            torch.manual_seed(self.seed)
+            torch.manual_seed(0)
             noise = errors[torch.randint(len(errors), (len(y), steps), device=y.device)] * scale[:, None]
             self.forecaster.net.train()
             try:

@@ -1,10 +1,12 @@
 """Text and array files on the command line: one line each, from a file to a result."""
 
 import json
+import math
 import re
 import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from lightning.pytorch import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_lightning import hub
+from rnn_lightning.callbacks.beside_baseline import show_table
 from rnn_lightning.cli import main
 from rnn_lightning.data import TextStream
 from rnn_lightning.models import Seq2Seq
@@ -174,6 +177,14 @@ def test_an_array_file_is_one_line(kind, capsys):
     assert (run / "predictions.csv").is_file()
     main(["test", f"--ckpt_path={run}/checkpoints/best.ckpt", *QUIET])
     assert table.splitlines()[-1] in capsys.readouterr().out
+
+
+def test_a_table_is_json_even_with_nan(tmp_path):
+    checkpoint = tmp_path / "runs" / "name" / "version_0" / "checkpoints" / "best.ckpt"
+    trainer = SimpleNamespace(loggers=[], ckpt_path=str(checkpoint))
+    show_table(trainer, "forecasts", "the table", {"scores": [{"mase": math.nan, "mae": 2.0}], "most": math.inf})
+    text = (checkpoint.parent.parent / "forecasts.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {"scores": [{"mase": None, "mae": 2.0}], "most": None}
 
 
 def test_a_useless_network_is_told(capsys):

@@ -39,7 +39,7 @@ BELOW = {
     "saved.py": {"errors", "files", "fitted", "forecasts", "nn"},
     "hub.py": {"errors", "fitted", "forecasts", "nn", "saved"},
     "export.py": {"errors", "files", "fitted", "forecasts", "nn", "saved"},
-    "recipes.py": {"errors"},
+    "recipes.py": {"errors", "files"},
     "runs.py": {"claims", "errors", "files", "saved"},
     "slurm.py": {"runs"},
     "checkpoint_io.py": {"files"},

@@ -63,7 +63,7 @@ def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
         trainer: The Trainer. It must have run a test, and must be on rank zero.
         name: NAME in TensorBoard and in the file names.
         text: The table.
-        values: The numbers of the table as plain values, for `NAME.json`.
+        values: The numbers of the table as plain values, for `NAME.json`, where null stands for NaN and infinity.
     """
     print(text)
     for logger in tensorboard_loggers(trainer):
@@ -72,4 +72,5 @@ def show_table(trainer: Trainer, name: str, text: str, values: Any) -> None:
     if checkpoint and "://" not in str(checkpoint):
         folder = Path(run_folder(str(checkpoint)))
         write_atomically(folder / f"{name}.txt", f"{text}\n")
-        write_atomically(folder / f"{name}.json", json.dumps(values, indent=1) + "\n")
+        numbers = json.loads(json.dumps(values), parse_constant=lambda _: None)  # JSON has no NaN
+        write_atomically(folder / f"{name}.json", json.dumps(numbers, indent=1) + "\n")

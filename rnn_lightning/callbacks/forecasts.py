@@ -1,5 +1,6 @@
 """`Forecasts`: shows how well a network forecasts a `TimeSeries`, and writes the files of `predict`."""
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,7 @@ class Forecasts(FigureCallback):
         if stage != "test" or data is None or not self.enabled:
             return
         table = compare(pl_module.net, data, self.intervals)
-        show_table(trainer, "forecasts", table.text(), table.plain())
+        show_table(trainer, "forecasts", table.text(), asdict(table))
         for logger in tensorboard_loggers(trainer):
             for score in table.scores:
                 for distance, error in enumerate(score.by_distance, start=1):

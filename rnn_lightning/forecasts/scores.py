@@ -3,13 +3,11 @@
 Legend: B origins, S series, C columns, N steps of a forecast.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
 
 from torch import Tensor
 
@@ -139,10 +137,6 @@ class Table:
                         f"{_number(ours)} against {_number(theirs)}."
                     )
         return [*lost, _HELPS] if lost else []
-
-    def plain(self) -> dict[str, Any]:
-        """Returns the table as plain values for JSON, which has no NaN: None stands for it."""
-        return json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
 
 
 def text_table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> list[str]:

@@ -98,4 +98,4 @@ def test_the_table_says_when_the_network_is_useless():
     assert table(1.0, 1.0, 3.0).sentences(), "as good is no better"
     constant = table(1.0, 2.0, 3.0, naive=0.0)
     assert constant.text().splitlines()[2].split()[-1] == "-"
-    assert constant.plain()["scores"][0]["mase"] is None
+    assert math.isnan(constant.scores[0].mase)

@@ -281,6 +281,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
     def on_fit_start(self) -> None:
         """Seeds the processes, and warns about a slow path."""
+        self.guard, self.pending = LossGuard(), Pending()  # an interrupted fit may have left an unfinished step
         self.resume.seed(self.trainer)
         tell_what_is_slow(self)
 

@@ -294,6 +294,20 @@ def test_the_learning_rate_finder_finds_a_rate_as_its_refusal_advises(fit):
     assert fit(module, batches()).optimizers[0].param_groups[0]["lr"] == module.lr != 0.001
 
 
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(3)])
+@pytest.mark.filterwarnings("ignore:The lr scheduler dict contains the key")  # which manual optimisation ignores
+def test_reduce_on_plateau_is_stepped_once_an_epoch(tbptt, fit):
+    class Follows(Own):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=0, threshold=1.0)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
+
+    data = [(torch.randn(2, 6, 1), torch.randn(2, 6, 1))]
+    trainer = fit(Follows(tbptt=tbptt, carry_state=False), data, data, epochs=3)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-4)  # no epoch is good enough
+
+
 def test_lbfgs_without_tbptt_as_its_refusal_advises(fit):
     with pytest.raises(ArgumentError, match=r"LBFGS .* use tbptt=null, or Adam"):
         fit(Seq2Seq(1, 1, tbptt=TruncatedBPTT(5), optimizer=torch.optim.LBFGS), batches())

@@ -204,13 +204,25 @@ def test_predictions_are_the_chunks_joined(fit):
         Tokens().predict_step((torch.zeros(1, 2, dtype=torch.int64),) * 2, 0)
 
 
-def test_a_chunk_step_that_returns_something_else_is_one_line(fit):
-    class Short(Own):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda loss, n, state, more: (loss, n), "a tuple of 2: return the sum of the losses"),
+        (lambda loss, n, state, more: (loss.expand(3), n, state), r"float32 of shape \(3,\) as the loss"),
+        (lambda loss, n, state, more: (loss.item(), n, state), "a float as the loss"),
+        (lambda loss, n, state, more: (loss, n, state, more["prediction"]), "as the fourth value: return a dict"),
+    ],
+    ids=["short", "losses", "float", "no dict"],
+)
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(3)])
+def test_a_chunk_step_that_returns_something_else_is_one_line(change, words, tbptt, fit):
+    class Other(Own):
         def chunk_step(self, chunk, state):
-            return super().chunk_step(chunk, state)[:2]
+            return change(*super().chunk_step(chunk, state))
 
-    with pytest.raises(ArgumentError, match="chunk_step returned a tuple of 2: return the sum of the losses"):
-        fit(Short(), batches())
+    with pytest.raises(ArgumentError, match=f"chunk_step returned .*{words}") as error:
+        fit(Other(tbptt=tbptt), batches())
+    assert "\n" not in str(error.value)
 
 
 # Checkpoints.

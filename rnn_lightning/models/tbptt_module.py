@@ -199,7 +199,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
         def chunk_step(chunk: Batch, state: Any) -> Result:
             result = Result.of(self.chunk_step(chunk, state))
-            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
+            self.means.add(stage, result.targets, {**result.more, "loss": result.loss}, loader)
             shown.append(self.shown(chunk, result))
             self.evaluated(chunk, result, stage, loader)
             return result

@@ -225,6 +225,18 @@ def test_a_chunk_step_that_returns_something_else_is_one_line(change, words, tbp
     assert "\n" not in str(error.value)
 
 
+def test_no_name_of_a_further_value_changes_the_loss(fit):
+    class Named(Own):
+        def chunk_step(self, chunk, state):
+            loss, n, state, more = super().chunk_step(chunk, state)
+            return loss, n, state, {**more, "targets": 2 * n, "loss": 3 * loss}
+
+    data = batches()
+    own, named = (fit(module, data, data).callback_metrics for module in (Own(), Named()))
+    assert named["val/loss"] == own["val/loss"]
+    assert named["val/targets"] == 2
+
+
 # Checkpoints.
 
 

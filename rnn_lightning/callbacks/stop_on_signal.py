@@ -39,6 +39,10 @@ class StopOnSignal(Callback):
         self._requeue_signal = self._waiting = 0  # that handler's signal; the same signal once it has arrived, else 0
 
     @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._signal = self._ending = self._waiting = 0  # a script may catch the exit, and use the callback again
+
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._listen(trainer)
 

@@ -49,17 +49,22 @@ def pad_samples(samples: Sequence[Any]) -> Batch:
 
 
 def _as_dict(sample: Any) -> dict[str, Tensor]:
+    parts = sample if isinstance(sample, (tuple, list)) else (sample,)
     if not isinstance(sample, Mapping):
-        parts = sample if isinstance(sample, (tuple, list)) else (sample,)
         sample = dict(zip(("x", "y"), parts, strict=False))
-    row = {key: _tensor(value) for key, value in sample.items()}
-    if "x" not in row or not row["x"].dim() or not len(row["x"]):
+    row = {key: _tensor(key, value) for key, value in sample.items()}
+    if len(parts) > 2 or "x" not in row or not row["x"].dim() or not len(row["x"]):
         raise ArgumentError("a sample is a dict with x, or a pair (x, y), with x of shape (T, ...) and T at least 1")
     return row
 
 
-def _tensor(value: Any) -> Tensor:
-    tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+def _tensor(key: str, value: Any) -> Tensor:
+    try:
+        tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"{key} of a sample is {value!r:.50}: give numbers, such as a number for each class"
+        ) from error
     if tensor.dtype == torch.bool:
         return tensor
     return tensor.to(torch.float32 if tensor.is_floating_point() else torch.int64)

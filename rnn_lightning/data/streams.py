@@ -144,20 +144,28 @@ class ArrayStream(SequenceDataModule):
         ahead = int(y is None)
         y = x if y is None else np.asanyarray(y)
         for name, array in (("x", x), ("y", y)):
-            if array.ndim not in (1, 2) or array.dtype.kind not in "biuf":
+            if array.ndim not in (1, 2) or array.dtype.kind not in "biuf" or 0 in array.shape:
                 raise ArgumentError(
                     f"{name} has type {array.dtype} and shape {array.shape}: give numbers (N,) or (N, F)"
                 )
+        if x.ndim == 1 and x.dtype.kind == "f":
+            raise ArgumentError(
+                f"x has type {x.dtype} and shape {x.shape}: give (N, I), for one feature x[:, None]; only tokens, which "
+                "are whole numbers, have shape (N,)"
+            )
         if len(x) != len(y):
             raise ArgumentError(f"x has {len(x)} steps, but y has {len(y)}: give one target for each input")
-        if min(val, test) < 0 or val + test >= 1:
-            raise ArgumentError(f"val={val} and test={test} must be shares of 0 or more that leave a part to train on")
+        shares = (val, test)
+        if not all(isinstance(share, int | float) and share >= 0 for share in shares) or not sum(shares) < 1:
+            raise ArgumentError(
+                f"val={val!r} and test={test!r} must be shares of 0 or more that leave a part to train on"
+            )
+        if output_size is not None:
+            check_ints(1, output_size=output_size)
         self.x, self.y, self.n_steps, self.ahead = x, y, n_steps, ahead
         steps = len(x) - ahead
         ends = [steps - round((val + test) * steps), steps - round(test * steps), steps]
         self.parts = dict(zip(PARTS, zip([0, *ends[:2]], ends, strict=True), strict=True))
-        if x.ndim == 1 and x.dtype.kind == "f":
-            raise ArgumentError(f"x has type {x.dtype} and shape {x.shape}: give tokens (N,), or values (N, I)")
         self.input_size = x.shape[1] if x.ndim == 2 else int(x.max()) + 1
         whole = y.dtype.kind != "f" and y.ndim == 1
         self.output_size = output_size or (int(y.max()) + 1 if whole else y.shape[1] if y.ndim == 2 else 1)

@@ -6,6 +6,7 @@ Legend: B rows, T time steps, C columns, N steps of a forecast.
 import torch
 from torch import Tensor
 
+from rnn_lightning.errors import ArgumentError
 from rnn_lightning.forecasts.scaling import carry_forward
 
 
@@ -15,7 +16,13 @@ def last_value(y: Tensor, steps: int) -> Tensor:
 
 
 def same_season(y: Tensor, steps: int, season: int) -> Tensor:
-    """Repeats the last season for N steps: y (B, T, C), where T >= season -> (B, N, C)."""
+    """Repeats the last season for N steps: y (B, T, C), where T >= season -> (B, N, C).
+
+    Raises:
+        ArgumentError: The season is below 1, or y is shorter than a season.
+    """
+    if not 1 <= season <= y.shape[1]:
+        raise ArgumentError(f"season={season}: give 1 to {y.shape[1]}, the number of steps in y")
     newest = carry_forward(y)[:, -season:]  # (B, season, C)
     return newest[:, torch.arange(steps, device=y.device) % season]
 

@@ -21,12 +21,11 @@ def stage_of(trainer: Trainer) -> str:
 
 
 def begin(module: "TruncatedBPTTModule", stage: str) -> None:
-    """Clears the carried state and, except in training, the means and metrics of an interrupted epoch."""
+    """Clears the carried state, and the means and metrics of an interrupted epoch."""
     module.carried.clear(stage)
-    if stage != "train":
-        module.means.clear(stage)
-        for metrics in _added(module):
-            metrics.clear(stage)
+    module.means.clear(stage)
+    for metrics in _added(module):
+        metrics.clear(stage)
 
 
 def end(module: "TruncatedBPTTModule") -> None:

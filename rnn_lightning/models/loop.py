@@ -64,14 +64,25 @@ class Result(NamedTuple):
         """Makes a `Result` from the tuple that `chunk_step` returned.
 
         Raises:
-            ArgumentError: It is not a tuple of three or four values.
+            ArgumentError: It is not a tuple of three or four values, or one of them is of another kind.
         """
         if not isinstance(given, tuple) or len(given) not in (3, 4):
             raise ArgumentError(
                 f"chunk_step returned {describe(given)}: return the sum of the losses, the number of targets and the "
                 "state, and optionally a dict of further values"
             )
-        return cls(*given)
+        result = cls(*given)
+        if result.loss is not None and not (isinstance(result.loss, Tensor) and result.loss.numel() == 1):
+            raise ArgumentError(
+                f"chunk_step returned {describe(result.loss)} as the loss: return the sum of the losses, one number in a "
+                "tensor"
+            )
+        if not isinstance(result.more, dict):
+            raise ArgumentError(
+                f'chunk_step returned {describe(result.more)} as the fourth value: return a dict, such as {{"prediction": '
+                "...}"
+            )
+        return result
 
 
 def run(

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from rnn_lightning.models.ranks import gather
 
-TARGETS, WEIGHT = "targets", " weight"
+TARGETS, WEIGHT = " targets", " weight"
+"""Keys that no value of a model has."""
 
 
 class Means:

@@ -50,6 +50,11 @@ class Metrics(nn.Module):
 
     def __init__(self, metrics: Named, objective: Objective) -> None:
         super().__init__()
+        # MetricCollection would be read as its names, and a generator only once, although metrics are made several times.
+        if isinstance(metrics, str) or not isinstance(metrics, Sequence | Mapping):
+            raise ArgumentError(
+                f"metrics is a {type(metrics).__name__}: give a list of metrics, or a dict with a name for each"
+            )
         pairs = metrics.items() if isinstance(metrics, Mapping) else [(None, metric) for metric in metrics]
         made: dict[str, Metric] = {}
         for key, metric in pairs:

@@ -1,7 +1,7 @@
 """Learning-rate schedulers: their configuration for Lightning, and their steps under manual optimisation.
 
 Under manual optimisation, Lightning steps no scheduler, so modules step them with these functions. Schedulers that
-follow a metric are always stepped here, even under automatic optimisation.
+follow a metric are stepped here even under automatic optimisation, if `scheduler_config` made their configuration.
 """
 
 from typing import Any, Literal
@@ -92,9 +92,13 @@ def step_schedulers(module: LightningModule, interval: LRInterval) -> None:
 
 
 def step_plateaus(module: LightningModule, after: str) -> None:
-    """Steps `ReduceLROnPlateau` with its monitored metric, after the epoch of the stage that the metric belongs to."""
-    for scheduler in _schedulers(module):
-        if isinstance(scheduler, ReduceLROnPlateau) and _monitor(scheduler).partition("/")[0] == after:
+    """Steps `ReduceLROnPlateau` with its monitored metric, after the epoch of the stage that the metric belongs to.
+
+    Under automatic optimisation, Lightning itself steps those that a module of your own returns.
+    """
+    for config in module.trainer.lr_scheduler_configs:
+        scheduler, ours = config.scheduler, not module.automatic_optimization or config.frequency == _NEVER
+        if ours and isinstance(scheduler, ReduceLROnPlateau) and _monitor(scheduler).partition("/")[0] == after:
             metrics = module.trainer.callback_metrics
             if _monitor(scheduler) not in metrics:
                 raise ArgumentError(

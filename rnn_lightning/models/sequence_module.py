@@ -291,10 +291,12 @@ class SequenceModule(TruncatedBPTTModule):
 
     def configure_optimizers(self) -> Any:
         """Makes the optimizer, and the scheduler with its interval."""
-        optimizer = self.make_optimizer()
-        if self.lr_scheduler is None:
+        optimizer, maker = self.make_optimizer(), self.lr_scheduler
+        if maker is None:
             return optimizer
-        scheduler = scheduler_config(self.lr_scheduler(optimizer), self.lr_interval, self.automatic_optimization)
+        instead = "give a function that makes one from the optimizer, such as lambda o: StepLR(o, step_size=10)"
+        made = make(lambda: maker(optimizer), {}, "lr_scheduler", instead, is_own=False)
+        scheduler = scheduler_config(made, self.lr_interval, self.automatic_optimization)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

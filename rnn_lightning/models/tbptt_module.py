@@ -199,7 +199,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
         def chunk_step(chunk: Batch, state: Any) -> Result:
             result = Result.of(self.chunk_step(chunk, state))
-            self.means.add(stage, result.targets, {"loss": result.loss, **result.more}, loader)
+            self.means.add(stage, result.targets, {**result.more, "loss": result.loss}, loader)
             shown.append(self.shown(chunk, result))
             self.evaluated(chunk, result, stage, loader)
             return result
@@ -281,6 +281,7 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
     def on_fit_start(self) -> None:
         """Seeds the processes, and warns about a slow path."""
+        self.guard, self.pending = LossGuard(), Pending()  # an interrupted fit may have left an unfinished step
         self.resume.seed(self.trainer)
         tell_what_is_slow(self)
 

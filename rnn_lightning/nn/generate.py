@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, check_ints
 from rnn_lightning.nn.dropout import without_dropout
 from rnn_lightning.nn.networks import RecurrentNet, Seq2SeqNet
 
@@ -55,13 +55,21 @@ def generate(
     """
     check_generate(net)
     assert isinstance(net, Seq2SeqNet), "checked"
-    _check("length", length, length >= 0, "a number of tokens")
-    _check("temperature", temperature, 0 <= temperature < float("inf"), "0 or more, 1 for the network's own")
-    _check("top_k", top_k, top_k is None or top_k >= 1, "1 or more, or leave it out")
+    tokens = range(net.head.out_features)
+    check_ints(0, length=length)
+    if top_k is not None:
+        check_ints(1, top_k=top_k)
+    if not 0 <= temperature < float("inf"):
+        raise ArgumentError(f"temperature={temperature!r}: give 0 or more, 1 for the network's own")
+    if not set(never) < set(tokens):
+        raise ArgumentError(f"never={never!r}: give tokens from 0 to {tokens[-1]}, and leave at least one to draw")
     if prompt.dim() != 2 or 0 in prompt.shape or prompt.is_floating_point():
         raise ArgumentError(
             f"prompt is {prompt.dtype} of shape {tuple(prompt.shape)}: give tokens (B, T), T at least 1"
         )
+    low, high = map(int, prompt.aminmax())
+    if low not in tokens or high not in tokens:
+        raise ArgumentError(f"prompt has tokens from {low} to {high}: give tokens from 0 to {tokens[-1]}")
     drawn: list[Tensor] = []
     with without_dropout(net):
         y, state = net(prompt)
@@ -84,8 +92,3 @@ def _draw(
         least = logits.topk(top_k, dim=1).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
     return torch.multinomial((logits / temperature).softmax(dim=1), 1, generator=generator)[:, 0]
-
-
-def _check(name: str, value: object, fits: bool, words: str) -> None:
-    if not fits:
-        raise ArgumentError(f"{name}={value!r}: give {words}")

@@ -1,10 +1,12 @@
+import signal
+
 import pytest
 import torch
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.callbacks import PeriodicCheckpoint
+from rnn_lightning.callbacks import PeriodicCheckpoint, StopOnSignal
 from rnn_lightning.models import Seq2Seq, TruncatedBPTT
 
 
@@ -57,3 +59,17 @@ def test_by_time_under_manual_optimisation_but_not_while_gradients_wait(run):
 def test_a_rule_must_be_given(arguments):
     with pytest.raises(ArgumentError, match="every_n"):
         PeriodicCheckpoint(**arguments)
+
+
+def test_a_fit_runs_after_a_signal_has_stopped_another_with_the_same_callback(silent_trainer):
+    class CtrlC(Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            signal.raise_signal(signal.SIGINT)
+
+    data = DataLoader([(torch.randn(2, 9, 1), torch.randn(2, 9, 1)) for _ in range(2)], batch_size=None)
+    stop, model = StopOnSignal(), Seq2Seq(1, 1, hidden_size=3)
+    with pytest.raises(SystemExit, match="130"):
+        silent_trainer(max_epochs=1, callbacks=[stop, CtrlC()]).fit(model, data)
+    again = silent_trainer(max_epochs=1, callbacks=[stop])
+    again.fit(model, data)
+    assert again.global_step == 2

@@ -67,8 +67,10 @@ def test_a_batch_is_padded_and_knows_its_lengths(per_step):
         ([{"x": np.zeros((3, 2))}, {"x": np.zeros((3, 2)), "y": 1}], r"y is \(\), missing"),
         ([{"y": 1}], "a sample is a dict with x"),
         ([(np.zeros((0, 2)), 1)], "T at least 1"),
+        ([(np.zeros((3, 2)), 1, 3)], r"a pair \(x, y\)"),
+        ([(np.zeros((3, 2)), "cat")], "y of a sample is 'cat': give numbers"),
     ],
-    ids=["features", "missing", "missing in the first", "no x", "empty"],
+    ids=["features", "missing", "missing in the first", "no x", "empty", "three", "a text"],
 )
 def test_samples_that_do_not_fit_are_one_line(rows, words):
     with pytest.raises(ArgumentError, match=words):

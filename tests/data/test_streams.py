@@ -101,12 +101,27 @@ def test_without_targets_the_next_input_is_the_target():
     [
         ({"x": np.zeros((5, 2, 2))}, "x has type"),
         ({"x": np.array(["a"])}, "x has type"),
-        ({"x": np.zeros(5), "y": np.zeros(4)}, "x has 5 steps, but y has 4"),
-        ({"x": np.zeros(5), "val": 0.6, "test": 0.5}, "leave a part to train on"),
-        ({"x": np.zeros(5), "n_steps": 0}, "n_steps"),
-        ({"x": np.zeros(5)}, r"x has type float64 and shape \(5,\): .* \(N, I\)"),
+        ({"x": []}, "x has type"),
+        ({"x": np.zeros(5)}, r"x\[:, None\]"),
+        ({"x": np.zeros((5, 1)), "y": np.zeros(4)}, "x has 5 steps, but y has 4"),
+        ({"x": np.zeros((5, 1)), "val": 0.6, "test": 0.5}, "leave a part to train on"),
+        ({"x": np.zeros((5, 1)), "val": None}, "val=None"),
+        ({"x": np.zeros((5, 1)), "test": np.nan}, "test=nan"),
+        ({"x": np.zeros((5, 1)), "n_steps": 0}, "n_steps"),
+        ({"x": np.zeros((5, 1)), "output_size": 0}, "output_size=0"),
     ],
-    ids=["dimensions", "texts", "unequal", "nothing left", "no steps", "values without features"],
+    ids=[
+        "dimensions",
+        "texts",
+        "empty",
+        "no features",
+        "unequal",
+        "nothing left",
+        "none",
+        "nan",
+        "no steps",
+        "no outputs",
+    ],
 )
 def test_arrays_that_do_not_fit_are_one_line(arguments, words):
     with pytest.raises(ArgumentError, match=words) as error:

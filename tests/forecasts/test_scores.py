@@ -8,6 +8,7 @@ import pytest
 import torch
 from utilsforecast import losses
 
+from rnn_lightning import ArgumentError
 from rnn_lightning.forecasts import (
     Errors,
     Table,
@@ -78,6 +79,9 @@ def test_naive_answers():
     y = torch.tensor([[1.0, 2, 3, 4, 5, math.nan]])[..., None]
     assert last_value(y, 3).flatten().tolist() == [5, 5, 5]
     assert same_season(y, 7, 3).flatten().tolist() == [4, 5, 5, 4, 5, 5, 4]
+    for season in (0, y.shape[1] + 1):
+        with pytest.raises(ArgumentError, match=f"season={season}"):
+            same_season(y, 7, season)
 
 
 def table(network, last, season, naive=2.0):

@@ -134,6 +134,12 @@ def test_two_processes_give_one_number(tmp_path):
         (["MeanSquaredError", torchmetrics.MeanSquaredError()], "MeanSquaredError twice"),
         ({"mae": "MeanAbsoluteError"}, "mae twice"),
         ([torch.nn.Linear], "Linear"),
+        ("MeanSquaredError", "metrics is a str: give a list"),
+        (torchmetrics.MeanSquaredError(), "metrics is a MeanSquaredError: give a list"),
+        (
+            torchmetrics.MetricCollection([torchmetrics.MeanSquaredError()]),
+            "metrics is a MetricCollection: give a list",
+        ),
     ],
 )
 def test_a_wrong_metric_is_one_line(metrics, words):

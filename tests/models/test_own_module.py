@@ -204,13 +204,37 @@ def test_predictions_are_the_chunks_joined(fit):
         Tokens().predict_step((torch.zeros(1, 2, dtype=torch.int64),) * 2, 0)
 
 
-def test_a_chunk_step_that_returns_something_else_is_one_line(fit):
-    class Short(Own):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda loss, n, state, more: (loss, n), "a tuple of 2: return the sum of the losses"),
+        (lambda loss, n, state, more: (loss.expand(3), n, state), r"float32 of shape \(3,\) as the loss"),
+        (lambda loss, n, state, more: (loss.item(), n, state), "a float as the loss"),
+        (lambda loss, n, state, more: (loss, n, state, more["prediction"]), "as the fourth value: return a dict"),
+    ],
+    ids=["short", "losses", "float", "no dict"],
+)
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(3)])
+def test_a_chunk_step_that_returns_something_else_is_one_line(change, words, tbptt, fit):
+    class Other(Own):
         def chunk_step(self, chunk, state):
-            return super().chunk_step(chunk, state)[:2]
+            return change(*super().chunk_step(chunk, state))
 
-    with pytest.raises(ArgumentError, match="chunk_step returned a tuple of 2: return the sum of the losses"):
-        fit(Short(), batches())
+    with pytest.raises(ArgumentError, match=f"chunk_step returned .*{words}") as error:
+        fit(Other(tbptt=tbptt), batches())
+    assert "\n" not in str(error.value)
+
+
+def test_no_name_of_a_further_value_changes_the_loss(fit):
+    class Named(Own):
+        def chunk_step(self, chunk, state):
+            loss, n, state, more = super().chunk_step(chunk, state)
+            return loss, n, state, {**more, "targets": 2 * n, "loss": 3 * loss}
+
+    data = batches()
+    own, named = (fit(module, data, data).callback_metrics for module in (Own(), Named()))
+    assert named["val/loss"] == own["val/loss"]
+    assert named["val/targets"] == 2
 
 
 # Checkpoints.
@@ -292,6 +316,20 @@ def test_the_learning_rate_finder_finds_a_rate_as_its_refusal_advises(fit):
     assert trainer.optimizers[0].param_groups[0]["lr"] == module.lr
     # Lightning's finder has set the rate of that optimizer itself; that of a further fit has it from the module.
     assert fit(module, batches()).optimizers[0].param_groups[0]["lr"] == module.lr != 0.001
+
+
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(3)])
+@pytest.mark.filterwarnings("ignore:The lr scheduler dict contains the key")  # which manual optimisation ignores
+def test_reduce_on_plateau_is_stepped_once_an_epoch(tbptt, fit):
+    class Follows(Own):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=0, threshold=1.0)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
+
+    data = [(torch.randn(2, 6, 1), torch.randn(2, 6, 1))]
+    trainer = fit(Follows(tbptt=tbptt, carry_state=False), data, data, epochs=3)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-4)  # no epoch is good enough
 
 
 def test_lbfgs_without_tbptt_as_its_refusal_advises(fit):

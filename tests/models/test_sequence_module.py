@@ -185,6 +185,13 @@ def test_a_wrong_argument_is_one_line_that_names_it(model, arguments, name):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("lr_scheduler", ["StepLR", torch.optim.lr_scheduler.StepLR])
+def test_a_scheduler_that_cannot_be_made_is_one_line(lr_scheduler, fit):
+    with pytest.raises(ArgumentError, match="lr_scheduler cannot be made") as error:
+        fit(Seq2Seq(1, 1, lr_scheduler=lr_scheduler), [(torch.randn(2, 5, 1), torch.randn(2, 5, 1))])
+    assert "\n" not in str(error.value)
+
+
 def test_sizes_that_do_not_fit_the_batch_are_one_line(fit):
     with pytest.raises(ArgumentError, match="input_size is 3"):
         fit(Seq2Seq(3, 1), [(torch.randn(2, 5, 1), torch.randn(2, 5, 1))])

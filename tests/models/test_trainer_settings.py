@@ -39,6 +39,22 @@ def test_early_stopping(fit):
     assert fit(seq2seq(), batches(), batches(), epochs=20, callbacks=[stopping]).current_epoch == 3
 
 
+@pytest.mark.parametrize("tbptt", [None, TruncatedBPTT(4, step_every=3)])
+def test_an_interrupted_fit_leaves_nothing_to_the_next(tbptt, fit):
+    class Interrupt(Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            raise InterruptedError
+
+    module = seq2seq(tbptt=tbptt)
+    with pytest.raises(InterruptedError):
+        fit(module, batches(), callbacks=[Interrupt()])
+    fresh = seq2seq(tbptt=tbptt)
+    fresh.load_state_dict(module.state_dict())
+    assert fit(module, batches()).callback_metrics == fit(fresh, batches()).callback_metrics
+    for ours, theirs in zip(module.parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_overfit_batches(fit):
     trainer = fit(seq2seq(), batches(), overfit_batches=1, epochs=2)
     assert trainer.global_step == 6  # one batch of three chunks, twice

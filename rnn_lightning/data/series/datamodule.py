@@ -107,8 +107,8 @@ class TimeSeries(SequenceDataModule):
         super().__init__(**settings)
         frames = [name for name, value in (("path", path), ("future", future)) if not isinstance(value, str | None)]
         self.save_hyperparameters(ignore=["fitted", *frames])
-        sizes = {"n_steps": n_steps, "stride": stride, "horizon": horizon, "season": season}
-        check_ints(1, **{name: size for name, size in sizes.items() if size is not None})
+        sizes = {"n_steps": n_steps, "horizon": horizon, "season": season}
+        check_ints(1, stride=stride, **{name: size for name, size in sizes.items() if size is not None})
         self.stride, self.stream, self.origin = stride, stream, origin
         self.contiguous = self.new_each_epoch = stream
         if fitted is not None:

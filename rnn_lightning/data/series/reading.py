@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ class Columns:
         If `before` has the columns of training, these are the defaults, and the columns of numbers must not change.
         """
         names: Any = {name: before[name] if before and value is None else value for name, value in given.items()}
+        for name, value in names.items():
+            _check_names(name, value)
         target = names.pop("target")
         columns = cls(**{name: value for name, value in names.items() if value is not None})
         if target is None:
@@ -76,6 +79,19 @@ class Columns:
     def all(self) -> list[str]:
         """All columns, with the columns of numbers first."""
         return [*self.predicted, *self.known, *(name for name in (self.time, self.id) if name is not None)]
+
+
+def _check_names(argument: str, value: Any) -> None:
+    one = isinstance(value, str)
+    several = not one and isinstance(value, Iterable) and all(isinstance(name, str) for name in value)
+    if argument in ("time", "id"):
+        fits, wanted = one, "the name of one column"
+    elif argument == "target":
+        fits, wanted = one or several, "the name of a column, or a list of names"
+    else:
+        fits, wanted = several, "a list of names of columns"
+    if value is not None and not fits:
+        raise ArgumentError(f"{argument}={value!r}: give {wanted}")
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,10 @@ def test_what_is_one_line(content, words, tmp_path):
         (pd.concat([frame(id=1), frame(id="1")]), {"id": "id"}, "'1' as text and as a number"),
         (frame(day=DATES.tz_localize("Europe/Berlin") + pd.DateOffset(days=70)), {}, "give dates without a time zone"),
         (frame(), {"target": []}, "target names no column"),
+        (frame(), {"target": 0}, "target=0: give the name of a column"),
+        (frame(), {"id": ["id", "price"]}, "give the name of one column"),
+        (frame(), {"known": "price"}, "known='price': give a list of names"),
+        (frame(), {"stride": None}, "stride=None: give an integer"),
         (frame(day=DATES.strftime("%Y %j")), {"time_format": "%Q"}, "is not a format for times"),
     ],
 )

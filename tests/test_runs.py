@@ -519,6 +519,12 @@ def test_a_required_argument_that_no_checkpoint_has_is_asked_for(printed, fail):
     assert "test/loss" in printed("test", "--model", on_one_line, *forgetful[1:], "--ckpt_path=best")
 
 
+def test_a_null_is_a_required_arguments_value_where_its_type_says_so(printed):
+    given = ["--model=own_parts.Bounded", "--data=own_parts.Sales", *SHORT, "--model.width=4", "--model.bound=null"]
+    printed("fit", *given)
+    assert "test/loss" in printed("test", *given, "--ckpt_path=best")
+
+
 def test_a_configuration_as_a_dict_gives_its_own_required_arguments(own_parts_folder, capsys):
     parts = {"model": {"class_path": "own_parts.Forgetful", "init_args": {"width": 4}}, "data": "own_parts.Sales"}
     trainer = {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}

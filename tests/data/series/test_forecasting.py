@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from series_tables import hourly
+from series_tables import hourly, weekly
 
 from rnn_lightning.data import TimeSeries
 from rnn_lightning.data.series import Intervals, compare, forecast
@@ -76,3 +76,18 @@ def test_what_validation_has_not_seen_is_outside_of_the_intervals():
     assert 0 < held < 0.2
     calm = TimeSeries(table[:340], target="y", time="t", n_steps=12, horizon=5, difference="none")
     assert 0.75 < compare(net_of(calm), calm).coverage["y"][1] <= 1
+
+
+def test_sampled_intervals_are_the_same_each_time_and_change_no_other_random_numbers():
+    """Some values of the validation part are missing, and paths draw only from errors that are known."""
+    data = TimeSeries(weekly(), target="y", time="day", n_steps=8, horizon=3)
+    torch.manual_seed(0)
+    net = Seq2SeqNet(data.input_size, data.output_size, hidden_size=4, state_dropout=0.5).eval()
+    first = forecast(net, data, intervals=Intervals(samples=40))
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    again = forecast(net, data, intervals=Intervals(samples=40))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not net.training
+    assert (first["y_lower"] < first["y_upper"]).all()
+    pd.testing.assert_frame_equal(first, again)

@@ -204,6 +204,8 @@ def test_fitted_values_are_plain_and_take_the_place_of_fitting():
         TimeSeries(frame, target="wind", observed=[], fitted=fitted)
     with pytest.raises(ArgumentError, match=r"season=7, but .* trained with 24: leave data.season as it was"):
         TimeSeries(frame, season=7, fitted=fitted)
+    with pytest.raises(ArgumentError, match=r"column when of .* does not have the same type as in training"):
+        TimeSeries(frame.assign(when=frame.groupby("site").cumcount()), fitted=fitted)
     longer = TimeSeries(frame, fitted=fitted, n_steps=500)
     longer.setup("test")
     assert len(list(longer.test_dataloader())) > 0

@@ -255,6 +255,8 @@ def test_parts_by_share_count_and_date():
     years = pd.DataFrame({"year": range(1800, 2000), "y": np.arange(200.0)})
     assert TimeSeries(years, target="y", time="year", val=1950, test=20).cuts.tolist() == [[150, 180]]
     assert panel(val=0.1, test=0.2).cuts.tolist() == [[168, 192], [140, 160]]
+    shares = TimeSeries(years[:100], target="y", time="year", val=0.29, test=0.29)  # 100 * 0.29 is below 29
+    assert shares.cuts.tolist() == [[42, 71]]
 
 
 @pytest.mark.parametrize("world", [1, 2])

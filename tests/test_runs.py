@@ -71,6 +71,11 @@ def test_a_version_is_free_if_no_run_has_files_where_the_logger_writes(tmp_path)
     assert runs.free_version(str(tmp_path), "both", below="csv") == "both-1"
 
 
+def test_the_predictions_of_one_process_are_not_written_over(tmp_path):
+    (tmp_path / "predictions_rank1.csv").touch()
+    assert runs.folder_of_predictions(f"{tmp_path}/checkpoints/best.ckpt", "name") == f"{tmp_path}/predictions_1"
+
+
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
     """A remote file system, `bucket://`; returns the folder that it is in truth."""

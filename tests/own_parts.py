@@ -238,3 +238,10 @@ class Forgetful(LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class Bounded(Forgetful):
+    """Requires an argument that may be None, and does not keep it either."""
+
+    def __init__(self, width: int, bound: float | None):
+        super().__init__(width)

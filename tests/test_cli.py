@@ -189,6 +189,7 @@ def test_version_and_help(capsys):
         (["--config=sine_tbptt", "--trainer.gradient_clip_val=1"], "tbptt.gradient_clip_val=1"),
         (["--config=sine_seq2seq", "--data.n_steps=2000"], "n_steps=2000"),
         (["--config=sine_seq2seq", "--length=-1"], "length"),
+        (["--config=sine_seq2seq", "--model.output_size=2"], "model.output_size=2, but the data has 1: leave it out"),
         (["--config=sine_seq2seq", "--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
         (["--config=sine_seq2seq", "--ckpt_path=best"], "no run in runs/sine_seq2seq"),
         (["--config=mnist_rnn", "--data.layout=columns"], "layout"),

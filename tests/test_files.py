@@ -11,7 +11,7 @@ import pytest
 
 from rnn_lightning import locks
 from rnn_lightning.errors import NotWrittenError
-from rnn_lightning.files import PREFIX, remove_leftovers, write_atomically, written_beside
+from rnn_lightning.files import PREFIX, folder_written_beside, remove_leftovers, write_atomically, written_beside
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,13 @@ def test_what_cannot_be_written_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="other"), written_beside(tmp_path / "new"):
         (tmp_path / "other").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+
+
+def test_a_file_that_cannot_be_written_within_a_new_folder_is_named_after_the_folder(tmp_path):
+    with pytest.raises(NotWrittenError) as error, folder_written_beside(tmp_path / "new") as part:
+        (part / "missing" / "file").write_text("text")
+    assert error.value.filename == str(tmp_path / "new")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_lock_is_held_until_its_release_or_the_end_of_its_process(tmp_path):

@@ -52,6 +52,30 @@ def test_a_run_on_the_folder_one_is_in_has_a_name(tmp_path, monkeypatch):
     assert name_of_file(".") == name_of_file("one/..") == "books"
 
 
+def test_every_start_keeps_the_files_of_all_earlier_ones(tmp_path):
+    for text in ("one", "two", "three"):
+        run = runs.Run.begin(str(tmp_path), "name", "a.Model", "a.Data", text)
+        assert runs.Run.read(str(tmp_path)) == run
+        assert (tmp_path / run.config).read_text() == text
+        (tmp_path / "metrics.csv").write_text(text)
+        runs.keep(str(tmp_path / "metrics.csv"))
+    for name in ("config.yaml", "config_1.yaml", "config_2.yaml"):
+        assert (tmp_path / name).is_file()
+    assert [(tmp_path / f"metrics_{n}.csv").read_text() for n in (1, 2, 3)] == ["one", "two", "three"]
+
+
+def test_a_version_is_free_if_no_run_has_files_where_the_logger_writes(tmp_path):
+    (tmp_path / "both" / "csv").mkdir(parents=True)
+    (tmp_path / "both" / "csv" / "metrics.csv").touch()
+    assert runs.free_version(str(tmp_path), "both") == "both"
+    assert runs.free_version(str(tmp_path), "both", below="csv") == "both-1"
+
+
+def test_the_predictions_of_one_process_are_not_written_over(tmp_path):
+    (tmp_path / "predictions_rank1.csv").touch()
+    assert runs.folder_of_predictions(f"{tmp_path}/checkpoints/best.ckpt", "name") == f"{tmp_path}/predictions_1"
+
+
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
     """A remote file system, `bucket://`; returns the folder that it is in truth."""
@@ -517,6 +541,12 @@ def test_a_required_argument_that_no_checkpoint_has_is_asked_for(printed, fail):
     assert "test/loss" in printed("test", *forgetful, "--ckpt_path=best", "--model.width=4")
     on_one_line = "{class_path: own_parts.Forgetful, init_args: {width: 4}}"
     assert "test/loss" in printed("test", "--model", on_one_line, *forgetful[1:], "--ckpt_path=best")
+
+
+def test_a_null_is_a_required_arguments_value_where_its_type_says_so(printed):
+    given = ["--model=own_parts.Bounded", "--data=own_parts.Sales", *SHORT, "--model.width=4", "--model.bound=null"]
+    printed("fit", *given)
+    assert "test/loss" in printed("test", *given, "--ckpt_path=best")
 
 
 def test_a_configuration_as_a_dict_gives_its_own_required_arguments(own_parts_folder, capsys):

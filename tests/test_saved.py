@@ -8,7 +8,15 @@ import torch
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.nn import Seq2SeqNet, Seq2VecNet
-from rnn_lightning.saved import load_network, read_checkpoint, read_weights, save_network, shipped
+from rnn_lightning.saved import (
+    check_parts,
+    load_module,
+    load_network,
+    read_checkpoint,
+    read_weights,
+    save_network,
+    shipped,
+)
 
 ARGUMENTS = {"input_size": 3, "output_size": 2, "cell": "gru", "hidden_size": 5, "num_layers": 2, "bidirectional": True}
 
@@ -35,6 +43,35 @@ def test_round_trip(kind, dtype, tmp_path):
     assert not loaded.training
     assert torch.equal(loaded(x)[0], net(x)[0])
     assert torch.equal(loaded(x)[1], net(x)[1])
+
+
+@pytest.mark.parametrize("fitted", [{}, {"level": "bytes", "vocabulary": None}])
+@pytest.mark.parametrize("form", ["export", "checkpoint"])
+def test_a_loaded_module_has_its_fitted_values(form, fitted, tmp_path):
+    """A checkpoint also has weights that are not the network's, and arguments that are not the network's."""
+    net = Seq2SeqNet(**ARGUMENTS).eval()
+    save_network(net, ARGUMENTS, tmp_path, "net", fitted)
+    weights = {f"net.{name}": value for name, value in net.state_dict().items()}
+    content = {"state_dict": {**weights, "loss.weight": torch.ones(2)}, "hyper_parameters": {**ARGUMENTS, "task": "x"}}
+    torch.save({**content, "model": "Seq2Seq", "fitted": fitted}, tmp_path / "last.ckpt")
+    loaded = load_module(tmp_path / ("net.json" if form == "export" else "last.ckpt"))
+    assert type(loaded) is Seq2SeqNet
+    assert loaded.fitted == fitted
+    x = torch.randn(2, 4, 3)
+    assert torch.equal(loaded(x)[0], net(x)[0])
+
+
+def test_each_optimizers_state_needs_all_of_its_parts():
+    whole = {"state": {}, "param_groups": []}
+    check_parts({"optimizer_states": [whole, whole]}, "last.ckpt")
+    with pytest.raises(ArgumentError, match="its optimizer_states lacks state or param_groups"):
+        check_parts({"optimizer_states": [whole, {"state": {}}]}, "last.ckpt")
+
+
+def test_sparse_tensors_are_no_weights(tmp_path):
+    torch.save({"weight": torch.eye(3).to_sparse()}, tmp_path / "sparse.pt")
+    with pytest.raises(ArgumentError, match="contains no state dict"):
+        read_weights(tmp_path / "sparse.pt")
 
 
 def test_untrained_is_of_the_same_shape(saved):

@@ -56,7 +56,8 @@ class FigureCallback(TensorBoardCallback):
 
     @override
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._draw_waiting(trainer)
+        if not isinstance(exception, Exception):  # stopped by a signal; after an error, drawing may fail as well
+            self._draw_waiting(trainer)
 
     def show(self, trainer: Trainer, figures: dict[str, Draw]) -> None:
         """Adds the figures of a validation as images, now or when training ends, unless newer ones replace them.

@@ -2,11 +2,13 @@ import signal
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from rnn_lightning import ArgumentError
-from rnn_lightning.callbacks import PeriodicCheckpoint, StopOnSignal
+from rnn_lightning.callbacks import BestAndLast, PeriodicCheckpoint, StopOnSignal
+from rnn_lightning.callbacks.checkpoints import last_of
 from rnn_lightning.models import Seq2Seq, TruncatedBPTT
 
 
@@ -73,3 +75,20 @@ def test_a_fit_runs_after_a_signal_has_stopped_another_with_the_same_callback(si
     again = silent_trainer(max_epochs=1, callbacks=[stop])
     again.fit(model, data)
     assert again.global_step == 2
+
+
+def test_the_last_checkpoint_is_in_the_runs_folder_whatever_else_saves():
+    best = BestAndLast()
+    best.dirpath = "run/checkpoints"
+    trainer = Trainer(accelerator="cpu", logger=False, callbacks=[ModelCheckpoint(dirpath="elsewhere"), best])
+    assert last_of(trainer) == "run/checkpoints/last.ckpt"
+
+
+def test_the_checkpoints_of_a_run_that_was_moved_are_where_it_is_now():
+    callback, old = BestAndLast(), "/old/checkpoints/best.ckpt"
+    state = {**callback.state_dict(), "dirpath": "/old/checkpoints", "last_model_path": "", "best_model_path": old}
+    callback.dirpath = "new/checkpoints"
+    callback.load_state_dict({**state, "kth_best_model_path": old, "best_k_models": {old: torch.tensor(1.0)}})
+    assert callback.best_k_models == {"new/checkpoints/best.ckpt": torch.tensor(1.0)}
+    assert callback.best_model_path == callback.kth_best_model_path == "new/checkpoints/best.ckpt"
+    assert callback.last_model_path == ""

@@ -30,11 +30,11 @@ class Clock:
 
 
 class Drawing(FigureCallback):
-    """Draws two figures after each validation, in two seconds each, after epochs of ten seconds."""
+    """Draws two figures after each validation, in two seconds together, after epochs of some seconds."""
 
-    def __init__(self, clock, stops_after=None, **arguments):
+    def __init__(self, clock, epoch, stops_after=None, **arguments):
         super().__init__(**arguments)
-        self.clock, self.stops_after = clock, stops_after
+        self.clock, self.epoch, self.stops_after = clock, epoch, stops_after
 
     @override
     def on_train_epoch_start(self, trainer, pl_module):
@@ -44,7 +44,7 @@ class Drawing(FigureCallback):
     @override
     def on_validation_epoch_end(self, trainer, pl_module):
         if self.writes(trainer):
-            self.clock.now += EPOCH
+            self.clock.now += self.epoch
             self.show(trainer, {"a": lambda epoch=trainer.current_epoch: self.draw(epoch), "b": lambda: self.draw(0)})
 
     def draw(self, epoch):
@@ -54,20 +54,21 @@ class Drawing(FigureCallback):
 
 @pytest.fixture
 def fit(tmp_path, monkeypatch):
-    """A function that fits with the callback, and returns the epochs at which each figure was drawn."""
+    """A function that fits with the callback, and returns the epochs at which each figure of the last fit was drawn."""
 
-    def run(epochs, **arguments):
+    def run(epochs, seconds=EPOCH, fits=1, **arguments):
         clock = Clock()
         monkeypatch.setattr(figure_callback, "time", clock)
         batch = {"x": torch.randn(2, 3, 1), "y": torch.randn(2, 3, 1)}
-        logger = TensorBoardLogger(tmp_path, "", "")
         quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-        callback = Drawing(clock, **arguments)
-        trainer = Trainer(accelerator="cpu", max_epochs=epochs, logger=logger, callbacks=[callback], **quiet)
+        callback = Drawing(clock, seconds, **arguments)
         train, val = (DataLoader([batch] * n, batch_size=None) for n in (5, 1))
-        with pytest.raises(SystemExit) if callback.stops_after else contextlib.nullcontext():
-            trainer.fit(Seq2Seq(1, 1, hidden_size=2), train, val)
-        events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+        for number in range(fits):
+            logger = TensorBoardLogger(tmp_path, "", number)
+            trainer = Trainer(accelerator="cpu", max_epochs=epochs, logger=logger, callbacks=[callback], **quiet)
+            with pytest.raises(SystemExit) if callback.stops_after else contextlib.nullcontext():
+                trainer.fit(Seq2Seq(1, 1, hidden_size=2), train, val)
+        events = EventAccumulator(logger.log_dir, size_guidance={"images": 0}).Reload()
         found = {tag: [event.step // 5 for event in events.Images(tag)] for tag in events.Tags()["images"]}
         widths = [event.width for event in events.Images("a")] if found else []
         assert widths == [100 * (1 + epoch) for epoch in found.get("a", [])], "each shows the values of its own step"
@@ -89,6 +90,16 @@ def fit(tmp_path, monkeypatch):
 )
 def test_figures_take_no_more_than_their_share_until_the_last(fit, share, drawn):
     assert fit(9, share=share) == {"a": drawn, "b": drawn}
+
+
+def test_a_share_of_1_draws_after_every_validation_even_if_drawing_takes_longer_than_training(fit):
+    assert fit(3, seconds=0.01, share=1.0) == {"a": [0, 1, 2], "b": [0, 1, 2]}
+
+
+def test_a_second_fit_has_a_share_of_its_own_time(fit):
+    """What the first fit spent on its figures does not count."""
+    drawn = [0, 2, 3, 5, 7, 8]  # as in a first fit
+    assert fit(9, share=0.1, fits=2) == {"a": drawn, "b": drawn}
 
 
 def test_the_only_validation_is_drawn_once(fit):

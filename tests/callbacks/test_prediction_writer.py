@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from rnn_lightning.callbacks import PredictionWriter
 from rnn_lightning.data import AddingProblem, SequenceMNIST, TensorBatches
 from rnn_lightning.models import Seq2Seq, Seq2Vec
+from rnn_lightning.predictions import ClassTally, PredictionTable, merge_tables
 
 X = torch.randn(5, 4, 2)
 
@@ -141,6 +142,36 @@ def test_the_picture_ends_where_the_next_packed_sequence_begins(horizon, tmp_pat
     assert len(rows) == 5 * (4 + horizon), "the table has them all"
     alone, packed = ((tmp_path / folder / "predictions.png").read_bytes() for folder in ("alone", "packed"))
     assert packed == alone
+
+
+def test_a_batch_without_sequences_has_no_lines(tmp_path):
+    with PredictionTable(tmp_path / "table.csv") as table:
+        table.write({"prediction": torch.zeros(0, 2)}, [])
+        table.write({"prediction": torch.tensor([[1.0, 2.0]])}, [0])
+    assert (tmp_path / "table.csv").read_text().split() == ["sequence,prediction_0,prediction_1", "0,1.0,2.0"]
+
+
+def test_tables_are_joined_in_order_even_if_a_process_had_no_sequences(tmp_path):
+    parts = [tmp_path / name for name in "abc"]
+    for part, text in zip(parts, ("", "sequence,y\n9,1\n11,2\n", "sequence,y\n8,3\n10,4\n"), strict=True):
+        part.write_text(text)
+    merge_tables(parts, tmp_path / "all")
+    assert (tmp_path / "all").read_text().split() == ["sequence,y", "8,3", "9,1", "10,4", "11,2"]
+    assert [path.name for path in tmp_path.iterdir()] == ["all"]
+
+
+def test_the_first_mistakes_of_all_batches_are_kept():
+    class Shown:
+        def images(self, x):
+            self.x = x
+
+    tally, data, x = ClassTally(3, mistakes=3), Shown(), torch.arange(6.0)[:, None, None]
+    for batch in x.split(2):
+        tally.add(batch, torch.tensor([1, 1]), torch.tensor([[1.0, 0.0, 0.0]]).expand(2, -1))
+    tally.add(x[:2], torch.tensor([0, -100]), torch.tensor([[1.0, 0.0, 0.0]]).expand(2, -1))  # right, and unknown
+    assert list(tally.figures(data)) == ["confusion"]
+    assert data.x.flatten().tolist() == [0, 1, 2]
+    assert tally.counts.tolist() == [[1, 0, 0], [6, 0, 0], [0, 0, 0]]
 
 
 class Returns(LightningModule):

@@ -103,8 +103,8 @@ def test_sizes_and_lengths(task):
 @pytest.mark.parametrize(
     ("task", "settings", "words"),
     [
-        (AddingProblem, {"n_steps": 1}, "n_steps=.*: give an integer of at least"),
-        (CopyMemory, {"delay": 0}, "delay=0: give"),
+        (AddingProblem, {"n_steps": 1}, "n_steps=1: give an integer of at least 2"),
+        (CopyMemory, {"delay": 0}, "delay=0: give an integer of at least 1"),
         (CopyMemory, {"n_symbols": 1}, "n_symbols=1: give an integer of at least 2"),
         (CopyMemory, {"n_recall": 2.0}, "n_recall=2.0: give an integer"),
         *[

@@ -140,7 +140,7 @@ def test_sizes_and_lengths():
 
 
 BAD = {
-    "n_steps": ({"n_steps": 0}, "n_steps=.*: give an integer of at least"),
+    "n_steps": ({"n_steps": 0}, "n_steps=0: give an integer of at least 1"),
     "resolution 0": ({"resolution": 0.0}, "resolution must be above 0"),
     "resolution nan": ({"resolution": math.nan}, "resolution must be a finite number"),
     "t_max inf": ({"t_max": math.inf}, "t_max must be a finite number"),

@@ -57,8 +57,9 @@ def test_epochs_are_alike_and_batches_keep_to_n_steps():
         assert torch.equal(first["y"], second["y"])
 
 
-def test_a_memory_map_goes_to_other_processes_by_its_name(tmp_path):
-    values = np.random.default_rng(0).normal(size=(100_000, 2)).astype(np.float32)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_memory_map_goes_to_other_processes_by_its_name(order, tmp_path):
+    values = np.random.default_rng(0).normal(size=(100_000, 2)).astype(np.float32, order=order)
     np.save(tmp_path / "x.npy", values)
     x = np.load(tmp_path / "x.npy", mmap_mode="r")
     dataset = StreamBatches(x, x, 5, 2, ahead=1)
@@ -86,6 +87,12 @@ def test_arrays_are_cut_in_time():
     assert sorted(targets["test"]) == list(range(90, 100))
 
 
+def test_parts_may_be_empty():
+    data = ArrayStream(np.arange(100.0)[:, None], n_steps=10, batch_size=2, val=0, test=0)
+    data.setup()
+    assert list(data.datasets) == ["train"]
+
+
 def test_without_targets_the_next_input_is_the_target():
     data = ArrayStream(np.arange(50) % 7, n_steps=6, batch_size=3)
     data.setup()
@@ -105,6 +112,7 @@ def test_without_targets_the_next_input_is_the_target():
         ({"x": np.zeros(5)}, r"x\[:, None\]"),
         ({"x": np.zeros((5, 1)), "y": np.zeros(4)}, "x has 5 steps, but y has 4"),
         ({"x": np.zeros((5, 1)), "val": 0.6, "test": 0.5}, "leave a part to train on"),
+        ({"x": np.zeros((5, 1)), "val": -0.1}, "shares of 0 or more"),
         ({"x": np.zeros((5, 1)), "val": None}, "val=None"),
         ({"x": np.zeros((5, 1)), "test": np.nan}, "test=nan"),
         ({"x": np.zeros((5, 1)), "n_steps": 0}, "n_steps"),
@@ -117,6 +125,7 @@ def test_without_targets_the_next_input_is_the_target():
         "no features",
         "unequal",
         "nothing left",
+        "below 0",
         "none",
         "nan",
         "no steps",

@@ -72,7 +72,9 @@ def test_bounds_are_order_statistics_of_what_is_known():
     errors = torch.cat((errors, torch.full((5, 1, 1), math.nan)))
     low, high = error_quantiles(errors, torch.ones(24, 1), 0.9).flatten().tolist()
     assert (low, high) == (1, 19)  # of 19 errors, 1/20 is expected below the least and above the greatest
-    assert error_quantiles(errors[:5], torch.ones(5, 1), 0.9).isnan().all(), "too few"
+    few = error_quantiles(errors[:5], torch.ones(5, 1), 0.9)
+    assert few.isnan().all(), "too few"
+    assert coverage(errors, torch.ones(24, 1), few).isnan().all(), "no interval, so no share within it"
 
 
 def test_naive_answers():

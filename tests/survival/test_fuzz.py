@@ -251,12 +251,13 @@ def test_a_checkpoint_that_is_cut_off_is_named(size, own_folder, capsys):
 
 WRONG = (None, [], [1], {}, {"net.head.bias": None}, {"net.head.bias": [1.0]}, {1: 2}, "x")
 PARTS = ("state_dict", "hyper_parameters", "training", "loops", "optimizer_states", "ranks", "callbacks", "metrics")
+DEFAULT = [("state_dict", None), ("state_dict", [1]), ("training", [1])]
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        pytest.param(key, value, marks=[] if key == "state_dict" and value in (None, [1]) else pytest.mark.slow)
+        pytest.param(key, value, marks=[] if (key, value) in DEFAULT else pytest.mark.slow)
         for key in PARTS
         for value in WRONG
     ],

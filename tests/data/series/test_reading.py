@@ -250,3 +250,29 @@ def test_dates_in_one_file_and_numbers_in_the_other_are_one_line():
     future = pd.DataFrame({"day": np.arange(31, 40), "holiday": 0.0})
     with pytest.raises(ArgumentError, match=r"column day holds dates in one of the files"):
         TimeSeries(table(holiday=1.0), target="y", time="day", known=["holiday"], future=future, n_steps=2)
+
+
+@pytest.mark.parametrize("time", [None, "day"])
+def test_rows_of_a_future_file_continue_their_own_series(time):
+    """Its series are in another order than in the first file, and one of them is known further ahead."""
+    days = pd.date_range("2024-01-01", periods=33)
+    known = {"a": np.arange(33.0), "b": np.arange(100.0, 132.0)}
+    whole = [pd.DataFrame({"day": days[: len(x)], "id": name, "price": x, "y": 1.0}) for name, x in known.items()]
+    first = pd.concat([rows[:30] for rows in whole])
+    future = pd.concat([rows[30:].drop(columns="y") for rows in reversed(whole)])
+    arguments = {"target": "y", "id": "id", "time": time, "known": ["price"], "n_steps": 2}
+    panel = TimeSeries(first, future=future, **arguments).panel
+    assert panel.lengths.tolist() == [30, 30]
+    for name, begin, end in zip(panel.ids, panel.offsets[:-1], panel.offsets[1:], strict=True):
+        assert panel.known[begin:end, 0].tolist() == known[name].tolist()
+    if time:
+        with pytest.raises(ArgumentError, match=r"times that are also in the first file: leave these out"):
+            TimeSeries(first, future=pd.concat([whole[0][29:], whole[1][30:]]), **arguments)
+
+
+def test_gaps_are_filled_from_the_same_series_only():
+    rows = {"id": ["a"] * 30 + ["b"] * 30, "y": 1.0, "price": [*range(30), np.nan, np.nan, *range(2, 30)]}
+    panel = TimeSeries(pd.DataFrame(rows), target="y", id="id", known=["price"], n_steps=2).panel
+    filled = panel.filled(panel.known)[30:, 0]
+    assert np.isnan(filled[:2]).all()
+    assert filled[2:].tolist() == list(range(2, 30))

@@ -83,12 +83,14 @@ def test_columns_known_ahead_are_those_of_the_next_step():
     assert np.allclose(batch["x"][0, :5, 3], np.sin(2 * np.pi * hour / 24), atol=1e-6)
 
 
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("stage", ["val", "test"])
 @pytest.mark.parametrize("table", [hourly, weekly])
-def test_each_held_out_value_counts_once(stage, table):
+def test_each_held_out_value_counts_once(stage, table, stream):
     frame = table()
     arguments = PANEL if table is hourly else {"target": "y", "time": "day"}
-    data = TimeSeries(frame, **arguments, n_steps=7, batch_size=3, difference="none")
+    sizes = {"n_steps": 7, "batch_size": 3, "eval_batch_size": 4}
+    data = TimeSeries(frame, **arguments, **sizes, difference="none", stream=stream)
     cuts = np.c_[data.cuts, data.panel.lengths]
     at = {"val": 0, "test": 1}[stage]
     expected = []
@@ -99,6 +101,7 @@ def test_each_held_out_value_counts_once(stage, table):
     rows = data.datasets[stage].stretches[:, 0]
     seen = 0
     for batch in batches(data, stage):
+        assert len(batch["x"]) == 4 or not stream, "a carried state needs batches of equal size"
         series = data.datasets[stage].steps.series[rows[seen : seen + len(batch["x"])]]
         seen += len(batch["x"])
         values = batch["y"][..., 0].double() * batch["units"][..., 0] + data.scaling["shift"][series]
@@ -199,6 +202,10 @@ def test_fitted_values_are_plain_and_take_the_place_of_fitting():
     assert torch.equal(again.scaling["shift"], data.scaling["shift"])
     with pytest.raises(ArgumentError, match="trained with load"):
         TimeSeries(frame, target="wind", observed=[], fitted=fitted)
+    with pytest.raises(ArgumentError, match=r"season=7, but .* trained with 24: leave data.season as it was"):
+        TimeSeries(frame, season=7, fitted=fitted)
+    with pytest.raises(ArgumentError, match=r"column when of .* does not have the same type as in training"):
+        TimeSeries(frame.assign(when=frame.groupby("site").cumcount()), fitted=fitted)
     longer = TimeSeries(frame, fitted=fitted, n_steps=500)
     longer.setup("test")
     assert len(list(longer.test_dataloader())) > 0
@@ -206,6 +213,16 @@ def test_fitted_values_are_plain_and_take_the_place_of_fitting():
         longer.train_dataloader()
     with pytest.raises(ArgumentError, match="kind"):
         TimeSeries(frame, **PANEL, fitted={"kind": "text"})
+
+
+def test_a_file_that_ends_within_the_training_part_is_read_to_its_end_only():
+    """Otherwise, the last windows of a series would continue in the next series."""
+    frame = hourly()
+    data = TimeSeries(frame[frame.groupby("site").cumcount() < 60], fitted=panel().fitted_values)
+    assert data.cuts.tolist() == [[60, 60], [60, 60]]
+    data.setup("fit")
+    starts = data.datasets["train"].starts.numpy()
+    assert (data.panel.series[starts] == data.panel.series[starts + data.n_steps]).all()
 
 
 def test_a_series_that_was_not_in_training_is_scaled_by_itself():
@@ -238,6 +255,8 @@ def test_parts_by_share_count_and_date():
     years = pd.DataFrame({"year": range(1800, 2000), "y": np.arange(200.0)})
     assert TimeSeries(years, target="y", time="year", val=1950, test=20).cuts.tolist() == [[150, 180]]
     assert panel(val=0.1, test=0.2).cuts.tolist() == [[168, 192], [140, 160]]
+    shares = TimeSeries(years[:100], target="y", time="year", val=0.29, test=0.29)  # 100 * 0.29 is below 29
+    assert shares.cuts.tolist() == [[42, 71]]
 
 
 @pytest.mark.parametrize("world", [1, 2])
@@ -272,6 +291,15 @@ def test_a_stream_reads_every_training_step_once_in_order(world):
     assert torch.equal(second["x"], stream.__getitems__(list(range(rows)))["x"])
 
 
+def test_a_history_that_begins_with_a_missing_value_has_the_value_before():
+    data = TimeSeries(weekly(), target="y", time="day", n_steps=9, season=4)
+    values = torch.from_numpy(data.panel.values)
+    assert values[20:22].isnan().all()
+    (given,) = histories(data, np.array([0]), np.array([21 + data.lead + 9 - 1]), 1)
+    expected = torch.cat((values[19:20], values[22 : 21 + data.lead + 9]))
+    torch.testing.assert_close(given.y[0], expected, rtol=0, atol=0, equal_nan=True)
+
+
 def test_a_missing_known_value_ahead_is_told():
     data = panel()
     with pytest.raises(ArgumentError, match=r"price of the series 'a' is not known at 2024-03-11 00:00:00.*24 steps"):
@@ -282,6 +310,7 @@ def test_a_missing_known_value_ahead_is_told():
         columns=["site", "when", "price"],
     )  # fmt: skip
     check_future(panel(future=future), 24)
+    check_future(panel(future=future), 3)  # more is known than the forecast needs
     rows_of_the_file = pd.concat([hourly(), future])
     data = TimeSeries(rows_of_the_file.sort_values(["site", "when"]), **PANEL, known=["price"], n_steps=12)
     check_future(data, 24)

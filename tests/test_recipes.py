@@ -51,13 +51,14 @@ PROMISED = [
 @pytest.mark.slow
 @pytest.mark.parametrize("run", [pytest.param(run, id=run.name) for run in PROMISED])
 def test_a_recipe_keeps_its_promise(run, request):
-    """Trained again by the first seed, as in docs/reproduction.md; README and the recipe's comment have these figures."""
+    """Trained again by the first seed, it is within the range over seeds, which README and the recipe's comment have."""
     data_dir = request.getfixturevalue("mnist_dir") if run.mnist else "data"
     assert len(PROMISED) == len(recipes()) - len(OWN_DATA)
-    measured = load()["runs"][run.key]["test"]
+    measured = [result["test"] for key, result in load()["runs"].items() if key.partition("/")[0] == run.name]
     found = reproduce.fit(run, str(data_dir))["test"]
-    assert found["test/loss"] < 1.3 * measured["test/loss"]  # another machine rounds otherwise
+    # Another machine rounds otherwise, so that a seed's result may differ as much as that of another seed.
+    assert found["test/loss"] < 1.3 * max(result["test/loss"] for result in measured)
     if run.mnist and run.name != "mnist_pixels":  # which is far from the end of its training
-        assert found["test/acc"] > measured["test/acc"] - 0.005
+        assert found["test/acc"] > min(result["test/acc"] for result in measured) - 0.005
     if run.name == "sine_deep_dropout_tutorial":
         assert found["test/loss"] > 1, "it does not learn"

@@ -1,4 +1,7 @@
-"""The checks that CI runs, each in a fresh environment. `nox` runs all, `nox -s lint` runs one, `nox -l` lists them.
+"""The checks that CI runs, each in a fresh environment. `nox` runs those for every change, `nox -s lint` runs one.
+
+`nox -l` lists them all, and marks the former: `tests` measures coverage, and with `oldest` runs on several versions of
+Python; `slow` runs every night.
 
 `PIP_CONSTRAINT` may name a file that restricts pip to certain versions, as `.ci/run` does for torch.
 """

@@ -31,6 +31,8 @@ class NotWrittenError(OSError):
     """A file that could not be written; its `filename` names it. Any existing file is left unchanged."""
 
 
+_OWN = tuple(f"{cls.__module__}.{cls.__name__}" for cls in (ArgumentError, NonFiniteLossError))
+"""How a traceback names the package's errors."""
 _WAY = ("lightning", "jsonargparse", "rnn_lightning.cli", "contextlib", "torch.utils._contextlib")
 """The modules through which a setting passes from the command line to Lightning's check of the setting."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -52,6 +54,8 @@ def reason(error: BaseException) -> str | None:
         return f"cannot write{where}: {error.strerror}{kept}"
     causes = list(_causes(error))
     own = [cause for cause in causes if isinstance(cause, (ArgumentError, NonFiniteLossError))]
+    if message := _passed_on(own[-1] if own else error):
+        return message
     if own:
         return str(own[-1])
     if any(isinstance(cause, RuntimeError) and any(word in str(cause) for word in _LOST) for cause in causes):
@@ -69,6 +73,18 @@ def reason(error: BaseException) -> str | None:
             "config.yaml as --config"
         )
     return str(causes[-1]) if all(map(_is_of_settings, causes)) else None
+
+
+def is_of_import(error: BaseException) -> bool:
+    """Whether a module was found, but could not be imported because of an error in it."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, SyntaxError) or any(frame.f_code.co_name == "<module>" for frame, _ in frames)
+
+
+def _passed_on(error: BaseException) -> str | None:
+    """Returns the message of the package's error at the end of a traceback that torch passed on from another process."""
+    last = (str(error).splitlines() or [""])[-1]
+    return next((last.partition(f"{name}: ")[2] for name in _OWN if f"{name}: " in last), None)
 
 
 def is_of_disk(error: BaseException) -> TypeGuard[OSError]:

@@ -1,6 +1,9 @@
 """What the command line reports in one line, and what shows its traceback: a bug must never hide behind a message."""
 
+import traceback
+
 import pytest
+from torch.multiprocessing import ProcessRaisedException
 
 from rnn_lightning.cli import main
 from rnn_lightning.errors import ArgumentError, NonFiniteLossError, reason
@@ -50,6 +53,17 @@ def test_what_lightning_says_of_its_settings_is_one_line(arguments, words, capsy
     assert words in line
 
 
+def test_a_division_by_zero_in_lightning_is_foreseen(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--model=own_parts.Mine", *SHORT, *QUIET, "--trainer.val_check_interval=0"])
+    assert "error: trainer.val_check_interval=0: give a share" in capsys.readouterr().err
+
+
+def test_one_callback_needs_no_list(capsys):
+    main(["fit", "--model=own_parts.Mine", *SHORT, *QUIET, "--trainer.callbacks=LearningRateMonitor"])
+    assert "Best checkpoint: " in capsys.readouterr().out
+
+
 def test_the_reason_is_what_an_error_was_raised_from_and_not_what_was_handled_before():
     def wrapped():
         try:
@@ -74,3 +88,52 @@ def test_the_reason_is_what_an_error_was_raised_from_and_not_what_was_handled_be
     assert reason(caught(handled_file)) is None
     assert reason(NonFiniteLossError("at step 3")) == "at step 3"
     assert reason(ValueError("never raised")) is None
+
+
+OF_A_WORKER = """Caught ArgumentError in DataLoader worker process 0.
+Original Traceback (most recent call last):
+  File "worker.py", line 358, in _worker_loop
+    data = fetcher.fetch(index)
+rnn_lightning.errors.ArgumentError: y is missing: give all samples the same entries
+"""
+OF_A_PROCESS = "\n\n-- Process 1 terminated with the following error:\nTraceback (most recent call last):\n  ...\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ArgumentError(OF_A_WORKER),
+        ProcessRaisedException(f"{OF_A_PROCESS}{OF_A_WORKER.splitlines()[-1]}\n", 1, 4711),
+        ArgumentError("y is missing: give all samples the same entries"),
+    ],
+    ids=["worker", "process", "here"],
+)
+def test_an_error_of_another_process_is_its_last_line(error):
+    assert reason(error) == "y is missing: give all samples the same entries"
+
+
+def test_another_error_of_another_process_keeps_its_traceback():
+    assert reason(ProcessRaisedException(f"{OF_A_PROCESS}KeyError: 'y'\n", 1, 4711)) is None
+    assert reason(ProcessRaisedException("", 1, 4711)) is None
+
+
+BUGS = {
+    "a name": ("undefined_name", NameError),
+    "syntax": ("def", SyntaxError),
+    "a package": ("import nosuch", ModuleNotFoundError),
+    "a value": ("int('x')", ValueError),
+}
+
+
+@pytest.mark.parametrize("argument", ["--model=own_bug.Net", "--data=own_bug.Net", "--model.loss=own_bug.Net"])
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_module_that_cannot_be_imported_shows_its_traceback(bug, argument, own_folder, monkeypatch):
+    line, kind = BUGS[bug]
+    monkeypatch.syspath_prepend(own_folder)
+    (own_folder / "own_bug.py").write_text(f"x = 1\n{line}\nclass Net: pass\n")
+    error = caught(lambda: main(["fit", "--config=sine_seq2seq", argument]))
+    shown = "".join(traceback.format_exception(error))
+    assert 'own_bug.py", line 2' in shown
+    assert kind.__name__ in shown
+    with pytest.raises(SystemExit):
+        main(["fit", "--config=sine_seq2seq", argument.replace("own_bug", "no_bug")])

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from jsonargparse import ActionConfigFile, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
+from rnn_lightning.errors import is_of_import
 from rnn_lightning.recipes import check_data, recipe_or_file
 from rnn_lightning.runs import RUNS, config_of
 
@@ -43,7 +44,12 @@ class Parser(LightningArgumentParser):
             super().validate(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Prints `error: ...` and exits with 2."""
+        """Prints `error: ...` and exits with 2, or raises the error of a module of yours that can't be imported."""
+        cause: BaseException | None = ex
+        while cause is not None:
+            if is_of_import(cause):
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
         if "not accepted before subcommand" in message:
             message += ": put the subcommand first, as in `fit --config RECIPE`"
         for name in self.commands.choices if self.commands else ():

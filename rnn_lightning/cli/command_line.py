@@ -169,6 +169,8 @@ class CLI(LightningCLI):
             for setting in AT_LEAST_ONE:
                 if (value := config.trainer.get(setting)) is not None and value < 1:
                     raise ArgumentError(f"trainer.{setting}={value}: give at least 1")
+            if config.trainer.val_check_interval == 0:
+                raise ArgumentError("trainer.val_check_interval=0: give a share of the epoch, or a number of batches")
             direct_loggers(config, self.root, self.checkpoint)
         else:
             config.trainer.logger = False  # results of an evaluation are printed and do not begin a new run

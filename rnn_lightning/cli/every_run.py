@@ -13,7 +13,8 @@ from rnn_lightning.checkpoint_io import AtomicCheckpointIO
 
 def callbacks_of(trainer: Namespace, subcommand: str | None) -> list[Any]:
     """Returns the callbacks of a configured Trainer, and those that every run has."""
-    callbacks = list(trainer.callbacks or [])
+    given = trainer.callbacks or []
+    callbacks = [*given] if isinstance(given, list) else [given]
     if trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
         callbacks.append(progress())
     if trainer.enable_model_summary is not False and not any(isinstance(c, ModelSummary) for c in callbacks):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnn_lightning.errors import ArgumentError
-from rnn_lightning.models.named import make, named, refuses_two
+from rnn_lightning.models.named import construct, named, refuses_two
 
 Loss: TypeAlias = nn.Module | Callable[..., Tensor] | str
 """A loss of torch.nn or one of your own, or its name."""
@@ -194,7 +194,7 @@ def _found(loss: Any) -> Any:
     if isinstance(getattr(loss, "func", loss), type):  # a class, or a partial of one
         arguments = {name: _as_tensor(name, value) for name, value in arguments.items()}
         instead = "give a class of torch.nn with its arguments"
-        loss = make(loss, arguments, "loss", instead, is_own=loss not in torchs.values())
+        loss = construct(loss, arguments, "loss", instead, is_own=loss not in torchs.values())
     elif arguments:
         raise ArgumentError(f"loss has init_args {sorted(arguments)}: they are for a class, not for a function")
     if not callable(loss):

@@ -16,7 +16,7 @@ from torchmetrics import Metric
 
 from rnn_lightning.errors import ArgumentError
 from rnn_lightning.models.losses import CLASSIFICATION, MULTILABEL
-from rnn_lightning.models.named import make, named, refuses_two
+from rnn_lightning.models.named import construct, named, refuses_two
 from rnn_lightning.models.objective import Objective
 from rnn_lightning.models.ranks import gather
 
@@ -65,13 +65,13 @@ class Metrics(nn.Module):
             made[name] = found
         self.names = list(made)
         self._objective = objective
-        self._fresh = nn.ModuleDict({f"metric {i}": metric for i, metric in enumerate(made.values())})
+        self._unused = nn.ModuleDict({f"metric {i}": metric for i, metric in enumerate(made.values())})
         self._running = nn.ModuleDict()  # by stage and loader
 
     @property
-    def fresh(self) -> dict[str, Metric]:
+    def by_name(self) -> dict[str, Metric]:
         """The metrics by name, without accumulated values."""
-        return dict(zip(self.names, self._fresh.values(), strict=True))  # type: ignore[arg-type]
+        return dict(zip(self.names, self._unused.values(), strict=True))  # type: ignore[arg-type]
 
     def clear(self, stage: str) -> None:
         """Resets a stage."""
@@ -117,7 +117,7 @@ class Metrics(nn.Module):
     def _at(self, stage: str, place: int) -> Any:
         key = f"{stage} {place}"
         if key not in self._running:
-            self._running[key] = copy.deepcopy(self._fresh).train()  # Lightning warns about metrics in evaluation mode
+            self._running[key] = copy.deepcopy(self._unused).train()  # Lightning warns about metrics in evaluation mode
         running: Any = self._running[key]
         return running.values()
 
@@ -143,7 +143,7 @@ def _found(metric: Any, objective: Objective) -> tuple[str, Metric]:
     elif isinstance(metric, type) and issubclass(metric, Metric):
         name, arguments = metric.__name__, {**_following(metric, objective), **arguments}
         instead = "give it as class_path and init_args"
-        found = make(metric, arguments, f"metrics.{name}", instead, is_own=not _is_torchmetrics(metric))
+        found = construct(metric, arguments, f"metrics.{name}", instead, is_own=not _is_torchmetrics(metric))
     else:
         raise ArgumentError(f"metrics has {metric!r}: give a metric of torchmetrics, or its name")
     if refusal := refuses_two(found.update):

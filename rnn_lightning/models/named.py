@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
-from rnn_lightning.errors import ArgumentError
+from rnn_lightning.errors import ArgumentError, is_of_import
 
 
 def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict[str, Any]]:
@@ -29,6 +29,8 @@ def named(given: Any, known: Mapping[str, Any], refusal: str) -> tuple[Any, dict
     try:
         return getattr(importlib.import_module(module), attribute), arguments
     except (ImportError, AttributeError, ValueError) as error:
+        if is_of_import(error):
+            raise
         raise ArgumentError(refusal.format(name=repr(given))) from error
 
 
@@ -45,7 +47,7 @@ def refuses_two(call: Callable[..., Any], **options: Any) -> str | None:
     return None
 
 
-def make(cls: Callable[..., Any], arguments: Mapping[str, Any], what: str, instead: str, is_own: bool) -> Any:
+def construct(cls: Callable[..., Any], arguments: Mapping[str, Any], what: str, instead: str, is_own: bool) -> Any:
     """Calls a class; says in one line, which names `what` is made and what to do `instead`, that arguments are wrong.
 
     An error from within a class of your own (`is_own`) is a bug, and keeps its traceback.

@@ -27,7 +27,7 @@ def training_of(module: "SequenceModule") -> dict[str, Any]:
         "optimizer": describe_maker(module.optimizer, module.parameters),
         "lr_scheduler": None if scheduler is None else describe_maker(scheduler, module.make_optimizer),
         "loss": None if loss is None else describe(loss.call),
-        "metrics": None if metrics is None else {name: describe(one) for name, one in metrics.fresh.items()},
+        "metrics": None if metrics is None else {name: describe(one) for name, one in metrics.by_name.items()},
     }
 
 

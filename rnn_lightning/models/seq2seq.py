@@ -35,7 +35,9 @@ class Seq2Seq(SequenceModule):
                 "(B, T) or (B, T, O); for one target per sequence, use Seq2Vec"
             )
         mask = batch.get("mask")
-        batch["mask"] = both(None if mask is None else one_value(mask, 2), None if y is None else self.counted(y, 2))
+        batch["mask"] = both(
+            None if mask is None else one_value(mask, 2), None if y is None else self.valid_targets(y, 2)
+        )
         return batch
 
     def valid(self, chunk: Batch) -> Tensor | None:

@@ -38,7 +38,7 @@ class Seq2Vec(SequenceModule):
                     f"y has shape {tuple(y.shape)}: Seq2Vec takes one target per sequence, (B,) or (B, O); for one at each "
                     "step, use Seq2Seq"
                 )
-            batch["counts"] = self.counted(y, 1)
+            batch["counts"] = self.valid_targets(y, 1)
         return batch
 
     def plan(self, batch: Batch, training: bool) -> list[Pass]:

@@ -19,7 +19,7 @@ from rnn_lightning.models.checkpoint import check_checkpoint, load_weights
 from rnn_lightning.models.loop import Result
 from rnn_lightning.models.losses import Loss
 from rnn_lightning.models.metrics import Metrics
-from rnn_lightning.models.named import make
+from rnn_lightning.models.named import construct
 from rnn_lightning.models.objective import Objective, Task
 from rnn_lightning.models.plain import plain
 from rnn_lightning.models.remembered import MADE, MEASURED, SETTINGS, tell_what_continues, train_as, training_of
@@ -227,7 +227,7 @@ class SequenceModule(TruncatedBPTTModule):
         """The names of everything that is logged in validation and test."""
         return ["loss", self.objective.metric, *(self.metrics.names if self.metrics is not None else ())]
 
-    def counted(self, y: Tensor, places: int) -> Tensor | None:
+    def valid_targets(self, y: Tensor, places: int) -> Tensor | None:
         """Returns which targets of a batch are not missing; None if none are missing.
 
         Args:
@@ -295,7 +295,7 @@ class SequenceModule(TruncatedBPTTModule):
         if maker is None:
             return optimizer
         instead = "give a function that makes one from the optimizer, such as lambda o: StepLR(o, step_size=10)"
-        made = make(lambda: maker(optimizer), {}, "lr_scheduler", instead, is_own=False)
+        made = construct(lambda: maker(optimizer), {}, "lr_scheduler", instead, is_own=False)
         scheduler = scheduler_config(made, self.lr_interval, self.automatic_optimization)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
@@ -331,7 +331,9 @@ class SequenceModule(TruncatedBPTTModule):
 
     def _try_optimizer(self) -> str:
         """Makes an optimizer to find wrong arguments before any work is done; returns the name of its class."""
-        made = make(self.make_optimizer, {}, "optimizer", "give a torch.optim class with valid arguments", is_own=False)
+        made = construct(
+            self.make_optimizer, {}, "optimizer", "give a torch.optim class with valid arguments", is_own=False
+        )
         if isinstance(made, torch.optim.SparseAdam):
             raise ArgumentError("SparseAdam needs sparse gradients, but this network's are dense: use Adam")
         return type(made).__name__

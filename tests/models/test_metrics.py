@@ -245,7 +245,7 @@ def test_a_checkpoint_brings_its_metrics_back(fit, tmp_path):
     torch.load(tmp_path / "a.ckpt", weights_only=True)
     again = Seq2Vec.load_from_checkpoint(tmp_path / "a.ckpt")
     assert again.metric_names == ["loss", "mae", *KEPT]
-    assert again.metrics.fresh["share"].adjusted == 1
+    assert again.metrics.by_name["share"].adjusted == 1
     found = Trainer(**QUIET).validate(again, DataLoader([BATCH], batch_size=None), verbose=False)[0]
     for name in again.metric_names:
         assert found[f"val/{name}"] == pytest.approx(trainer.callback_metrics[f"val/{name}"].item())

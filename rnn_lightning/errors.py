@@ -39,6 +39,10 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 """Error numbers of a file that can't be written although nothing is wrong with the program."""
 _LOST = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
 """The messages of torch's backends if the process at the other end is gone."""
+_FULL = ("can't allocate memory", "out of memory")
+"""The messages of torch's allocators, on the CPU and on accelerators."""
+_TORCHS = ("torch", "lightning", "rnn_lightning")
+"""The modules that call torch's backends."""
 
 
 def reason(error: BaseException) -> str | None:
@@ -58,11 +62,11 @@ def reason(error: BaseException) -> str | None:
         return message
     if own:
         return str(own[-1])
-    if any(isinstance(cause, RuntimeError) and any(word in str(cause) for word in _LOST) for cause in causes):
+    if any(_says(cause, _LOST) and _are_within(_modules(cause)[-1:], _TORCHS) for cause in causes):
         return (
             "another process of this run has ended, and its output says why: restart all of them with --ckpt_path last"
         )
-    if any(isinstance(cause, MemoryError) or "can't allocate memory" in str(cause) for cause in causes):
+    if any(isinstance(cause, MemoryError) or _says(cause, _FULL) for cause in causes):
         return (
             f"not enough memory: make the data, the batch or the network smaller ({' '.join(str(error).split())[:200]})"
         )
@@ -97,6 +101,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _says(error: BaseException, words: tuple[str, ...]) -> bool:
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _is_of_settings(error: BaseException) -> bool:

@@ -117,6 +117,48 @@ def test_another_error_of_another_process_keeps_its_traceback():
     assert reason(ProcessRaisedException("", 1, 4711)) is None
 
 
+def raised_by(module, error):
+    """The error, as if a function of this module had raised it."""
+    names = {"__name__": module, "error": error}
+    exec("def function():\n    raise error", names)
+    return caught(names["function"])
+
+
+@pytest.mark.parametrize(
+    ("error", "module", "words"),
+    [
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer"),
+            "torch.distributed.c10d",
+            "restart",
+        ),
+        (RuntimeError("my server: Connection reset by peer"), "own", None),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "torch.nn", "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), "torch.nn", "not enough memory"),
+        (ValueError("my table can't allocate memory for its rows"), "own", None),
+        (MemoryError(), "own", "not enough memory"),
+    ],
+)
+def test_what_torchs_backends_and_allocators_say_is_one_line_and_what_yours_say_is_not(error, module, words):
+    line = reason(raised_by(module, error))
+    assert line is None if words is None else words in line
+
+
+def test_a_bug_in_a_property_of_the_datas_size_shows_its_traceback(own_folder, monkeypatch):
+    monkeypatch.syspath_prepend(own_folder)
+    (own_folder / "own_sizes.py").write_text(
+        "from rnn_lightning.data import SyntheticSine\n"
+        "class Sizes(SyntheticSine):\n"
+        "    def __init__(self):\n"
+        "        self.table = [1]\n"
+        "    @property\n"
+        "    def input_size(self):\n"
+        "        return len(self.tabel)\n"
+    )
+    error = caught(lambda: main(["fit", "--config=sine_seq2seq", "--data=own_sizes.Sizes"]))
+    assert "tabel" in "".join(traceback.format_exception(error))
+
+
 BUGS = {
     "a name": ("undefined_name", NameError),
     "syntax": ("def", SyntaxError),

@@ -65,7 +65,9 @@ def _size_of(cli: "CLI", size: str, source: LightningDataModule) -> int | None:
     """
     model = cli.config[cli.subcommand].model
     arguments = model.get("init_args", {})
-    typed, found = arguments.get(size), getattr(source, size, None)
+    typed = arguments.get(size)
+    # A property of your own may raise AttributeError because of a bug.
+    found = getattr(source, size) if hasattr(type(source), size) else getattr(source, size, None)
     if size == "output_size" and arguments.get("loss") is not None and typed is not None:
         return int(typed)
     if found is None and size in parameters_of(maker_of(model.class_path)):

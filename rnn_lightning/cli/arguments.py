@@ -48,7 +48,7 @@ class Parser(LightningArgumentParser):
         cause: BaseException | None = ex
         while cause is not None:
             if is_of_import(cause):
-                raise cause from None
+                raise cause from cause.__cause__
             cause = cause.__cause__ or cause.__context__
         if "not accepted before subcommand" in message:
             message += ": put the subcommand first, as in `fit --config RECIPE`"

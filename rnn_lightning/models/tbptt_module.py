@@ -199,7 +199,9 @@ class TruncatedBPTTModule(OneLightning, LightningModule):
 
         def chunk_step(chunk: Batch, state: Any) -> Result:
             result = Result.of(self.chunk_step(chunk, state))
-            self.means.add(stage, result.targets, {**result.more, "loss": result.loss}, loader)
+            loss = {"loss": result.loss}
+            values = loss | result.more | loss  # shown first, and not replaced by another value of this name
+            self.means.add(stage, result.targets, values, loader)
             shown.append(self.shown(chunk, result))
             self.evaluated(chunk, result, stage, loader)
             return result

@@ -235,6 +235,7 @@ def test_no_name_of_a_further_value_changes_the_loss(fit):
     own, named = (fit(module, data, data).callback_metrics for module in (Own(), Named()))
     assert named["val/loss"] == own["val/loss"]
     assert named["val/targets"] == 2
+    assert next(name for name in named if name.startswith("val/")) == "val/loss", "the terminal shows it first"
 
 
 # Checkpoints.
